@@ -1,0 +1,110 @@
+//! What there is: data sets, models, and the suite that is run.
+
+use super::{Cell, Table};
+use crate::error::Result;
+use crate::manifest::{DatasetRecord, ModelRecord, Source, Weights};
+use crate::progress::thousands;
+use crate::project::Project;
+use hf_hub::{Cache, Repo, RepoType};
+use std::path::Path;
+
+/// Data sets: images, classes, where they come from, whether they are on this machine, licence.
+pub fn datasets_table(project: &Project) -> Table {
+    let header = ["data set", "images", "classes", "from", "on this machine", "licence"];
+    let row = |record: &DatasetRecord| {
+        let (from, here) = match &record.source {
+            Source::Embedded { files } => ("ships with the project".into(), embedded_size(project, files)),
+            Source::Hub { repo, revision, .. } => {
+                let folder = Cache::from_env().path().join(hub_folder(repo, revision, RepoType::Dataset));
+                (format!("hub: {repo}"), presence(&folder))
+            }
+            Source::Archive { downloads, .. } => {
+                let folder = project.cache().join("archives").join(&record.id).join("unpacked.ok");
+                (format!("{} download(s)", downloads.len()), presence(&folder))
+            }
+            Source::Folder { path } => (format!("folder {path}"), presence(&project.root().join(path))),
+        };
+        let counts = [thousands(record.split.total), record.split.classes.to_string()];
+        let mut cells = vec![Cell::from(record.id.clone())];
+        cells.extend(counts.into_iter().chain([from, here, record.licence.clone()]).map(Cell::from));
+        cells
+    };
+    Table {
+        caption: "Data sets".into(),
+        header: header.map(String::from).to_vec(),
+        rows: project.manifests.datasets().map(row).collect(),
+    }
+}
+
+/// Models: parameters, input, features, where the weights come from, whether they are on this machine, licence.
+pub fn models_table(project: &Project) -> Table {
+    let header = ["model", "name", "parameters", "input", "feature", "weights", "on this machine", "licence"];
+    let row = |record: &ModelRecord| {
+        let (weights, here) = match &record.weights {
+            Weights::Embedded { file, .. } => {
+                ("ships with the project".into(), embedded_size(project, std::slice::from_ref(file)))
+            }
+            Weights::Hub { repo, revision, .. } => {
+                let folder = Cache::from_env().path().join(hub_folder(repo, revision, RepoType::Model));
+                (format!("hub: {repo}"), presence(&folder))
+            }
+            Weights::Random { seed } => (format!("random, seed {seed}"), "drawn when loaded".into()),
+            Weights::None => ("none".into(), "nothing to load".into()),
+        };
+        let params = record.params.map_or_else(|| "–".into(), |n| thousands(n as usize));
+        let input = format!("{0} x {0}", record.input.size);
+        let feature = format!("{} ({})", record.features.default, record.features.dim);
+        let cells = [record.id.clone(), record.name.clone(), params, input, feature, weights, here, record.licence.clone()];
+        cells.map(Cell::from).to_vec()
+    };
+    Table {
+        caption: "Models".into(),
+        header: header.map(String::from).to_vec(),
+        rows: project.manifests.models().map(row).collect(),
+    }
+}
+
+/// The suite of this run, and what it leaves out.
+///
+/// # Errors
+/// A suite that is not known.
+pub fn suite_table(project: &Project) -> Result<Table> {
+    let suite = project.suite()?;
+    let join = |items: Vec<String>| items.join(", ");
+    let budgets = suite.budgets.iter().map(|budget| budget.to_string()).collect();
+    let seeds = suite.seeds.iter().map(|seed| seed.to_string()).collect();
+    let methods = suite.methods.iter().map(|method| method.as_str().to_string()).collect();
+    let most = suite.max_images.map_or_else(|| "all".into(), |most| format!("at most {}", thousands(most)));
+    let rows = [
+        ("suite", suite.id.clone()),
+        ("data sets", join(suite.datasets.clone())),
+        ("models", join(suite.models.clone())),
+        ("methods", join(methods)),
+        ("label budgets", join(budgets)),
+        ("seeds", join(seeds)),
+        ("images a data set", most),
+        ("note", suite.note.clone().unwrap_or_default()),
+    ];
+    Ok(Table {
+        caption: suite.description.clone(),
+        header: vec!["what".into(), "in this run".into()],
+        rows: rows.into_iter().map(|(what, value)| vec![what.into(), value.into()]).collect(),
+    })
+}
+
+fn embedded_size(project: &Project, files: &[String]) -> String {
+    let bytes: u64 = files
+        .iter()
+        .filter_map(|file| std::fs::metadata(project.manifests.embedded_path(file)).ok())
+        .map(|metadata| metadata.len())
+        .sum();
+    format!("yes, {:.1} MB", bytes as f64 / 1e6)
+}
+
+fn presence(path: &Path) -> String {
+    if path.exists() { "yes".into() } else { "no".into() }
+}
+
+fn hub_folder(repo: &str, revision: &str, kind: RepoType) -> String {
+    Repo::with_revision(repo.into(), kind, revision.into()).folder_name()
+}

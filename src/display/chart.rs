@@ -1,0 +1,140 @@
+//! Charts: plotly's JSON for pages that have plotly.js, and text.
+//!
+//! plotly's own `evcxr_display` gives JSON alone, which a converter to HTML drops; an inherent method wins over a
+//! trait, so the plot is wrapped in a type of ours.
+
+use super::{Look, emit};
+use plotly::common::{DashType, ErrorData, ErrorType, Line, Marker, MarkerSymbol, Mode, Title};
+use plotly::layout::{Axis, AxisType, Legend, Margin};
+use plotly::{Layout, Plot, Scatter};
+use std::fmt::Write;
+
+/// A plot with the text that says the same.
+#[derive(Clone)]
+pub struct Chart {
+    plot: Plot,
+    text: String,
+}
+
+/// A named line: points, and where known the interval of each.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Name in the legend.
+    pub name: String,
+    /// How it is drawn.
+    pub look: Look,
+    /// Places on the x axis.
+    pub x: Vec<f64>,
+    /// Values.
+    pub y: Vec<f64>,
+    /// Lower and upper end of each value's interval; empty where there is none.
+    pub interval: Vec<(f64, f64)>,
+}
+
+/// Titles and scales of a chart.
+#[derive(Debug, Clone, Default)]
+pub struct Style {
+    /// What the chart shows.
+    pub title: String,
+    /// Name and unit of the x axis.
+    pub x: String,
+    /// Name and unit of the y axis.
+    pub y: String,
+    /// Logarithmic x axis.
+    pub log_x: bool,
+    /// The x axis carries these ticks and no others; empty leaves it to plotly.
+    pub x_ticks: Vec<f64>,
+}
+
+impl Chart {
+    /// A chart of any kind, with the text that a reader without a browser gets.
+    pub fn new(plot: Plot, text: impl Into<String>) -> Chart {
+        Chart { plot, text: text.into() }
+    }
+
+    /// Lines with markers and error bars.
+    pub fn lines(style: &Style, series: &[Series]) -> Chart {
+        let mut plot = Plot::new();
+        for line in series {
+            plot.add_trace(trace(line));
+        }
+        let mut x_axis = Axis::new().title(Title::with_text(&style.x)).grid_color("#e3e3e3").zero_line(false);
+        if style.log_x {
+            x_axis = x_axis.type_(AxisType::Log);
+        }
+        if !style.x_ticks.is_empty() {
+            let labels = style.x_ticks.iter().map(|tick| tick.to_string()).collect();
+            x_axis = x_axis.tick_values(style.x_ticks.clone()).tick_text(labels);
+        }
+        let y_axis = Axis::new().title(Title::with_text(&style.y)).grid_color("#e3e3e3").zero_line(false);
+        plot.set_layout(
+            Layout::new()
+                .title(Title::with_text(&style.title))
+                .x_axis(x_axis)
+                .y_axis(y_axis)
+                .legend(Legend::new())
+                .plot_background_color("#ffffff")
+                .margin(Margin::new().left(70).right(20).top(60).bottom(60))
+                .height(440),
+        );
+        Chart { plot, text: lines_text(style, series) }
+    }
+
+    /// The plot as plotly's JSON: `data`, `layout`, `config`.
+    pub fn to_json(&self) -> String {
+        self.plot.to_json()
+    }
+
+    /// The chart in words and numbers.
+    pub fn to_text(&self) -> &str {
+        &self.text
+    }
+
+    /// Called by the notebook kernel.
+    pub fn evcxr_display(&self) {
+        emit("application/vnd.plotly.v1+json", &self.to_json().replace('\n', " "));
+        emit("text/plain", &self.text);
+    }
+}
+
+fn trace(line: &Series) -> Box<Scatter<f64, f64>> {
+    let dash = match line.look.dash {
+        "dash" => DashType::Dash,
+        "dot" => DashType::Dot,
+        _ => DashType::Solid,
+    };
+    let symbol = match line.look.marker {
+        "square" => MarkerSymbol::Square,
+        "diamond" => MarkerSymbol::Diamond,
+        "triangle-up" => MarkerSymbol::TriangleUp,
+        "cross" => MarkerSymbol::Cross,
+        _ => MarkerSymbol::Circle,
+    };
+    let trace = Scatter::new(line.x.clone(), line.y.clone())
+        .name(&line.name)
+        .mode(Mode::LinesMarkers)
+        .line(Line::new().color(line.look.colour).dash(dash).width(2.0))
+        .marker(Marker::new().color(line.look.colour).symbol(symbol).size(9));
+    if line.interval.len() != line.y.len() {
+        return trace;
+    }
+    let above = line.y.iter().zip(&line.interval).map(|(y, (_, high))| high - y).collect();
+    let below = line.y.iter().zip(&line.interval).map(|(y, (low, _))| y - low).collect();
+    let bars = ErrorData::new(ErrorType::Data).array(above).array_minus(below).symmetric(false).thickness(1.2).width(4);
+    trace.error_y(bars)
+}
+
+fn lines_text(style: &Style, series: &[Series]) -> String {
+    let mut text = format!("{}\n{} against {}", style.title, style.y, style.x);
+    for line in series {
+        let _ = write!(text, "\n{}:", line.name);
+        for (i, (x, y)) in line.x.iter().zip(&line.y).enumerate() {
+            let _ = write!(text, " {x} -> {y:.1}");
+            if let Some((low, high)) = line.interval.get(i) {
+                let _ = write!(text, " [{low:.1}, {high:.1}]");
+            }
+            text.push(';');
+        }
+    }
+    text
+}

@@ -1,0 +1,146 @@
+//! Tables as HTML and as text, with every cell escaped.
+
+use super::{emit, escape, shorten};
+use crate::error::{Error, Result};
+use polars::prelude::*;
+
+/// A cell: its text, and whether it is the best of its column.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cell {
+    /// What is shown.
+    pub text: String,
+    /// Marked in bold (HTML) or with a star (text).
+    pub best: bool,
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Cell {
+        Cell { text: text.into(), best: false }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell { text, best: false }
+    }
+}
+
+/// A table of text, the first column naming the row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Table {
+    /// What it shows, above the table.
+    pub caption: String,
+    /// Column names.
+    pub header: Vec<String>,
+    /// Rows, each as long as the header.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// Rows that [`Table::from_frame`] shows at most.
+const MOST_ROWS: usize = 40;
+/// Characters of a cell in the text form.
+const TEXT_WIDTH: usize = 40;
+
+impl Table {
+    /// A polars table, at most 40 rows of it; the caption says how many there are.
+    ///
+    /// # Errors
+    /// A value that polars cannot give.
+    pub fn from_frame(caption: &str, frame: &DataFrame) -> Result<Table> {
+        let header = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
+        let mut rows = Vec::new();
+        for row in 0..frame.height().min(MOST_ROWS) {
+            let mut cells = Vec::with_capacity(frame.width());
+            for column in frame.columns() {
+                cells.push(Cell::from(text_of(&column.get(row).map_err(Error::table(caption))?)));
+            }
+            rows.push(cells);
+        }
+        let caption = match frame.height() > MOST_ROWS {
+            true => format!("{caption} (the first {MOST_ROWS} of {} rows)", frame.height()),
+            false => caption.into(),
+        };
+        Ok(Table { caption, header, rows })
+    }
+
+    /// The table as HTML. Columns whose every cell starts like a number are set to the right.
+    pub fn to_html(&self) -> String {
+        let right: Vec<bool> = (0..self.header.len()).map(|column| self.is_numeric(column)).collect();
+        let align = |column: usize| if right[column] { " style=\"text-align:right\"" } else { "" };
+        let mut html = String::from("<div style=\"overflow-x:auto\"><table>");
+        if !self.caption.is_empty() {
+            html.push_str(&format!("<caption>{}</caption>", escape(&self.caption)));
+        }
+        html.push_str("<thead><tr>");
+        for (column, name) in self.header.iter().enumerate() {
+            html.push_str(&format!("<th scope=\"col\"{}>{}</th>", align(column), escape(name)));
+        }
+        html.push_str("</tr></thead><tbody>");
+        for row in &self.rows {
+            html.push_str("<tr>");
+            for (column, cell) in row.iter().enumerate() {
+                let text = escape(&cell.text);
+                let text = if cell.best { format!("<strong>{text}</strong>") } else { text };
+                match column {
+                    0 => html.push_str(&format!("<th scope=\"row\">{text}</th>")),
+                    _ => html.push_str(&format!("<td{}>{text}</td>", align(column))),
+                }
+            }
+            html.push_str("</tr>");
+        }
+        html.push_str("</tbody></table></div>");
+        html
+    }
+
+    /// The table as text with aligned columns; the best of a column carries a star.
+    pub fn to_text(&self) -> String {
+        let plain = |cell: &Cell| {
+            let text = shorten(&cell.text.replace(['\n', '\r'], " "), TEXT_WIDTH);
+            if cell.best { format!("{text} *") } else { text }
+        };
+        let mut lines: Vec<Vec<String>> = vec![self.header.iter().map(|name| shorten(name, TEXT_WIDTH)).collect()];
+        lines.extend(self.rows.iter().map(|row| row.iter().map(plain).collect()));
+        let width = |column: usize| {
+            lines.iter().filter_map(|line| line.get(column)).map(|text| text.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
+        let join = |line: &Vec<String>| {
+            let cells = line.iter().zip(&widths).map(|(text, width)| {
+                let missing = width - text.chars().count();
+                format!("{text}{}", " ".repeat(missing))
+            });
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
+        };
+        let mut text: Vec<String> = Vec::new();
+        if !self.caption.is_empty() {
+            text.push(self.caption.clone());
+        }
+        text.extend(lines.iter().map(join));
+        text.join("\n")
+    }
+
+    fn is_numeric(&self, column: usize) -> bool {
+        column > 0
+            && self.rows.iter().filter_map(|row| row.get(column)).all(|cell| {
+                let first = cell.text.trim_start_matches(['-', '+', '−']).chars().next();
+                cell.text == "–" || cell.text.is_empty() || first.is_some_and(|first| first.is_ascii_digit())
+            })
+    }
+
+    /// Called by the notebook kernel.
+    pub fn evcxr_display(&self) {
+        emit("text/html", &self.to_html());
+        emit("text/plain", &self.to_text());
+    }
+}
+
+fn text_of(value: &AnyValue) -> String {
+    match value {
+        AnyValue::Null => "–".into(),
+        AnyValue::String(text) => (*text).into(),
+        AnyValue::StringOwned(text) => text.to_string(),
+        AnyValue::Float64(number) => format!("{number:.4}"),
+        AnyValue::Float32(number) => format!("{number:.4}"),
+        other => other.to_string(),
+    }
+}

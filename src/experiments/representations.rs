@@ -1,0 +1,334 @@
+//! The study's first experiment: how good are frozen features for kNN and logistic regression, by labels a class?
+//!
+//! For every data set and model of a suite the features are extracted once; every seed draws its own split, the same
+//! for all models, so that models meet on the same images. Test images are those of the same domains as training
+//! (`test`), and, where a data set holds domains out, the images of those domains (`ood`). Where images come in groups,
+//! a second arm ignores the groups (`leaky`), to show what leakage is worth.
+
+use crate::datasets::ImageSet;
+use crate::error::{Error, Result};
+use crate::features::{Extraction, FeatureTable, extract};
+use crate::manifest::{DatasetRecord, Method, SplitRule};
+use crate::metrics::{self, PairedBootstrap};
+use crate::models;
+use crate::probe::{knn::Knn, labelled, logistic::Logistic};
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::results::{Arm, ResultRow, Results};
+use crate::splits::{Shortage, Split, balanced_subset, grouped_split, leaky_split, stratified_subset, study_split};
+use candle_core::Device;
+use linfa::traits::Fit;
+use ndarray::Axis;
+use std::collections::HashSet;
+
+/// The study's table that the rows belong to.
+pub const TABLE: &str = "general_probe";
+/// Raised whenever a change in this experiment or in the probes moves a number.
+const CODE_VERSION: u32 = 1;
+/// Seed of the subset that `max_images` draws: the same images for every split seed.
+const SUBSET_SEED: u64 = 0;
+
+/// A data set with the features of one model: what the probes work on.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// The images.
+    pub set: ImageSet,
+    /// Their features.
+    pub features: FeatureTable,
+    record: DatasetRecord,
+    subset: String,
+    pooling: String,
+}
+
+/// Train and test images of one seed and budget, as rows of the feature table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// How they were drawn: `study`, `grouped` or `leaky`.
+    pub protocol: &'static str,
+    /// Rows to fit on.
+    pub train: Vec<usize>,
+    /// Rows for choices; no arm of this experiment makes one.
+    pub val: Vec<usize>,
+    /// Rows to measure on.
+    pub test: Vec<usize>,
+    /// Rows of held-out domains to measure on; empty where there are none.
+    pub ood: Vec<usize>,
+}
+
+/// Predictions of one fitted probe.
+#[derive(Debug, Clone)]
+pub struct Predictions {
+    /// Predicted classes of [`Parts::test`].
+    pub test: Vec<u32>,
+    /// Predicted classes of [`Parts::ood`].
+    pub ood: Vec<u32>,
+    /// What a reader must know; empty where there is nothing.
+    pub warning: String,
+}
+
+/// Runs every arm of the project's suite that is not in the results yet; gives the rows of the suite.
+///
+/// Rows are saved after every model, so a run that was stopped goes on where it was.
+///
+/// # Errors
+/// Whatever loading, extraction, splitting or fitting gives; rows saved until then stay.
+pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
+    let suite = project.suite()?.clone();
+    let mut results = Results::open(&project.results_path("representations"))?;
+    let mut wanted = HashSet::new();
+    for dataset in &suite.datasets {
+        for model in &suite.models {
+            let bench = Bench::open(project, dataset, model, device)?;
+            if let Some(first) = bench.features.set_aside.first() {
+                let n = bench.features.set_aside.len();
+                println!("{dataset}: {n} image(s) set aside, the first: {}", first.reason);
+            }
+            let arms = bench.arms(&suite.methods, &suite.budgets, &suite.seeds);
+            let missing: Vec<_> = arms.iter().filter(|(arm, _)| !results.contains(arm)).cloned().collect();
+            let label = format!("probes on {dataset} under {model}");
+            let mut progress = Progress::new(label, "arms", arms.len(), arms.len() - missing.len());
+            let mut rows = Vec::new();
+            for (arm, method) in missing {
+                rows.extend(bench.measure(&arm, method)?);
+                progress.advance(1);
+            }
+            progress.finish();
+            wanted.extend(arms.into_iter().map(|(arm, _)| arm));
+            if !rows.is_empty() {
+                results.add(rows)?;
+            }
+        }
+    }
+    Ok(results.select(|row| wanted.contains(&row.arm)))
+}
+
+impl Bench {
+    /// Opens a data set and brings the features of a model, from the cache or computed, with the project's suite
+    /// deciding how many images take part.
+    pub fn open(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Bench> {
+        let record = project.manifests.dataset(dataset)?.clone();
+        let set = project.images(dataset)?;
+        let most = project.suite()?.max_images.filter(|&most| most < set.len());
+        let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
+        let model = models::load(project.root(), project.manifests.model(model)?, device)?;
+        let what = Extraction { cache: project.cache(), rows: rows.as_deref(), verbose: true };
+        let features = extract(&model, &set, what)?;
+        let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
+        Ok(Bench { set, features, record, subset, pooling: model.record.features.default.clone() })
+    }
+
+    /// The feature that probes see; another pooling of the model.
+    pub fn with_pooling(self, pooling: &str) -> Result<Bench> {
+        self.features.pooling(pooling)?;
+        Ok(Bench { pooling: pooling.into(), ..self })
+    }
+
+    /// Class of every row of the feature table.
+    pub fn labels(&self) -> Vec<u32> {
+        self.features.rows.iter().map(|&row| self.set.labels[row]).collect()
+    }
+
+    /// The arms of these methods, budgets and seeds, with the leaky ones where the data set has groups.
+    fn arms(&self, methods: &[Method], budgets: &[usize], seeds: &[u64]) -> Vec<(Arm, Method)> {
+        let protocols: &[&str] = match self.record.split.rule {
+            SplitRule::Study | SplitRule::StudyCapped => &["study"],
+            SplitRule::StudyGrouped => &["grouped", "leaky"],
+        };
+        let mut arms = Vec::new();
+        for (&seed, &budget) in seeds.iter().flat_map(|seed| budgets.iter().map(move |budget| (seed, budget))) {
+            for (&method, &protocol) in methods.iter().flat_map(|m| protocols.iter().map(move |p| (m, p))) {
+                arms.push((self.arm(method, budget, seed, protocol), method));
+            }
+        }
+        arms
+    }
+
+    fn arm(&self, method: Method, budget: usize, seed: u64, protocol: &str) -> Arm {
+        Arm {
+            table: TABLE.into(),
+            dataset: self.set.id.clone(),
+            model: self.features.model.clone(),
+            method: method.as_str().into(),
+            budget: budget as u32,
+            seed,
+            pooling: self.pooling.clone(),
+            protocol: protocol.into(),
+            subset: self.subset.clone(),
+            weights: self.features.weights.clone(),
+            data_sha256: self.features.data_sha256.clone(),
+            device: self.features.device.clone(),
+            code: CODE_VERSION,
+        }
+    }
+
+    /// Draws the parts for a budget and a seed. All models of a data set get the same.
+    ///
+    /// # Errors
+    /// A class with too few images for the budget, or a published part that the data do not have.
+    pub fn parts(&self, budget: usize, seed: u64, leaky: bool) -> Result<Parts> {
+        let split = &self.record.split;
+        let held_out = |position: usize| {
+            let domain = self.set.domains.as_ref().map(|domains| domains[self.features.rows[position]].as_str());
+            domain.is_some_and(|domain| split.ood_domains.iter().any(|held| held == domain))
+        };
+        let (ood, mut pool): (Vec<usize>, Vec<usize>) =
+            self.positions(&split.pool)?.into_iter().partition(|&position| held_out(position));
+        if let Some(per_class) = split.balance {
+            let chosen = balanced_subset(&self.labels_at(&pool), self.set.classes.len(), per_class, seed)?;
+            pool = chosen.into_iter().map(|i| pool[i]).collect();
+        }
+        let labels = self.labels_at(&pool);
+        let n_classes = self.set.classes.len();
+        let (drawn, protocol) = match split.rule {
+            SplitRule::Study => (study_split(&labels, n_classes, budget, seed, Shortage::Fail)?, "study"),
+            SplitRule::StudyCapped => (study_split(&labels, n_classes, budget, seed, Shortage::Cap)?, "study"),
+            SplitRule::StudyGrouped => {
+                let groups = self.groups_at(&pool)?;
+                let grouped = grouped_split(&labels, &groups, n_classes, budget, seed)?;
+                match leaky {
+                    true => (leaky_split(&labels, &groups, &grouped, seed)?, "leaky"),
+                    false => (grouped, "grouped"),
+                }
+            }
+        };
+        let at = |indices: &[usize]| indices.iter().map(|&i| pool[i]).collect::<Vec<_>>();
+        let test = match &split.id_test {
+            Some(official) => self.positions(&official.name)?,
+            None => at(&drawn.test),
+        };
+        let ood = match &split.ood_test {
+            Some(official) => self.positions(&official.name)?,
+            None => self.unseen(ood, &pool, &drawn)?,
+        };
+        Ok(Parts { protocol, train: at(&drawn.train), val: at(&drawn.val), test, ood })
+    }
+
+    /// Positions in the feature table of the images of a published part; `all` takes every image.
+    fn positions(&self, part: &str) -> Result<Vec<usize>> {
+        if part == "all" {
+            return Ok((0..self.features.rows.len()).collect());
+        }
+        let rows: HashSet<usize> = self.set.rows_of_part(part)?.into_iter().collect();
+        Ok((0..self.features.rows.len()).filter(|&i| rows.contains(&self.features.rows[i])).collect())
+    }
+
+    fn labels_at(&self, positions: &[usize]) -> Vec<u32> {
+        positions.iter().map(|&i| self.set.labels[self.features.rows[i]]).collect()
+    }
+
+    fn groups_at(&self, positions: &[usize]) -> Result<Vec<&str>> {
+        let groups = self.set.groups.as_ref().ok_or_else(|| {
+            Error::argument("split.rule", "a data set with groups", format!("{} without", self.set.id))
+        })?;
+        Ok(positions.iter().map(|&i| groups[self.features.rows[i]].as_str()).collect())
+    }
+
+    /// Of the held-out images, those whose group no training or validation image could show: the same emoji in another
+    /// style would measure memory, not drift.
+    fn unseen(&self, ood: Vec<usize>, pool: &[usize], drawn: &Split) -> Result<Vec<usize>> {
+        if self.set.groups.is_none() || ood.is_empty() {
+            return Ok(ood);
+        }
+        let outside_test: Vec<usize> =
+            [&drawn.train, &drawn.val, &drawn.unused].into_iter().flatten().map(|&i| pool[i]).collect();
+        let seen: HashSet<&str> = self.groups_at(&outside_test)?.into_iter().collect();
+        let groups = self.groups_at(&ood)?;
+        Ok(ood.iter().zip(&groups).filter(|(_, group)| !seen.contains(*group)).map(|(&i, _)| i).collect())
+    }
+
+    /// Fits one probe on the training images of `parts` and predicts the others, with the study's settings.
+    pub fn predict(&self, method: Method, parts: &Parts) -> Result<Predictions> {
+        let features = self.features.pooling(&self.pooling)?;
+        let rows = |positions: &[usize]| features.select(Axis(0), positions);
+        let train = labelled(rows(&parts.train), self.labels_at(&parts.train))?;
+        let predict = |classify: &dyn Fn(&[usize]) -> Result<Vec<u32>>, warning: String| {
+            let ood = if parts.ood.is_empty() { Vec::new() } else { classify(&parts.ood)? };
+            Ok(Predictions { test: classify(&parts.test)?, ood, warning })
+        };
+        match method {
+            Method::Knn => {
+                let model = Knn::params(5).fit(&train)?;
+                predict(&|positions| Ok(model.try_predict(rows(positions).view())?.to_vec()), String::new())
+            }
+            Method::Lr => {
+                let model = Logistic::params(1.0).fit(&train)?;
+                let warning = match model.converged {
+                    true => String::new(),
+                    false => format!("gradient {:.1e} after {} iterations", model.gradient_norm, model.iterations),
+                };
+                predict(&|positions| Ok(model.try_predict(rows(positions).view())?.to_vec()), warning)
+            }
+        }
+    }
+
+    /// The rows of one arm.
+    fn measure(&self, arm: &Arm, method: Method) -> Result<Vec<ResultRow>> {
+        let parts = self.parts(arm.budget as usize, arm.seed, arm.protocol == "leaky")?;
+        let predictions = self.predict(method, &parts)?;
+        let mut rows = Vec::new();
+        for (split, positions, predicted) in
+            [("test", &parts.test, &predictions.test), ("ood", &parts.ood, &predictions.ood)]
+        {
+            if positions.is_empty() {
+                continue;
+            }
+            let truth = self.labels_at(positions);
+            let n_classes = self.set.classes.len();
+            let values = [
+                ("accuracy", metrics::accuracy(predicted, &truth)?),
+                ("balanced_accuracy", metrics::balanced_accuracy(predicted, &truth, n_classes)?),
+                ("macro_f1", metrics::macro_f1(predicted, &truth, n_classes)?),
+            ];
+            rows.extend(values.map(|(metric, value)| ResultRow {
+                arm: arm.clone(),
+                split: split.into(),
+                metric: metric.into(),
+                value: Some(value),
+                n_train: parts.train.len() as u32,
+                n_test: positions.len() as u32,
+                warning: predictions.warning.clone(),
+            }));
+        }
+        Ok(rows)
+    }
+
+    /// The `k` nearest training images of each test image in `queries` (positions in the feature table), nearest
+    /// first: what kNN votes on.
+    pub fn nearest(&self, parts: &Parts, queries: &[usize], k: usize) -> Result<Vec<Vec<usize>>> {
+        let features = self.features.pooling(&self.pooling)?;
+        let train = labelled(features.select(Axis(0), &parts.train), self.labels_at(&parts.train))?;
+        let neighbours = Knn::params(k).fit(&train)?.neighbours(features.select(Axis(0), queries).view())?;
+        Ok(neighbours.rows.rows().into_iter().map(|rows| rows.iter().map(|&i| parts.train[i]).collect()).collect())
+    }
+}
+
+/// Mean accuracy of a model on one part of a data set over methods, budgets and seeds, leaky arms aside; `None` where
+/// there is no row.
+pub fn mean_accuracy(rows: &[ResultRow], dataset: &str, model: &str, split: &str) -> Option<f64> {
+    let wanted = |row: &&ResultRow| {
+        let arm = &row.arm;
+        arm.dataset == dataset
+            && arm.model == model
+            && arm.protocol != "leaky"
+            && row.split == split
+            && row.metric == "accuracy"
+    };
+    let values: Vec<f64> = rows.iter().filter(wanted).filter_map(|row| row.value).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Compares two models on the same test images by a paired bootstrap of the difference in accuracy, `a` minus `b`.
+///
+/// # Errors
+/// Benches of different data sets, or of different images.
+pub fn compare(a: &Bench, b: &Bench, method: Method, budget: usize, seed: u64) -> Result<PairedBootstrap> {
+    const RESAMPLES: usize = 2000;
+    if a.set.id != b.set.id || a.features.rows != b.features.rows {
+        let expected = format!("the images of {}", a.set.id);
+        return Err(Error::argument("b", expected, format!("those of {}", b.set.id)));
+    }
+    let parts = a.parts(budget, seed, false)?;
+    let truth = a.labels_at(&parts.test);
+    let correct = |bench: &Bench| metrics::correct(&bench.predict(method, &parts)?.test, &truth);
+    metrics::paired_bootstrap(&correct(a)?, &correct(b)?, RESAMPLES, seed)
+}

@@ -1,0 +1,174 @@
+//! Extraction: images in, features out, a shard at a time.
+
+use super::cache::{FeatureKey, FeatureTable, Shard, shard_path, sweep, write_manifest};
+use crate::datasets::ImageSet;
+use crate::error::{Error, Result};
+use crate::images;
+use crate::models::LoadedModel;
+use crate::progress::Progress;
+use crate::storage::{self, FolderLock};
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// Images a shard: what a killed run may lose, and what is held in memory at once.
+const SHARD: usize = 256;
+/// Images a forward pass. Part of the code version: another batch may move the last digit.
+const BATCH: usize = 32;
+/// Raised whenever a change in decoding, resizing, batching or a model's arithmetic moves a number.
+const CODE_VERSION: u32 = 1;
+
+/// What to extract.
+#[derive(Debug, Clone, Copy)]
+pub struct Extraction<'a> {
+    /// The cache, see [`storage::cache_folder`].
+    pub cache: &'a Path,
+    /// Rows of the data set, ascending; `None` takes all.
+    pub rows: Option<&'a [usize]>,
+    /// Print progress.
+    pub verbose: bool,
+}
+
+/// Features of `set` under `model`, from the cache where they are there, computed and cached where not.
+///
+/// Images that cannot be decoded are set aside by name with the reason ([`FeatureTable::set_aside`]).
+///
+/// # Errors
+/// Rows out of range or not ascending, a data set of which no image could be used, a cache that cannot be written, or
+/// features that are not finite (named by image).
+pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<FeatureTable> {
+    let all: Vec<usize>;
+    let rows = match what.rows {
+        Some(rows) => checked_rows(rows, set.len())?,
+        None => {
+            all = (0..set.len()).collect();
+            &all
+        }
+    };
+    let key = key(model, set, what.rows);
+    let folder = key.folder(what.cache);
+    let label = format!("features of {} under {}", set.id, model.record.id);
+    let _lock = FolderLock::acquire(&folder, || println!("{label}: waiting for another process that computes them"))?;
+    sweep(&folder)?;
+    write_manifest(&folder, &key)?;
+    let shards: Vec<&[usize]> = rows.chunks(SHARD).collect();
+    let done = (0..shards.len()).filter(|&index| shard_path(&folder, index).exists()).count();
+    let finished = (done * SHARD).min(rows.len());
+    let mut progress = Progress::new(label, "images", rows.len(), finished);
+    if !what.verbose {
+        progress = progress.silent();
+    }
+    for (index, rows) in shards.iter().enumerate() {
+        let path = shard_path(&folder, index);
+        if !path.exists() {
+            compute(model, set, rows, &mut progress)?.write(&path)?;
+        }
+    }
+    progress.finish();
+    let table = FeatureTable::read(&folder, &key, shards.len())?;
+    if table.rows.is_empty() {
+        let first = table.set_aside.first().map_or(String::new(), |image| format!("; the first: {}", image.reason));
+        return Err(Error::data(&folder, "at least one usable image", format!("none of {}{first}", rows.len())));
+    }
+    Ok(table)
+}
+
+fn key(model: &LoadedModel, set: &ImageSet, rows: Option<&[usize]>) -> FeatureKey {
+    let record = &model.record;
+    FeatureKey {
+        model: record.id.clone(),
+        weights: model.weights_id.clone(),
+        record: format!("{} {:?} {:?}", record.architecture, record.input, record.features),
+        dataset: set.id.clone(),
+        data_sha256: set.data_sha256.clone(),
+        rows: rows.map_or_else(|| "all".into(), |rows| storage::sha256_hex(format!("{rows:?}").as_bytes())),
+        dtype: "f32".into(),
+        device: device_kind(&model.device).into(),
+        code: CODE_VERSION,
+    }
+}
+
+/// `cpu`, `cuda` or `metal`.
+fn device_kind(device: &Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda(_) => "cuda",
+        Device::Metal(_) => "metal",
+    }
+}
+
+fn checked_rows(rows: &[usize], n: usize) -> Result<&[usize]> {
+    if rows.is_empty() || !rows.is_sorted_by(|a, b| a < b) || rows.last().is_some_and(|&last| last >= n) {
+        let found = format!("{} rows, the last {:?}", rows.len(), rows.last());
+        return Err(Error::argument("rows", format!("ascending rows below {n}"), found));
+    }
+    Ok(rows)
+}
+
+/// Reads, decodes and embeds the images of one shard.
+fn compute(model: &LoadedModel, set: &ImageSet, rows: &[usize], progress: &mut Progress) -> Result<Shard> {
+    let mut encoded = Vec::with_capacity(rows.len());
+    for run in rows.chunk_by(|a, b| a + 1 == *b) {
+        encoded.extend(set.read(run[0]..run[run.len() - 1] + 1)?);
+    }
+    let mut shard = Shard {
+        rows: rows.to_vec(),
+        ids: rows.iter().map(|&row| set.ids[row].clone()).collect(),
+        errors: vec![None; rows.len()],
+        poolings: Default::default(),
+    };
+    let positions: Vec<usize> = (0..rows.len()).collect();
+    for batch in positions.chunks(BATCH) {
+        let inputs: Vec<Result<Vec<f32>>> =
+            batch.par_iter().map(|&i| prepare(model, &shard.ids[i], &encoded[i])).collect();
+        let mut good = Vec::with_capacity(batch.len());
+        let mut pixels = Vec::new();
+        for (&i, input) in batch.iter().zip(inputs) {
+            match input {
+                Ok(input) => {
+                    good.push(i);
+                    pixels.extend(input);
+                }
+                Err(error) => shard.errors[i] = Some(error.to_string()),
+            }
+        }
+        if !good.is_empty() {
+            embed(model, pixels, &good, &mut shard)?;
+        }
+        progress.advance(batch.len());
+    }
+    Ok(shard)
+}
+
+/// One image, decoded and turned into the model's input.
+fn prepare(model: &LoadedModel, id: &str, encoded: &Result<Vec<u8>>) -> Result<Vec<f32>> {
+    let bytes = encoded.as_ref().map_err(|error| Error::Image {
+        name: id.into(),
+        expected: "a readable file".into(),
+        found: error.to_string(),
+    })?;
+    model.preprocess.apply(&images::decode(id, bytes)?)
+}
+
+/// Runs the model on a batch and puts each image's features at its place `good[i]` in the shard.
+fn embed(model: &LoadedModel, pixels: Vec<f32>, good: &[usize], shard: &mut Shard) -> Result<()> {
+    let size = model.preprocess.size;
+    let input = Tensor::from_vec(pixels, (good.len(), 3, size, size), &model.device)?;
+    for (name, features) in model.backbone.forward_features(&input)? {
+        let dim = features.dim(1)?;
+        let features = features.to_vec2::<f32>()?;
+        let n = shard.rows.len();
+        let (_, values) = shard.poolings.entry(name.into()).or_insert_with(|| (dim, vec![f32::NAN; n * dim]));
+        for (&i, row) in good.iter().zip(&features) {
+            if let Some(value) = row.iter().find(|value| !value.is_finite()) {
+                return Err(Error::Image {
+                    name: shard.ids[i].clone(),
+                    expected: format!("finite features `{name}` under {}", model.record.id),
+                    found: value.to_string(),
+                });
+            }
+            values[i * dim..(i + 1) * dim].copy_from_slice(row);
+        }
+    }
+    Ok(())
+}

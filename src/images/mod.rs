@@ -1,0 +1,18 @@
+//! Images: from a file's bytes to the numbers that a model reads, and to pictures on a page.
+//!
+//! [`decode`] gives 8-bit RGB pixels, [`Preprocess`] resizes, crops and normalises them as a model's record says,
+//! [`resize`] is the resizing alone; [`thumbnail`] and [`encode_png`] serve galleries. The reference for all of it
+//! is Pillow 13 with torchvision's transforms: tests/reference/images.py makes the expected values.
+
+mod decode;
+mod gif;
+mod jpeg;
+mod preprocess;
+mod resize;
+mod thumbnail;
+mod tiff;
+
+pub use decode::{MAX_PIXELS, MAX_SIDE, decode};
+pub use preprocess::{Preprocess, ResizeMode};
+pub use resize::{Interpolation, Window, resize, resize_window};
+pub use thumbnail::{encode_png, thumbnail};

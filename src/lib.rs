@@ -1,0 +1,68 @@
+//! Wider CLIP: image representations compared, step by step, in notebooks with a Rust kernel.
+//!
+//! This crate is the thin support under the notebooks. Start with [`project::Project`], which knows the manifests, the
+//! suite and the cache; [`experiments::representations::run`] does the study's first experiment with them.
+//!
+//! | step | module |
+//! |---|---|
+//! | what there is: data sets, models, suites; the study's published numbers | [`manifest`], [`published`], [`project`] |
+//! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
+//! | frozen features: backbones and the fast operations beneath them, cached on disk | [`models`], [`ops`], [`features`] |
+//! | splits, classifiers, metrics with intervals: plain numbers, no tensors | [`splits`], [`probe`], [`metrics`] |
+//! | experiments and their tidy rows | [`experiments`], [`results`] |
+//! | tables, charts and galleries for a notebook | [`display`] |
+//! | the kernel, the runner, the HTML report | [`workbench`] |
+//!
+//! Imports point one way, down this list and never up; experiments never import each other. Device and seed are
+//! arguments everywhere.
+//!
+//! A split by the study's rule, and a probe on hand-made features:
+//!
+//! ```
+//! use wider_clip::prelude::*;
+//!
+//! let counts = study_counts(100, 40)?; // a budget of 100, the smallest class has 40 images
+//! assert_eq!((counts.train, counts.val), (23, 8));
+//!
+//! let train = labelled(array![[0.0, 0.0], [0.1, 0.2], [5.0, 5.0], [5.1, 4.9]], vec![0, 0, 1, 1])?;
+//! let model = Knn::params(1).fit(&train)?;
+//! assert_eq!(model.predict(&array![[0.2, 0.1], [4.0, 6.0]]).to_vec(), [0, 1]);
+//! # Ok::<(), wider_clip::error::Error>(())
+//! ```
+//!
+//! The crate is built as one dynamic library, and everything a notebook needs from other crates is re-exported here:
+//! a notebook that named candle or polars as a dependency of its own would get second copies of their counters and
+//! pools (environment.md).
+
+#![deny(missing_docs)]
+
+pub mod datasets;
+pub mod display;
+pub mod error;
+pub mod experiments;
+pub mod features;
+pub mod images;
+pub mod manifest;
+pub mod metrics;
+pub mod models;
+pub mod ops;
+pub mod prelude;
+pub mod probe;
+pub mod progress;
+pub mod project;
+pub mod published;
+pub mod random;
+pub mod results;
+pub mod splits;
+pub mod storage;
+pub mod workbench;
+
+pub use candle_core;
+pub use candle_nn;
+pub use candle_transformers;
+pub use hf_hub;
+pub use image;
+pub use linfa;
+pub use ndarray;
+pub use plotly;
+pub use polars;

@@ -1,0 +1,117 @@
+//! The command line. `wider-clip --help` lists the commands; each is one function of the library.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use wider_clip::display::{datasets_table, models_table};
+use wider_clip::error::Result;
+use wider_clip::project::Project;
+use wider_clip::workbench::{Workbench, kernel, lab, report, setup};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo run -- report                   set up, run the notebooks, make the HTML report
+  cargo run -- report --suite full      everything, resumable
+  cargo run -- report --only 01         one notebook
+  cargo run -- lab                      the notebooks in JupyterLab
+
+Everything stays in the project's folder: .wider-clip/ (Python environment, kernel, caches), results/ and report/.";
+
+/// CLIP and its rivals as image representations: a study that runs, as notebooks in Rust.
+#[derive(Parser)]
+#[command(version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the notebooks and make the HTML report in report/
+    Report(Report),
+    /// Open the notebooks in JupyterLab
+    Lab(Lab),
+    /// List the models: parameters, weights, licence, what is on this machine
+    Models,
+    /// List the data sets: images, classes, source, licence, what is on this machine
+    Datasets,
+    /// Make the Python environment and compile the notebook kernel (the other commands do so when needed)
+    Setup,
+    /// Become the Rust kernel that serves a connection file; Jupyter calls this
+    #[command(hide = true)]
+    Kernel { connection_file: PathBuf },
+}
+
+#[derive(Args)]
+struct Report {
+    /// What the notebooks run: default (minutes), full (everything, resumable) or smoke (seconds, for tests)
+    #[arg(long, default_value = "default")]
+    suite: String,
+    /// Run only notebooks whose name starts with this, such as 01
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Where the report goes
+    #[arg(long, value_name = "FOLDER", default_value = "report")]
+    out: PathBuf,
+    /// Put the executed notebooks back into notebooks/, charts with a static picture (needs Chromium)
+    #[arg(long)]
+    save: bool,
+    /// Open every page in headless Chromium with the network refused; fail on any request or console error
+    #[arg(long)]
+    offline_check: bool,
+}
+
+#[derive(Args)]
+struct Lab {
+    /// The suite that cells find in their environment
+    #[arg(long, default_value = "default")]
+    suite: String,
+    /// Passed on to JupyterLab, after --
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let workbench = Workbench::find()?;
+    match command {
+        Command::Report(arguments) => make_report(&workbench, arguments),
+        Command::Lab(arguments) => lab::serve(&workbench, &arguments.suite, &arguments.arguments),
+        Command::Models => {
+            let project = Project::open(workbench.root(), "default")?;
+            println!("{}", models_table(&project).to_text());
+            Ok(())
+        }
+        Command::Datasets => {
+            let project = Project::open(workbench.root(), "default")?;
+            println!("{}", datasets_table(&project).to_text());
+            Ok(())
+        }
+        Command::Setup => setup::ensure(&workbench).inspect(|()| println!("ready")),
+        Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
+    }
+}
+
+fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
+    Project::open(workbench.root(), &arguments.suite)?;
+    let out = if arguments.out == PathBuf::from("report") { None } else { Some(arguments.out) };
+    let options = report::Options {
+        suite: arguments.suite,
+        only: arguments.only,
+        out,
+        save: arguments.save,
+        offline_check: arguments.offline_check,
+    };
+    let index = report::make(workbench, &options)?;
+    println!("The report is at {}", index.display());
+    Ok(())
+}

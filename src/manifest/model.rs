@@ -1,0 +1,171 @@
+//! The record of a model: its weights, the input that they expect, the features that it gives.
+
+use serde::Deserialize;
+
+use super::parse::{Problem, Record, check_digest, check_id, check_not_empty};
+
+/// One file of `data_manifests/models/`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecord {
+    /// `arch.tag`, equal to the file's name without `.toml`; the key used in every result row.
+    pub id: String,
+    /// The name to print.
+    pub name: String,
+    /// The code that builds it: `efficientnet`, `vit`, `pixels`, ...
+    pub family: String,
+    /// The configuration within the family (`efficientnet_lite0`, `vit_tiny_patch16_224`).
+    pub architecture: String,
+    /// The name in the `model` column of the study's published tables, for the models that the study used.
+    #[serde(default)]
+    pub published_as: Option<String>,
+    /// SPDX expression of the weights' licence, or of the code's where there are no weights.
+    pub licence: String,
+    /// Papers to cite, the architecture's first.
+    pub papers: Vec<String>,
+    /// Parameters, those of a classifier included where the weights have one; `None` where nobody counted.
+    #[serde(default)]
+    pub params: Option<u64>,
+    /// Where the weights come from.
+    pub weights: Weights,
+    /// How an image becomes an input.
+    pub input: InputRecord,
+    /// Which features it gives.
+    pub features: FeaturesRecord,
+    /// What a reader should know.
+    #[serde(default)]
+    pub notes: Option<String>,
+}
+
+/// Where weights come from. In TOML: `[weights.embedded]`, `[weights.hub]`, `[weights.random]` or `weights = "none"`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Weights {
+    /// A safetensors file that ships with the project under `data_manifests/embedded/`.
+    Embedded {
+        /// The file's name.
+        file: String,
+        /// SHA-256 in lower-case hex. It is checked when the weights are loaded, not when the manifest is.
+        sha256: String,
+    },
+    /// A file of a model repository on the Hugging Face hub.
+    Hub {
+        /// `owner/name`.
+        repo: String,
+        /// Branch, tag or commit.
+        #[serde(default = "main_branch")]
+        revision: String,
+        /// Path in the repository.
+        file: String,
+    },
+    /// Drawn at random from a seed: a control.
+    Random {
+        /// The seed.
+        seed: u64,
+    },
+    /// The model has no weights.
+    None,
+}
+
+fn main_branch() -> String {
+    "main".into()
+}
+
+/// How a decoded image becomes a model's input.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputRecord {
+    /// Height and width of the input in pixels.
+    pub size: usize,
+    /// The part of the resized image's shorter side that the centre crop keeps, above 0 and at most 1: the image is
+    /// resized to `size / crop_pct` first.
+    pub crop_pct: f64,
+    /// How the sides are resized.
+    pub resize: ResizeRecord,
+    /// The filter.
+    pub interpolation: InterpolationRecord,
+    /// Subtracted from red, green and blue in 0 to 1.
+    pub mean: [f32; 3],
+    /// Divides red, green and blue after that; above 0.
+    pub std: [f32; 3],
+}
+
+/// How the sides of an image are resized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResizeRecord {
+    /// The shorter side gets the size, the other follows; a centre crop makes it square.
+    Shorter,
+    /// Both sides get the size; proportions are lost.
+    Squash,
+}
+
+/// The filter of a resize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InterpolationRecord {
+    /// Triangle filter with antialias.
+    Bilinear,
+    /// Cubic filter (a = -0.5, Pillow's) with antialias.
+    Bicubic,
+}
+
+/// The features that a model gives.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeaturesRecord {
+    /// The one used unless another is asked for: `cls`, `patch_mean`, `avg`, `pixels`.
+    pub default: String,
+    /// Its length D.
+    pub dim: usize,
+    /// Others that are stored beside it.
+    #[serde(default)]
+    pub also: Vec<String>,
+}
+
+impl Record for ModelRecord {
+    const KIND: &'static str = "model";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        check_id(&self.id)?;
+        if !self.id.split_once('.').is_some_and(|(arch, tag)| !arch.is_empty() && !tag.is_empty()) {
+            return Err(Problem::new("id", "`arch.tag`", format!("`{}`", self.id)));
+        }
+        for (key, text) in [("name", &self.name), ("family", &self.family), ("licence", &self.licence)] {
+            check_not_empty(key, text)?;
+        }
+        if let Weights::Embedded { sha256, .. } = &self.weights {
+            check_digest("weights.embedded.sha256", Some(sha256), 64)?;
+        }
+        check_not_empty("features.default", &self.features.default)?;
+        if self.features.dim == 0 {
+            return Err(Problem::new("features.dim", "a number above 0", "0"));
+        }
+        if self.features.also.contains(&self.features.default) {
+            return Err(Problem::new("features.also", "features other than the default one", "the default one"));
+        }
+        self.input.check()
+    }
+}
+
+impl InputRecord {
+    fn check(&self) -> Result<(), Problem> {
+        if self.size == 0 {
+            return Err(Problem::new("input.size", "a number above 0", "0"));
+        }
+        if !(self.crop_pct > 0.0 && self.crop_pct <= 1.0) {
+            return Err(Problem::new("input.crop_pct", "a number above 0, at most 1", self.crop_pct.to_string()));
+        }
+        if !self.mean.iter().all(|m| m.is_finite()) {
+            return Err(Problem::new("input.mean", "three finite numbers", format!("{:?}", self.mean)));
+        }
+        if !self.std.iter().all(|s| s.is_finite() && *s > 0.0) {
+            return Err(Problem::new("input.std", "three numbers above 0", format!("{:?}", self.std)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! The record of a suite: which models meet which data sets, with which budgets and seeds.
+
+use serde::Deserialize;
+
+use super::parse::{Problem, Record, check_id, check_not_empty};
+
+/// One file of `data_manifests/suites/`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuiteRecord {
+    /// Equal to the file's name without `.toml`.
+    pub id: String,
+    /// A sentence: what it is for.
+    pub description: String,
+    /// Ids of data sets.
+    pub datasets: Vec<String>,
+    /// Ids of models.
+    pub models: Vec<String>,
+    /// Classifiers on features.
+    pub methods: Vec<Method>,
+    /// Label budgets (N of the split rule), ascending.
+    pub budgets: Vec<usize>,
+    /// Seeds; tables show the mean over them and, from two on, an interval.
+    pub seeds: Vec<u64>,
+    /// At most this many images a data set: a seeded, stratified subset. `None` uses all.
+    #[serde(default)]
+    pub max_images: Option<usize>,
+    /// What the suite leaves out; shown on the page.
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// A classifier on features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Nearest neighbours: k = 5, Euclidean, uniform votes (the study's setting).
+    Knn,
+    /// Logistic regression: C = 1 (the study's setting).
+    Lr,
+}
+
+impl Method {
+    /// The name in manifests, result rows and the study's published tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Knn => "knn",
+            Method::Lr => "lr",
+        }
+    }
+}
+
+impl Record for SuiteRecord {
+    const KIND: &'static str = "suite";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        check_id(&self.id)?;
+        check_not_empty("description", &self.description)?;
+        check_list("datasets", &self.datasets)?;
+        check_list("models", &self.models)?;
+        check_list("methods", &self.methods)?;
+        check_list("budgets", &self.budgets)?;
+        check_list("seeds", &self.seeds)?;
+        if self.budgets.contains(&0) || !self.budgets.is_sorted() {
+            return Err(Problem::new("budgets", "ascending numbers above 0", format!("{:?}", self.budgets)));
+        }
+        match self.max_images {
+            Some(0) => Err(Problem::new("max_images", "a number above 0", "0")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A list that must have entries, none of them twice.
+fn check_list<T: PartialEq + std::fmt::Debug>(key: &str, list: &[T]) -> Result<(), Problem> {
+    if list.is_empty() {
+        return Err(Problem::new(key, "at least one entry", "an empty list"));
+    }
+    for (i, entry) in list.iter().enumerate() {
+        if list[..i].contains(entry) {
+            return Err(Problem::new(format!("{key}.{i}"), "every entry once", format!("{entry:?} again")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! How sure a score is: over seeds by Student's t, between two models by a paired bootstrap over images.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::error::{Error, Result};
+use crate::random::Random;
+
+/// A mean with a confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// The mean.
+    pub mean: f64,
+    /// Lower end; `None` for a single value, which says nothing about spread.
+    pub low: Option<f64>,
+    /// Upper end; `None` for a single value.
+    pub high: Option<f64>,
+    /// Number of values.
+    pub n: usize,
+}
+
+/// The mean of values (one a seed) and its Student t-interval: mean +- t s / sqrt(n), with s the sample's standard
+/// deviation (n - 1) and t the quantile for n - 1 degrees of freedom. Equal values give an interval of width 0.
+///
+/// Seeds share the pool of images, so that the interval speaks of the draw of the split, not of other data sets.
+///
+/// # Errors
+/// [`Error::Argument`] for no values, a value that is not finite, or a `level` outside 0 to 1, ends excluded.
+///
+/// ```
+/// use wider_clip::metrics::mean_t_interval;
+///
+/// // s = 1, t(0.975, 2) = 4.302653: 2 +- 4.302653 / sqrt(3).
+/// let interval = mean_t_interval(&[1.0, 2.0, 3.0], 0.95)?;
+/// assert!((interval.high.unwrap() - (2.0 + 4.302653 / 3f64.sqrt())).abs() < 1e-6);
+/// assert_eq!(mean_t_interval(&[0.7], 0.95)?.low, None);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn mean_t_interval(values: &[f64], level: f64) -> Result<Interval> {
+    if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+        return Err(Error::argument("values", "finite numbers", value.to_string()));
+    }
+    check_level(level)?;
+    let n = values.len();
+    if n == 0 {
+        return Err(Error::argument("values", "at least one", "none"));
+    }
+    let mean = values.iter().sum::<f64>() / n as f64;
+    if n == 1 {
+        return Ok(Interval { mean, low: None, high: None, n });
+    }
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+    let distribution = StudentsT::new(0.0, 1.0, (n - 1) as f64)
+        .map_err(|error| Error::argument("values", "enough for a t distribution", error.to_string()))?;
+    let half = distribution.inverse_cdf(0.5 + level / 2.0) * (variance / n as f64).sqrt();
+    Ok(Interval { mean, low: Some(mean - half), high: Some(mean + half), n })
+}
+
+fn check_level(level: f64) -> Result<()> {
+    if level > 0.0 && level < 1.0 {
+        return Ok(());
+    }
+    Err(Error::argument("level", "a number between 0 and 1", level.to_string()))
+}
+
+/// Two models compared on the same images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PairedBootstrap {
+    /// Accuracy of a minus accuracy of b.
+    pub difference: f64,
+    /// Lower end of the 95% percentile interval of the difference.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Two-sided: twice the smaller share of resamples in which the difference is on the other side of 0 or at 0, one
+    /// resample added to each side and to the total, at most 1.
+    pub p_value: f64,
+    /// Images.
+    pub n_images: usize,
+    /// Resamples.
+    pub n_resamples: usize,
+}
+
+/// The difference of two accuracies and its 95% interval by resampling images with replacement, both models' answers
+/// to an image together (Efron and Tibshirani 1993, the percentile interval; quantiles interpolated as numpy does).
+///
+/// The interval speaks of other images of the same kind; the split and the fit stay as they are.
+///
+/// # Errors
+/// [`Error::Argument`] for no image, lists of different lengths, or fewer than 40 resamples, with which there would be
+/// nothing beyond the ends.
+///
+/// ```
+/// use wider_clip::metrics::paired_bootstrap;
+///
+/// // a is right on 60 of 100 images, b on 30 of the same.
+/// let a: Vec<bool> = (0..100).map(|image| image < 60).collect();
+/// let b: Vec<bool> = (0..100).map(|image| image < 30).collect();
+/// let comparison = paired_bootstrap(&a, &b, 1000, 0)?;
+/// assert!((comparison.difference - 0.3).abs() < 1e-12);
+/// assert!(comparison.low > 0.15 && comparison.high < 0.45 && comparison.p_value < 0.01);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn paired_bootstrap(
+    correct_a: &[bool],
+    correct_b: &[bool],
+    n_resamples: usize,
+    seed: u64,
+) -> Result<PairedBootstrap> {
+    let n_images = correct_a.len();
+    if n_images == 0 {
+        return Err(Error::argument("answers of a", "at least one image", "none"));
+    }
+    if correct_b.len() != n_images {
+        return Err(Error::argument("answers of b", format!("{n_images}, as a has"), correct_b.len().to_string()));
+    }
+    if n_resamples < 40 {
+        return Err(Error::argument("resamples", "at least 40", n_resamples.to_string()));
+    }
+    let gains: Vec<i8> = correct_a.iter().zip(correct_b).map(|(&a, &b)| i8::from(a) - i8::from(b)).collect();
+    let total = |sum: i64| sum as f64 / n_images as f64;
+    let mut random = Random::new("paired bootstrap", seed, 0);
+    let mut sums: Vec<i64> =
+        (0..n_resamples).map(|_| (0..n_images).map(|_| i64::from(gains[random.below(n_images)])).sum()).collect();
+    sums.sort_unstable();
+    let not_above = sums.partition_point(|&sum| sum <= 0);
+    let not_below = n_resamples - sums.partition_point(|&sum| sum < 0);
+    let smaller_side = (not_above.min(not_below) + 1) as f64 / (n_resamples + 1) as f64;
+    Ok(PairedBootstrap {
+        difference: total(gains.iter().map(|&gain| i64::from(gain)).sum()),
+        low: quantile(&sums, 0.025) / n_images as f64,
+        high: quantile(&sums, 0.975) / n_images as f64,
+        p_value: (2.0 * smaller_side).min(1.0),
+        n_images,
+        n_resamples,
+    })
+}
+
+/// The quantile of ascending numbers, linear between the two that surround it.
+fn quantile(sorted: &[i64], fraction: f64) -> f64 {
+    let position = fraction * (sorted.len() - 1) as f64;
+    let (below, weight) = (position.floor() as usize, position.fract());
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] as f64 * (1.0 - weight) + sorted[above] as f64 * weight
+}

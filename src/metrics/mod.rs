@@ -1,0 +1,178 @@
+//! Scores of predictions, and how sure they are.
+//!
+//! Pure functions on slices. Scores are fractions; what is undefined is `None` or an error, never 0. Definitions and
+//! edge cases are scikit-learn's (`accuracy_score`, `balanced_accuracy_score`, `f1_score(average="macro")`), and
+//! `tests/metrics.rs` holds them to values computed by it.
+
+mod intervals;
+
+pub use intervals::{Interval, PairedBootstrap, mean_t_interval, paired_bootstrap};
+
+use crate::error::{Error, Result};
+
+/// The fraction of predictions that equal the truth.
+///
+/// # Errors
+/// [`Error::Argument`] for no image or lists of different lengths.
+///
+/// ```
+/// assert_eq!(wider_clip::metrics::accuracy(&[0, 1, 1, 2], &[0, 1, 2, 2])?, 0.75);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn accuracy(predicted: &[u32], truth: &[u32]) -> Result<f64> {
+    check_lengths(predicted.len(), truth.len())?;
+    let n_correct = predicted.iter().zip(truth).filter(|(predicted, truth)| predicted == truth).count();
+    Ok(n_correct as f64 / truth.len() as f64)
+}
+
+/// Whether each prediction is right, for [`paired_bootstrap`].
+///
+/// # Errors
+/// As [`accuracy`].
+pub fn correct(predicted: &[u32], truth: &[u32]) -> Result<Vec<bool>> {
+    check_lengths(predicted.len(), truth.len())?;
+    Ok(predicted.iter().zip(truth).map(|(predicted, truth)| predicted == truth).collect())
+}
+
+fn check_lengths(n_predicted: usize, n_truth: usize) -> Result<()> {
+    if n_truth == 0 {
+        return Err(Error::argument("truth", "at least one image", "none"));
+    }
+    if n_predicted != n_truth {
+        return Err(Error::argument("predictions", format!("{n_truth}, one an image"), n_predicted.to_string()));
+    }
+    Ok(())
+}
+
+/// How often each class was taken for which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfusionMatrix {
+    n_classes: usize,
+    /// Row by row: true class x predicted class.
+    counts: Vec<u64>,
+}
+
+impl ConfusionMatrix {
+    /// Counts predictions. Classes are `0..n_classes`; some may not occur.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for no image, lists of different lengths, or a class of `n_classes` or more.
+    pub fn new(predicted: &[u32], truth: &[u32], n_classes: usize) -> Result<ConfusionMatrix> {
+        check_lengths(predicted.len(), truth.len())?;
+        let mut counts = vec![0; n_classes * n_classes];
+        for (image, (&predicted, &truth)) in predicted.iter().zip(truth).enumerate() {
+            for (what, class) in [("predictions", predicted), ("truth", truth)] {
+                if class as usize >= n_classes {
+                    let expected = format!("below the number of classes, {n_classes}");
+                    return Err(Error::argument(what, expected, format!("{class} for image {image}")));
+                }
+            }
+            counts[truth as usize * n_classes + predicted as usize] += 1;
+        }
+        Ok(ConfusionMatrix { n_classes, counts })
+    }
+
+    /// Number of classes.
+    pub fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    /// Images of class `truth` that were taken for class `predicted`; `None` where there is no such class.
+    pub fn count(&self, truth: usize, predicted: usize) -> Option<u64> {
+        let inside = truth < self.n_classes && predicted < self.n_classes;
+        inside.then(|| self.counts[truth * self.n_classes + predicted])
+    }
+
+    /// The counts by true class: row `i` says what images of class `i` were taken for.
+    pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
+        // A matrix has at least one class, as it has at least one image.
+        self.counts.chunks(self.n_classes.max(1))
+    }
+
+    fn n_true(&self, class: usize) -> u64 {
+        self.counts[class * self.n_classes..(class + 1) * self.n_classes].iter().sum()
+    }
+
+    fn n_predicted(&self, class: usize) -> u64 {
+        (0..self.n_classes).map(|truth| self.counts[truth * self.n_classes + class]).sum()
+    }
+
+    fn n_right(&self, class: usize) -> u64 {
+        self.counts[class * self.n_classes + class]
+    }
+
+    /// The fraction of right predictions.
+    pub fn accuracy(&self) -> f64 {
+        let n_right: u64 = (0..self.n_classes).map(|class| self.n_right(class)).sum();
+        n_right as f64 / self.counts.iter().sum::<u64>() as f64
+    }
+
+    /// For each class the fraction of its images that were recognised; `None` for a class without images.
+    pub fn recalls(&self) -> Vec<Option<f64>> {
+        (0..self.n_classes).map(|class| ratio(self.n_right(class), self.n_true(class))).collect()
+    }
+
+    /// For each class the fraction of its predictions that were right; `None` for a class never predicted.
+    pub fn precisions(&self) -> Vec<Option<f64>> {
+        (0..self.n_classes).map(|class| ratio(self.n_right(class), self.n_predicted(class))).collect()
+    }
+
+    /// For each class F1 = 2 right / (images + predictions); `None` for a class with neither.
+    ///
+    /// A class with images of which none is recognised has F1 = 0, whether or not it was ever predicted.
+    pub fn f1_scores(&self) -> Vec<Option<f64>> {
+        let f1 = |class| ratio(2 * self.n_right(class), self.n_true(class) + self.n_predicted(class));
+        (0..self.n_classes).map(f1).collect()
+    }
+
+    /// The mean recall of the classes that have images.
+    pub fn balanced_accuracy(&self) -> f64 {
+        mean_of_defined(&self.recalls())
+    }
+
+    /// The mean F1 of the classes that have images or were predicted, the default of scikit-learn's `f1_score`:
+    /// classes absent from both lists do not count, a class that was predicted without having images counts as 0.
+    pub fn macro_f1(&self) -> f64 {
+        mean_of_defined(&self.f1_scores())
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// A matrix has at least one image, so that at least one class has a defined score.
+fn mean_of_defined(scores: &[Option<f64>]) -> f64 {
+    let defined: Vec<f64> = scores.iter().flatten().copied().collect();
+    defined.iter().sum::<f64>() / defined.len() as f64
+}
+
+/// The mean recall of the classes that have images (`balanced_accuracy_score`).
+///
+/// # Errors
+/// As [`ConfusionMatrix::new`].
+///
+/// ```
+/// // Nine of ten images are of class 0; always saying 0 is right nine times in ten, but knows one class of two.
+/// let truth = [0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+/// assert_eq!(wider_clip::metrics::balanced_accuracy(&[0; 10], &truth, 2)?, 0.5);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn balanced_accuracy(predicted: &[u32], truth: &[u32], n_classes: usize) -> Result<f64> {
+    Ok(ConfusionMatrix::new(predicted, truth, n_classes)?.balanced_accuracy())
+}
+
+/// The mean F1 of the classes that occur in either list (`f1_score(average="macro")`).
+///
+/// # Errors
+/// As [`ConfusionMatrix::new`].
+///
+/// ```
+/// // Class 0: F1 = 2 x 1 / (1 + 2); class 1: 2 x 1 / (2 + 1); class 2 does not occur.
+/// let score = wider_clip::metrics::macro_f1(&[0, 0, 1], &[0, 1, 1], 3)?;
+/// assert!((score - 2.0 / 3.0).abs() < 1e-15);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn macro_f1(predicted: &[u32], truth: &[u32], n_classes: usize) -> Result<f64> {
+    Ok(ConfusionMatrix::new(predicted, truth, n_classes)?.macro_f1())
+}

@@ -1,0 +1,82 @@
+//! Backbones: what turns a batch of images into features.
+//!
+//! | module | model | weights |
+//! |---|---|---|
+//! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's names |
+//! | [`vit`] | ViT, also with seeded random weights | timm's names |
+//! | [`pixels`] | the pixels themselves | none |
+//!
+//! Every backbone here is frozen: it is made for reading features, records no graph and folds batch normalisation into
+//! the convolutions. Images come in as (B, 3, H, W), f32, resized, cropped and normalised as the model's record says.
+
+pub mod efficientnet;
+pub mod pixels;
+mod registry;
+pub mod vit;
+
+pub use efficientnet::{EfficientNet, EfficientNetConfig};
+pub use pixels::Pixels;
+pub use registry::{LoadedModel, best_device, load};
+pub use vit::{Vit, VitConfig};
+
+use crate::error::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use std::path::Path;
+
+/// A model that turns images into feature vectors.
+pub trait Backbone: Send + Sync {
+    /// Named features of `images` (B, 3, H, W), each (B, D), f32.
+    ///
+    /// Names: `"cls"` and `"patch_mean"` from transformers, `"avg"` from convolutional networks, `"pixels"` from
+    /// [`Pixels`]. A row depends on its own image only. A batch of none gives features of shape (0, D).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the batch does not have the shape or type that the model takes.
+    fn forward_features(&self, images: &Tensor) -> Result<Vec<(&'static str, Tensor)>>;
+}
+
+/// Checks that `images` is an f32 batch (B, 3, `size`, `size`) and gives B; `None` takes any height and width of 32 or
+/// more.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use wider_clip::models::image_batch_check;
+/// let images = Tensor::zeros((2, 3, 64, 64), DType::F32, &Device::Cpu).unwrap();
+/// assert_eq!(image_batch_check(&images, Some(64)).unwrap(), 2);
+/// let error = image_batch_check(&images, Some(224)).unwrap_err();
+/// assert_eq!(error.to_string(), "images: expected f32 of shape (B, 3, 224, 224), found F32 of shape [2, 3, 64, 64]");
+/// ```
+///
+/// # Errors
+/// [`Error::Argument`] naming the shape that was expected and the one that came.
+pub fn image_batch_check(images: &Tensor, size: Option<usize>) -> Result<usize> {
+    let expected = match size {
+        Some(size) => format!("f32 of shape (B, 3, {size}, {size})"),
+        None => format!("f32 of shape (B, 3, H, W) with H and W at least {SMALLEST}"),
+    };
+    let fits = |side: usize| size.map_or(side >= SMALLEST, |size| side == size);
+    match *images.dims() {
+        [batch, 3, height, width] if fits(height) && fits(width) && images.dtype() == DType::F32 => Ok(batch),
+        _ => {
+            let found = format!("{:?} of shape {:?}", images.dtype(), images.dims());
+            Err(Error::argument("images", expected, found))
+        }
+    }
+}
+
+/// The smallest side that a convolutional backbone, which halves its input five times, takes.
+const SMALLEST: usize = 32;
+
+/// Reads a safetensors file into memory and offers its tensors as f32 on `device`.
+///
+/// Whatever type the file holds (f16, bf16) is widened. For files of a few dozen megabytes; the large ones of the hub
+/// want a memory map.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Data`] if it is not a safetensors file.
+pub fn open_weights(path: &Path, device: &Device) -> Result<VarBuilder<'static>> {
+    let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
+    VarBuilder::from_buffered_safetensors(bytes, DType::F32, device)
+        .map_err(|source| Error::data(path, "a safetensors file", source.to_string()))
+}

@@ -1,0 +1,66 @@
+//! Tensor operations that the backbones need and candle lacks, or runs too slowly on a processor.
+//!
+//! | function | what it is | gradient |
+//! |---|---|---|
+//! | [`depthwise_conv2d`] | depthwise convolution, NCHW | input and kernel |
+//! | [`depthwise_conv2d_nhwc`] | the same on channels-last tensors, the layout of the kernel | input and kernel |
+//! | [`depthwise_conv2d_nhwc_act`] | the same with bias and activation in one pass | none: an error, not silence |
+//! | [`linear_act`] | matrix product, bias and activation in one pass | none: an error, not silence |
+//! | [`to_channels_last`], [`to_channels_first`] | between the two layouts | yes |
+//! | [`conv2d_nhwc_act`] | dense convolution as patches and matrix product | none: an error, not silence |
+//!
+//! The backbones keep their activations channels last (B, H, W, C): a 1x1 convolution is then one matrix product over
+//! all pixels of the batch, and a depthwise convolution reads and writes whole vectors of channels, at any stride.
+//! On a processor everything is f32 and spread over Rayon's threads; results do not depend on how many there are.
+//! On other devices each function falls back on candle's own operations: correct, and slower than it could be.
+
+mod activation;
+mod conv;
+mod depthwise;
+mod depthwise_gradients;
+mod layout;
+mod linear;
+mod padding;
+mod simd;
+
+pub use activation::Activation;
+pub use conv::conv2d_nhwc_act;
+pub use depthwise::{depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act};
+pub use layout::{to_channels_first, to_channels_last};
+pub use linear::linear_act;
+pub use padding::Padding;
+
+use crate::error::{Error, Result};
+use candle_core::{CpuStorage, DType, Layout, Tensor};
+use rayon::prelude::*;
+use std::mem::MaybeUninit;
+
+/// An error unless `x` is f32: the operations here have no other arithmetic.
+fn require_f32(what: &'static str, x: &Tensor) -> Result<()> {
+    match x.dtype() {
+        DType::F32 => Ok(()),
+        other => Err(Error::argument(what, "an f32 tensor", format!("{other:?}"))),
+    }
+}
+
+/// The values of a contiguous f32 tensor on the processor, as a custom operation receives them.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => candle_core::bail!("expected a contiguous tensor, found strides {:?}", layout.stride()),
+    }
+}
+
+/// `length` values, written by `write` in pieces of `piece` (the last may be shorter), spread over threads.
+///
+/// `write` gets the piece's number and its memory, and must write every value there: zeroing the memory first would
+/// cost a tenth of a network's time.
+fn filled(length: usize, piece: usize, write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync) -> Vec<f32> {
+    let mut all = Vec::with_capacity(length);
+    let memory = &mut all.spare_capacity_mut()[..length];
+    memory.par_chunks_mut(piece.max(1)).enumerate().for_each(|(i, piece)| write(i, piece));
+    // SAFETY: the capacity is at least `length`, and the pieces, which cover it, were written by `write`. A panic in
+    // there leaves this function before the length is set.
+    unsafe { all.set_len(length) };
+    all
+}

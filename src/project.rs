@@ -1,0 +1,84 @@
+//! The project on this machine: where it is, what its manifests say, where features are cached.
+
+use crate::datasets::{self, ImageSet};
+use crate::error::{Error, Result};
+use crate::manifest::{Manifests, SuiteRecord};
+use crate::storage;
+use std::path::{Path, PathBuf};
+
+/// A project folder with its manifests read.
+#[derive(Debug, Clone)]
+pub struct Project {
+    root: PathBuf,
+    cache: PathBuf,
+    suite: String,
+    /// Data sets, models and suites.
+    pub manifests: Manifests,
+}
+
+impl Project {
+    /// The project that a notebook or a program runs in: the folder named by `WIDER_CLIP_ROOT`, else the nearest one
+    /// upwards that holds `data_manifests`; its suite is `WIDER_CLIP_SUITE`, else `default`.
+    ///
+    /// # Errors
+    /// No such folder, or a manifest that does not say what it must.
+    pub fn find() -> Result<Project> {
+        let root = match std::env::var_os("WIDER_CLIP_ROOT").filter(|root| !root.is_empty()) {
+            Some(root) => PathBuf::from(root),
+            None => upwards()?,
+        };
+        let suite = std::env::var("WIDER_CLIP_SUITE").ok().filter(|suite| !suite.is_empty());
+        Project::open(&root, suite.as_deref().unwrap_or("default"))
+    }
+
+    /// The project at `root`, with the suite of that id.
+    pub fn open(root: &Path, suite: &str) -> Result<Project> {
+        let manifests = Manifests::load(root)?;
+        manifests.suite(suite)?;
+        Ok(Project { root: root.into(), cache: storage::cache_folder(root), suite: suite.into(), manifests })
+    }
+
+    /// The folder that holds `data_manifests`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder for features and downloads.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// Keeps features and downloads in `cache` instead.
+    pub fn with_cache(self, cache: impl Into<PathBuf>) -> Project {
+        Project { cache: cache.into(), ..self }
+    }
+
+    /// The suite that is run.
+    pub fn suite(&self) -> Result<&SuiteRecord> {
+        self.manifests.suite(&self.suite)
+    }
+
+    /// Opens the data set of that id.
+    pub fn images(&self, dataset: &str) -> Result<ImageSet> {
+        datasets::open(&self.root, &self.cache, self.manifests.dataset(dataset)?)
+    }
+
+    /// Where the rows of an experiment are kept: `results/<experiment>.parquet` under the project, or in the folder that
+    /// `WIDER_CLIP_RESULTS` names.
+    pub fn results_path(&self, experiment: &str) -> PathBuf {
+        let folder = match std::env::var_os("WIDER_CLIP_RESULTS").filter(|folder| !folder.is_empty()) {
+            Some(folder) => PathBuf::from(folder),
+            None => self.root.join("results"),
+        };
+        folder.join(format!("{experiment}.parquet"))
+    }
+}
+
+fn upwards() -> Result<PathBuf> {
+    let here = std::env::current_dir().map_err(Error::io(".", "reading the current directory"))?;
+    let found = here.ancestors().find(|folder| folder.join("data_manifests").is_dir());
+    found.map(Path::to_path_buf).ok_or_else(|| {
+        let expected = "a folder that holds data_manifests, here or upwards; or WIDER_CLIP_ROOT";
+        Error::data(&here, expected, "none")
+    })
+}

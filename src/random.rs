@@ -1,0 +1,65 @@
+//! Random draws that are the same on every machine and in every release.
+//!
+//! The generator is ChaCha with 8 rounds (Bernstein 2008), and what is made of its bits (an index below n, a shuffle)
+//! is written out here: libraries are free to change how they turn bits into draws, and then every split would move.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// A stream of draws, fixed by what it is for, a seed and a stream number.
+#[derive(Debug, Clone)]
+pub struct Random {
+    rng: ChaCha8Rng,
+}
+
+impl Random {
+    /// Streams with another `purpose` (its first 24 bytes count), another `seed` or another `stream` have nothing to
+    /// do with each other, so that, for instance, the draw in one class does not depend on the other classes.
+    pub fn new(purpose: &str, seed: u64, stream: u64) -> Random {
+        let mut key = [0u8; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        for (byte, purpose) in key[8..].iter_mut().zip(purpose.bytes()) {
+            *byte = purpose;
+        }
+        let mut rng = ChaCha8Rng::from_seed(key);
+        rng.set_stream(stream);
+        Random { rng }
+    }
+
+    /// A number in `0..n`, each as likely; 0 for `n` = 0.
+    ///
+    /// Lemire 2019, "Fast random integer generation in an interval": the high half of a product, with the few low
+    /// halves that would favour some numbers drawn again.
+    pub fn below(&mut self, n: usize) -> usize {
+        let n = n as u64;
+        if n == 0 {
+            return 0;
+        }
+        let unfair = n.wrapping_neg() % n;
+        loop {
+            let product = u128::from(self.rng.next_u64()) * u128::from(n);
+            if product as u64 >= unfair {
+                return (product >> 64) as usize;
+            }
+        }
+    }
+
+    /// Puts the items into a random order, each order as likely (Fisher and Yates, from the back).
+    ///
+    /// ```
+    /// use wider_clip::random::Random;
+    ///
+    /// let mut items = [0, 1, 2, 3, 4];
+    /// Random::new("example", 0, 0).shuffle(&mut items);
+    /// let mut again = [0, 1, 2, 3, 4];
+    /// Random::new("example", 0, 0).shuffle(&mut again);
+    /// assert_eq!(items, again);
+    /// items.sort();
+    /// assert_eq!(items, [0, 1, 2, 3, 4]);
+    /// ```
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+#!/bin/sh
+# What the notebook kernel runs in place of cargo.
+#
+# The kernel rebuilds one small crate for every cell and calls `cargo build` for it. Cargo would compile the support
+# crate and its 300 dependencies a second time for the kernel's own workspace. They are compiled already: cargo built
+# them for the program that started this kernel. So a cell goes straight to rustc, which links it against that very
+# library; `cargo metadata`, from which the kernel learns the types of variables, is
+# trimmed to the crates that matter; every other request goes to the real cargo.
+#
+# The kernel answers "ok" to a cell whose panic it caught and to one that returned an error. The two notices
+# below make such a cell known on its standard output, where the runner of the notebooks looks for them.
+#
+# Environment, set by `wider-clip kernel`: WIDER_CLIP_REAL_CARGO, WIDER_CLIP_RUSTC, WIDER_CLIP_PYTHON and
+# WIDER_CLIP_TRIM (crates_for_types.py), WIDER_CLIP_TARGET,
+# WIDER_CLIP_LIB (folder with the support library), WIDER_CLIP_SUFFIX (".so" or ".dylib"), WIDER_CLIP_DEPS and WIDER_CLIP_HOST_DEPS (compiled dependencies, and their procedural macros).
+set -eu
+
+verb=
+target=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --offline) ;;
+        build | check | clean)
+            verb=$1
+            shift
+            break
+            ;;
+        *)
+            if [ "$1" = metadata ]; then
+                shift
+                whole=$(mktemp)
+                trap 'rm -f "$whole"' EXIT
+                "$WIDER_CLIP_REAL_CARGO" metadata --filter-platform "$WIDER_CLIP_TARGET" "$@" > "$whole"
+                "$WIDER_CLIP_PYTHON" "$WIDER_CLIP_TRIM" < "$whole"
+                exit
+            fi
+            exec "$WIDER_CLIP_REAL_CARGO" "$@"
+            ;;
+    esac
+    shift
+done
+[ "$verb" != clean ] || exit 0
+
+# Lines under [dependencies] that name anything but the support crate.
+others=$(sed -n '/^\[dependencies\]/,$p' Cargo.toml | sed '1d; /^[[:space:]]*$/d; /^wider-clip[[:space:]]*=/d')
+if [ -n "$others" ]; then
+    # The kernel shows a line of this form to the reader.
+    echo "error: no matching package named among those that wider-clip re-exports: $others." \
+        "Add it to Cargo.toml, re-export it in src/lib.rs, run \`cargo build\` and restart the kernel" >&2
+    exit 101
+fi
+set --
+if grep -q '^wider-clip[[:space:]]*=' Cargo.toml; then
+    set -- --extern "wider_clip=$WIDER_CLIP_LIB/libwider_clip$WIDER_CLIP_SUFFIX" \
+        --extern "wider_clip=$WIDER_CLIP_LIB/libwider_clip.rlib"
+fi
+
+level=$(sed -n 's/^opt-level = "\{0,1\}\([0-9sz]\)"\{0,1\}$/\1/p' Cargo.toml)
+out=target/cell
+emit=link
+[ "$verb" = build ] || emit=metadata
+mkdir -p "$out"
+sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|println!("[cell failed: panic]"); &|' \
+    -e 's|println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);|println!("[cell failed: error]"); &|' \
+    src/lib.rs > "$out/lib.rs"
+"$WIDER_CLIP_RUSTC" --crate-name ctx --edition=2024 "$out/lib.rs" --crate-type cdylib --emit="$emit" \
+    --error-format=json --out-dir "$out" --target "$WIDER_CLIP_TARGET" \
+    -C "opt-level=${level:-2}" -C codegen-units=16 -C prefer-dynamic -C rpath -C strip=debuginfo \
+    -L "dependency=$WIDER_CLIP_DEPS" -L "dependency=$WIDER_CLIP_HOST_DEPS" "$@"
+[ "$verb" = build ] || exit 0
+echo "$PWD/$out/libctx$WIDER_CLIP_SUFFIX" | tr -d '\n' > "${EVCXR_EXECUTION_SO_PATH:-$out/path}"

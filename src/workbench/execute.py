@@ -1,0 +1,223 @@
+"""Runs one notebook from its first cell to its last and writes the executed copy.
+
+A cell fails the run when the kernel reports an error, when the kernel caught a panic or a returned error (it answers
+"ok" to both; cargo_for_cells.sh makes it print a notice), and when the cell writes to standard error. The failure goes
+to a JSON file; everything meant for people goes to standard output, one whole line at a time.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+NOTICES = {
+    "[cell failed: panic]": "the cell panicked",
+    "[cell failed: error]": "the cell returned an error",
+}
+# Colours of terminals, which the kernel puts into compiler messages.
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+LANGUAGE = {"name": "rust", "pygments_lexer": "rust", "file_extension": ".rs", "mimetype": "text/rust"}
+
+
+class CellFailed(Exception):
+    def __init__(self, cell_index, message):
+        super().__init__(message)
+        self.cell_index = cell_index
+        self.message = message
+
+
+class Runner(NotebookClient):
+    """nbclient that prints a line a cell, passes on the cell's own lines, and notices failures."""
+
+    def __init__(self, notebook, label, **options):
+        super().__init__(notebook, **options)
+        self.label = label
+        self.code_cells = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
+        self.started = time.monotonic()
+        self.partial_line = ""
+
+    def say(self, text):
+        print(f"{self.label}: {text}", flush=True)
+
+    def seconds(self):
+        return f"{time.monotonic() - self.started:.0f} s"
+
+    def process_message(self, message, cell, cell_index):
+        content = message["content"]
+        if message["msg_type"] == "stream" and content.get("name") == "stdout":
+            *lines, self.partial_line = (self.partial_line + content["text"]).split("\n")
+            for line in lines:
+                print(f"    {line}", flush=True)
+        return super().process_message(message, cell, cell_index)
+
+    async def run(self):
+        # The kernel's own greeting is of no use to anyone; its errors stay visible.
+        async with self.async_setup_kernel(stdout=subprocess.DEVNULL):
+            self.say(f"kernel ready ({self.seconds()})")
+            # Ctrl-C ends the run here; leaving the block then stops the kernel.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, asyncio.current_task().cancel)
+            for number, index in enumerate(self.code_cells, start=1):
+                await self.run_cell(number, index)
+                self.say(f"cell {number}/{len(self.code_cells)} ({self.seconds()})")
+
+    async def run_cell(self, number, index):
+        cell = self.nb.cells[index]
+        try:
+            await self.async_execute_cell(cell, index, execution_count=number)
+        except CellExecutionError as error:
+            # A panic ends the process behind the kernel; its message comes on standard error, perhaps later.
+            message = readable_error(cell, error)
+            if "terminated" in message:
+                await self.late_messages(cell, index)
+                message = without_backtrace(text_of(cell, "stderr")) + message
+            raise CellFailed(index, message) from None
+        except CellTimeoutError as error:
+            raise CellFailed(index, str(error)) from None
+        except DeadKernelError:
+            raise CellFailed(index, "the kernel died") from None
+        failure = notice(cell)
+        if failure:
+            await self.late_messages(cell, index)
+            raise CellFailed(index, failure + "\n" + without_backtrace(text_of(cell, "stderr")))
+        stderr = text_of(cell, "stderr")
+        if stderr.strip():
+            raise CellFailed(index, "the cell wrote to standard error\n" + stderr)
+
+    async def late_messages(self, cell, index):
+        """Standard error comes by another way than the notice and may come after it."""
+        deadline = time.monotonic() + 3.0
+        while time.monotonic() < deadline:
+            try:
+                message = await self.kc.iopub_channel.get_msg(timeout=0.3)
+            except queue.Empty:
+                if text_of(cell, "stderr"):
+                    return
+                continue
+            if message["msg_type"] == "stream":
+                super().process_message(message, cell, index)
+
+
+def text_of(cell, name):
+    return "".join(out.text for out in cell.get("outputs", []) if out.output_type == "stream" and out.name == name)
+
+
+def notice(cell):
+    for line in text_of(cell, "stdout").splitlines():
+        if line in NOTICES:
+            return NOTICES[line]
+    return None
+
+
+def without_backtrace(text):
+    """A panic's message and place; the frames beneath are those of the kernel."""
+    kept, skipping = [], False
+    for line in text.splitlines():
+        if line.startswith("stack backtrace:"):
+            skipping = True
+        elif line.startswith("note: Some details are omitted") or not line.strip():
+            skipping = False
+        elif "cannot unwind" in line or "non-unwinding panic" in line or "core/src/panicking.rs" in line:
+            continue
+        elif not skipping:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def readable_error(cell, error):
+    lines = []
+    for out in cell.get("outputs", []):
+        if out.output_type == "error":
+            lines += list(out.get("traceback") or [out.get("evalue", "")])
+    return COLOUR.sub("", "\n".join(lines) or str(error))
+
+
+def prepared(path):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            cell.metadata.pop("execution", None)
+    return notebook
+
+
+def tidy(notebook):
+    """Drops what changes from run to run though the results do not, and the empty value of a cell without one."""
+    notebook.metadata["language_info"] = LANGUAGE
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if out.get("data") != {"text/plain": "()"}]
+            # The kernel counts its own first cell too.
+            for out in cell.outputs:
+                if "execution_count" in out:
+                    out["execution_count"] = cell.execution_count
+    return notebook
+
+
+def write_whole(path, text):
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--notebook", type=Path, required=True)
+    parser.add_argument("--executed", type=Path, required=True, help="where the executed copy goes")
+    parser.add_argument("--folder", required=True, help="the kernel's current directory")
+    parser.add_argument("--failure", type=Path, required=True, help="where a failure is described as JSON")
+    parser.add_argument("--record", required=True, help="JSON kept in the copy's metadata")
+    parser.add_argument("--kernel", required=True)
+    parser.add_argument("--cell-seconds", type=int, default=0, help="limit for one cell, 0 for none")
+    args = parser.parse_args()
+
+    notebook = prepared(args.notebook)
+    runner = Runner(
+        notebook,
+        args.notebook.stem,
+        kernel_name=args.kernel,
+        timeout=args.cell_seconds or None,
+        startup_timeout=600,
+        coalesce_streams=True,
+        resources={"metadata": {"path": args.folder}},
+    )
+    runner.say("starting the kernel")
+    try:
+        asyncio.run(runner.run())
+    except CellFailed as failed:
+        number = runner.code_cells.index(failed.cell_index) + 1
+        report = {"cell": number, "source": notebook.cells[failed.cell_index].source, "message": failed.message.strip()}
+        args.failure.write_text(json.dumps(report), encoding="utf-8")
+        return 1
+    except RuntimeError as error:  # The kernel did not start; its own words stand above.
+        report = {"cell": 0, "source": "", "message": f"the kernel did not start: {error}"}
+        args.failure.write_text(json.dumps(report), encoding="utf-8")
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        runner.say("interrupted; the kernel is stopped")
+        return 130
+    record = json.loads(args.record)
+    record["seconds"] = round(time.monotonic() - runner.started, 1)
+    record["date"] = time.strftime("%Y-%m-%d")
+    notebook.metadata["wider_clip"] = {**notebook.metadata.get("wider_clip", {}), **record}
+    nbformat.validate(notebook)
+    write_whole(args.executed, nbformat.writes(tidy(notebook)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

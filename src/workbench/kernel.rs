@@ -1,0 +1,259 @@
+//! Starts the Rust notebook kernel (evcxr_jupyter 0.22.0) so that every cell links the library of this program.
+//!
+//! The kernel rebuilds one small crate a cell. Left alone it would have cargo compile the support crate and all its
+//! dependencies again, for a workspace of its own. Here it finds `cargo_for_cells.sh` in cargo's place, which links a
+//! cell against the compiled library directly: dependencies are compiled once for program, tests and notebooks, a
+//! library built with `--features cuda` serves the notebooks too, and cells need no lock on cargo's build folder.
+//!
+//! Each running kernel has a slot, a folder of its own, held by a file lock for as long as any of its processes
+//! lives; two kernels at once share nothing but compiled, read-only files. The library is linked into the slot when
+//! the kernel starts: a later `cargo build` does not pull it from under a running notebook, and a kernel that is
+//! started again has the new one.
+//!
+//! Different from evcxr on purpose: variables are dropped after a panic rather than kept where they are `Copy`
+//! (keeping them costs a second compilation), and the kernel's own files in the user's home are left alone.
+
+use super::process::{self, failed};
+use super::{ROOT_VARIABLE, Workbench, setup};
+use crate::error::{Error, Result};
+use crate::storage::write_atomic;
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the kernel runs in place of cargo.
+const CARGO_FOR_CELLS: &str = include_str!("cargo_for_cells.sh");
+
+/// What keeps the kernel's type inference to the crates that matter.
+const CRATES_FOR_TYPES: &str = include_str!("crates_for_types.py");
+
+/// The kernel's settings; `opt_level` is that of the cell alone, the library is compiled with the crate's profile.
+const SETTINGS: &str = "[evcxr]\npreserve_vars_on_panic = false\nopt_level = \"1\"\noffline_mode = false\n";
+
+/// More kernels at once than any machine serves.
+const MAX_SLOTS: usize = 64;
+
+/// The Rust toolchain that compiled this program and compiles the cells.
+#[derive(Debug, Clone)]
+pub struct Toolchain {
+    /// The folder of the toolchain.
+    pub sysroot: PathBuf,
+    /// The compiler itself, not rustup's proxy.
+    pub rustc: PathBuf,
+    /// Cargo itself, not rustup's proxy.
+    pub cargo: PathBuf,
+    /// The host triple.
+    pub target: String,
+}
+
+impl Toolchain {
+    /// The toolchain that `rust-toolchain.toml` in the project's folder asks for.
+    ///
+    /// # Errors
+    /// [`Error::Program`] where no rustc is found.
+    pub fn find(workbench: &Workbench) -> Result<Toolchain> {
+        let advice = "Install Rust from rustup.rs, or put rustc and cargo on the PATH";
+        let ask = |arguments: &[&str]| {
+            process::output("rustc", Command::new("rustc").args(arguments).current_dir(workbench.root()), advice)
+        };
+        let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?);
+        let version = ask(&["-vV"])?;
+        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+        let target = host.ok_or_else(|| failed("rustc", "`rustc -vV` names no host", advice))?.to_string();
+        let tool = |name: &str| {
+            let inside = sysroot.join("bin").join(name);
+            if inside.exists() { inside } else { PathBuf::from(name) }
+        };
+        Ok(Toolchain { rustc: tool("rustc"), cargo: tool("cargo"), sysroot, target })
+    }
+
+    /// The folder with the standard library that cells load.
+    fn standard_library(&self) -> PathBuf {
+        self.sysroot.join("lib/rustlib").join(&self.target).join("lib")
+    }
+}
+
+/// Becomes the kernel that serves `connection_file`; returns only where that fails.
+///
+/// # Errors
+/// [`Error::Program`] where the kernel is not installed or cannot be started, [`Error::Data`] where the compiled
+/// library is not beside the program, [`Error::Io`] where the slot cannot be written.
+pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallible> {
+    let evcxr = setup::kernel_program(workbench);
+    if !evcxr.exists() {
+        return Err(failed("evcxr_jupyter", "not installed", "Run `cargo run -- setup`"));
+    }
+    let toolchain = Toolchain::find(workbench)?;
+    let compiled = Compiled::find(workbench.program(), &toolchain)?;
+    let slot = Slot::take(&workbench.folder().join("kernel"))?;
+    slot.prepare(workbench, &toolchain, &compiled)?;
+
+    let bin = slot.folder.join("toolchain").join("bin");
+    let mut command = Command::new(&evcxr);
+    command
+        .arg("--control_file")
+        .arg(connection_file)
+        .env(ROOT_VARIABLE, workbench.root())
+        .env("EVCXR_TMPDIR", slot.folder.join("crate"))
+        .env("EVCXR_CONFIG_DIR", slot.folder.join("settings"))
+        // Where the kernel would look for its registration in the user's home, to bring it up to date.
+        .env("JUPYTER_PATH", slot.folder.join("settings"))
+        // With rustup the kernel asks `rustup which cargo`, without it the PATH.
+        .env("RUSTUP_TOOLCHAIN", slot.folder.join("toolchain"))
+        .env("PATH", prepend(&[bin], "PATH")?)
+        .env(
+            library_path_variable(),
+            prepend(&[slot.library(), toolchain.standard_library()], library_path_variable())?,
+        )
+        .env("WIDER_CLIP_REAL_CARGO", &toolchain.cargo)
+        .env("WIDER_CLIP_RUSTC", &toolchain.rustc)
+        .env("WIDER_CLIP_PYTHON", workbench.python())
+        .env("WIDER_CLIP_TRIM", slot.folder.join("settings").join("crates_for_types.py"))
+        .env("WIDER_CLIP_TARGET", &toolchain.target)
+        .env("WIDER_CLIP_LIB", slot.library())
+        .env("WIDER_CLIP_SUFFIX", std::env::consts::DLL_SUFFIX)
+        .env("WIDER_CLIP_DEPS", &compiled.dependencies)
+        .env("WIDER_CLIP_HOST_DEPS", &compiled.host_dependencies)
+        // A panic keeps its backtrace; an error value does not collect one each time it is made.
+        .env("RUST_LIB_BACKTRACE", "0")
+        .env_remove("CARGO")
+        .env_remove("RUSTC")
+        .env_remove("RUSTC_WRAPPER");
+    slot.hold_beyond_exec()?;
+    end_with_parent();
+    let error = command.exec();
+    Err(failed("evcxr_jupyter", format!("could not be started ({error})"), "Remove .wider-clip/evcxr and run setup"))
+}
+
+/// The compiled library and what it was compiled from, beside the program.
+struct Compiled {
+    /// `libwider_clip.so` and `libwider_clip.rlib`: the code, and a copy of its interface that rustc reads faster.
+    files: [PathBuf; 2],
+    dependencies: PathBuf,
+    host_dependencies: PathBuf,
+}
+
+impl Compiled {
+    /// `program` lies in `target/<triple>/<profile>`, dependencies in `deps` beside it, procedural macros (they run
+    /// on the host) in `target/<profile>/deps`.
+    fn find(program: &Path, toolchain: &Toolchain) -> Result<Compiled> {
+        let profile = program.parent().unwrap_or(Path::new("."));
+        let dependencies = profile.join("deps");
+        let host_dependencies = match (profile.file_name(), profile.parent()) {
+            (Some(name), Some(above)) if above.ends_with(&toolchain.target) => above.with_file_name(name).join("deps"),
+            _ => dependencies.clone(),
+        };
+        let dynamic = format!("{}wider_clip{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        let files = [dependencies.join(dynamic), dependencies.join("libwider_clip.rlib")];
+        match files.iter().find(|file| !file.exists()) {
+            Some(missing) => Err(Error::data(missing, "the compiled library", "no such file; run `cargo build`")),
+            None => Ok(Compiled { files, dependencies, host_dependencies }),
+        }
+    }
+}
+
+/// The folder of one running kernel.
+struct Slot {
+    folder: PathBuf,
+    lock: File,
+}
+
+impl Slot {
+    /// The first slot that no running kernel holds.
+    fn take(kernels: &Path) -> Result<Slot> {
+        for number in 0..MAX_SLOTS {
+            let folder = kernels.join(format!("slot-{number}"));
+            fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating the folder"))?;
+            let path = folder.join("lock");
+            let lock = File::options().create(true).truncate(false).write(true).open(&path);
+            let lock = lock.map_err(Error::io(&path, "opening the lock"))?;
+            match lock.try_lock() {
+                Ok(()) => return Ok(Slot { folder, lock }),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(Error::io(&path, "locking")(source)),
+            }
+        }
+        Err(failed("kernel", format!("{MAX_SLOTS} kernels are running"), "Shut some of them down"))
+    }
+
+    /// The folder with this kernel's view of the library.
+    fn library(&self) -> PathBuf {
+        self.folder.join("lib")
+    }
+
+    fn prepare(&self, workbench: &Workbench, toolchain: &Toolchain, compiled: &Compiled) -> Result<()> {
+        // Old cells: their file names come again, and a running kernel's must be its own.
+        let cells = self.folder.join("crate").join("target");
+        if cells.exists() {
+            fs::remove_dir_all(&cells).map_err(Error::io(&cells, "removing the cells of an earlier kernel"))?;
+        }
+        write_atomic(&self.folder.join("settings").join("evcxr.toml"), SETTINGS.as_bytes())?;
+        write_atomic(&self.folder.join("settings").join("crates_for_types.py"), CRATES_FOR_TYPES.as_bytes())?;
+        let lock_file = workbench.root().join("Cargo.lock");
+        let locked = fs::read(&lock_file).map_err(Error::io(&lock_file, "reading"))?;
+        write_atomic(&self.folder.join("crate").join("Cargo.lock"), &locked)?;
+
+        let bin = self.folder.join("toolchain").join("bin");
+        let cargo = bin.join("cargo");
+        write_atomic(&cargo, CARGO_FOR_CELLS.as_bytes())?;
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&cargo, executable).map_err(Error::io(&cargo, "making it executable"))?;
+        replace(&bin.join("rustc"), |path| symlink(&toolchain.rustc, path))?;
+
+        let library = self.library();
+        fs::create_dir_all(&library).map_err(Error::io(&library, "creating the folder"))?;
+        for file in &compiled.files {
+            let name = file.file_name().unwrap_or_default();
+            // A link costs nothing; another file system needs a copy.
+            let link = |path: &Path| fs::hard_link(file, path).or_else(|_| fs::copy(file, path).map(drop));
+            replace(&library.join(name), link)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the lock live on in the kernel, which takes this process's place, and in the processes it starts.
+    fn hold_beyond_exec(&self) -> Result<()> {
+        // SAFETY: fcntl with F_SETFD only changes a flag of a descriptor that `self.lock` keeps open.
+        let answer = unsafe { libc::fcntl(self.lock.as_raw_fd(), libc::F_SETFD, 0) };
+        if answer == -1 {
+            return Err(Error::io(self.folder.join("lock"), "keeping the lock")(std::io::Error::last_os_error()));
+        }
+        Ok(())
+    }
+}
+
+/// Asks the system to end the kernel when the program that started it is gone, however that ended. Linux only;
+/// elsewhere a killed JupyterLab leaves its kernels behind.
+fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: PR_SET_PDEATHSIG only stores a signal number for this process.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+    }
+}
+
+/// Makes `path` anew with `make`.
+fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(path, "removing")(error)),
+        _ => make(path).map_err(Error::io(path, "linking")),
+    }
+}
+
+/// `folders` in front of what the environment variable holds.
+fn prepend(folders: &[PathBuf], variable: &str) -> Result<OsString> {
+    let old = std::env::var_os(variable).unwrap_or_default();
+    let old = std::env::split_paths(&old).filter(|path| !path.as_os_str().is_empty());
+    std::env::join_paths(folders.iter().cloned().chain(old))
+        .map_err(|error| Error::argument("the project's folder", "a path without `:`", error.to_string()))
+}
+
+/// The variable in which the system's loader looks for libraries.
+fn library_path_variable() -> &'static str {
+    if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" }
+}

@@ -1,0 +1,43 @@
+//! JupyterLab on the project's notebooks, with the project's kernel and settings of its own.
+
+use super::{SUITE_VARIABLE, Workbench, process, setup};
+use crate::error::Result;
+use std::process::Command;
+
+/// Runs JupyterLab until it is stopped (Ctrl-C, or its own menu). `arguments` are passed on.
+///
+/// # Errors
+/// Those of [`setup::ensure`]; [`crate::error::Error::Program`] where JupyterLab ends with an error.
+pub fn serve(workbench: &Workbench, suite: &str, arguments: &[String]) -> Result<()> {
+    setup::ensure(workbench)?;
+    println!("JupyterLab opens in the browser; stop it here with Ctrl-C. The first cell of a notebook takes a moment.");
+    let mut command = Command::new(workbench.python());
+    command
+        .args(["-m", "jupyterlab", "--ServerApp.root_dir=."])
+        // The kernel's first answer waits for type inference to load the crate graph.
+        .arg("--MappingKernelManager.kernel_info_timeout=600")
+        .args(["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None"])
+        .args(arguments)
+        .current_dir(workbench.notebooks())
+        .envs(workbench.jupyter_environment())
+        .env(SUITE_VARIABLE, suite);
+    // Ctrl-C reaches JupyterLab and this program alike; this one must outlive the other.
+    let status = ignoring_interrupts(|| process::run("jupyterlab", &mut command, "Run `cargo run -- setup`"))?;
+    match status.code() {
+        Some(0 | 130) | None => Ok(()),
+        Some(code) => {
+            Err(process::failed("jupyterlab", format!("ended with status {code}"), "The lines above say why"))
+        }
+    }
+}
+
+/// Runs `body` while an interrupt from the terminal is left to the program that `body` waits for.
+fn ignoring_interrupts<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: only the disposition of SIGINT is changed, to a handler that does nothing, and put back afterwards.
+    // A handler, unlike SIG_IGN, is not inherited by the program started meanwhile.
+    extern "C" fn nothing(_: libc::c_int) {}
+    let old = unsafe { libc::signal(libc::SIGINT, nothing as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    let result = body();
+    unsafe { libc::signal(libc::SIGINT, old) };
+    result
+}

@@ -1,0 +1,134 @@
+//! The workbench: everything around the notebooks. Set-up, the Rust kernel, execution, the HTML report, JupyterLab.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`setup`] | Python environment, the notebook kernel, its registration: once, inside the project's folder |
+//! | [`kernel`] | starts the Rust kernel so that cells link the library this program is built with |
+//! | [`notebooks`] | runs notebooks, and skips those of which nothing changed |
+//! | [`report`] | turns executed notebooks into one folder of pages that needs no network |
+//! | [`page_check`] | finds anything in a page that a browser would fetch from elsewhere |
+//! | [`browser`] | headless Chromium: static images of charts, and the pages opened with the network refused |
+//! | [`lab`] | JupyterLab on the same kernel |
+//! | [`process`] | other programs: started with progress lines, and failed with one that says what to do |
+//!
+//! Nothing is written outside the project's folder: `.wider-clip/` holds the environment and the kernels, `report/`
+//! the pages. Everything a notebook needs at run time is found from [`Workbench::root`].
+
+pub mod browser;
+pub mod kernel;
+pub mod lab;
+pub mod notebooks;
+pub mod page_check;
+pub mod process;
+pub mod report;
+pub mod setup;
+
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// The environment variable that tells a notebook where the project is.
+pub const ROOT_VARIABLE: &str = "WIDER_CLIP_ROOT";
+
+/// The environment variable that tells a notebook which suite to run ("default", "full", "smoke").
+pub const SUITE_VARIABLE: &str = "WIDER_CLIP_SUITE";
+
+/// The name under which Jupyter knows the kernel.
+pub const KERNEL_NAME: &str = "wider-clip";
+
+/// A project folder and the program that serves its kernels.
+#[derive(Debug, Clone)]
+pub struct Workbench {
+    root: PathBuf,
+    program: PathBuf,
+}
+
+impl Workbench {
+    /// The project of the current directory (found upwards), else the one this program was built in; kernels are
+    /// served by the running program.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the running program cannot be located.
+    pub fn find() -> Result<Workbench> {
+        let program = std::env::current_exe().map_err(Error::io("wider-clip", "locating the running program"))?;
+        Workbench::new(find_root(), program)
+    }
+
+    /// A project at `root` whose kernels `program` (the compiled `wider-clip`) serves.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where `root` does not exist.
+    pub fn new(root: impl AsRef<Path>, program: impl Into<PathBuf>) -> Result<Workbench> {
+        let root = root.as_ref();
+        let root = root.canonicalize().map_err(Error::io(root, "looking for the project's folder"))?;
+        Ok(Workbench { root, program: program.into() })
+    }
+
+    /// The project's folder: the one with `Cargo.toml`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The compiled `wider-clip` program that serves the kernels.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The folder with the notebooks.
+    pub fn notebooks(&self) -> PathBuf {
+        self.root.join("notebooks")
+    }
+
+    /// The folder for everything that set-up makes, `.wider-clip`.
+    pub fn folder(&self) -> PathBuf {
+        self.root.join(".wider-clip")
+    }
+
+    /// The Python interpreter of the project's own environment.
+    pub fn python(&self) -> PathBuf {
+        self.folder().join("venv").join("bin").join("python")
+    }
+
+    /// What Python and Jupyter must be told so that they keep to the project's folder.
+    pub fn jupyter_environment(&self) -> Vec<(&'static str, PathBuf)> {
+        let jupyter = self.folder().join("jupyter");
+        vec![
+            (ROOT_VARIABLE, self.root.clone()),
+            ("JUPYTER_CONFIG_DIR", jupyter.join("config")),
+            ("JUPYTER_DATA_DIR", jupyter.join("data")),
+            ("JUPYTER_RUNTIME_DIR", jupyter.join("runtime")),
+            ("JUPYTERLAB_SETTINGS_DIR", jupyter.join("settings")),
+            ("JUPYTERLAB_WORKSPACES_DIR", jupyter.join("workspaces")),
+            ("IPYTHONDIR", jupyter.join("ipython")),
+            ("MPLCONFIGDIR", jupyter.join("matplotlib")),
+            ("PYTHONDONTWRITEBYTECODE", PathBuf::from("1")),
+            ("PYTHONUNBUFFERED", PathBuf::from("1")),
+        ]
+    }
+
+    /// A command that runs `script` (one of ours, written out from this program) with the project's Python.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the script cannot be written.
+    fn python_script(&self, name: &str, source: &str) -> Result<std::process::Command> {
+        let path = self.folder().join("scripts").join(name);
+        if std::fs::read_to_string(&path).ok().as_deref() != Some(source) {
+            crate::storage::write_atomic(&path, source.as_bytes())?;
+        }
+        let mut command = std::process::Command::new(self.python());
+        command.arg(path).envs(self.jupyter_environment());
+        // cargo and rustup hand their own settings to the programs they run; a kernel finds its toolchain itself.
+        command.env_remove("RUSTFLAGS").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+        Ok(command)
+    }
+}
+
+/// The nearest folder upwards whose Cargo.toml names this package, else the folder the program was built in.
+fn find_root() -> PathBuf {
+    let built_in = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let Ok(here) = std::env::current_dir() else { return built_in };
+    let names_us = |folder: &&Path| {
+        std::fs::read_to_string(folder.join("Cargo.toml"))
+            .is_ok_and(|text| text.lines().any(|line| line.trim() == "name = \"wider-clip\""))
+    };
+    here.ancestors().find(names_us).map(Path::to_path_buf).unwrap_or(built_in)
+}

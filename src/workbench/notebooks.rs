@@ -1,0 +1,198 @@
+//! Runs notebooks, and skips those of which nothing changed since their last good run.
+//!
+//! A run executes a copy with the working directory `notebooks/`; the source is not touched. Whether anything
+//! changed is a matter of inputs alone: the cells, the crate's sources, the manifests and embedded data, the suite,
+//! the compiled features and the versions of the tools. Caches of features and rows play no part.
+
+use super::{KERNEL_NAME, SUITE_VARIABLE, Workbench, process, setup};
+use crate::error::{Error, Result};
+use crate::storage::{FolderLock, sha256_file, sha256_hex};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The program that talks to the kernel.
+const EXECUTE: &str = include_str!("execute.py");
+
+/// How a notebook is run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The notebook.
+    pub source: PathBuf,
+    /// Where its executed copy goes.
+    pub executed: PathBuf,
+    /// The kernel's current directory; relative paths in `:dep` lines start there.
+    pub folder: PathBuf,
+    /// The suite that the notebook's cells find in their environment.
+    pub suite: String,
+}
+
+/// What became of a notebook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was run.
+    Executed,
+    /// Nothing changed since its last good run, whose copy is still there.
+    Unchanged,
+}
+
+/// The notebooks of the project in reading order: those named `NN_topic.ipynb`, restricted to those whose name
+/// starts with `only`.
+///
+/// # Errors
+/// [`Error::Unknown`] where `only` fits none, [`Error::Io`] where the folder cannot be read.
+pub fn list(workbench: &Workbench, only: Option<&str>) -> Result<Vec<PathBuf>> {
+    let all = numbered_notebooks(&workbench.notebooks())?;
+    let wanted = only.unwrap_or_default().trim_end_matches(".ipynb");
+    let chosen: Vec<PathBuf> = all.iter().filter(|path| stem(path).starts_with(wanted)).cloned().collect();
+    if chosen.is_empty() {
+        let known = all.iter().map(|path| stem(path)).collect::<Vec<_>>().join(", ");
+        return Err(Error::Unknown { kind: "notebook", name: wanted.into(), known });
+    }
+    Ok(chosen)
+}
+
+/// The files `NN_topic.ipynb` of a folder, sorted.
+///
+/// # Errors
+/// [`Error::Io`] where the folder cannot be read.
+pub fn numbered_notebooks(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder, "reading the folder"))?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "ipynb"))
+        .filter(|path| {
+            stem(path)
+                .as_bytes()
+                .first_chunk()
+                .is_some_and(|[a, b, c]| a.is_ascii_digit() && b.is_ascii_digit() && *c == b'_')
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The file's name without folder and extension.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Runs one notebook, unless nothing changed since its executed copy was made.
+///
+/// # Errors
+/// [`Error::Notebook`] with the cell, its source and the message where a cell fails, panics or returns an error;
+/// [`Error::Program`] where the run itself breaks off. The executed copy of an earlier good run stays as it was.
+pub fn execute(workbench: &Workbench, run: &Run) -> Result<Outcome> {
+    let key = key(workbench, run)?;
+    if recorded_key(&run.executed).as_deref() == Some(key.as_str()) {
+        return Ok(Outcome::Unchanged);
+    }
+    let folder = run.executed.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
+    let failure = tempfile::NamedTempFile::new_in(workbench.folder())
+        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
+    let record = serde_json::json!({ "key": key, "suite": run.suite });
+    let mut command = workbench.python_script("execute.py", EXECUTE)?;
+    command
+        .arg("--notebook")
+        .arg(&run.source)
+        .arg("--executed")
+        .arg(&run.executed)
+        .arg("--folder")
+        .arg(&run.folder)
+        .arg("--failure")
+        .arg(failure.path())
+        .args(["--record", &record.to_string(), "--kernel", KERNEL_NAME])
+        .env(SUITE_VARIABLE, &run.suite);
+    run_and_report(&run.source, failure.path(), &mut command)?;
+    Ok(Outcome::Executed)
+}
+
+/// Runs the program and turns the failure that it wrote down into an error.
+fn run_and_report(notebook: &Path, failure: &Path, command: &mut Command) -> Result<()> {
+    let advice = "Run `cargo run -- setup`";
+    let status = process::run("execute.py", command, advice)?;
+    if status.success() {
+        return Ok(());
+    }
+    let text = fs::read_to_string(failure).unwrap_or_default();
+    let Ok(found) = serde_json::from_str::<Value>(&text) else {
+        return Err(process::failed("execute.py", format!("ended with {status}"), "The lines above say why"));
+    };
+    let text_at = |name: &str| found[name].as_str().unwrap_or_default().to_string();
+    Err(Error::Notebook {
+        path: notebook.to_path_buf(),
+        cell: found["cell"].as_u64().unwrap_or(0) as usize,
+        source_text: text_at("source"),
+        message: text_at("message"),
+    })
+}
+
+/// The key under which the executed copy was made, if there is one.
+fn recorded_key(executed: &Path) -> Option<String> {
+    let text = fs::read_to_string(executed).ok()?;
+    let notebook: Value = serde_json::from_str(&text).ok()?;
+    notebook["metadata"]["wider_clip"]["key"].as_str().map(str::to_string)
+}
+
+/// The hash of everything that decides what an executed notebook shows.
+fn key(workbench: &Workbench, run: &Run) -> Result<String> {
+    let root = workbench.root();
+    let text = fs::read_to_string(&run.source).map_err(Error::io(&run.source, "reading"))?;
+    let notebook: Value = serde_json::from_str(&text)
+        .map_err(|error| Error::data(&run.source, "a notebook in JSON", error.to_string()))?;
+    let empty = Vec::new();
+    let cells = notebook["cells"].as_array().unwrap_or(&empty);
+    let cells: Vec<Value> = cells.iter().map(|cell| serde_json::json!([cell["cell_type"], cell["source"]])).collect();
+    let features = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("cudnn", cfg!(feature = "cudnn")),
+        ("metal", cfg!(feature = "metal")),
+        ("mkl", cfg!(feature = "mkl")),
+        ("accelerate", cfg!(feature = "accelerate")),
+    ];
+    let mut parts = vec![
+        serde_json::to_string(&cells).unwrap_or_default(),
+        run.suite.clone(),
+        format!("{features:?}"),
+        setup::requirements_hash(),
+        sha256_hex(EXECUTE.as_bytes()),
+    ];
+    for file in inputs(root)? {
+        let name = file.strip_prefix(root).unwrap_or(&file).display().to_string();
+        parts.push(format!("{name} {}", sha256_file(&file)?));
+    }
+    Ok(sha256_hex(parts.join("\n").as_bytes()))
+}
+
+/// The files on which every notebook depends: the library without the workbench, the manifests and shipped data.
+fn inputs(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
+    for folder in [root.join("src"), root.join("data_manifests")] {
+        walk(&folder, &mut files)?;
+    }
+    let apart = [root.join("src/workbench"), root.join("src/main.rs"), root.join("data_manifests/build")];
+    files.retain(|file| file.exists() && !apart.iter().any(|folder| file.starts_with(folder)));
+    files.sort();
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).map_err(Error::io(folder, "reading the folder"))? {
+        let path = entry.map_err(Error::io(folder, "reading the folder"))?.path();
+        if path.is_dir() { walk(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}
+
+/// Takes the lock of a folder of executed notebooks: two runs must not write the same copies.
+///
+/// # Errors
+/// [`Error::Io`] where the folder cannot be made or locked.
+pub fn lock(folder: &Path) -> Result<FolderLock> {
+    FolderLock::acquire(folder, || println!("another run writes to {}; waiting for it", folder.display()))
+}

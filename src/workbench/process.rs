@@ -1,0 +1,140 @@
+//! Other programs: started with progress as whole lines, and failed with one line that says what to do.
+
+use crate::error::{Error, Result};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How many of a program's last lines an error shows.
+const KEPT_LINES: usize = 30;
+
+/// How long between two progress lines.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// Builds an [`Error::Program`].
+pub fn failed(program: &str, reason: impl Into<String>, advice: impl Into<String>) -> Error {
+    Error::Program { program: program.into(), reason: reason.into(), advice: advice.into() }
+}
+
+/// Runs `command` to its end with its output on ours.
+///
+/// # Errors
+/// [`Error::Program`] where it cannot be started.
+pub fn run(program: &str, command: &mut Command, advice: &str) -> Result<ExitStatus> {
+    command.status().map_err(|error| failed(program, format!("could not be started ({error})"), advice))
+}
+
+/// Runs `command` and returns what it printed, trimmed.
+///
+/// # Errors
+/// [`Error::Program`] where it cannot be started or fails; the reason carries the end of its error output.
+pub fn output(program: &str, command: &mut Command, advice: &str) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| failed(program, format!("could not be started ({error})"), advice))?;
+    if !output.status.success() {
+        let tail = tail(&String::from_utf8_lossy(&output.stderr));
+        return Err(failed(program, format!("ended with {}\n{tail}", output.status), advice));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+/// The last lines of `text`, as many as an error shows.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(KEPT_LINES)..].join("\n")
+}
+
+/// One step of a long set-up, printed as `[2/5] title: 143/210 crates (95 s)`.
+#[derive(Debug)]
+pub struct Step {
+    head: String,
+    started: Instant,
+}
+
+impl Step {
+    /// Begins step `number` of `total` and prints its title, with a note on what to expect.
+    pub fn begin(number: usize, total: usize, title: &str, note: &str) -> Step {
+        let head = format!("[{number}/{total}] {title}");
+        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+        println!("{head}{note}");
+        Step { head, started: Instant::now() }
+    }
+
+    /// Prints how far the step is.
+    pub fn tell(&self, progress: &str) {
+        println!("{}: {progress} ({} s)", self.head, self.started.elapsed().as_secs());
+    }
+
+    /// Runs `command`, counting the lines that `counts` accepts as steps out of about `total` and telling the count
+    /// now and then.
+    ///
+    /// # Errors
+    /// [`Error::Program`] where the program cannot be started or fails; the reason carries the end of its output.
+    pub fn run_counted(&self, command: &mut Command, counted: &Counted) -> Result<()> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| failed(counted.program, format!("could not be started ({error})"), counted.advice))?;
+        let mut last = VecDeque::new();
+        let (mut done, mut told) = (0, Instant::now());
+        for line in lines_of(&mut child) {
+            if (counted.counts)(&line) {
+                done += 1;
+            }
+            if told.elapsed() >= BETWEEN_LINES {
+                told = Instant::now();
+                self.tell(&format!("{done}/{} {}", counted.total.max(done), counted.unit));
+            }
+            last.push_back(line);
+            if last.len() > KEPT_LINES {
+                last.pop_front();
+            }
+        }
+        let status = child.wait().map_err(|error| failed(counted.program, error.to_string(), counted.advice))?;
+        if status.success() {
+            return Ok(());
+        }
+        let last: Vec<String> = last.into();
+        Err(failed(counted.program, format!("ended with {status}\n{}", last.join("\n")), counted.advice))
+    }
+}
+
+/// What [`Step::run_counted`] counts, and what it says when the program fails.
+pub struct Counted {
+    /// The program's name in messages.
+    pub program: &'static str,
+    /// What to do when it fails.
+    pub advice: &'static str,
+    /// Which lines of its output count as one step.
+    pub counts: fn(&str) -> bool,
+    /// About how many steps there are.
+    pub total: usize,
+    /// What a step is: "crates".
+    pub unit: &'static str,
+}
+
+/// The lines of a child's output and error output as they come.
+fn lines_of(child: &mut Child) -> mpsc::IntoIter<String> {
+    let (sender, receiver) = mpsc::channel();
+    let pipes: [Option<Box<dyn Read + Send>>; 2] = [
+        child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>),
+        child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>),
+    ];
+    for pipe in pipes.into_iter().flatten() {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(|line| line.ok()) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver.into_iter()
+}

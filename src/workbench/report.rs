@@ -1,0 +1,244 @@
+//! The report: notebooks are run, and one folder of pages is made that opens without a network.
+//!
+//! `index.html`, one page a notebook, `assets/` (style, plotly.js and MathJax as the plotly crate embeds them),
+//! `notebooks/` (the executed copies) and `data/` (result rows). Pages are made aside, searched for outside
+//! addresses, and only then moved into place: a run that fails leaves the old report as it was.
+
+use super::notebooks::{self, Outcome, Run, stem};
+use super::page_check::{local_files, outside_addresses, outside_addresses_of_style};
+use super::process::{self, failed};
+use super::{Workbench, browser, setup};
+use crate::error::{Error, Result};
+use crate::results;
+use crate::storage::write_atomic;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Program, templates and static files, by the name under which they are written out for Python.
+const RENDER: &str = include_str!("render.py");
+const TEMPLATE: [(&str, &str); 4] = [
+    ("index.html.j2", include_str!("template/index.html.j2")),
+    ("style.css", include_str!("template/style.css")),
+    ("page/conf.json", include_str!("template/page/conf.json")),
+    ("page/index.html.j2", include_str!("template/page/index.html.j2")),
+];
+const CHARTS: &str = include_str!("template/charts.js");
+const MATHJAX_SETTINGS: &str = include_str!("template/mathjax-settings.js");
+
+/// The largest notebook that is committed: 1 MB.
+const MAX_SAVED: u64 = 1_000_000;
+
+/// What a report is made of and where it goes.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The suite that the notebooks run: "default", "full" or "smoke".
+    pub suite: String,
+    /// Run only notebooks whose name starts with this ("01"); pages of others stay.
+    pub only: Option<String>,
+    /// The folder of the report; `report/` in the project where none is given.
+    pub out: Option<PathBuf>,
+    /// Put the executed notebooks, with a static picture of every chart, back into `notebooks/`.
+    pub save: bool,
+    /// Open every page in headless Chromium with the network refused, and fail where that shows an error.
+    pub offline_check: bool,
+}
+
+/// Sets up, runs the notebooks and makes the report. Returns the path of its first page.
+///
+/// # Errors
+/// Those of [`setup::ensure`]; [`Error::Notebook`] where a cell fails; [`Error::Data`] where a page would need the
+/// network or a saved notebook would be larger than 1 MB; [`Error::Program`] where a browser is needed and missing.
+pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
+    if options.save && browser::find().is_none() {
+        return Err(failed("chromium", "no browser found, which draws the pictures of saved charts", browser::ADVICE));
+    }
+    setup::ensure(workbench)?;
+    let out = options.out.clone().unwrap_or_else(|| workbench.root().join("report"));
+    fs::create_dir_all(&out).map_err(Error::io(&out, "creating the folder"))?;
+    let out = out.canonicalize().map_err(Error::io(&out, "looking for the folder"))?;
+    let _lock = notebooks::lock(&out)?;
+    let chosen = notebooks::list(workbench, options.only.as_deref())?;
+    forget_removed(workbench, &out)?;
+    run_all(workbench, options, &chosen, &out)?;
+    let pages = write_pages(workbench, &out)?;
+    println!("{} pages; none points at a network", pages.len());
+    if options.offline_check {
+        check_in_browser(workbench, &pages)?;
+    }
+    if options.save {
+        save(workbench, &chosen, &out)?;
+    }
+    Ok(out.join("index.html"))
+}
+
+/// Removes the copies and pages of notebooks that the project no longer has.
+fn forget_removed(workbench: &Workbench, out: &Path) -> Result<()> {
+    let copies = out.join("notebooks");
+    fs::create_dir_all(&copies).map_err(Error::io(&copies, "creating the folder"))?;
+    for copy in notebooks::numbered_notebooks(&copies)? {
+        if !workbench.notebooks().join(copy.file_name().unwrap_or_default()).exists() {
+            fs::remove_file(&copy).map_err(Error::io(&copy, "removing"))?;
+            let page = out.join(format!("{}.html", stem(&copy)));
+            if page.exists() {
+                fs::remove_file(&page).map_err(Error::io(&page, "removing"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run_all(workbench: &Workbench, options: &Options, chosen: &[PathBuf], out: &Path) -> Result<()> {
+    for (number, source) in chosen.iter().enumerate() {
+        let head = format!("notebook {}/{} {}", number + 1, chosen.len(), stem(source));
+        println!("{head}: suite {}", options.suite);
+        let begun = Instant::now();
+        let run = Run {
+            source: source.clone(),
+            executed: out.join("notebooks").join(source.file_name().unwrap_or_default()),
+            folder: workbench.notebooks(),
+            suite: options.suite.clone(),
+        };
+        match notebooks::execute(workbench, &run)? {
+            Outcome::Executed => println!("{head}: done in {:.0} s", begun.elapsed().as_secs_f64()),
+            Outcome::Unchanged => println!("{head}: nothing changed since its last run"),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the pages of all executed notebooks under `out`, and returns them.
+///
+/// # Errors
+/// [`Error::Program`] where nbconvert fails; [`Error::Data`] where a page would ask a network for something or lead
+/// to a file that is not there. The pages of an earlier run then stay as they were.
+pub fn write_pages(workbench: &Workbench, out: &Path) -> Result<Vec<PathBuf>> {
+    let executed = notebooks::numbered_notebooks(&out.join("notebooks"))?;
+    let mut rows = results::export(workbench.root(), &out.join("data"))?;
+    rows.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    write_libraries(&out.join("assets"))?;
+    let template = workbench.folder().join("scripts").join("template");
+    for (name, text) in TEMPLATE {
+        write_atomic(&template.join(name), text.as_bytes())?;
+    }
+    let staging = tempfile::Builder::new()
+        .prefix(".pages-")
+        .tempdir_in(out)
+        .map_err(Error::io(out, "creating a temporary folder"))?;
+    let information = serde_json::json!({
+        "versions": format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION")),
+        "rows": describe_rows(&rows),
+    });
+    let mut command = workbench.python_script("render.py", RENDER)?;
+    command.arg("--template").arg(&template).arg("--out").arg(staging.path());
+    command.arg("--information").arg(information.to_string()).args(&executed);
+    process::output("render.py", &mut command, "A notebook or the template is broken; the lines above say where")?;
+    let names: Vec<String> =
+        executed.iter().map(|path| format!("{}.html", stem(path))).chain(["index.html".into()]).collect();
+    for name in &names {
+        check_page(staging.path(), name, &names, out)?;
+    }
+    check_style(&staging.path().join("assets").join("style.css"))?;
+    for name in names.iter().map(String::as_str).chain(["assets/style.css"]) {
+        let path = staging.path().join(name);
+        fs::rename(&path, out.join(name)).map_err(Error::io(&path, "moving into place"))?;
+    }
+    Ok(names.iter().map(|name| out.join(name)).collect())
+}
+
+/// A page must not need the network, nor lead to a page or file of the report that is not there.
+fn check_page(staging: &Path, name: &str, pages: &[String], out: &Path) -> Result<()> {
+    let path = staging.join(name);
+    let html = fs::read_to_string(&path).map_err(Error::io(&path, "reading"))?;
+    if let Some(address) = outside_addresses(&html).into_iter().next() {
+        return Err(Error::data(name, "a page that needs no network", address));
+    }
+    let there = |file: &String| pages.contains(file) || out.join(file).exists() || staging.join(file).exists();
+    match local_files(&html).into_iter().find(|file| !there(file)) {
+        Some(missing) => Err(Error::data(name, "links to files of the report", format!("`{missing}`, no such file"))),
+        None => Ok(()),
+    }
+}
+
+fn check_style(path: &Path) -> Result<()> {
+    let css = fs::read_to_string(path).map_err(Error::io(path, "reading"))?;
+    match outside_addresses_of_style(&css).into_iter().next() {
+        Some(address) => Err(Error::data(path, "a style sheet that needs no network", address)),
+        None => Ok(()),
+    }
+}
+
+/// plotly.js and MathJax as the plotly crate carries them, and the scripts that use them.
+fn write_libraries(assets: &Path) -> Result<()> {
+    let opening = "<script type=\"text/javascript\">";
+    let both = plotly::Plot::offline_js_sources();
+    let (first, second) = both.rsplit_once(opening).unwrap_or((&both, ""));
+    let inside = |part: &str| {
+        let part = part.trim().trim_start_matches(opening);
+        part.strip_suffix("</script>").unwrap_or(part).to_string()
+    };
+    let files = [
+        ("plotly.min.js", inside(first)),
+        ("mathjax.js", inside(second)),
+        ("charts.js", CHARTS.to_string()),
+        ("mathjax-settings.js", MATHJAX_SETTINGS.to_string()),
+    ];
+    for (name, text) in files {
+        let path = assets.join(name);
+        if fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
+            write_atomic(&path, text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// What the index page says of the row files.
+fn describe_rows(copies: &[PathBuf]) -> serde_json::Value {
+    let file = |path: &Path, kind: &str| {
+        let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        serde_json::json!({ "name": name, "kind": kind, "size": format!("{:.1} kB", bytes as f64 / 1e3) })
+    };
+    let rows = copies.iter().map(|path| {
+        let files = [file(&path.with_extension("csv"), "CSV"), file(path, "Parquet")];
+        serde_json::json!({ "name": stem(path), "files": files })
+    });
+    rows.collect()
+}
+
+/// Opens every page in headless Chromium with the network refused.
+///
+/// # Errors
+/// [`Error::Data`] with the first page that asked the network for something, wrote an error to the console, left a
+/// chart undrawn or does not fit a phone; [`Error::Program`] where no browser is found.
+pub fn check_in_browser(workbench: &Workbench, pages: &[PathBuf]) -> Result<()> {
+    for visit in browser::visit(workbench, pages, None)? {
+        let complaints = visit.complaints();
+        if !complaints.is_empty() {
+            return Err(Error::data(&visit.page, "a page that opens without network or error", complaints.join("; ")));
+        }
+    }
+    println!("{} pages opened with the network refused: no request, no error", pages.len());
+    Ok(())
+}
+
+/// Puts the executed copies of `sources` back in their place, with a static picture beside every chart.
+fn save(workbench: &Workbench, sources: &[PathBuf], out: &Path) -> Result<()> {
+    let staging = tempfile::tempdir_in(workbench.folder())
+        .map_err(Error::io(workbench.folder(), "creating a temporary folder"))?;
+    let name = |source: &PathBuf| source.file_name().unwrap_or_default().to_os_string();
+    let copies: Vec<PathBuf> = sources.iter().map(|source| out.join("notebooks").join(name(source))).collect();
+    let plotly = out.join("assets").join("plotly.min.js");
+    browser::with_static_images(workbench, &plotly, &copies, staging.path())?;
+    for source in sources {
+        let saved = staging.path().join(name(source));
+        let bytes = fs::read(&saved).map_err(Error::io(&saved, "reading"))?;
+        if bytes.len() as u64 > MAX_SAVED {
+            let found = format!("{:.2} MB with its outputs", bytes.len() as f64 / 1e6);
+            return Err(Error::data(source, "a notebook of 1 MB or less", found));
+        }
+        write_atomic(source, &bytes)?;
+        println!("saved {} ({:.0} kB)", source.display(), bytes.len() as f64 / 1e3);
+    }
+    Ok(())
+}

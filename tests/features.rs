@@ -1,0 +1,182 @@
+//! The feature cache: interrupted, damaged, contended, full, and always the same numbers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use wider_clip::images::encode_png;
+use wider_clip::models::{LoadedModel, load};
+use wider_clip::prelude::*;
+
+const CACHE: &str = "WIDER_CLIP_TEST_CACHE";
+const ROWS: usize = 700;
+
+fn project() -> Project {
+    Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "smoke").expect("opens")
+}
+
+fn model(id: &str) -> LoadedModel {
+    let project = project();
+    load(project.root(), project.manifests.model(id).expect("known"), &Device::Cpu).expect("loads")
+}
+
+fn run(cache: &Path, model_id: &str) -> Result<FeatureTable> {
+    let set = project().images("icons")?;
+    let rows: Vec<usize> = (0..ROWS).collect();
+    extract(&model(model_id), &set, Extraction { cache, rows: Some(&rows), verbose: false })
+}
+
+/// Name and bytes of every shard, in order.
+fn shards(cache: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![cache.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|e| e == "parquet") => {
+                    let name = path.strip_prefix(cache).expect("below").to_path_buf();
+                    found.push((name, fs::read(&path).expect("reads")));
+                }
+                false => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Runs the ignored test `name` of this file in a process of its own.
+fn child(name: &str, cache: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]).env(CACHE, cache);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+#[ignore = "the child of killed_runs_go_on_and_end_the_same"]
+fn extract_in_child() {
+    run(Path::new(&std::env::var_os(CACHE).expect("set by the parent")), "vit_tiny.random").expect("extracts");
+}
+
+#[test]
+fn killed_runs_go_on_and_end_the_same() {
+    let (whole, killed) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut running = child("extract_in_child", killed.path()).spawn().expect("starts");
+    let started = Instant::now();
+    while shards(killed.path()).is_empty() && started.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.kill().expect("kills");
+    running.wait().expect("ends");
+    let done = shards(killed.path()).len();
+    assert!((1..3).contains(&done), "killed with {done} of 3 shards");
+    let resumed = run(killed.path(), "vit_tiny.random").expect("goes on");
+    let direct = run(whole.path(), "vit_tiny.random").expect("extracts");
+    assert_eq!(shards(whole.path()), shards(killed.path()));
+    assert_eq!(resumed.poolings, direct.poolings);
+    assert_eq!(direct.poolings["cls"].dim(), (ROWS, 192));
+    assert!(direct.poolings.contains_key("patch_mean"));
+    // Nothing is computed twice.
+    let before = Instant::now();
+    run(whole.path(), "vit_tiny.random").expect("reads");
+    assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+}
+
+#[test]
+fn two_runs_on_one_cache_take_turns() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let mut first = child("extract_in_child", cache.path()).spawn().expect("starts");
+    let mut second = child("extract_in_child", cache.path()).spawn().expect("starts");
+    assert!(first.wait().expect("ends").success() && second.wait().expect("ends").success());
+    let other = tempfile::tempdir().expect("a folder");
+    run(other.path(), "vit_tiny.random").expect("extracts");
+    assert_eq!(shards(cache.path()), shards(other.path()));
+}
+
+#[test]
+#[ignore = "the child of a_full_disk_is_an_error_and_leaves_no_half_file"]
+fn extract_on_a_full_disk() {
+    // No file may grow beyond 8 KiB: writing more fails as on a full disk.
+    let limit = libc::rlimit { rlim_cur: 8_192, rlim_max: 8_192 };
+    // SAFETY: plain system calls with valid arguments; this process does nothing else.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
+    }
+    let error = run(Path::new(&std::env::var_os(CACHE).expect("set")), "pixels.raw").expect_err("no room");
+    println!("error: {error}");
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_leaves_no_half_file() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let output = child("extract_on_a_full_disk", cache.path()).output().expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("shard-00000.parquet"), "{text}");
+    assert!(shards(cache.path()).is_empty());
+    run(cache.path(), "pixels.raw").expect("goes on when there is room");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a_file");
+    fs::write(&file, "not a folder").expect("writes");
+    let error = run(&file, "pixels.raw").expect_err("no folder").to_string();
+    assert!(error.contains("a_file") && error.contains("creating the folder"), "{error}");
+}
+
+#[test]
+fn a_damaged_shard_is_named() {
+    let cache = tempfile::tempdir().expect("a folder");
+    run(cache.path(), "pixels.raw").expect("extracts");
+    let (name, bytes) = shards(cache.path()).remove(1);
+    fs::write(cache.path().join(&name), &bytes[..bytes.len() / 2]).expect("writes");
+    let error = run(cache.path(), "pixels.raw").expect_err("damaged").to_string();
+    assert!(error.contains("shard-00001.parquet"), "{error}");
+}
+
+#[test]
+fn bad_images_are_set_aside_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let class = folder.path().join("class");
+    fs::create_dir(&class).expect("makes a folder");
+    let good = encode_png(&wider_clip::image::RgbImage::from_fn(40, 30, |x, y| wider_clip::image::Rgb([x as u8, y as u8, 9])));
+    let good = good.expect("encodes");
+    fs::write(class.join("a_good.png"), &good).expect("writes");
+    fs::write(class.join("b_empty.png"), []).expect("writes");
+    fs::write(class.join("c_truncated.png"), &good[..good.len() / 2]).expect("writes");
+    fs::write(class.join("d_text.jpg"), "this is no picture").expect("writes");
+    fs::write(class.join("e_bomb.png"), bomb()).expect("writes");
+    fs::write(class.join("f_good.png"), &good).expect("writes");
+    let set = open_folder(folder.path()).expect("opens");
+    let cache = tempfile::tempdir().expect("a folder");
+    let what = Extraction { cache: cache.path(), rows: None, verbose: false };
+    let table = extract(&model("pixels.raw"), &set, what).expect("extracts");
+    assert_eq!(table.rows, [0, 5]);
+    let names: Vec<&str> = table.set_aside.iter().map(|image| image.id.as_str()).collect();
+    assert_eq!(names, ["class/b_empty.png", "class/c_truncated.png", "class/d_text.jpg", "class/e_bomb.png"]);
+    assert!(table.set_aside.iter().all(|image| image.reason.contains(&image.id) && image.reason.contains("expected")));
+    let pixels = &table.poolings["pixels"];
+    assert_eq!(pixels.row(0), pixels.row(1));
+    assert!(pixels.iter().all(|value| value.is_finite()));
+}
+
+/// The header of a 30,000 x 30,000 PNG and a little data: small on disk, 2.7 GB when decoded.
+fn bomb() -> Vec<u8> {
+    let one = encode_png(&wider_clip::image::RgbImage::new(1, 1)).expect("encodes");
+    let mut header = b"IHDR".to_vec();
+    header.extend(30_000u32.to_be_bytes().repeat(2));
+    header.extend([8, 2, 0, 0, 0]);
+    let crc = header.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+    });
+    let mut bytes = one[..8].to_vec();
+    bytes.extend(13u32.to_be_bytes());
+    bytes.extend(header);
+    bytes.extend((!crc).to_be_bytes());
+    bytes.extend(&one[33..]);
+    bytes
+}

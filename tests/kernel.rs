@@ -1,0 +1,213 @@
+//! The real kernel, started the way the notebooks start it.
+//!
+//! Set-up (Python environment, compiled kernel) is done on first use and shared; a lock keeps tests apart.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use wider_clip::error::Error;
+use wider_clip::workbench::notebooks::{Outcome, Run, execute};
+use wider_clip::workbench::{Workbench, setup};
+
+const SETUP_CELL: &str = ":dep wider-clip = { path = \"..\" }\nuse wider_clip::candle_core::{Device, Tensor, Var};";
+
+fn workbench() -> Workbench {
+    let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).unwrap();
+    setup::ensure(&workbench).unwrap();
+    workbench
+}
+
+/// A notebook with the set-up cell and `cells` in a folder of its own, and how to run it.
+fn notebook(workbench: &Workbench, folder: &Path, cells: &[&str]) -> Run {
+    let cells: Vec<Value> = [SETUP_CELL]
+        .iter()
+        .chain(cells)
+        .enumerate()
+        .map(|(number, source)| {
+            let id = format!("cell{number}");
+            json!({ "cell_type": "code", "id": id, "execution_count": null, "metadata": {}, "outputs": [], "source": source })
+        })
+        .collect();
+    let metadata = json!({ "kernelspec": { "name": "wider-clip", "display_name": "Rust", "language": "rust" } });
+    let text = json!({ "cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5 });
+    let source = folder.join("test.ipynb");
+    std::fs::write(&source, text.to_string()).unwrap();
+    Run { source, executed: folder.join("executed.ipynb"), folder: workbench.notebooks(), suite: "smoke".into() }
+}
+
+/// What each code cell printed or returned, as text.
+fn outputs(executed: &Path) -> Vec<String> {
+    let notebook: Value = serde_json::from_str(&std::fs::read_to_string(executed).unwrap()).unwrap();
+    let text = |value: &Value| match value {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().unwrap_or_default().to_string(),
+    };
+    let of_cell = |cell: &Value| {
+        let outputs = cell["outputs"].as_array().cloned().unwrap_or_default();
+        let pieces = outputs.iter().map(|out| text(&out["text"]) + &text(&out["data"]["text/plain"]));
+        pieces.collect::<String>().trim().to_string()
+    };
+    notebook["cells"].as_array().unwrap().iter().map(of_cell).collect()
+}
+
+/// Runs a notebook that must fail, and returns the number of the cell, its source and the message.
+fn failure(cells: &[&str]) -> (usize, String, String) {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    let run = notebook(&workbench, folder.path(), cells);
+    let error = execute(&workbench, &run).unwrap_err();
+    assert!(!run.executed.exists(), "a failed run must leave no executed copy");
+    match error {
+        Error::Notebook { cell, source_text, message, .. } => (cell, source_text, message),
+        other => panic!("expected a failed cell, got {other}"),
+    }
+}
+
+#[test]
+fn cells_share_one_library() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    // x^2 * y + x at x = 3, y = 4: the gradients are 2xy + 1 = 25 and x^2 = 9.
+    let run = notebook(
+        &workbench,
+        folder.path(),
+        &[
+            "let x: Var = Var::new(3f32, &Device::Cpu)?;\nprintln!(\"{:?}\", x.id());",
+            "let y: Var = Var::new(4f32, &Device::Cpu)?;\nprintln!(\"{:?}\", y.id());",
+            "let square: Tensor = x.mul(x.as_tensor())?;\nprintln!(\"{:?}\", square.id());",
+            "let z: Tensor = (square.mul(y.as_tensor())? + x.as_tensor())?;\nprintln!(\"{:?}\", z.id());",
+            "let g = z.backward()?;\n(g.get(&x).map(|t| t.to_scalar::<f32>()).unwrap()?, \
+         g.get(&y).map(|t| t.to_scalar::<f32>()).unwrap()?)",
+            "{\nlet x = Var::new(3f32, &Device::Cpu)?; let y = Var::new(4f32, &Device::Cpu)?;\n\
+         let z = (x.mul(x.as_tensor())?.mul(y.as_tensor())? + x.as_tensor())?; let g = z.backward()?;\n\
+         println!(\"({:?}, {:?})\", g.get(&x).unwrap().to_scalar::<f32>()?, g.get(&y).unwrap().to_scalar::<f32>()?);\n}",
+            "std::env::var(\"WIDER_CLIP_SUITE\").unwrap()",
+        ],
+    );
+    assert_eq!(execute(&workbench, &run).unwrap(), Outcome::Executed);
+    let seen = outputs(&run.executed);
+    let mut ids = seen[1..5].to_vec();
+    assert!(ids.iter().all(|id| id.starts_with("TensorId(")), "{seen:?}");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "tensor ids must be unique over cells: {seen:?}");
+    assert_eq!(seen[5], "(25.0, 9.0)", "gradients of a graph built over three cells");
+    assert_eq!(seen[6], seen[5], "the same graph built in one cell");
+    assert_eq!(seen[7], "\"smoke\"");
+    // Nothing changed: the second run does not start a kernel.
+    assert_eq!(execute(&workbench, &run).unwrap(), Outcome::Unchanged);
+}
+
+#[test]
+fn a_panic_fails_the_run() {
+    let (cell, source, message) = failure(&["let n = 3;", "if n == 3 { panic!(\"three is too many\") }", "n"]);
+    assert_eq!((cell, source.as_str()), (3, "if n == 3 { panic!(\"three is too many\") }"));
+    assert!(message.contains("three is too many"), "{message}");
+    assert!(!message.contains("stack backtrace"), "{message}");
+}
+
+#[test]
+fn a_returned_error_fails_the_run() {
+    let (cell, source, message) = failure(&["let n: i32 = \"many\".parse::<i32>()?;", "1"]);
+    assert_eq!((cell, source.as_str()), (2, "let n: i32 = \"many\".parse::<i32>()?;"));
+    assert!(message.contains("invalid digit found in string"), "{message}");
+}
+
+#[test]
+fn another_dependency_is_refused_with_advice() {
+    let (cell, _, message) = failure(&[":dep serde_json = \"1\"\nlet n = 1;"]);
+    assert_eq!(cell, 2);
+    assert!(message.contains("serde_json") && message.contains("re-export"), "{message}");
+}
+
+#[test]
+fn two_kernels_do_not_disturb_each_other() {
+    let workbench = workbench();
+    let run_one = |name: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let define = format!(
+            "let mine: String = \"{name}\".to_string();\nstd::thread::sleep(std::time::Duration::from_secs(2));"
+        );
+        let cells =
+            [define.as_str(), "fn twice(s: &str) -> String { format!(\"{s}{s}\") }", "twice(&mine)", "mine.len()"];
+        let slot = "std::env::var(\"EVCXR_TMPDIR\").unwrap()";
+        let run = notebook(&workbench, folder.path(), &[&cells[..], &[slot]].concat());
+        execute(&workbench, &run).unwrap();
+        outputs(&run.executed)
+    };
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| run_one("first"));
+        let other = scope.spawn(|| run_one("second one"));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    assert_eq!((one[3].as_str(), one[4].as_str()), ("\"firstfirst\"", "5"));
+    assert_eq!((other[3].as_str(), other[4].as_str()), ("\"second onesecond one\"", "10"));
+    assert_ne!(one[5], other[5], "two kernels at once have a slot each");
+}
+
+/// The binary, the tests and the kernel use one compiled copy of every dependency.
+#[test]
+fn dependencies_are_compiled_once() {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_wider-clip"));
+    let built_as_usual = program.parent().is_some_and(|folder| folder.ends_with("debug"));
+    if !built_as_usual || std::env::var_os("RUSTFLAGS").is_some() {
+        println!("skipped: not built with the project's own profile and flags");
+        return;
+    }
+    let features: Vec<&str> = ["cuda", "cudnn", "metal", "mkl", "accelerate"]
+        .into_iter()
+        .zip([
+            cfg!(feature = "cuda"),
+            cfg!(feature = "cudnn"),
+            cfg!(feature = "metal"),
+            cfg!(feature = "mkl"),
+            cfg!(feature = "accelerate"),
+        ])
+        .filter_map(|(name, on)| on.then_some(name))
+        .collect();
+    let mut cargo = Command::new(env!("CARGO"));
+    // Cargo describes the package to the tests that it runs; build scripts that watch those variables (ring's does)
+    // would take the description for a change.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        let described = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        if described.iter().any(|start| name.starts_with(start)) {
+            cargo.env_remove(name);
+        }
+    }
+    let output = cargo
+        .args(["build", "--bins", "--offline", "--message-format=json", "--features", &features.join(",")])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let artifacts: Vec<Value> = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|message: &Value| message["reason"] == "compiler-artifact")
+        .collect();
+    let ours = |artifact: &&Value| artifact["package_id"].as_str().is_some_and(|id| id.contains("#wider-clip@"));
+    let dependencies = artifacts.iter().filter(|artifact| !ours(artifact));
+    let stale: Vec<&Value> = dependencies.filter(|a| a["fresh"] == false).map(|a| &a["package_id"]).collect();
+    assert!(artifacts.len() > 100, "expected the whole graph, found {} artifacts", artifacts.len());
+    assert!(stale.is_empty(), "compiled a second time: {stale:?}");
+
+    // A kernel compiles cells, and no dependency.
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    let run = notebook(&workbench, folder.path(), &["std::env::var(\"EVCXR_TMPDIR\").unwrap()"]);
+    execute(&workbench, &run).unwrap();
+    let slot = PathBuf::from(outputs(&run.executed)[1].trim_matches('"'));
+    let mut compiled = Vec::new();
+    let mut folders = vec![slot.join("target")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { compiled.push(path.file_name().unwrap().to_owned()) }
+        }
+    }
+    let libraries = |name: &str| name.ends_with(".rlib") || name.ends_with(".rmeta");
+    assert!(!compiled.is_empty());
+    assert!(!compiled.iter().any(|name| libraries(&name.to_string_lossy())), "{compiled:?}");
+}

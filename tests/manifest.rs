@@ -1,0 +1,197 @@
+//! Manifests: the shipped ones load, and each kind of mistake is named with file, line and expectation.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wider_clip::error::Error;
+use wider_clip::manifest::{ArchiveLayout, Manifests, Method, PerClass, Source, SplitRule, Weights};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn shipped_manifests_load() {
+    let manifests = Manifests::load(root()).unwrap();
+    let study: Vec<&str> = manifests.datasets().filter(|d| d.published_as.is_some()).map(|d| d.id.as_str()).collect();
+    let expected = ["dtd", "fgvc_aircraft", "flowers102", "fmow", "isic", "iwildcam", "patternnet", "ucmerced"];
+    assert_eq!(study, expected);
+    for id in ["default", "full", "smoke"] {
+        let suite = manifests.suite(id).unwrap();
+        assert_eq!(suite.methods, [Method::Knn, Method::Lr], "{id}");
+    }
+    assert_eq!(manifests.suite("default").unwrap().seeds.len(), 5);
+    for id in &manifests.suite("full").unwrap().datasets {
+        let dataset = manifests.dataset(id).unwrap();
+        assert_eq!(dataset.split.rule, SplitRule::StudyGrouped, "{id}");
+        let smallest = dataset.split.per_class.as_ref().and_then(PerClass::smallest);
+        assert_eq!(smallest, dataset.split.smallest_class, "{id}");
+        let Source::Embedded { files } = &dataset.source else { panic!("{id} is not embedded") };
+        assert!(files.iter().all(|file| manifests.embedded_path(file).is_file()), "{id}");
+    }
+    let Source::Archive { layout: ArchiveLayout::Table { parts, .. }, .. } = &manifests.dataset("fmow").unwrap().source
+    else {
+        panic!("fmow is not a table")
+    };
+    assert_eq!(parts.len(), 5);
+}
+
+#[test]
+fn shipped_weights_have_the_recorded_digest() {
+    use sha2::{Digest, Sha256};
+    let manifests = Manifests::load(root()).unwrap();
+    for model in manifests.models() {
+        if let Weights::Embedded { file, sha256 } = &model.weights {
+            let digest = Sha256::digest(fs::read(manifests.embedded_path(file)).unwrap());
+            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, *sha256, "{file}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_id_lists_the_known_ones() {
+    let manifests = Manifests::load(root()).unwrap();
+    let error = manifests.model("clip").unwrap_err();
+    assert!(matches!(error, Error::Unknown { .. }));
+    let text = error.to_string();
+    assert!(text.contains("no model is called `clip`") && text.contains("pixels.raw, vit_tiny.random"), "{text}");
+    assert!(manifests.dataset("mnist").unwrap_err().to_string().contains("dtd, fgvc_aircraft"));
+    assert!(manifests.suite("big").unwrap_err().to_string().contains("default, full, smoke"));
+}
+
+/// A project of its own with the shipped manifests, embedded files being empty ones of the same names.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new() -> Project {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in ["datasets", "models", "suites", "embedded"] {
+            let (from, to) =
+                (root().join("data_manifests").join(kind), folder.path().join("data_manifests").join(kind));
+            fs::create_dir_all(&to).unwrap();
+            for entry in fs::read_dir(from).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    let text = if kind == "embedded" { Vec::new() } else { fs::read(&path).unwrap() };
+                    fs::write(to.join(path.file_name().unwrap()), text).unwrap();
+                }
+            }
+        }
+        Project(folder)
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join("data_manifests").join(file)
+    }
+
+    /// Changes one line of a manifest; returns the error and the line's number.
+    fn change(&self, file: &str, from: &str, to: &str) -> (String, usize) {
+        let text = fs::read_to_string(self.path(file)).unwrap();
+        assert_eq!(text.matches(from).count(), 1, "{from} in {file}");
+        let line = text[..text.find(from).unwrap()].matches('\n').count() + 1;
+        fs::write(self.path(file), text.replace(from, to)).unwrap();
+        let error = Manifests::load(self.0.path()).unwrap_err();
+        assert!(matches!(error, Error::Manifest { .. }), "{error:?}");
+        fs::write(self.path(file), text).unwrap();
+        (error.to_string(), line)
+    }
+
+    fn error(&self) -> String {
+        Manifests::load(self.0.path()).unwrap_err().to_string()
+    }
+}
+
+#[test]
+fn mistakes_are_named_with_file_line_and_expectation() {
+    let project = Project::new();
+    Manifests::load(project.0.path()).unwrap();
+    for (file, from, to, expected) in [
+        // Unknown keys, at every depth.
+        ("datasets/dtd.toml", "licence =", "license =", "expected one of `id`, `name`"),
+        ("datasets/dtd.toml", "licence =", "license =", "found unknown field `license`"),
+        ("datasets/dtd.toml", "smallest_class", "smalest_class", "found unknown field `smalest_class`"),
+        ("datasets/flowers102.toml", "repo =", "repository =", "expected one of `repo`, `revision`, `files`"),
+        ("datasets/flowers102.toml", "repo =", "repository =", "found unknown field `repository`"),
+        ("datasets/dtd.toml", "label = \"folder\"", "labels = \"folder\"", "found unknown field `labels`"),
+        ("datasets/patternnet.toml", "md5", "mdfive", "found unknown field `mdfive`"),
+        ("datasets/flowers102.toml", "[source.hub]", "[source.hubb]", "found unknown variant `hubb`"),
+        ("models/pixels.raw.toml", "crop_pct", "crop", "expected one of `size`, `crop_pct`"),
+        ("suites/smoke.toml", "seeds =", "seed =", "found unknown field `seed`"),
+        // Wrong types and words.
+        ("datasets/dtd.toml", "total = 1880", "total = \"1880\"", "expected usize, found string \"1880\""),
+        ("datasets/dtd.toml", "total = 1880", "total = -1", "found integer `-1`"),
+        ("datasets/dtd.toml", "per_class = 40", "per_class = true", "expected a number of images or a table of class"),
+        (
+            "datasets/dtd.toml",
+            "rule = \"study\"",
+            "rule = \"studdy\"",
+            "`study_grouped`, found unknown variant `studdy`",
+        ),
+        ("models/pixels.raw.toml", "weights = \"none\"", "weights = \"some\"", "found unknown variant `some`"),
+        ("models/pixels.raw.toml", "mean = [0.5, 0.5, 0.5]", "mean = [0.5, 0.5]", "an array of length 3"),
+        ("suites/smoke.toml", "[\"knn\", \"lr\"]", "[\"knn\", \"svm\"]", "found unknown variant `svm`"),
+        ("suites/smoke.toml", "seeds = [0, 1]", "seeds = 0, 1]", ""),
+        // Values out of range.
+        ("datasets/dtd.toml", "smallest_class = 40", "smallest_class = 41", "at most total / classes = 40, found 41"),
+        ("datasets/dtd.toml", "per_class = 40", "per_class = 39", "a number that times 47 classes is 1880"),
+        (
+            "datasets/dtd.toml",
+            "budgets = [10, 100]",
+            "budgets = [100, 10]",
+            "ascending budgets above 0, found [100, 10]",
+        ),
+        ("datasets/dtd.toml", "rule = \"study\"", "rule = \"study_grouped\"", "a group column"),
+        ("datasets/patternnet.toml", "md5 = \"96d5", "md5 = \"96D5", "32 lower-case hex digits"),
+        ("models/pixels.raw.toml", "crop_pct = 1.0", "crop_pct = 1.5", "a number above 0, at most 1, found 1.5"),
+        ("models/pixels.raw.toml", "std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "three numbers above 0"),
+        ("models/pixels.raw.toml", "dim = 3072", "dim = 0", "`features.dim` to be a number above 0, found 0"),
+        ("suites/smoke.toml", "seeds = [0, 1]", "seeds = []", "at least one entry, found an empty list"),
+        ("suites/smoke.toml", "seeds = [0, 1]", "seeds = [3, 3]", "`seeds.1` to be every entry once"),
+        // Ids and references.
+        ("datasets/dtd.toml", "id = \"dtd\"", "id = \"dtt\"", "`id` to be `dtd`, the file's name, found `dtt`"),
+        ("datasets/dtd.toml", "id = \"dtd\"", "id = \"../dtd\"", "lower-case letters"),
+        (
+            "suites/smoke.toml",
+            "\"vit_tiny.random\", \"pixels.raw\"",
+            "\"pixels.raw\", \"vit\"",
+            "`models.1` to be one of efficientnet_lite0.in1k, pixels.raw, vit_tiny.random, found unknown `vit`",
+        ),
+        ("suites/smoke.toml", "[\"icons\"]", "[\"icon\"]", "`datasets.0` to be one of dtd, fgvc_aircraft"),
+        ("datasets/icons.toml", "icons.parquet", "icon.parquet", "found `icon.parquet`, which is not there"),
+        ("datasets/icons.toml", "icons.parquet", "../icons.parquet", "a file name without a folder"),
+    ] {
+        let (error, line) = project.change(file, from, to);
+        let place = format!("{file}:{line}: expected ");
+        assert!(error.contains(&place), "{error}\nlacks\n{place}");
+        assert!(error.contains(expected), "{error}\nlacks\n{expected}");
+    }
+}
+
+#[test]
+fn missing_keys_files_and_folders_are_named() {
+    let project = Project::new();
+    let (error, _) = project.change("suites/smoke.toml", "seeds = [0, 1]\n", "");
+    assert!(
+        error.contains("suites/smoke.toml:") && error.contains("expected key `seeds`, found no such key"),
+        "{error}"
+    );
+    let (error, _) = project.change("datasets/dtd.toml", "classes = 47\n", "");
+    assert!(error.contains("expected key `classes`"), "{error}");
+
+    fs::write(project.path("models/bytes.toml"), [0xff, 0xfe]).unwrap();
+    assert!(project.error().contains("models/bytes.toml:0: expected UTF-8 text"), "{}", project.error());
+    fs::write(project.path("models/bytes.toml"), "").unwrap();
+    assert!(project.error().contains("expected key `id`"), "{}", project.error());
+    fs::remove_file(project.path("models/bytes.toml")).unwrap();
+
+    // Only `.toml` files are manifests.
+    fs::write(project.path("models/README.md"), "not a manifest").unwrap();
+    Manifests::load(project.0.path()).unwrap();
+
+    fs::remove_file(project.path("models/pixels.raw.toml")).unwrap();
+    assert!(project.error().contains("suites/default.toml:"), "{}", project.error());
+    fs::remove_dir_all(project.path("datasets")).unwrap();
+    let error = project.error();
+    assert!(error.contains("datasets:0: expected a folder") && error.contains("no such folder"), "{error}");
+}

@@ -1,0 +1,126 @@
+//! Metrics and intervals against scikit-learn and scipy (`tests/reference/metrics.py`), and their edge cases.
+
+use serde_json::Value;
+use wider_clip::metrics::{
+    ConfusionMatrix, accuracy, balanced_accuracy, correct, macro_f1, mean_t_interval, paired_bootstrap,
+};
+
+fn golden(key: &str) -> Vec<Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/metrics.json");
+    let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    all[key].as_array().unwrap().clone()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn classes(value: &Value) -> Vec<u32> {
+    numbers(value).into_iter().map(|v| v as u32).collect()
+}
+
+fn close(ours: f64, theirs: &Value, what: &str) {
+    let theirs = theirs.as_f64().unwrap();
+    assert!((ours - theirs).abs() < 1e-9, "{what}: {ours}, expected {theirs}");
+}
+
+#[test]
+fn scores_equal_scikit_learn() {
+    let cases = golden("predictions");
+    assert_eq!(cases.len(), 7);
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let (predicted, truth) = (classes(&case["predicted"]), classes(&case["truth"]));
+        let n_classes = case["n_classes"].as_u64().unwrap() as usize;
+        close(accuracy(&predicted, &truth).unwrap(), &case["accuracy"], name);
+        close(balanced_accuracy(&predicted, &truth, n_classes).unwrap(), &case["balanced_accuracy"], name);
+        close(macro_f1(&predicted, &truth, n_classes).unwrap(), &case["macro_f1"], name);
+        let matrix = ConfusionMatrix::new(&predicted, &truth, n_classes).unwrap();
+        close(matrix.accuracy(), &case["accuracy"], name);
+        let rows: Vec<Vec<f64>> = matrix.rows().map(|row| row.iter().map(|&n| n as f64).collect()).collect();
+        let expected: Vec<Vec<f64>> = case["confusion"].as_array().unwrap().iter().map(numbers).collect();
+        assert_eq!(rows, expected, "{name}");
+        for (ours, theirs) in matrix.f1_scores().into_iter().zip(case["f1"].as_array().unwrap()) {
+            assert_eq!(ours.is_none(), theirs.is_null(), "{name}");
+            if let Some(ours) = ours {
+                close(ours, theirs, name);
+            }
+        }
+    }
+}
+
+#[test]
+fn undefined_is_none_and_never_zero() {
+    // Class 1 is predicted and has no image, class 2 has one and is never predicted, class 3 does not occur.
+    let matrix = ConfusionMatrix::new(&[0, 1], &[0, 2], 4).unwrap();
+    assert_eq!(matrix.recalls(), [Some(1.0), None, Some(0.0), None]);
+    assert_eq!(matrix.precisions(), [Some(1.0), Some(0.0), None, None]);
+    assert_eq!(matrix.f1_scores(), [Some(1.0), Some(0.0), Some(0.0), None]);
+    assert_eq!(matrix.count(2, 1), Some(1));
+    assert_eq!(matrix.count(4, 0), None);
+}
+
+#[test]
+fn bad_input_is_an_error_that_says_what() {
+    let text = |error: wider_clip::error::Error| error.to_string();
+    assert!(text(accuracy(&[], &[]).unwrap_err()).contains("at least one image"));
+    assert!(text(accuracy(&[0], &[0, 1]).unwrap_err()).contains("expected 2, one an image, found 1"));
+    assert!(text(correct(&[], &[]).unwrap_err()).contains("at least one image"));
+    assert!(text(macro_f1(&[0, 3], &[0, 1], 2).unwrap_err()).contains("found 3 for image 1"));
+    assert!(text(balanced_accuracy(&[0, 0], &[0, 7], 2).unwrap_err()).contains("truth"));
+    assert!(ConfusionMatrix::new(&[0], &[0], 0).is_err());
+    assert!(mean_t_interval(&[], 0.95).is_err());
+    assert!(text(mean_t_interval(&[0.1, f64::NAN], 0.95).unwrap_err()).contains("NaN"));
+    for level in [0.0, 1.0, -1.0, f64::NAN] {
+        assert!(mean_t_interval(&[0.1, 0.2], level).is_err(), "{level}");
+    }
+    assert!(paired_bootstrap(&[], &[], 100, 0).is_err());
+    assert!(paired_bootstrap(&[true], &[true, false], 100, 0).is_err());
+    assert!(paired_bootstrap(&[true], &[true], 39, 0).is_err());
+}
+
+#[test]
+fn t_intervals_equal_scipy() {
+    for case in golden("intervals") {
+        let interval = mean_t_interval(&numbers(&case["values"]), case["level"].as_f64().unwrap()).unwrap();
+        close(interval.mean, &case["mean"], "mean");
+        close(interval.low.unwrap(), &case["low"], "low");
+        close(interval.high.unwrap(), &case["high"], "high");
+    }
+}
+
+#[test]
+fn one_value_has_no_interval_and_equal_values_one_of_width_zero() {
+    let one = mean_t_interval(&[0.8], 0.95).unwrap();
+    assert_eq!((one.mean, one.low, one.high, one.n), (0.8, None, None, 1));
+    let equal = mean_t_interval(&[0.5; 5], 0.95).unwrap();
+    assert_eq!((equal.mean, equal.low, equal.high), (0.5, Some(0.5), Some(0.5)));
+}
+
+#[test]
+fn bootstrap_agrees_with_scipy() {
+    for case in golden("bootstraps") {
+        let answers = |key: &str| numbers(&case[key]).into_iter().map(|v| v == 1.0).collect::<Vec<_>>();
+        let ours = paired_bootstrap(&answers("a"), &answers("b"), 20_000, 0).unwrap();
+        close(ours.difference, &case["difference"], "difference");
+        // Two draws of 20,000 resamples: their ends differ by little more than one image.
+        let image = 1.01 / ours.n_images as f64;
+        assert!((ours.low - case["low"].as_f64().unwrap()).abs() < image, "{ours:?} {}", case["low"]);
+        assert!((ours.high - case["high"].as_f64().unwrap()).abs() < image, "{ours:?} {}", case["high"]);
+    }
+}
+
+#[test]
+fn bootstrap_is_seeded_antisymmetric_and_bounded() {
+    let a: Vec<bool> = (0..90).map(|image| image % 3 != 0).collect();
+    let b: Vec<bool> = (0..90).map(|image| image % 2 == 0).collect();
+    let ab = paired_bootstrap(&a, &b, 500, 7).unwrap();
+    assert_eq!(ab, paired_bootstrap(&a, &b, 500, 7).unwrap());
+    let ba = paired_bootstrap(&b, &a, 500, 7).unwrap();
+    assert!((ab.low + ba.high).abs() < 1e-12 && (ab.high + ba.low).abs() < 1e-12);
+    assert_eq!(ab.p_value, ba.p_value);
+    assert!(ab.low <= ab.difference && ab.difference <= ab.high);
+
+    let same = paired_bootstrap(&a, &a, 500, 7).unwrap();
+    assert_eq!((same.difference, same.low, same.high, same.p_value), (0.0, 0.0, 0.0, 1.0));
+}

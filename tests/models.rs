@@ -1,0 +1,196 @@
+//! What every backbone must keep, the ViT against timm, and random weights that are the same everywhere.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use std::collections::HashMap;
+use std::path::Path;
+use wider_clip::error::{Error, Result};
+use wider_clip::models::{Backbone, EfficientNet, EfficientNetConfig, Pixels, Vit, VitConfig, open_weights};
+
+const SIZE: usize = 32;
+
+fn small_vit() -> VitConfig {
+    VitConfig { image_size: SIZE, patch: 8, dim: 24, depth: 2, heads: 3, mlp_ratio: 4.0, eps: 1e-6 }
+}
+
+/// A name, a backbone, and the names and lengths of its features.
+type Candidate = (&'static str, Box<dyn Backbone>, Vec<(&'static str, usize)>);
+
+/// Every kind of backbone for images of 32 pixels.
+fn backbones() -> Result<Vec<Candidate>> {
+    let weights = "data_manifests/embedded/efficientnet_lite0.in1k.safetensors";
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join(weights);
+    let lite0 = EfficientNet::load(&EfficientNetConfig::lite(0)?, open_weights(&weights, &Device::Cpu)?)?;
+    let vit = Vit::random(&small_vit(), 0, &Device::Cpu)?;
+    Ok(vec![
+        ("efficientnet", Box::new(lite0), vec![("avg", 1280)]),
+        ("vit", Box::new(vit), vec![("cls", 24), ("patch_mean", 24)]),
+        ("pixels", Box::new(Pixels::new(SIZE)?), vec![("pixels", 3 * SIZE * SIZE)]),
+    ])
+}
+
+/// Images that are the same on every machine: the low bits of a multiplication.
+fn images(batch: usize) -> Result<Tensor> {
+    let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 16) as f32 / 32768.0 - 1.0;
+    let values: Vec<f32> = (0..batch * 3 * SIZE * SIZE).map(value).collect();
+    Ok(Tensor::from_vec(values, (batch, 3, SIZE, SIZE), &Device::Cpu)?)
+}
+
+fn difference(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap()
+}
+
+#[test]
+fn features_have_their_names_and_shapes_and_are_finite() -> Result<()> {
+    for (name, model, expected) in backbones()? {
+        for batch in [0, 1, 7] {
+            let features = model.forward_features(&images(batch)?)?;
+            assert_eq!(features.len(), expected.len(), "{name}");
+            for ((found, tensor), &(wanted, dim)) in features.iter().zip(&expected) {
+                assert_eq!(*found, wanted, "{name}");
+                assert_eq!(tensor.dims(), [batch, dim], "{name} {found}");
+                let finite = tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|v| v.is_finite());
+                assert!(finite, "{name} {found}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_row_depends_on_its_own_image_only() -> Result<()> {
+    for (name, model, _) in backbones()? {
+        let images = images(7)?;
+        let together = model.forward_features(&images)?;
+        let order = Tensor::new(&[6u32, 2, 4, 0, 5, 1, 3], &Device::Cpu)?;
+        let shuffled = model.forward_features(&images.index_select(&order, 0)?)?;
+        for ((kind, together), (_, shuffled)) in together.iter().zip(&shuffled) {
+            let moved = difference(&together.index_select(&order, 0)?, shuffled);
+            assert!(moved < 1e-4, "{name} {kind}: order changes features by {moved}");
+        }
+        for i in 0..7 {
+            let alone = model.forward_features(&images.narrow(0, i, 1)?)?;
+            for ((kind, together), (_, alone)) in together.iter().zip(&alone) {
+                let moved = difference(&together.narrow(0, i, 1)?, alone);
+                assert!(moved < 1e-4, "{name} {kind}: the batch changes image {i} by {moved}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_repeat_is_equal_to_the_last_bit() -> Result<()> {
+    for (name, model, _) in backbones()? {
+        let images = images(5)?;
+        let (first, second) = (model.forward_features(&images)?, model.forward_features(&images)?);
+        for ((_, first), (_, second)) in first.iter().zip(&second) {
+            assert_eq!(first.to_vec2::<f32>()?, second.to_vec2::<f32>()?, "{name}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_named() -> Result<()> {
+    for (name, model, _) in backbones()? {
+        let good = images(2)?;
+        let wrong = [
+            good.narrow(1, 0, 1)?,
+            good.narrow(2, 0, 16)?.narrow(3, 0, 16)?,
+            good.flatten_from(2)?,
+            good.to_dtype(DType::F64)?,
+            good.permute((0, 2, 3, 1))?,
+        ];
+        for images in wrong {
+            match model.forward_features(&images) {
+                Err(Error::Argument { found, .. }) => assert!(found.contains("shape"), "{name}: {found}"),
+                other => panic!("{name} on {:?}: {other:?}", images.dims()),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn strided_images_are_read_as_they_stand() -> Result<()> {
+    for (name, model, _) in backbones()? {
+        let images = images(2)?;
+        let strided = images.permute((0, 2, 3, 1))?.contiguous()?.permute((0, 3, 1, 2))?;
+        let (a, b) = (model.forward_features(&images)?, model.forward_features(&strided)?);
+        assert!(difference(&a[0].1, &b[0].1) < 1e-6, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn vit_equals_timm() -> Result<()> {
+    // Written by tests/reference/vit.py.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/vit/tiny.safetensors");
+    let golden = candle_core::safetensors::load(&path, &Device::Cpu)?;
+    let config = VitConfig { image_size: 24, patch: 8, dim: 32, depth: 2, heads: 4, mlp_ratio: 3.0, eps: 1e-6 };
+    let model = Vit::load(&config, open_weights(&path, &Device::Cpu)?.pp("weights"))?;
+    for (name, features) in model.forward_features(&golden["images"])? {
+        let moved = difference(&features, &golden[name]);
+        println!("{name} differs by {moved:.1e}");
+        assert!(moved < 1e-5, "{name} differs by {moved}");
+    }
+    Ok(())
+}
+
+#[test]
+fn random_weights_follow_their_seed() -> Result<()> {
+    let images = images(2)?;
+    let features = |seed: u64| -> Result<Tensor> {
+        Ok(Vit::random(&small_vit(), seed, &Device::Cpu)?.forward_features(&images)?.remove(0).1)
+    };
+    assert_eq!(features(3)?.to_vec2::<f32>()?, features(3)?.to_vec2::<f32>()?);
+    assert!(difference(&features(3)?, &features(4)?) > 0.1);
+    // Held here, so that a change in how weights are drawn cannot pass unseen.
+    let first = features(0)?.to_vec2::<f32>()?[0][..3].to_vec();
+    println!("{first:?}");
+    for (found, expected) in first.iter().zip(FIRST) {
+        assert!((found - expected).abs() < 1e-4, "{first:?}");
+    }
+    Ok(())
+}
+
+/// The first features of the first image under seed 0.
+const FIRST: [f32; 3] = [-0.068981, -1.712595, 1.477737];
+
+#[test]
+fn random_images_stay_apart() -> Result<()> {
+    // A random network is a fair control only if it does not map everything to one point.
+    let features = Vit::random(&VitConfig { image_size: SIZE, ..VitConfig::tiny_patch8_64() }, 0, &Device::Cpu)?
+        .forward_features(&images(4)?)?;
+    for (name, features) in features {
+        let spread = difference(&features.narrow(0, 0, 1)?, &features.narrow(0, 1, 1)?);
+        println!("{name}: {spread}");
+        assert!(spread > 0.05, "{name}: {spread}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_vit_that_cannot_be_is_refused() -> Result<()> {
+    let good = small_vit();
+    let wrong = [
+        VitConfig { patch: 5, ..good.clone() },
+        VitConfig { patch: 0, ..good.clone() },
+        VitConfig { heads: 5, ..good.clone() },
+        VitConfig { heads: 0, ..good.clone() },
+        VitConfig { dim: 0, ..good.clone() },
+        VitConfig { mlp_ratio: 0.0, ..good.clone() },
+        VitConfig { mlp_ratio: f64::NAN, ..good.clone() },
+        VitConfig { image_size: 0, ..good.clone() },
+    ];
+    for config in wrong {
+        assert!(matches!(Vit::random(&config, 0, &Device::Cpu), Err(Error::Argument { .. })), "{config:?}");
+    }
+    let empty = VarBuilder::from_tensors(HashMap::new(), DType::F32, &Device::Cpu);
+    let error = Vit::load(&good, empty).err().expect("nothing to load").chain();
+    assert!(error.contains("ViT weights") && error.contains("patch_embed"), "{error}");
+    assert!(Pixels::new(0).is_err());
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The committed notebooks, run for real on a small budget, and the report that comes of it.
+
+use wider_clip::workbench::Workbench;
+use wider_clip::workbench::report::{Options, make};
+
+#[test]
+fn every_notebook_runs_and_becomes_a_page() {
+    let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).expect("a project");
+    let folder = tempfile::tempdir().expect("a folder");
+    // SAFETY: the only test of this file; no other thread reads the environment.
+    unsafe { std::env::set_var("WIDER_CLIP_RESULTS", folder.path().join("results")) };
+    let out = folder.path().join("report");
+    let demanded = std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_some();
+    let options =
+        Options { suite: "smoke".into(), only: None, out: Some(out.clone()), save: false, offline_check: demanded };
+    let index = make(&workbench, &options).expect("runs");
+    assert!(index.is_file());
+    for name in ["00_start_here", "01_representations"] {
+        let page = std::fs::read_to_string(out.join(format!("{name}.html"))).expect("a page");
+        assert!(page.contains("Answer in one line") && page.contains("data:image/png;base64,"), "{name}");
+    }
+    let page = std::fs::read_to_string(out.join("01_representations.html")).expect("a page");
+    assert!(page.contains("EfficientNet-Lite0, ImageNet") && page.contains("application/json"));
+    assert!(folder.path().join("results").join("representations.parquet").is_file());
+}

@@ -1,0 +1,91 @@
+"""Golden values of the metrics, from scikit-learn and scipy.
+
+    python -m venv .venv && .venv/bin/pip install -r tests/reference/requirements-metrics.txt
+    .venv/bin/python tests/reference/metrics.py
+
+Run from the repository's root; writes tests/golden/metrics.json.
+"""
+
+import json
+import pathlib
+import warnings
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+# scikit-learn warns of predicted classes without images; the cases below have some on purpose.
+warnings.filterwarnings("ignore")
+
+
+def prediction_case(name, predicted, truth, n_classes):
+    predicted, truth = np.asarray(predicted), np.asarray(truth)
+    present = np.union1d(predicted, truth)
+    f1 = dict(zip(present.tolist(), metrics.f1_score(truth, predicted, labels=present, average=None)))
+    return {
+        "name": name,
+        "predicted": predicted.tolist(),
+        "truth": truth.tolist(),
+        "n_classes": n_classes,
+        "accuracy": metrics.accuracy_score(truth, predicted),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, predicted),
+        "macro_f1": metrics.f1_score(truth, predicted, average="macro"),
+        "f1": [f1.get(c) for c in range(n_classes)],
+        "confusion": metrics.confusion_matrix(truth, predicted, labels=range(n_classes)).tolist(),
+    }
+
+
+def interval_case(values, level):
+    low, high = stats.t.interval(level, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    return {"values": values, "level": level, "mean": np.mean(values), "low": low, "high": high}
+
+
+def bootstrap_case(rng, n_images, p_both, p_a, p_b):
+    """Both right, only a right, only b right, with these chances; the interval by scipy with many resamples."""
+    kind = rng.choice(4, size=n_images, p=[p_both, p_a, p_b, 1 - p_both - p_a - p_b])
+    a, b = np.isin(kind, [0, 1]), np.isin(kind, [0, 2])
+    gains = a.astype(float) - b.astype(float)
+    result = stats.bootstrap((gains,), np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(1))
+    interval = result.confidence_interval
+    return {
+        "a": a.astype(int).tolist(),
+        "b": b.astype(int).tolist(),
+        "difference": gains.mean(),
+        "low": interval.low,
+        "high": interval.high,
+    }
+
+
+def main():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 7, size=60)
+    noisy = np.where(rng.random(60) < 0.6, truth, rng.integers(0, 7, size=60))
+    golden = {
+        "predictions": [
+            prediction_case("random", noisy, truth, 7),
+            prediction_case("all right", [0, 1, 2], [0, 1, 2], 3),
+            prediction_case("all wrong", [1, 2, 0], [0, 1, 2], 3),
+            prediction_case("one class always", [0] * 5, [0, 0, 1, 1, 2], 3),
+            prediction_case("a class absent from both", [0, 3, 3, 0], [0, 3, 0, 0], 5),
+            prediction_case("a class predicted but absent", [0, 1, 2, 2], [0, 1, 1, 0], 3),
+            prediction_case("one image", [1], [1], 2),
+        ],
+        "intervals": [
+            interval_case([0.71, 0.69, 0.74, 0.70, 0.72], 0.95),
+            interval_case([0.5, 0.9], 0.95),
+            interval_case([0.1, 0.2, 0.3], 0.99),
+            interval_case(rng.random(30).round(6).tolist(), 0.9),
+        ],
+        "bootstraps": [
+            bootstrap_case(rng, 300, 0.5, 0.2, 0.1),
+            bootstrap_case(rng, 120, 0.6, 0.1, 0.1),
+        ],
+    }
+    path = pathlib.Path("tests/golden/metrics.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(golden) + "\n")
+    print(path, path.stat().st_size, "bytes")
+
+
+if __name__ == "__main__":
+    main()

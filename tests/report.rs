@@ -1,0 +1,156 @@
+//! The report's pages, made from a small executed notebook without a kernel.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use wider_clip::workbench::page_check::{local_files, outside_addresses, outside_addresses_of_style};
+use wider_clip::workbench::{Workbench, browser, report, setup};
+
+fn workbench() -> Workbench {
+    let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).unwrap();
+    setup::ensure(&workbench).unwrap();
+    workbench
+}
+
+fn prose(text: &str) -> Value {
+    json!({ "cell_type": "markdown", "id": format!("m{}", text.len()), "metadata": {}, "source": text })
+}
+
+fn code(source: &str, data: Value) -> Value {
+    let output = json!({ "output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": data });
+    json!({ "cell_type": "code", "id": format!("c{}", source.len()), "execution_count": 1, "metadata": {},
+            "outputs": [output], "source": source })
+}
+
+/// An executed notebook with a formula, a chart, a table and a picture, and names that try to break the page.
+fn executed(out: &Path, name: &str, html: &str) {
+    let chart = json!({
+        "data": [{ "type": "scatter", "x": [1, 2, 5], "y": [0.3, 0.5, 0.6], "name": "</script><img src=x onerror=alert(1)>" }],
+        "layout": { "title": { "text": "Accuracy <b>\"&\"</b>" } },
+    });
+    let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"><circle r=\"4\"/></svg>";
+    let cells = vec![
+        prose("# A <small> \"test\"\n\n**Question.** Does it work?\n\n**Answer in one line.** It does."),
+        prose("## Formula\n\nThe loss is $-\\log p_y$, see [a paper](https://example.org/paper)."),
+        code("1 + 1", json!({ "text/plain": "2 <script>" })),
+        code("chart()", json!({ "application/vnd.plotly.v1+json": chart, "text/plain": "a line that rises" })),
+        code("table(&rows)", json!({ "text/html": html, "text/plain": "a table" })),
+        code("picture(&image)?", json!({ "image/svg+xml": svg, "text/plain": "a disc" })),
+    ];
+    let metadata = json!({ "wider_clip": { "suite": "smoke", "seconds": 3.0, "date": "2026-01-01" } });
+    let notebook = json!({ "cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5 });
+    std::fs::create_dir_all(out.join("notebooks")).unwrap();
+    std::fs::write(out.join("notebooks").join(name), notebook.to_string()).unwrap();
+}
+
+const TABLE: &str = "<table><caption>Rows</caption><tr><th>a</th><td>1</td></tr></table>";
+
+#[test]
+fn pages_need_no_network() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    executed(folder.path(), "00_first.ipynb", TABLE);
+    executed(folder.path(), "01_second.ipynb", TABLE);
+    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let names: Vec<String> =
+        pages.iter().map(|page| page.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert_eq!(names, ["00_first.html", "01_second.html", "index.html"]);
+    for page in &pages {
+        let html = std::fs::read_to_string(page).unwrap();
+        assert_eq!(outside_addresses(&html), Vec::<String>::new(), "{}", page.display());
+        assert!(html.contains("<html lang=\"en\">") && html.contains("name=\"viewport\""));
+        for file in local_files(&html) {
+            assert!(folder.path().join(&file).exists(), "{} leads to {file}", page.display());
+        }
+    }
+    let first = std::fs::read_to_string(&pages[0]).unwrap();
+    assert!(first.contains("https://example.org/paper"), "links for readers stay");
+    assert!(first.contains("aria-label=\"a line that rises\"") && first.contains("alt=\"a disc\""));
+    assert!(!first.contains("</script><img"), "a name in a chart must not end its script");
+    assert!(first.contains("2 &lt;script&gt;"), "text output is escaped");
+    assert!(first.contains("rel=\"next\"") && !first.contains("rel=\"prev\""));
+    let index = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
+    assert!(index.contains("It does.") && index.contains("Suite: smoke."), "{index}");
+    let style = std::fs::read_to_string(folder.path().join("assets/style.css")).unwrap();
+    assert!(outside_addresses_of_style(&style).is_empty() && style.contains(".highlight"));
+    open_in_browser(&workbench, &pages);
+}
+
+/// Opens the pages where a browser is found; `.ci/run` sets WIDER_CLIP_REQUIRE_BROWSER and demands one.
+fn open_in_browser(workbench: &Workbench, pages: &[PathBuf]) {
+    if browser::find().is_none() {
+        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
+        println!("skipped: opening the pages, for want of a browser. {}", browser::ADVICE);
+        return;
+    }
+    let visits = browser::visit(workbench, pages, None).unwrap();
+    assert_eq!(visits.len(), pages.len());
+    for visit in &visits {
+        assert_eq!(visit.complaints(), Vec::<String>::new(), "{}", visit.page);
+    }
+    assert_eq!((visits[0].charts, visits[0].drawn), (1, 1));
+}
+
+#[test]
+fn a_browser_notices_requests_and_errors() {
+    let workbench = workbench();
+    if browser::find().is_none() {
+        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
+        println!("skipped: no browser. {}", browser::ADVICE);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("bad.html");
+    let html = "<!DOCTYPE html><img src='https://example.org/a.png'><script>undefined.x</script>";
+    std::fs::write(&page, html).unwrap();
+    let visits = browser::visit(&workbench, &[page], None).unwrap();
+    assert_eq!(visits[0].requests, ["https://example.org/a.png"]);
+    assert!(visits[0].errors.iter().any(|error| error.contains("TypeError")), "{:?}", visits[0].errors);
+}
+
+#[test]
+fn a_page_that_needs_the_network_is_refused_and_the_old_one_stays() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    executed(folder.path(), "00_first.ipynb", TABLE);
+    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let before = std::fs::read_to_string(&pages[0]).unwrap();
+    executed(folder.path(), "00_first.ipynb", "<img src=\"https://example.org/tracker.png\" alt=\"\">");
+    let error = report::write_pages(&workbench, folder.path()).unwrap_err().to_string();
+    assert!(error.contains("00_first.html") && error.contains("https://example.org/tracker.png"), "{error}");
+    assert_eq!(std::fs::read_to_string(&pages[0]).unwrap(), before);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".pages")), "{left:?}");
+}
+
+#[test]
+fn addresses_are_found_however_they_are_written() {
+    let outside = [
+        "<IMG SRC=https://a.org/x.png>",
+        "<script async src='//a.org/x.js'></script>",
+        "<link rel=stylesheet href=http://a.org/x.css>",
+        "<img srcset='a.png 1x, https://a.org/b.png 2x'>",
+        "<div style=\"background: URL('https://a.org/x.png')\"></div>",
+        "<style>@import \"https://a.org/x.css\";</style>",
+        "<svg><image xlink:href='https://a.org/x.png'/></svg>",
+        "<script>fetch('https://a.org/data')</script>",
+        "<script>import(\"https://a.org/m.js\")</script>",
+        "<iframe src=https://a.org/></iframe>",
+        "<meta http-equiv=refresh content='0; url=https://a.org'>",
+    ];
+    for html in outside {
+        assert_eq!(outside_addresses(html).len(), 1, "{html}");
+    }
+    let local = [
+        "<a href=https://a.org>read</a>",
+        "<!-- <img src=https://a.org/x.png> -->",
+        "<img src=data:image/png;base64,AAAA alt=>",
+        "<script type=application/json>{\"url\": \"fetch('https://a.org')\"}</script>",
+        "<p>1 < 2 and https://a.org</p>",
+        "<",
+        "<img src=",
+        "<img src='",
+    ];
+    for html in local {
+        assert_eq!(outside_addresses(html), Vec::<String>::new(), "{html}");
+    }
+}
