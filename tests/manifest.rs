@@ -157,7 +157,7 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "\"pixels.raw\", \"vit\"",
             "`models.2` to be one of efficientnet_lite0.in1k, pixels.raw, vit_tiny.random, found unknown `vit`",
         ),
-        ("suites/smoke.toml", "[\"icons\"]", "[\"icon\"]", "`datasets.0` to be one of dtd, fgvc_aircraft"),
+        ("suites/smoke.toml", "\"icons\"]", "\"icon\"]", "`datasets.1` to be one of dtd, fgvc_aircraft"),
         ("datasets/icons.toml", "icons.parquet", "icon.parquet", "found `icon.parquet`, which is not there"),
         ("datasets/icons.toml", "icons.parquet", "../icons.parquet", "a file name without a folder"),
     ] {
