@@ -142,6 +142,12 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "ascending budgets above 0, found [100, 10]",
         ),
         ("datasets/dtd.toml", "rule = \"study\"", "rule = \"study_grouped\"", "a group column"),
+        (
+            "datasets/fmow.toml",
+            "val = { name = \"val\"",
+            "val = { name = \"train\"",
+            "`split.val` to be a part of its own, found `train` again",
+        ),
         ("datasets/patternnet.toml", "md5 = \"96d5", "md5 = \"96D5", "32 lower-case hex digits"),
         ("models/pixels.raw.toml", "crop_pct = 1.0", "crop_pct = 1.5", "a number above 0, at most 1, found 1.5"),
         ("models/pixels.raw.toml", "std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "three numbers above 0"),
