@@ -89,6 +89,8 @@ class Runner(NotebookClient):
             raise CellFailed(index, str(error)) from None
         except DeadKernelError:
             raise CellFailed(index, "the kernel died") from None
+        # The kernel passes on what a cell printed beside its answer; the notice may come a moment after that.
+        await self.late_messages(cell, index, 0.1 if number < len(self.code_cells) else 1.0)
         failure = notice(cell)
         if failure:
             await self.late_messages(cell, index)
@@ -97,18 +99,19 @@ class Runner(NotebookClient):
         if stderr.strip():
             raise CellFailed(index, "the cell wrote to standard error\n" + stderr)
 
-    async def late_messages(self, cell, index):
-        """Standard error comes by another way than the notice and may come after it."""
+    async def late_messages(self, cell, index, quiet=None):
+        """Takes what the cell still prints: until `quiet` seconds without a message, else until standard error, which
+        comes by another way than the notice, is there."""
         deadline = time.monotonic() + 3.0
         while time.monotonic() < deadline:
             try:
-                message = await self.kc.iopub_channel.get_msg(timeout=0.3)
+                message = await self.kc.iopub_channel.get_msg(timeout=quiet or 0.3)
             except queue.Empty:
-                if text_of(cell, "stderr"):
+                if quiet or text_of(cell, "stderr"):
                     return
                 continue
             if message["msg_type"] == "stream":
-                super().process_message(message, cell, index)
+                self.process_message(message, cell, index)
 
 
 def text_of(cell, name):
