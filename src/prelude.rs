@@ -2,8 +2,9 @@
 
 pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
-    Chart, Gallery, Picture, Series, Style, Table, accuracy_chart, accuracy_table, datasets_table, leakage_table, look,
-    models_table, published_table, suite_table,
+    Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table, ari_chart,
+    ari_table, datasets_table, leakage_table, look, models_table, published_ranking_table, published_table,
+    suite_table,
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::representations;

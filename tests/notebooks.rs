@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use wider_clip::display::SpriteSheet;
 use wider_clip::workbench::notebooks::numbered_notebooks;
 
 struct Cell {
@@ -130,6 +131,7 @@ fn stored_outputs_are_whole_and_small() {
                     let drawn = has("image/svg+xml") || has("image/png");
                     assert!(drawn, "{}: a chart without a static picture in\n{}", path.display(), cell.source);
                 }
+                assert!(!has(SpriteSheet::MIME), "{}: a sprite sheet in\n{}", path.display(), cell.source);
                 if data.is_object() {
                     assert!(has("text/plain"), "{}: an output without text in\n{}", path.display(), cell.source);
                 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use wider_clip::display::{MapChart, SpriteSheet};
+use wider_clip::project::Project;
 use wider_clip::workbench::page_check::{local_files, outside_addresses, outside_addresses_of_style};
 use wider_clip::workbench::{Workbench, browser, report, setup};
 
@@ -36,6 +38,10 @@ fn executed(out: &Path, name: &str, html: &str) {
         code("table(&rows)", json!({ "text/html": html, "text/plain": "a table" })),
         code("picture(&image)?", json!({ "image/svg+xml": svg, "text/plain": "a disc" })),
     ];
+    write_notebook(out, name, &cells);
+}
+
+fn write_notebook(out: &Path, name: &str, cells: &[Value]) {
     let metadata = json!({ "wider_clip": { "suite": "smoke", "seconds": 3.0, "date": "2026-01-01" } });
     let notebook = json!({ "cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5 });
     std::fs::create_dir_all(out.join("notebooks")).unwrap();
@@ -88,6 +94,78 @@ fn open_in_browser(workbench: &Workbench, pages: &[PathBuf]) {
         assert_eq!(visit.complaints(), Vec::<String>::new(), "{}", visit.page);
     }
     assert_eq!((visits[0].charts, visits[0].drawn), (1, 1));
+}
+
+const PLOTLY: &str = "application/vnd.plotly.v1+json";
+
+/// An executed notebook with a sprite sheet, a map linked to it, and a chart that is no map.
+fn executed_map(out: &Path, with_sheet: bool) {
+    let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default").unwrap();
+    let set = project.images("icons").unwrap();
+    let rows: Vec<usize> = (0..set.len()).step_by(60).collect();
+    let points: Vec<[f64; 2]> = rows.iter().map(|&row| [(row % 7) as f64, (row % 11) as f64]).collect();
+    let sheet = SpriteSheet::new(&set, &rows, 32).unwrap();
+    let map = MapChart::by_class("A map", &set, &rows, &points).unwrap().with_sprites(&sheet).unwrap();
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let chart = json!({ "data": [{ "type": "scatter", "x": [1, 2], "y": [3, 4] }], "layout": {} });
+    let mut cells = vec![
+        prose("# Maps\n\n**Question.** Where?\n\n**Answer in one line.** There."),
+        code("map", json!({ (PLOTLY): json(&map.to_json()), "text/plain": map.to_text() })),
+        code("chart", json!({ (PLOTLY): chart, "text/plain": "a line" })),
+    ];
+    if with_sheet {
+        let data = json!({ (SpriteSheet::MIME): json(&sheet.to_json()), "text/plain": sheet.to_text() });
+        cells.insert(1, code("the sheet", data));
+    }
+    write_notebook(out, "05_maps.ipynb", &cells);
+}
+
+#[test]
+fn maps_show_the_image_under_the_pointer() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    executed_map(folder.path(), true);
+    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let html = std::fs::read_to_string(&pages[0]).unwrap();
+    assert_eq!(html.matches("data:image/png;base64,").count(), 1, "the sheet is there once");
+    assert!(html.contains("<script type=\"application/json\" class=\"sprites\">"));
+    if browser::find().is_none() {
+        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
+        println!("skipped: no browser. {}", browser::ADVICE);
+        return;
+    }
+    let visit = browser::visit(&workbench, &pages[..1], None).unwrap().remove(0);
+    assert_eq!(visit.complaints(), Vec::<String>::new());
+    assert_eq!((visit.charts, visit.maps, visit.pictured), (2, 1, 1));
+    executed_map(folder.path(), false);
+    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let visit = browser::visit(&workbench, &pages[..1], None).unwrap().remove(0);
+    assert_eq!(visit.complaints(), ["0 of 1 maps show the image under the pointer"]);
+}
+
+#[test]
+fn saved_notebooks_have_no_sprite_sheet() {
+    let workbench = workbench();
+    if browser::find().is_none() {
+        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
+        println!("skipped: no browser. {}", browser::ADVICE);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    executed_map(folder.path(), true);
+    report::write_pages(&workbench, folder.path()).unwrap();
+    let notebook = folder.path().join("notebooks").join("05_maps.ipynb");
+    let saved = folder.path().join("saved");
+    std::fs::create_dir(&saved).unwrap();
+    let plotly = folder.path().join("assets").join("plotly.min.js");
+    browser::with_static_images(&workbench, &plotly, &[notebook], &saved).unwrap();
+    let text = std::fs::read_to_string(saved.join("05_maps.ipynb")).unwrap();
+    let notebook: Value = serde_json::from_str(&text).unwrap();
+    let data = |cell: usize| &notebook["cells"][cell]["outputs"][0]["data"];
+    assert!(data(1)[SpriteSheet::MIME].is_null() && !data(1)["text/plain"].is_null(), "the text of the sheet stays");
+    assert!(data(2)[PLOTLY].is_null(), "of a map only the picture stays");
+    assert!(!data(2)["image/svg+xml"].is_null() || !data(2)["image/png"].is_null());
+    assert!(!data(3)[PLOTLY].is_null() && !data(3)["image/svg+xml"].is_null(), "other charts stay as they were");
 }
 
 #[test]

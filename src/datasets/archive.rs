@@ -1,97 +1,222 @@
-//! Data sets from their owners' archives: fetched once with resume, checked, unpacked once, read as they are laid out.
+//! Archives from a data set's owner: fetched once, checked, unpacked once.
+//!
+//! A data set's folder holds each file as it came (`<file>.part` while it comes), `unpacking` while they are unpacked,
+//! `unpacked` afterwards, and `unpacked.ok`, which says that `unpacked` is whole and from which files. A download that
+//! broke off goes on where it stopped. A file that is not what the manifest says is set aside as `<file>.bad`, so that
+//! the next try starts anew.
 
-use super::ImageSet;
-use super::folder::{self, below};
 use crate::error::{Error, Result};
-use crate::manifest::{ArchiveLayout, Columns, Download, ListLabel, TablePart};
+use crate::manifest::Download;
 use crate::progress::Progress;
 use crate::storage;
+use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
-use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use ureq::Body;
+use ureq::http::Response;
 
-/// Fetches and unpacks `downloads` into `folder` (once: a stamp records that it is whole) and gives that folder.
+/// How long a server may be silent.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Fetches and unpacks `downloads` into `folder`, unless that was done before, and gives the unpacked folder.
 pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<PathBuf> {
     let _lock = storage::FolderLock::acquire(folder, || println!("waiting for another process that unpacks here"))?;
-    let unpacked = folder.join("unpacked");
-    let stamp = folder.join("unpacked.ok");
-    if stamp.exists() {
+    let (unpacked, stamp) = (folder.join("unpacked"), folder.join("unpacked.ok"));
+    let contents = contents(downloads);
+    if unpacked.is_dir() && fs::read_to_string(&stamp).is_ok_and(|found| found == contents) {
         return Ok(unpacked);
     }
     for download in downloads {
-        let file = folder.join(download.file_name());
-        if !file.exists() {
-            fetch(download, &file)?;
-        }
-        check(download, &file)?;
-        unpack(&file, &unpacked)?;
+        obtain(download, &folder.join(download.file_name()))?;
     }
-    storage::write_atomic(&stamp, b"")?;
+    // What a killed run left, or the files of an earlier record, must not mix with the new ones.
+    let unpacking = folder.join("unpacking");
+    for old in [&stamp, &unpacked, &unpacking] {
+        remove(old)?;
+    }
+    for download in downloads {
+        let file = folder.join(download.file_name());
+        unpack(&file, &unpacking).map_err(|source| not_unpacked(download, &file, source))?;
+    }
+    fs::rename(&unpacking, &unpacked).map_err(Error::io(&unpacked, "renaming into place"))?;
+    storage::write_atomic(&stamp, contents.as_bytes())?;
     Ok(unpacked)
+}
+
+/// What decides the unpacked folder, for the stamp: another size or checksum in the record is another folder.
+fn contents(downloads: &[Download]) -> String {
+    let line = |download: &Download| {
+        format!("{} {:?} {:?} {:?}\n", download.file_name(), download.sha256, download.md5, download.size)
+    };
+    downloads.iter().map(line).collect()
+}
+
+/// Removes a file or a folder; it is no error if there is none.
+fn remove(path: &Path) -> Result<()> {
+    let removed = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    match removed {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io(path, "removing")(source)),
+        _ => Ok(()),
+    }
+}
+
+/// Sees to it that `file` is there and is what the record says.
+fn obtain(download: &Download, file: &Path) -> Result<()> {
+    if !file.exists() {
+        fetch(download, file)?;
+    }
+    match difference(download, file)? {
+        None => Ok(()),
+        Some(reason) => Err(set_aside(download, file, reason)),
+    }
 }
 
 /// Downloads to `file`, going on where an earlier attempt stopped.
 fn fetch(download: &Download, file: &Path) -> Result<()> {
-    let failed = |reason: String| Error::Download {
-        from: download.url.clone(),
-        reason,
-        advice: format!("Check the network, or put the file at {} yourself", file.display()),
-    };
     let partial = file.with_file_name(format!("{}.part", download.file_name()));
-    let have = fs::metadata(&partial).map_or(0, |metadata| metadata.len());
-    let request = ureq::get(&download.url).header("Range", format!("bytes={have}-"));
-    let mut response = request.call().map_err(|error| failed(error.to_string()))?;
-    let resumed = response.status() == 206;
-    let length = response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
-    let have = if resumed { have } else { 0 };
-    let total = length.map_or(download.size.unwrap_or(0), |length: u64| length + have);
+    let mut have = fs::metadata(&partial).map_or(0, |metadata| metadata.len());
+    if download.size.is_some_and(|size| have > size) {
+        have = 0;
+    }
+    if have == 0 || download.size != Some(have) {
+        receive(download, file, &partial, have)?;
+    }
+    fs::rename(&partial, file).map_err(Error::io(file, "renaming into place"))
+}
+
+/// Completes `partial`, of which `have` bytes are there. A server that does not go on from there starts anew.
+fn receive(download: &Download, file: &Path, partial: &Path, have: u64) -> Result<()> {
+    let mut response = request(download, file, have)?;
+    let (start, whole) = content_range(&response);
+    if response.status() == 416 && whole == Some(have) {
+        return Ok(());
+    }
+    let mut resumed = response.status() == 206 && start == Some(have);
+    if have > 0 && response.status() != 200 && !resumed {
+        response = request(download, file, 0)?;
+    }
+    resumed &= have > 0;
+    let mut have = if resumed { have } else { 0 };
+    let length = response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let total = length.map(|length| length + have).or(download.size);
+    if let (Some(expected), Some(found)) = (download.size, total)
+        && expected != found
+    {
+        let reason = format!("expected {expected} bytes, found {found} on the server");
+        return Err(failed(download, reason, by_hand("Correct address and size in the data set's manifest", file)));
+    }
+    let broken_off = |have: u64, why: String| {
+        let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+        failed(download, format!("{have}{of} bytes arrived{why}"), "Run it again: it goes on where it stopped".into())
+    };
     let mut out = File::options()
         .create(true)
         .write(true)
         .append(resumed)
         .truncate(!resumed)
-        .open(&partial)
-        .map_err(Error::io(&partial, "opening"))?;
-    let mut progress = Progress::new(format!("downloading {}", download.file_name()), "bytes", total as usize, have as usize);
+        .open(partial)
+        .map_err(Error::io(partial, "opening"))?;
+    let label = format!("downloading {}", download.file_name());
+    let mut progress = Progress::new(label, "bytes", total.unwrap_or(0) as usize, have as usize);
     let mut body = response.body_mut().as_reader();
     let mut piece = vec![0u8; 1 << 20];
     loop {
-        let n = body.read(&mut piece).map_err(|error| failed(error.to_string()))?;
+        let n = body.read(&mut piece).map_err(|error| broken_off(have, format!(", then: {error}")))?;
         if n == 0 {
             break;
         }
-        out.write_all(&piece[..n]).map_err(Error::io(&partial, "writing"))?;
+        out.write_all(&piece[..n]).map_err(Error::io(partial, "writing"))?;
+        have += n as u64;
         progress.advance(n);
     }
     progress.finish();
-    out.sync_all().map_err(Error::io(&partial, "flushing"))?;
-    let now = fs::metadata(&partial).map_err(Error::io(&partial, "reading"))?.len();
-    if total != 0 && now != total {
-        return Err(failed(format!("{now} of {total} bytes arrived")));
+    out.sync_all().map_err(Error::io(partial, "flushing"))?;
+    match total.is_some_and(|total| have != total) {
+        true => Err(broken_off(have, String::new())),
+        false => Ok(()),
     }
-    fs::rename(&partial, file).map_err(Error::io(file, "renaming into place"))
 }
 
-/// Compares size and checksums with the record.
-fn check(download: &Download, file: &Path) -> Result<()> {
+/// Asks for the bytes from `have` on. An answer has status 200, 206 or, where `have` is not 0, 416.
+fn request(download: &Download, file: &Path, have: u64) -> Result<Response<Body>> {
+    // Compressed on the way, lengths and ranges would not be those of the file.
+    let mut request = ureq::get(&download.url).header("Accept-Encoding", "identity");
+    if have > 0 {
+        request = request.header("Range", format!("bytes={have}-"));
+    }
+    let request = request
+        .config()
+        .http_status_as_error(false)
+        .timeout_connect(Some(PATIENCE))
+        .timeout_recv_response(Some(PATIENCE))
+        .timeout_per_read(Some(PATIENCE))
+        .build();
+    let response =
+        request.call().map_err(|error| failed(download, error.to_string(), by_hand("Check the network", file)))?;
+    let status = response.status();
+    if status == 200 || status == 206 || (have > 0 && status == 416) {
+        return Ok(response);
+    }
+    let reason = format!("expected the file, found status {status}");
+    Err(failed(download, reason, by_hand("Check the address in the data set's manifest", file)))
+}
+
+/// First byte and whole length that a `Content-Range` header states: `bytes 5-9/10`, or `bytes */10`.
+fn content_range(response: &Response<Body>) -> (Option<u64>, Option<u64>) {
+    let header = response.headers().get("content-range").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (range, whole) = header.trim_start_matches("bytes").trim().split_once('/').unwrap_or_default();
+    (range.split_once('-').and_then(|(start, _)| start.parse().ok()), whole.parse().ok())
+}
+
+fn failed(download: &Download, reason: String, advice: String) -> Error {
+    Error::Download { from: download.url.clone(), reason, advice }
+}
+
+fn by_hand(advice: &str, file: &Path) -> String {
+    format!("{advice}, or put the file at {} yourself", file.display())
+}
+
+/// What size or checksum of a file is not as the record says, if any.
+fn difference(download: &Download, file: &Path) -> Result<Option<String>> {
     let size = fs::metadata(file).map_err(Error::io(file, "reading"))?.len();
     if let Some(expected) = download.size.filter(|&expected| expected != size) {
-        return Err(Error::data(file, format!("{expected} bytes"), format!("{size}")));
+        return Ok(Some(format!("expected {expected} bytes, found {size}")));
     }
-    if let Some(expected) = &download.sha256 {
-        let found = storage::sha256_file(file)?;
-        if found != *expected {
-            return Err(Error::data(file, format!("SHA-256 {expected}"), found));
-        }
-    } else if let Some(expected) = &download.md5 {
-        let found = md5_file(file)?;
-        if found != *expected {
-            return Err(Error::data(file, format!("MD5 {expected}"), found));
+    let (kind, expected, found) = match (&download.sha256, &download.md5) {
+        (Some(expected), _) => ("SHA-256", expected, storage::sha256_file(file)?),
+        (None, Some(expected)) => ("MD5", expected, md5_file(file)?),
+        (None, None) => return Ok(None),
+    };
+    Ok((found != *expected).then(|| format!("expected {kind} {expected}, found {found}")))
+}
+
+/// Renames a file that is not what it must be, so that it is not taken again, and gives the error that says so.
+fn set_aside(download: &Download, file: &Path, reason: String) -> Error {
+    let bad = file.with_file_name(format!("{}.bad", download.file_name()));
+    match fs::rename(file, &bad) {
+        Err(source) => Error::io(file, "setting aside")(source),
+        Ok(()) => {
+            let then = "Run it again to download it anew, or correct the data set's manifest";
+            failed(download, reason, format!("The file is set aside as {}. {then}", bad.display()))
         }
     }
-    Ok(())
+}
+
+/// The error for an archive that could not be unpacked. Without a checksum nothing else finds a bad file, so one that
+/// cannot be read is set aside; a full disk is not the file's fault.
+fn not_unpacked(download: &Download, file: &Path, source: io::Error) -> Error {
+    let unreadable = [ErrorKind::InvalidData, ErrorKind::InvalidInput, ErrorKind::UnexpectedEof, ErrorKind::Other];
+    if download.sha256.is_some() || download.md5.is_some() || !unreadable.contains(&source.kind()) {
+        return Error::io(file, "unpacking")(source);
+    }
+    let cause = std::error::Error::source(&source).map_or_else(String::new, |cause| format!(": {cause}"));
+    set_aside(download, file, format!("expected an archive that can be unpacked, found {source}{cause}"))
 }
 
 fn md5_file(path: &Path) -> Result<String> {
@@ -107,169 +232,19 @@ fn md5_file(path: &Path) -> Result<String> {
     }
 }
 
-/// Unpacks a zip or tar archive below `folder`; any other file is copied there. Neither library writes outside.
-fn unpack(file: &Path, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
+/// Unpacks a zip or tar archive below `folder`; any other file is copied there. Neither library writes outside: a name
+/// with `..` is refused (zip) or passed over (tar), an absolute one is taken as relative.
+fn unpack(file: &Path, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let open = || File::open(file).map_err(Error::io(file, "opening"));
-    let broken = |error: String| Error::data(file, "a readable archive", error);
     if name.ends_with(".zip") {
-        let mut archive = zip::ZipArchive::new(open()?).map_err(|error| broken(error.to_string()))?;
-        archive.extract(folder).map_err(|error| broken(error.to_string()))
-    } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
-        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(open()?));
-        archive.unpack(folder).map_err(|error| broken(error.to_string()))
-    } else if name.ends_with(".tar") {
-        tar::Archive::new(open()?).unpack(folder).map_err(|error| broken(error.to_string()))
-    } else {
-        fs::copy(file, folder.join(&name)).map_err(Error::io(file, "copying"))?;
+        zip::ZipArchive::new(BufReader::new(File::open(file)?))?.extract(folder)?;
         Ok(())
+    } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+        tar::Archive::new(MultiGzDecoder::new(File::open(file)?)).unpack(folder)
+    } else if name.ends_with(".tar") {
+        tar::Archive::new(BufReader::new(File::open(file)?)).unpack(folder)
+    } else {
+        fs::copy(file, folder.join(&name)).map(|_| ())
     }
-}
-
-/// What a layout gives for each image.
-#[derive(Default)]
-struct Listing {
-    files: Vec<PathBuf>,
-    classes: Vec<String>,
-    parts: Vec<String>,
-    domains: Vec<String>,
-}
-
-/// Reads an unpacked folder as `layout` says.
-pub(super) fn open(id: &str, folder: &Path, layout: &ArchiveLayout, columns: &Columns) -> Result<ImageSet> {
-    let (listing, order) = match layout {
-        ArchiveLayout::ClassFolders { root, lists } => (class_folders(folder, root, lists)?, None),
-        ArchiveLayout::Table { table, image, parts } => (read_table(folder, table, image, parts, columns)?, None),
-        ArchiveLayout::Lists { images, suffix, lists, label, classes } => {
-            let order = classes.as_ref().map(|file| lines(&folder.join(file))).transpose()?;
-            (read_lists(folder, images, suffix, lists, *label)?, order)
-        }
-    };
-    let ids = listing.files.iter().map(|file| below(folder, file)).collect();
-    let domains = (!listing.domains.is_empty()).then_some(listing.domains);
-    let parts = Some(listing.parts);
-    let set = folder::from_files(id, folder, listing.files, ids, &listing.classes, parts, domains)?;
-    match order {
-        None => Ok(set),
-        Some(order) => in_class_order(set, order, folder),
-    }
-}
-
-fn class_folders(folder: &Path, root: &str, lists: &BTreeMap<String, String>) -> Result<Listing> {
-    let mut part_of: HashMap<String, String> = HashMap::new();
-    for (part, file) in lists {
-        part_of.extend(lines(&folder.join(file))?.into_iter().map(|name| (name, part.clone())));
-    }
-    let root = folder.join(root);
-    let mut listing = Listing::default();
-    for (class, file) in folder::class_files(&root)? {
-        let base = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let part = match lists.is_empty() {
-            true => "all".to_string(),
-            false => part_of.get(&base).cloned().unwrap_or_else(|| "none".into()),
-        };
-        listing.files.push(file);
-        listing.classes.push(class);
-        listing.parts.push(part);
-    }
-    Ok(listing)
-}
-
-fn read_lists(
-    folder: &Path,
-    images: &str,
-    suffix: &str,
-    lists: &BTreeMap<String, String>,
-    label: ListLabel,
-) -> Result<Listing> {
-    let mut listing = Listing::default();
-    for (part, file) in lists {
-        let path = folder.join(file);
-        for (number, line) in lines(&path)?.iter().enumerate() {
-            let split = match label {
-                ListLabel::Folder => line.split_once('/').map(|(class, _)| (line.as_str(), class)),
-                ListLabel::AfterSpace => line.split_once(' '),
-            };
-            let (name, class) = split.ok_or_else(|| Error::Manifest {
-                path: path.clone(),
-                line: number + 1,
-                expected: "an image and its label".into(),
-                found: format!("`{line}`"),
-            })?;
-            listing.files.push(folder.join(images).join(format!("{name}{suffix}")));
-            listing.classes.push(class.to_string());
-            listing.parts.push(part.clone());
-        }
-    }
-    Ok(listing)
-}
-
-fn read_table(
-    folder: &Path,
-    table: &str,
-    image: &str,
-    parts: &[TablePart],
-    columns: &Columns,
-) -> Result<Listing> {
-    let path = folder.join(table);
-    let broken = |error: csv::Error| Error::data(&path, "a CSV table with a header row", error.to_string());
-    let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
-    let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(str::to_string).collect();
-    let find = |name: &str| {
-        let known = || format!("the columns {}", header.join(", "));
-        header.iter().position(|column| column == name).ok_or_else(|| Error::data(&path, format!("a column `{name}`"), known()))
-    };
-    let label = find(&columns.label)?;
-    let domain = columns.domain.as_deref().map(find).transpose()?;
-    for part in parts {
-        find(&part.column)?;
-        part.time_column.as_deref().map(find).transpose()?;
-    }
-    let mut listing = Listing::default();
-    for (row, record) in reader.records().enumerate() {
-        let record = record.map_err(broken)?;
-        let value = |name: &str| header.iter().position(|column| column == name).and_then(|i| record.get(i)).unwrap_or("");
-        let part = match parts.is_empty() {
-            true => Some("all"),
-            false => parts.iter().find(|part| belongs(part, &value)).map(|part| part.name.as_str()),
-        };
-        let Some(part) = part else { continue };
-        let mut name = image.replace("{row}", &row.to_string());
-        for (column, text) in header.iter().zip(&record) {
-            name = name.replace(&format!("{{{column}}}"), text);
-        }
-        listing.files.push(folder.join(name));
-        listing.classes.push(record.get(label).unwrap_or_default().to_string());
-        listing.parts.push(part.to_string());
-        if let Some(domain) = domain {
-            listing.domains.push(record.get(domain).unwrap_or_default().to_string());
-        }
-    }
-    Ok(listing)
-}
-
-/// Whether a row, whose values `value` gives by column, belongs to `part`.
-fn belongs<'a>(part: &TablePart, value: &impl Fn(&str) -> &'a str) -> bool {
-    let time = part.time_column.as_deref().map(value);
-    let from = part.from.as_deref().is_none_or(|from| time.is_none_or(|time| time >= from));
-    let until = part.until.as_deref().is_none_or(|until| time.is_none_or(|time| time < until));
-    value(&part.column) == part.value && from && until
-}
-
-/// Renumbers classes into the owner's order.
-fn in_class_order(set: ImageSet, order: Vec<String>, folder: &Path) -> Result<ImageSet> {
-    let position: HashMap<&str, u32> = order.iter().enumerate().map(|(i, name)| (name.as_str(), i as u32)).collect();
-    let place = |name: &String| {
-        position.get(name.as_str()).copied().ok_or_else(|| Error::data(folder, "only listed class names", format!("`{name}`")))
-    };
-    let places = set.classes.iter().map(place).collect::<Result<Vec<u32>>>()?;
-    let labels = set.labels.iter().map(|&label| places[label as usize]).collect();
-    Ok(ImageSet { labels, classes: order, ..set })
-}
-
-/// The lines of a text file that are not empty, without surrounding space.
-fn lines(path: &Path) -> Result<Vec<String>> {
-    let text = fs::read_to_string(path).map_err(Error::io(path, "reading"))?;
-    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string).collect())
 }

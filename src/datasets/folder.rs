@@ -36,7 +36,8 @@ pub(super) fn class_files(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     }
 }
 
-/// Builds an image set from one file an image, with a class name each.
+/// Builds an image set from one file an image, with a class name each. A file that is not there stays in the set, to be
+/// set aside when it is read; should it come, the set's hash is another.
 pub(super) fn from_files(
     id: &str,
     origin: &Path,
@@ -49,7 +50,11 @@ pub(super) fn from_files(
     let (classes, labels) = labels_from_names(class_names.iter().map(String::as_str));
     let mut hashes = String::new();
     for (path, (id, class)) in files.iter().zip(ids.iter().zip(class_names)) {
-        hashes.push_str(&format!("{id}\t{class}\t{}\n", storage::sha256_file(path)?));
+        let hash = match storage::sha256_file(path) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => "missing".into(),
+            hash => hash?,
+        };
+        hashes.push_str(&format!("{id}\t{class}\t{hash}\n"));
     }
     ImageSet {
         id: id.into(),

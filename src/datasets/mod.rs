@@ -7,6 +7,7 @@
 mod archive;
 mod folder;
 mod hub;
+mod layouts;
 mod parquet;
 
 use crate::error::{Error, Result};
@@ -73,7 +74,7 @@ pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSe
         }
         Source::Archive { downloads, layout } => {
             let folder = archive::fetch_and_unpack(&cache.join("archives").join(&record.id), downloads)?;
-            archive::open(&record.id, &folder, layout, &record.columns)
+            layouts::open(&record.id, &folder, layout, &record.columns)
         }
         Source::Folder { path } => folder::open(&record.id, &root.join(path)),
     }

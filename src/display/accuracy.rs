@@ -1,44 +1,14 @@
 //! The study's kind of table: models down, methods and budgets across, with the intervals it lacked.
 
+use super::selection::{Column, Selection, comparison, model_name, n_seeds, percent};
 use super::{Cell, Chart, Series, Style, Table, look};
 use crate::error::Result;
 use crate::manifest::Method;
-use crate::metrics::{Interval, mean_t_interval};
+use crate::metrics::Interval;
 use crate::project::Project;
 use crate::published::{self, PublishedTable};
 use crate::results::ResultRow;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Level of every interval over seeds.
-const LEVEL: f64 = 0.95;
-
-/// Which numbers a table or chart shows.
-struct Selection<'a> {
-    rows: Vec<&'a ResultRow>,
-}
-
-impl<'a> Selection<'a> {
-    fn new(rows: &'a [ResultRow], dataset: &str, split: &str, metric: &str, leaky: bool) -> Selection<'a> {
-        let wanted = |row: &&ResultRow| {
-            row.arm.dataset == dataset
-                && row.split == split
-                && row.metric == metric
-                && (row.arm.protocol == "leaky") == leaky
-        };
-        Selection { rows: rows.iter().filter(wanted).collect() }
-    }
-
-    /// Mean and interval over seeds of each (model, method, budget).
-    fn intervals(&self) -> Result<BTreeMap<(String, String, u32), Interval>> {
-        let mut values: BTreeMap<(String, String, u32), Vec<f64>> = BTreeMap::new();
-        for row in &self.rows {
-            let key = (row.arm.model.clone(), row.arm.method.clone(), row.arm.budget);
-            values.entry(key).or_default().extend(row.value);
-        }
-        values.retain(|_, values| !values.is_empty());
-        values.into_iter().map(|(key, values)| Ok((key, mean_t_interval(&values, LEVEL)?))).collect()
-    }
-}
 
 /// Accuracy in percent for every model (rows) and method with budget (columns): mean and 95% t-interval over seeds;
 /// the best mean of a column is marked. Models stand in the order of the last column.
@@ -46,46 +16,19 @@ impl<'a> Selection<'a> {
 /// `split` is `test` or `ood`.
 pub fn accuracy_table(project: &Project, rows: &[ResultRow], dataset: &str, split: &str) -> Result<Table> {
     let intervals = Selection::new(rows, dataset, split, "accuracy", false).intervals()?;
-    let columns: BTreeSet<(String, u32)> =
-        intervals.keys().map(|(_, method, budget)| (method.clone(), *budget)).collect();
-    let mut models: Vec<String> = intervals.keys().map(|(model, ..)| model.clone()).collect();
-    models.dedup();
-    let mean = |model: &str, column: &(String, u32)| {
-        intervals.get(&(model.to_string(), column.0.clone(), column.1)).map(|interval| interval.mean)
+    let mut columns: BTreeMap<(String, u32), BTreeMap<String, Interval>> = BTreeMap::new();
+    for ((model, method, budget), interval) in intervals {
+        columns.entry((method, budget)).or_default().insert(model, interval);
+    }
+    let columns: Vec<Column> =
+        columns.into_iter().map(|((method, budget), of)| (format!("{method}_{budget}"), of)).collect();
+    let caption =
+        format!("{dataset}, {split}: accuracy in percent, mean over {} seeds [95% t-interval]", n_seeds(&columns));
+    let score = |model: &str| {
+        let last = columns.last().and_then(|(_, intervals)| intervals.get(model));
+        last.map_or(f64::NEG_INFINITY, |interval| interval.mean)
     };
-    if let Some(last) = columns.last() {
-        models.sort_by(|a, b| mean(b, last).unwrap_or(f64::NAN).total_cmp(&mean(a, last).unwrap_or(f64::NAN)));
-    }
-    let best = |column: &(String, u32)| models.iter().filter_map(|model| mean(model, column)).fold(f64::MIN, f64::max);
-    let mut table = Table {
-        caption: format!(
-            "{dataset}, {split}: accuracy in percent, mean over {} seeds [95% t-interval]",
-            intervals.values().map(|interval| interval.n).max().unwrap_or(0)
-        ),
-        header: vec!["model".into()],
-        rows: Vec::new(),
-    };
-    table.header.extend(columns.iter().map(|(method, budget)| format!("{method}_{budget}")));
-    for model in &models {
-        let mut cells = vec![Cell::from(project.manifests.model(model).map_or(model.clone(), |m| m.name.clone()))];
-        for column in &columns {
-            let interval = intervals.get(&(model.clone(), column.0.clone(), column.1));
-            cells.push(match interval {
-                Some(interval) => Cell { text: percent(interval), best: interval.mean == best(column) },
-                None => Cell::from("–"),
-            });
-        }
-        table.rows.push(cells);
-    }
-    Ok(table)
-}
-
-/// `mean [low, high]` in percent; without an interval where there is one seed.
-fn percent(interval: &Interval) -> String {
-    match (interval.low, interval.high) {
-        (Some(low), Some(high)) => format!("{:.1} [{:.1}, {:.1}]", 100.0 * interval.mean, 100.0 * low, 100.0 * high),
-        _ => format!("{:.1}", 100.0 * interval.mean),
-    }
+    Ok(comparison(project, caption, &columns, score, percent))
 }
 
 /// Accuracy against labels a class, one line a model, with 95% intervals over seeds.
@@ -104,7 +47,7 @@ pub fn accuracy_chart(
             continue;
         }
         ticks.insert(budget);
-        let name = project.manifests.model(&model).map_or(model.clone(), |record| record.name.clone());
+        let name = model_name(project, &model);
         if series.last().is_none_or(|line| line.name != name) {
             let look = look(&model);
             series.push(Series { name, look, x: Vec::new(), y: Vec::new(), interval: Vec::new() });
@@ -147,7 +90,7 @@ pub fn leakage_table(project: &Project, rows: &[ResultRow], dataset: &str) -> Re
     for (key, apart) in &honest {
         let Some(ignored) = leaky.get(key) else { continue };
         let (model, method, budget) = key;
-        let name = project.manifests.model(model).map_or(model.clone(), |record| record.name.clone());
+        let name = model_name(project, model);
         table.rows.push(vec![
             name.into(),
             method.clone().into(),

@@ -14,6 +14,7 @@ use std::fmt::Write;
 pub struct Chart {
     plot: Plot,
     text: String,
+    sprites: Option<String>,
 }
 
 /// A named line: points, and where known the interval of each.
@@ -49,7 +50,13 @@ pub struct Style {
 impl Chart {
     /// A chart of any kind, with the text that a reader without a browser gets.
     pub fn new(plot: Plot, text: impl Into<String>) -> Chart {
-        Chart { plot, text: text.into() }
+        Chart { plot, text: text.into(), sprites: None }
+    }
+
+    /// The chart linked to the sprite sheet `id`: `layout.meta.sprites` names it, and each point's `customdata` is the
+    /// number of its picture there.
+    pub(super) fn with_sprites(self, id: &str) -> Chart {
+        Chart { sprites: Some(id.into()), ..self }
     }
 
     /// Lines with markers and error bars.
@@ -77,12 +84,21 @@ impl Chart {
                 .margin(Margin::new().left(70).right(20).top(60).bottom(60))
                 .height(440),
         );
-        Chart { plot, text: lines_text(style, series) }
+        Chart::new(plot, lines_text(style, series))
     }
 
     /// The plot as plotly's JSON: `data`, `layout`, `config`.
     pub fn to_json(&self) -> String {
-        self.plot.to_json()
+        let json = self.plot.to_json();
+        let Some(sprites) = &self.sprites else { return json };
+        // The crate's layout has no `meta`.
+        match serde_json::from_str::<serde_json::Value>(&json) {
+            Ok(mut value) => {
+                value["layout"]["meta"] = serde_json::json!({ "sprites": sprites });
+                value.to_string()
+            }
+            Err(_) => json,
+        }
     }
 
     /// The chart in words and numbers.
@@ -103,25 +119,38 @@ fn trace(line: &Series) -> Box<Scatter<f64, f64>> {
         "dot" => DashType::Dot,
         _ => DashType::Solid,
     };
-    let symbol = match line.look.marker {
-        "square" => MarkerSymbol::Square,
-        "diamond" => MarkerSymbol::Diamond,
-        "triangle-up" => MarkerSymbol::TriangleUp,
-        "cross" => MarkerSymbol::Cross,
-        _ => MarkerSymbol::Circle,
-    };
     let trace = Scatter::new(line.x.clone(), line.y.clone())
         .name(&line.name)
         .mode(Mode::LinesMarkers)
         .line(Line::new().color(line.look.colour).dash(dash).width(2.0))
-        .marker(Marker::new().color(line.look.colour).symbol(symbol).size(9));
+        .marker(Marker::new().color(line.look.colour).symbol(symbol(&line.look, false)).size(9));
     if line.interval.len() != line.y.len() {
         return trace;
     }
-    let above = line.y.iter().zip(&line.interval).map(|(y, (_, high))| high - y).collect();
-    let below = line.y.iter().zip(&line.interval).map(|(y, (low, _))| y - low).collect();
-    let bars = ErrorData::new(ErrorType::Data).array(above).array_minus(below).symmetric(false).thickness(1.2).width(4);
-    trace.error_y(bars)
+    trace.error_y(error_bars(&line.y, &line.interval))
+}
+
+/// The marker of a look, filled or open.
+pub(super) fn symbol(look: &Look, open: bool) -> MarkerSymbol {
+    match (look.marker, open) {
+        ("square", false) => MarkerSymbol::Square,
+        ("square", true) => MarkerSymbol::SquareOpen,
+        ("diamond", false) => MarkerSymbol::Diamond,
+        ("diamond", true) => MarkerSymbol::DiamondOpen,
+        ("triangle-up", false) => MarkerSymbol::TriangleUp,
+        ("triangle-up", true) => MarkerSymbol::TriangleUpOpen,
+        ("cross", false) => MarkerSymbol::Cross,
+        ("cross", true) => MarkerSymbol::CrossOpen,
+        (_, false) => MarkerSymbol::Circle,
+        (_, true) => MarkerSymbol::CircleOpen,
+    }
+}
+
+/// Bars from the lower to the upper end of each value's interval.
+pub(super) fn error_bars(y: &[f64], interval: &[(f64, f64)]) -> ErrorData {
+    let above = y.iter().zip(interval).map(|(y, (_, high))| high - y).collect();
+    let below = y.iter().zip(interval).map(|(y, (low, _))| y - low).collect();
+    ErrorData::new(ErrorType::Data).array(above).array_minus(below).symmetric(false).thickness(1.2).width(4)
 }
 
 fn lines_text(style: &Style, series: &[Series]) -> String {

@@ -1,4 +1,4 @@
-//! Tables, charts and galleries for notebooks: the only part of the crate that knows the notebook kernel.
+//! Tables, charts, maps and galleries for notebooks: the only part of the crate that knows the notebook kernel.
 //!
 //! evcxr calls `evcxr_display` on the last expression of a cell. Every type here answers with plain text, which a
 //! terminal or a code-hosting page can always show, and a rich form beside it.
@@ -8,6 +8,10 @@ mod catalogue;
 mod chart;
 mod colours;
 mod gallery;
+mod map;
+mod ranking;
+mod selection;
+mod sprites;
 mod table;
 
 pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, published_table};
@@ -15,6 +19,9 @@ pub use catalogue::{datasets_table, models_table, suite_table};
 pub use chart::{Chart, Series, Style};
 pub use colours::{Look, look};
 pub use gallery::{Gallery, Picture};
+pub use map::MapChart;
+pub use ranking::{ari_chart, ari_table, published_ranking_table};
+pub use sprites::SpriteSheet;
 pub use table::{Cell, Table};
 
 /// Prints one block of rich output in the form that evcxr picks up from standard output.

@@ -15,7 +15,9 @@ use crate::probe::{knn::Knn, labelled, logistic::Logistic};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::results::{Arm, ResultRow, Results};
-use crate::splits::{Shortage, Split, balanced_subset, grouped_split, leaky_split, stratified_subset, study_split};
+use crate::splits::{
+    Shortage, balanced_subset, draw_per_class, grouped_split, leaky_split, stratified_subset, study_counts, study_split,
+};
 use candle_core::Device;
 use linfa::traits::Fit;
 use ndarray::Axis;
@@ -47,7 +49,8 @@ pub struct Parts {
     pub protocol: &'static str,
     /// Rows to fit on.
     pub train: Vec<usize>,
-    /// Rows for choices; no arm of this experiment makes one.
+    /// Rows for choices, from a published part of its own where the record names one; no arm of this experiment makes
+    /// a choice.
     pub val: Vec<usize>,
     /// Rows to measure on.
     pub test: Vec<usize>,
@@ -163,6 +166,9 @@ impl Bench {
 
     /// Draws the parts for a budget and a seed. All models of a data set get the same.
     ///
+    /// Where the record names official splits, val is drawn from its own and the tests are theirs; the pool is then
+    /// what none of them holds, so that the parts stay disjoint.
+    ///
     /// # Errors
     /// A class with too few images for the budget, or a published part that the data do not have.
     pub fn parts(&self, budget: usize, seed: u64, leaky: bool) -> Result<Parts> {
@@ -171,8 +177,13 @@ impl Bench {
             let domain = self.set.domains.as_ref().map(|domains| domains[self.features.rows[position]].as_str());
             domain.is_some_and(|domain| split.ood_domains.iter().any(|held| held == domain))
         };
-        let (ood, mut pool): (Vec<usize>, Vec<usize>) =
-            self.positions(&split.pool)?.into_iter().partition(|&position| held_out(position));
+        let mut elsewhere = HashSet::new();
+        for official in [&split.val, &split.id_test, &split.ood_test].into_iter().flatten() {
+            elsewhere.extend(self.positions(&official.name)?);
+        }
+        let mut pool = self.positions(&split.pool)?;
+        pool.retain(|position| !elsewhere.contains(position));
+        let (ood, mut pool): (Vec<usize>, Vec<usize>) = pool.into_iter().partition(|&position| held_out(position));
         if let Some(per_class) = split.balance {
             let chosen = balanced_subset(&self.labels_at(&pool), self.set.classes.len(), per_class, seed)?;
             pool = chosen.into_iter().map(|i| pool[i]).collect();
@@ -192,15 +203,32 @@ impl Bench {
             }
         };
         let at = |indices: &[usize]| indices.iter().map(|&i| pool[i]).collect::<Vec<_>>();
-        let test = match &split.id_test {
-            Some(official) => self.positions(&official.name)?,
-            None => at(&drawn.test),
-        };
+        let (train, mut val, mut test) = (at(&drawn.train), at(&drawn.val), at(&drawn.test));
+        if let Some(official) = &split.val {
+            // What the rule would have taken from the pool is part of the rest.
+            test.append(&mut val);
+            test.sort_unstable();
+            val = self.official_val(&official.name, budget, seed)?;
+        }
+        if let Some(official) = &split.id_test {
+            test = self.positions(&official.name)?;
+        }
         let ood = match &split.ood_test {
             Some(official) => self.positions(&official.name)?,
-            None => self.unseen(ood, &pool, &drawn)?,
+            None => self.unseen(ood, &[&train, &val, &at(&drawn.unused)])?,
         };
-        Ok(Parts { protocol, train: at(&drawn.train), val: at(&drawn.val), test, ood })
+        Ok(Parts { protocol, train, val, test, ood })
+    }
+
+    /// Validation images of a published part: the count that the rule asks of every class for the budget alone, or what
+    /// the class has.
+    fn official_val(&self, part: &str, budget: usize, seed: u64) -> Result<Vec<usize>> {
+        let positions = self.positions(part)?;
+        // So large a class that only the budget counts.
+        let counts = study_counts(budget, budget.saturating_mul(2))?;
+        let labels = self.labels_at(&positions);
+        let drawn = draw_per_class(&labels, self.set.classes.len(), counts.val, seed, Shortage::Cap)?;
+        Ok(drawn.into_iter().map(|i| positions[i]).collect())
     }
 
     /// Positions in the feature table of the images of a published part; `all` takes every image.
@@ -223,15 +251,13 @@ impl Bench {
         Ok(positions.iter().map(|&i| groups[self.features.rows[i]].as_str()).collect())
     }
 
-    /// Of the held-out images, those whose group no training or validation image could show: the same emoji in another
-    /// style would measure memory, not drift.
-    fn unseen(&self, ood: Vec<usize>, pool: &[usize], drawn: &Split) -> Result<Vec<usize>> {
+    /// Of the held-out images, those whose group no image in `shown` has: the same emoji in another style would measure
+    /// memory, not drift.
+    fn unseen(&self, ood: Vec<usize>, shown: &[&[usize]]) -> Result<Vec<usize>> {
         if self.set.groups.is_none() || ood.is_empty() {
             return Ok(ood);
         }
-        let outside_test: Vec<usize> =
-            [&drawn.train, &drawn.val, &drawn.unused].into_iter().flatten().map(|&i| pool[i]).collect();
-        let seen: HashSet<&str> = self.groups_at(&outside_test)?.into_iter().collect();
+        let seen: HashSet<&str> = self.groups_at(&shown.concat())?.into_iter().collect();
         let groups = self.groups_at(&ood)?;
         Ok(ood.iter().zip(&groups).filter(|(_, group)| !seen.contains(*group)).map(|(&i, _)| i).collect())
     }

@@ -326,9 +326,18 @@ impl Record for DatasetRecord {
         if !self.split.ood_domains.is_empty() && self.columns.domain.is_none() {
             return Err(Problem::new("split.ood_domains", "a domain column under `columns`", "none"));
         }
-        let official = [&self.split.val, &self.split.id_test, &self.split.ood_test].into_iter().any(Option::is_some);
-        if official && self.split.rule != SplitRule::StudyCapped {
-            return Err(Problem::new("split.rule", "`study_capped` beside official splits", "another rule"));
+        let mut names = vec![self.split.pool.as_str()];
+        let split = &self.split;
+        for (key, part) in [("val", &split.val), ("id_test", &split.id_test), ("ood_test", &split.ood_test)] {
+            let Some(part) = part else { continue };
+            if split.rule != SplitRule::StudyCapped {
+                return Err(Problem::new("split.rule", "`study_capped` beside official splits", "another rule"));
+            }
+            if names.contains(&part.name.as_str()) {
+                let found = format!("`{}` again", part.name);
+                return Err(Problem::new(format!("split.{key}"), "a part of its own", found));
+            }
+            names.push(&part.name);
         }
         if self.split.rule == SplitRule::StudyGrouped && self.columns.group.is_none() {
             return Err(Problem::new("split.rule", "a group column under `columns` for this rule", "none"));

@@ -1,8 +1,10 @@
 """Headless Chromium over its DevTools protocol, with the network refused.
 
 `check` opens pages from disk and reports what each asked the network for, what its console called an error, and
-whether all charts were drawn and the page fits a phone. `images` copies executed notebooks and gives every chart in
-them a static SVG, drawn by plotly.js itself: what a reader sees where no script runs.
+whether all charts were drawn, show the images behind their points where they have some, and the page fits a phone.
+`images` copies executed notebooks and gives every chart in them a static picture, drawn by plotly.js itself: what a
+reader sees where no script runs. What only the report's pages can use does not go into the copies: sprite sheets, and
+the thousands of labelled points of the maps linked to them, of which the static picture stays.
 """
 
 import argparse
@@ -23,6 +25,9 @@ import nbformat
 import websocket
 
 PLOTLY = "application/vnd.plotly.v1+json"
+SPRITES = "application/vnd.wider-clip.sprites+json"
+# A chart of thousands of points is smaller as PNG.
+LARGEST_SVG = 100_000
 FLAGS = [
     "--headless",
     "--disable-gpu",
@@ -55,6 +60,28 @@ READY = """(async () => {
   if (window.MathJax && MathJax.startup && MathJax.startup.promise) await MathJax.startup.promise;
   const drawn = [...charts].filter(chart => chart.querySelector(".js-plotly-plot .main-svg")).length;
   return JSON.stringify({ charts: charts.length, drawn, width: document.documentElement.scrollWidth });
+})()"""
+
+MAPS = """[...document.querySelectorAll("figure.chart .js-plotly-plot")]
+  .filter(plot => plot.layout.meta && plot.layout.meta.sprites)"""
+# Where the first point of a map is drawn, after the map was moved into the window.
+POINT = """(async () => {
+  const plot = %s[%d];
+  plot.scrollIntoView({ block: "center", behavior: "instant" });
+  await new Promise(done => setTimeout(done, 200));
+  const box = plot.querySelector(".scatterlayer .points path").getBoundingClientRect();
+  return JSON.stringify({ x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2 });
+})()"""
+# Whether an image stands under the pointer, inside the window.
+PICTURE = """(async () => {
+  for (let i = 0; i < 40; i++) {
+    await new Promise(done => setTimeout(done, 50));
+    const picture = document.querySelector(".under-pointer:not([hidden])");
+    if (!picture || !picture.firstElementChild.style.backgroundImage.includes("data:image/")) continue;
+    const box = picture.getBoundingClientRect();
+    return box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+  }
+  return false;
 })()"""
 
 
@@ -165,6 +192,17 @@ def address(path):
     return "file://" + urllib.parse.quote(str(path.resolve()))
 
 
+def pictured(tab):
+    """How many maps have images behind their points, and how many show one when the pointer is on a point."""
+    count, shown = tab.value(MAPS + ".length"), 0
+    for number in range(count):
+        place = json.loads(tab.value(POINT % (MAPS, number)))
+        tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=place["x"], y=place["y"])
+        shown += tab.value(PICTURE)
+        tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    return count, shown
+
+
 def check(args):
     visits = []
     with browser(args.browser) as tab:
@@ -175,6 +213,7 @@ def check(args):
             if args.screenshots:
                 picture = tab.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
                 (args.screenshots / f"{path.stem}.png").write_bytes(base64.b64decode(picture["data"]))
+            maps, shown = pictured(tab)
             tab.size(390, 800)
             narrow = tab.value("new Promise(d => setTimeout(() => d(document.documentElement.scrollWidth), 300))")
             if args.screenshots:
@@ -186,6 +225,8 @@ def check(args):
                 "errors": console_errors(tab.events),
                 "charts": state["charts"],
                 "drawn": state["drawn"],
+                "maps": maps,
+                "pictured": shown,
                 "phone_width": narrow,
             })
     args.result.write_text(json.dumps(visits), encoding="utf-8")
@@ -194,9 +235,22 @@ def check(args):
 DRAW = """(async () => {
   const chart = %s;
   const layout = Object.assign({ width: 760, height: 460 }, chart.layout);
-  const url = await Plotly.toImage({ data: chart.data, layout }, { format: "svg", width: layout.width, height: layout.height });
-  return decodeURIComponent(url.slice(url.indexOf(",") + 1));
+  const size = { width: layout.width, height: layout.height };
+  const url = await Plotly.toImage({ data: chart.data, layout }, { format: "%s", ...size });
+  return url.slice(url.indexOf(",") + 1);
 })()"""
+
+
+def draw(tab, chart):
+    """A static picture of a chart: its mime type and what a notebook holds for it."""
+    svg = stable(urllib.parse.unquote(tab.value(DRAW % (chart, "svg"))))
+    if len(svg) <= LARGEST_SVG:
+        return "image/svg+xml", svg
+    return "image/png", tab.value(DRAW % (chart, "png"))
+
+
+def has_sprites(chart):
+    return "sprites" in (chart.get("layout", {}).get("meta") or {})
 
 
 def stable(svg):
@@ -215,9 +269,13 @@ def images(args):
             notebook = nbformat.read(path, as_version=4)
             for cell in notebook.cells:
                 for out in cell.get("outputs", []):
-                    if PLOTLY in out.get("data", {}):
-                        chart = json.dumps(out["data"][PLOTLY])
-                        out["data"]["image/svg+xml"] = stable(tab.value(DRAW % chart))
+                    data = out.get("data", {})
+                    data.pop(SPRITES, None)
+                    if PLOTLY in data:
+                        kind, picture = draw(tab, json.dumps(data[PLOTLY]))
+                        data[kind] = picture
+                        if has_sprites(data[PLOTLY]):
+                            del data[PLOTLY]
             for name in ("key", "seconds", "date"):
                 notebook.metadata.get("wider_clip", {}).pop(name, None)
             nbformat.write(notebook, args.out / path.name)

@@ -29,6 +29,10 @@ pub struct Visit {
     pub charts: usize,
     /// How many of them were drawn.
     pub drawn: usize,
+    /// How many of them name a sprite sheet.
+    pub maps: usize,
+    /// How many of those show an image, inside the window, when the pointer is on a point.
+    pub pictured: usize,
     /// How wide the page is on a screen of 390 pixels; more means that it must be pushed sideways.
     pub phone_width: u32,
 }
@@ -40,6 +44,9 @@ impl Visit {
         lines.extend(self.errors.iter().map(|error| format!("console error: {error}")));
         if self.drawn < self.charts {
             lines.push(format!("{} of {} charts were drawn", self.drawn, self.charts));
+        }
+        if self.pictured < self.maps {
+            lines.push(format!("{} of {} maps show the image under the pointer", self.pictured, self.maps));
         }
         if self.phone_width > 390 {
             lines.push(format!("{} pixels wide on a screen of 390", self.phone_width));
@@ -82,7 +89,8 @@ pub fn visit(workbench: &Workbench, pages: &[PathBuf], screenshots: Option<&Path
     serde_json::from_str(&text).map_err(|error| Error::data(result.path(), "a list of visits", error.to_string()))
 }
 
-/// Copies `notebooks` to `out`, with a static SVG beside every chart. `plotly` is the local plotly.js.
+/// Copies `notebooks` to `out`, with a static picture beside every chart (SVG, or PNG where that is large) and without
+/// their sprite sheets, of which the text stays. `plotly` is the local plotly.js.
 ///
 /// # Errors
 /// [`Error::Program`] where no browser is found or it breaks off.

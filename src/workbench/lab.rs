@@ -1,4 +1,7 @@
 //! JupyterLab on the project's notebooks, with the project's kernel and settings of its own.
+//!
+//! Points of a map have plotly's labels there; the image under the pointer is the report's alone, whose pages know
+//! what to do with a sprite sheet.
 
 use super::{SUITE_VARIABLE, Workbench, process, setup};
 use crate::error::Result;

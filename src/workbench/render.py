@@ -20,6 +20,8 @@ from traitlets.config import Config
 # What is shown where an output comes in several forms, the best first.
 FORMS = [
     "application/vnd.plotly.v1+json",
+    # The images behind a map's points: data for charts.js and a line of text.
+    "application/vnd.wider-clip.sprites+json",
     "text/html",
     "image/svg+xml",
     "image/png",

@@ -210,7 +210,8 @@ fn describe_rows(copies: &[PathBuf]) -> serde_json::Value {
 ///
 /// # Errors
 /// [`Error::Data`] with the first page that asked the network for something, wrote an error to the console, left a
-/// chart undrawn or does not fit a phone; [`Error::Program`] where no browser is found.
+/// chart undrawn, shows no image under the pointer on a map, or does not fit a phone; [`Error::Program`] where no
+/// browser is found.
 pub fn check_in_browser(workbench: &Workbench, pages: &[PathBuf]) -> Result<()> {
     for visit in browser::visit(workbench, pages, None)? {
         let complaints = visit.complaints();
@@ -222,7 +223,8 @@ pub fn check_in_browser(workbench: &Workbench, pages: &[PathBuf]) -> Result<()> 
     Ok(())
 }
 
-/// Puts the executed copies of `sources` back in their place, with a static picture beside every chart.
+/// Puts the executed copies of `sources` back in their place, with a static picture beside every chart and without the
+/// sprite sheets.
 fn save(workbench: &Workbench, sources: &[PathBuf], out: &Path) -> Result<()> {
     let staging = tempfile::tempdir_in(workbench.folder())
         .map_err(Error::io(workbench.folder(), "creating a temporary folder"))?;

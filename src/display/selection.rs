@@ -1,0 +1,95 @@
+//! What tables and charts of result rows share: which rows, their intervals over seeds, one table row a model.
+
+use super::{Cell, Table};
+use crate::error::Result;
+use crate::metrics::{Interval, mean_t_interval};
+use crate::project::Project;
+use crate::results::ResultRow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Level of every interval over seeds.
+const LEVEL: f64 = 0.95;
+
+/// Which numbers a table or chart shows.
+pub(super) struct Selection<'a> {
+    rows: Vec<&'a ResultRow>,
+}
+
+impl<'a> Selection<'a> {
+    pub(super) fn new(rows: &'a [ResultRow], dataset: &str, split: &str, metric: &str, leaky: bool) -> Selection<'a> {
+        let wanted = |row: &&ResultRow| {
+            row.arm.dataset == dataset
+                && row.split == split
+                && row.metric == metric
+                && (row.arm.protocol == "leaky") == leaky
+        };
+        Selection { rows: rows.iter().filter(wanted).collect() }
+    }
+
+    /// Mean and interval over seeds of each (model, method, budget).
+    pub(super) fn intervals(&self) -> Result<BTreeMap<(String, String, u32), Interval>> {
+        let mut values: BTreeMap<(String, String, u32), Vec<f64>> = BTreeMap::new();
+        for row in &self.rows {
+            let key = (row.arm.model.clone(), row.arm.method.clone(), row.arm.budget);
+            values.entry(key).or_default().extend(row.value);
+        }
+        values.retain(|_, values| !values.is_empty());
+        values.into_iter().map(|(key, values)| Ok((key, mean_t_interval(&values, LEVEL)?))).collect()
+    }
+}
+
+/// A column of a comparison: its name, and the interval of each model by the model's id.
+pub(super) type Column = (String, BTreeMap<String, Interval>);
+
+/// A table with one row a model, the one with the highest `score` first; the best mean of a column is marked.
+pub(super) fn comparison(
+    project: &Project,
+    caption: String,
+    columns: &[Column],
+    score: impl Fn(&str) -> f64,
+    text: fn(&Interval) -> String,
+) -> Table {
+    let models: BTreeSet<&String> = columns.iter().flat_map(|(_, intervals)| intervals.keys()).collect();
+    let mut models: Vec<&String> = models.into_iter().collect();
+    models.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    let best = |intervals: &BTreeMap<String, Interval>| {
+        intervals.values().map(|interval| interval.mean).fold(f64::NEG_INFINITY, f64::max)
+    };
+    let mut table = Table { caption, header: vec!["model".into()], rows: Vec::new() };
+    table.header.extend(columns.iter().map(|(name, _)| name.clone()));
+    for model in models {
+        let mut cells = vec![Cell::from(model_name(project, model))];
+        cells.extend(columns.iter().map(|(_, intervals)| match intervals.get(model) {
+            Some(interval) => Cell { text: text(interval), best: interval.mean == best(intervals) },
+            None => Cell::from("–"),
+        }));
+        table.rows.push(cells);
+    }
+    table
+}
+
+/// The highest number of seeds behind any interval.
+pub(super) fn n_seeds(columns: &[Column]) -> usize {
+    columns.iter().flat_map(|(_, intervals)| intervals.values()).map(|interval| interval.n).max().unwrap_or(0)
+}
+
+/// The name of a model for people; its id where the manifests do not know it.
+pub(super) fn model_name(project: &Project, id: &str) -> String {
+    project.manifests.model(id).map_or_else(|_| id.to_string(), |record| record.name.clone())
+}
+
+/// `mean [low, high]` in percent; without an interval where there is one seed.
+pub(super) fn percent(interval: &Interval) -> String {
+    match (interval.low, interval.high) {
+        (Some(low), Some(high)) => format!("{:.1} [{:.1}, {:.1}]", 100.0 * interval.mean, 100.0 * low, 100.0 * high),
+        _ => format!("{:.1}", 100.0 * interval.mean),
+    }
+}
+
+/// `mean [low, high]` to three digits; without an interval where there is one seed.
+pub(super) fn decimal(interval: &Interval) -> String {
+    match (interval.low, interval.high) {
+        (Some(low), Some(high)) => format!("{:.3} [{low:.3}, {high:.3}]", interval.mean),
+        _ => format!("{:.3}", interval.mean),
+    }
+}

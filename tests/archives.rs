@@ -1,0 +1,663 @@
+//! Archives, on a stand-in server of this test: fetched, checked, unpacked, and read in every layout.
+
+use md5::{Digest, Md5};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Cursor, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+use wider_clip::images::encode_png;
+use wider_clip::prelude::*;
+use wider_clip::storage::sha256_hex;
+
+/// How the server answers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Manner {
+    /// Bytes from the one that is asked for; status 416 with the length where there are none.
+    Ranges,
+    /// As `Ranges`, and the connection ends after so many bytes.
+    BreaksOff(usize),
+    /// The whole file, whatever is asked for.
+    Whole,
+    /// Status 416 without a length for every range.
+    NoRanges,
+    /// Status 206 from byte 0, whatever is asked for.
+    WrongRange,
+}
+
+/// A web server with files that a test can change.
+struct Server {
+    address: String,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    files: BTreeMap<String, Vec<u8>>,
+    manner: Manner,
+    /// Path and range of every request.
+    requests: Vec<(String, Option<String>)>,
+}
+
+impl Server {
+    fn new() -> Server {
+        let state = State { files: BTreeMap::new(), manner: Manner::Ranges, requests: Vec::new() };
+        let state = Arc::new(Mutex::new(state));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let shared = state.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that goes away is no failure of the server.
+                let _ = answer(stream, &shared);
+            }
+        });
+        Server { address, state }
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> &Server {
+        self.state.lock().expect("a state").files.insert(format!("/{name}"), bytes.to_vec());
+        self
+    }
+
+    fn manner(&self, manner: Manner) {
+        self.state.lock().expect("a state").manner = manner;
+    }
+
+    /// The ranges of the requests since the last call.
+    fn ranges(&self) -> Vec<Option<String>> {
+        self.state.lock().expect("a state").requests.drain(..).map(|(_, range)| range).collect()
+    }
+}
+
+/// Answers one request and ends the connection.
+fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut out = stream;
+    let mut request = String::new();
+    reader.read_line(&mut request)?;
+    let mut range = None;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("range:") {
+            range = Some(value.trim().to_string());
+        }
+    }
+    let path = request.split(' ').nth(1).unwrap_or_default().to_string();
+    let (file, manner) = {
+        let mut state = state.lock().expect("a state");
+        state.requests.push((path.clone(), range.clone()));
+        (state.files.get(&path).cloned(), state.manner)
+    };
+    let Some(file) = file else {
+        return write!(out, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    };
+    let n = file.len();
+    let start = range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+    let (status, content_range, body) = match (manner, start) {
+        (Manner::NoRanges, Some(_)) => ("416 Range Not Satisfiable", String::new(), &file[..0]),
+        (Manner::WrongRange, Some(_)) => ("206 Partial Content", format!("bytes 0-{}/{n}", n - 1), &file[..]),
+        (Manner::Whole, _) | (_, None) => ("200 OK", String::new(), &file[..]),
+        (_, Some(start)) if start >= n => ("416 Range Not Satisfiable", format!("bytes */{n}"), &file[..0]),
+        (_, Some(start)) => ("206 Partial Content", format!("bytes {start}-{}/{n}", n - 1), &file[start..]),
+    };
+    let content_range = match content_range.is_empty() {
+        true => content_range,
+        false => format!("content-range: {content_range}\r\n"),
+    };
+    write!(out, "HTTP/1.1 {status}\r\n{content_range}content-length: {}\r\nconnection: close\r\n\r\n", body.len())?;
+    let sent = match manner {
+        Manner::BreaksOff(after) => body.len().min(after),
+        _ => body.len(),
+    };
+    out.write_all(&body[..sent])?;
+    out.flush()
+}
+
+/// A project of its own in a temporary folder, with one data set, `shapes`.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifests = folder.path().join("data_manifests");
+        for kind in ["datasets", "models", "suites"] {
+            fs::create_dir_all(manifests.join(kind)).expect("makes a folder");
+        }
+        let model = "data_manifests/models/pixels.raw.toml";
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(model), folder.path().join(model)).expect("copies");
+        let suite = "id = \"default\"\ndescription = \"One set.\"\ndatasets = [\"shapes\"]\nmodels = [\"pixels.raw\"]\n\
+                     methods = [\"knn\"]\nbudgets = [10]\nseeds = [0]\n";
+        fs::write(manifests.join("suites/default.toml"), suite).expect("writes");
+        Place { folder }
+    }
+
+    /// Opens the data set that `source` describes, from downloads to layout; `columns` are those beside `image`.
+    fn open(&self, source: &str, columns: &str) -> Result<ImageSet> {
+        let text = format!(
+            "id = \"shapes\"\nname = \"Shapes\"\ndescription = \"Made by this test.\"\nlicence = \"MIT\"\n\
+             homepage = \"none\"\ncitation = \"this test\"\n[source.archive]\n{source}\n\
+             [columns]\nimage = \"image\"\n{columns}\n\
+             [split]\npool = \"train\"\ntotal = 4\nclasses = 2\nrule = \"study\"\nbudgets = [10]\n"
+        );
+        fs::write(self.folder.path().join("data_manifests/datasets/shapes.toml"), text).expect("writes");
+        let project = Project::open(self.folder.path(), "default").expect("a project").with_cache(self.cache());
+        project.images("shapes")
+    }
+
+    fn error(&self, source: &str, columns: &str) -> String {
+        self.open(source, columns).expect_err("cannot be opened").to_string()
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    /// Where the data set's downloads lie.
+    fn file(&self, name: &str) -> PathBuf {
+        self.cache().join("archives/shapes").join(name)
+    }
+
+    /// Puts a download in place beforehand.
+    fn put(&self, name: &str, bytes: &[u8]) {
+        fs::create_dir_all(self.file("")).expect("makes a folder");
+        fs::write(self.file(name), bytes).expect("writes");
+    }
+}
+
+const LABEL: &str = "label = \"label\"";
+const FOLDERS: &str = "[source.archive.layout.class_folders]\nroot = \"shapes\"";
+/// An address at which nobody listens, for archives that were put in place.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+/// A download of `name` from `address`, with further keys.
+fn download(address: &str, name: &str, keys: &str) -> String {
+    format!("[[source.archive.downloads]]\nurl = \"{address}/{name}\"\n{keys}\n")
+}
+
+fn png(side: u32) -> Vec<u8> {
+    encode_png(&wider_clip::image::RgbImage::new(side, side)).expect("encodes")
+}
+
+fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        out.start_file(*name, zip::write::SimpleFileOptions::default()).expect("starts a file");
+        out.write_all(bytes).expect("writes");
+    }
+    out.finish().expect("ends").into_inner()
+}
+
+/// Names go into the header as they are, those too that lead out of the folder.
+fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_mode(0o644);
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        out.append(&header, *bytes).expect("writes");
+    }
+    out.into_inner().expect("ends")
+}
+
+fn gz_of(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    out.write_all(bytes).expect("writes");
+    out.finish().expect("ends")
+}
+
+/// Two classes of two images.
+fn shapes() -> Vec<u8> {
+    let image = png(4);
+    let names = ["shapes/round/a.png", "shapes/round/b.png", "shapes/square/c.png", "shapes/square/d.png"];
+    zip_of(&names.map(|name| (name, image.as_slice())))
+}
+
+#[test]
+fn a_zip_of_class_folders_with_lists() {
+    let (server, place) = (Server::new(), Place::new());
+    let image = png(4);
+    let names =
+        ["s/Images/square/s1.png", "s/Images/round/r2.png", "s/Images/round/extra.png", "s/Images/round/r1.png"];
+    server.put("s.zip", &zip_of(&names.map(|name| (name, image.as_slice()))));
+    server.put("train.txt", b"r1.png\n\ns1.png\n").put("test.txt", b"  r2.png  \r\n");
+    let names = ["s.zip", "train.txt", "test.txt"];
+    let downloads = names.map(|name| download(&server.address, name, "")).concat();
+    let layout = "[source.archive.layout.class_folders]\nroot = \"s/Images\"\n";
+    let lists = format!("{downloads}{layout}lists.train = \"train.txt\"\nlists.test = \"test.txt\"");
+    let set = place.open(&lists, LABEL).expect("opens");
+    assert_eq!(set.classes, ["round", "square"]);
+    let ids = ["s/Images/round/extra.png", "s/Images/round/r1.png", "s/Images/round/r2.png", "s/Images/square/s1.png"];
+    assert_eq!(set.ids, ids);
+    assert_eq!(set.labels, [0, 0, 0, 1]);
+    assert_eq!(set.parts.as_deref().expect("parts"), ["none", "train", "test", "train"]);
+    assert_eq!(set.rows_of_part("train").expect("a part"), [1, 3]);
+    for bytes in set.read(0..4).expect("reads") {
+        assert_eq!(bytes.expect("an image"), image);
+    }
+    // Without lists every image is in one part, and nothing is fetched again.
+    server.ranges();
+    let all = place.open(&format!("{downloads}{layout}"), LABEL).expect("opens");
+    assert_eq!(all.rows_of_part("all").expect("a part").len(), 4);
+    assert!(server.ranges().is_empty());
+}
+
+#[test]
+fn lists_of_class_folders_name_each_image_once_and_no_other() {
+    let place = Place::new();
+    let image = png(4);
+    let names = ["shapes/round/a.png", "shapes/round/b.png", "shapes/square/c.png", "shapes/square/b.png"];
+    place.put("shapes.zip", &zip_of(&names.map(|name| (name, image.as_slice()))));
+    let downloads = ["shapes.zip", "train.txt", "test.txt"].map(|name| download(NOWHERE, name, "")).concat();
+    let source = format!("{downloads}{FOLDERS}\nlists.train = \"train.txt\"\nlists.test = \"test.txt\"");
+    for (train, test, expected) in [
+        ("a.png\nz.png", "c.png", "expected an image `z.png`, which the list of `train` names, found none"),
+        ("a.png", "c.png\n\na.png", "train.txt:1: expected an image that no line before names, found `a.png`"),
+        ("a.png", "b.png", "expected one image of a listed name"),
+    ] {
+        place.put("train.txt", train.as_bytes());
+        place.put("test.txt", test.as_bytes());
+        let _ = fs::remove_file(place.file("unpacked.ok"));
+        let error = place.error(&source, LABEL);
+        assert!(error.contains(expected), "{error}\nlacks\n{expected}");
+    }
+}
+
+const TABLE: &str = "split,time,file,kind,camera,burst,title\n\
+                     train,2010-01-05,a.png,10,north,x,\"An a, first\"\n\
+                     train,2014-02-01,b.png,2,north,x,B\n\
+                     val,2014-02-01,c.png,2,south,y,C\n\
+                     val,2017-02-01,d.png,2,south,y,D\n\
+                     seq,2010-01-01,e.png,7,south,y,E\n\
+                     test,2016,f.png,10,east,z,F\n\
+                     train,,g.png,10,east,z,G\n\
+                     train,2012-12-31,h.png,2,east,z,H\n";
+
+/// A part of the table above.
+fn part(name: &str, value: &str, times: &str) -> String {
+    format!(
+        "[[source.archive.layout.table.parts]]\nname = \"{name}\"\ncolumn = \"split\"\nvalue = \"{value}\"\n{times}\n"
+    )
+}
+
+/// The layout of that table.
+fn table_layout(image: &str) -> String {
+    let parts = [
+        part("train", "train", "time_column = \"time\"\nuntil = \"2013\""),
+        part("val", "val", "time_column = \"time\"\nfrom = \"2013\"\nuntil = \"2016\""),
+        part("test", "test", "time_column = \"time\"\nfrom = \"2016\""),
+    ];
+    format!("[source.archive.layout.table]\ntable = \"table.csv\"\nimage = \"{image}\"\n{}", parts.concat())
+}
+
+const KIND: &str = "label = \"kind\"\ndomain = \"camera\"\ngroup = \"burst\"\nname = \"title\"";
+
+#[test]
+fn a_tgz_with_a_table() {
+    let (server, place) = (Server::new(), Place::new());
+    let image = png(4);
+    let mut files: Vec<(String, &[u8])> = vec![("table.csv".into(), TABLE.as_bytes())];
+    files.extend("abcdefgh".chars().enumerate().map(|(row, name)| (format!("img/{row}_{name}.png"), image.as_slice())));
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+    server.put("blob", &gz_of(&tar_of(&files)));
+    let source = download(&server.address, "blob", "file = \"shapes_v1.tgz\"");
+    let set = place.open(&format!("{source}{}", table_layout("img/{row}_{file}")), KIND).expect("opens");
+    // Rows of no part are left out: in no split, in no stretch of time, without a time. All rows are counted.
+    assert_eq!(set.ids, ["img/0_a.png", "img/2_c.png", "img/5_f.png", "img/7_h.png"]);
+    assert_eq!(set.parts.as_deref().expect("parts"), ["train", "val", "test", "train"]);
+    // Classes that are numbers stand in the order of the numbers.
+    assert_eq!(set.classes, ["2", "10"]);
+    assert_eq!(set.labels, [1, 0, 1, 0]);
+    assert_eq!(set.domains.as_deref().expect("domains"), ["north", "south", "east", "east"]);
+    assert_eq!(set.groups.as_deref().expect("groups"), ["x", "y", "z", "z"]);
+    assert_eq!(set.names.as_deref().expect("names")[0], "An a, first");
+    assert_eq!(set.read(0..4).expect("reads").into_iter().filter(Result::is_ok).count(), 4);
+}
+
+#[test]
+fn what_a_table_lacks_is_named() {
+    let place = Place::new();
+    let image = png(4);
+    place.put("table.csv", TABLE.as_bytes());
+    place.put("img.tar", &tar_of(&[("img/a.png", image.as_slice())]));
+    let downloads = ["table.csv", "img.tar"].map(|name| download(NOWHERE, name, "")).concat();
+    let source = |layout: String| format!("{downloads}{layout}");
+    let layout = || table_layout("img/{file}");
+    let known = "found the columns split, time, file, kind, camera, burst, title";
+    for (layout, columns, expected) in [
+        (layout(), "label = \"species\"", "table.csv: expected a column `species`"),
+        (layout(), "label = \"species\"", known),
+        (layout(), "label = \"kind\"\ndomain = \"place\"", "a column `place`"),
+        (layout(), "label = \"kind\"\ngroup = \"sequence\"", "a column `sequence`"),
+        (table_layout("img/{path}.png"), "label = \"kind\"", "a column `path`"),
+        (layout().replace("\"split\"", "\"fold\""), "label = \"kind\"", "a column `fold`"),
+        (layout().replace("\"time\"", "\"when\""), "label = \"kind\"", "a column `when`"),
+        (
+            layout().replace("time_column = \"time\"\n", ""),
+            "label = \"kind\"",
+            "`time_column` beside `from` and `until`",
+        ),
+        (table_layout("../{file}"), "label = \"kind\"", "table.csv:2: expected a path inside the data set's folder"),
+        (table_layout("jpg/{file}"), "label = \"kind\"", "found none of 4, the first: jpg/a.png"),
+        (layout().replace("table.csv", "labels.csv"), "label = \"kind\"", "labels.csv: expected a CSV table"),
+    ] {
+        let error = place.error(&source(layout), columns);
+        assert!(error.contains(expected), "{error}\nlacks\n{expected}");
+    }
+    // A row without its label.
+    let _ = fs::remove_file(place.file("unpacked.ok"));
+    place.put("table.csv", TABLE.replace("c.png,2", "c.png,").as_bytes());
+    let error = place.error(&source(layout()), KIND);
+    assert!(error.contains("table.csv:4: expected a label in column `kind`"), "{error}");
+}
+
+#[test]
+fn images_that_are_not_there_are_set_aside_by_name() {
+    let place = Place::new();
+    let image = png(4);
+    place.put("table.csv", TABLE.as_bytes());
+    let names = ["img/a.png", "img/c.png", "img/h.png"];
+    place.put("img.tar", &tar_of(&names.map(|name| (name, image.as_slice()))));
+    let downloads = ["table.csv", "img.tar"].map(|name| download(NOWHERE, name, "")).concat();
+    let set = place.open(&format!("{downloads}{}", table_layout("img/{file}")), KIND).expect("opens");
+    assert_eq!(set.len(), 4);
+    let error = set.read(0..4).expect("reads").remove(2).expect_err("not there").to_string();
+    assert!(error.contains("f.png"), "{error}");
+    let project = Project::open(place.folder.path(), "default").expect("a project");
+    let model = project.manifests.model("pixels.raw").expect("known");
+    let model = models::load(project.root(), model, &Device::Cpu).expect("loads");
+    let cache = place.cache();
+    let what = Extraction { cache: &cache, rows: None, verbose: false };
+    let table = extract(&model, &set, what).expect("extracts");
+    assert_eq!(table.rows, [0, 1, 3]);
+    assert_eq!(table.set_aside.len(), 1);
+    assert!(table.set_aside[0].id == "img/f.png" && table.set_aside[0].reason.contains("img/f.png"));
+    // When it comes, the set is another, and nothing that was cached stands for it.
+    fs::write(place.file("unpacked/img/f.png"), &image).expect("writes");
+    let whole = place.open(&format!("{downloads}{}", table_layout("img/{file}")), KIND).expect("opens");
+    assert_ne!(whole.data_sha256, set.data_sha256);
+}
+
+#[test]
+fn a_tar_with_lists() {
+    let (server, place) = (Server::new(), Place::new());
+    let image = png(4);
+    let images = ["d/images/dotted/1.png", "d/images/dotted/2.png", "d/images/banded/1.png"];
+    let mut files = images.map(|name| (name, image.as_slice())).to_vec();
+    files.push(("d/labels/train.txt", b"dotted/1.png\nbanded/1.png\n".as_slice()));
+    files.push(("d/labels/test.txt", b"\ndotted/2.png\n\n".as_slice()));
+    server.put("d.tar", &tar_of(&files));
+    let lists = "lists.train = \"d/labels/train.txt\"\nlists.test = \"d/labels/test.txt\"";
+    let layout = format!("[source.archive.layout.lists]\nimages = \"d/images\"\nlabel = \"folder\"\n{lists}");
+    let set = place.open(&format!("{}{layout}", download(&server.address, "d.tar", "")), LABEL).expect("opens");
+    // Lists are read in the order of their parts' names.
+    assert_eq!(set.ids, ["d/images/dotted/2.png", "d/images/dotted/1.png", "d/images/banded/1.png"]);
+    assert_eq!(set.classes, ["banded", "dotted"]);
+    assert_eq!(set.labels, [1, 1, 0]);
+    assert_eq!(set.rows_of_part("test").expect("a part"), [0]);
+}
+
+#[test]
+fn lists_with_labels_after_a_space_in_the_owners_order() {
+    let place = Place::new();
+    let image = png(4);
+    let source = |train: &str, order: &str| {
+        let files: [(&str, &[u8]); 5] = [
+            ("a/1025794.png", image.as_slice()),
+            ("a/0034309.png", image.as_slice()),
+            ("a/0000001.png", image.as_slice()),
+            ("train.txt", train.as_bytes()),
+            ("variants.txt", order.as_bytes()),
+        ];
+        place.put("a.tar", &tar_of(&files));
+        let _ = fs::remove_file(place.file("unpacked.ok"));
+        let layout = "[source.archive.layout.lists]\nimages = \"a\"\nsuffix = \".png\"\nlabel = \"after_space\"\n\
+                      classes = \"variants.txt\"\nlists.train = \"train.txt\"";
+        format!("{}{layout}", download(NOWHERE, "a.tar", ""))
+    };
+    let train = "1025794 707-320\n0034309 F/A 18\n0000001 707-320\n";
+    let set = place.open(&source(train, "F/A 18\nDC-3\n707-320\n"), LABEL).expect("opens");
+    assert_eq!(set.classes, ["F/A 18", "DC-3", "707-320"]);
+    assert_eq!(set.labels, [2, 0, 2]);
+    assert_eq!(set.class_counts(), [1, 0, 2]);
+    assert_eq!(set.ids[0], "a/1025794.png");
+    for (train, order, expected) in [
+        ("1025794 707-320\n\n0034309\n", "707-320", "train.txt:3: expected an image and its label, found `0034309`"),
+        (train, "707-320", "variants.txt: expected a line `F/A 18`"),
+        (train, "707-320\nF/A 18\n707-320", "variants.txt:3: expected every class once, found `707-320`, as in line 1"),
+        (
+            "../../x 707-320",
+            "707-320",
+            "train.txt:1: expected a path inside the data set's folder, found `../../x.png`",
+        ),
+        ("7 707-320\n8 707-320", "707-320", "found none of 2, the first: a/7.png"),
+        ("1025794 707-320\n1025794 707-320", "707-320", "expected one image an id, found `a/1025794.png` twice"),
+    ] {
+        let error = place.error(&source(train, order), LABEL);
+        assert!(error.contains(expected), "{error}\nlacks\n{expected}");
+    }
+}
+
+#[test]
+fn a_download_that_breaks_off_goes_on_where_it_stopped() {
+    let (server, place) = (Server::new(), Place::new());
+    let archive = shapes();
+    let half = archive.len() / 2;
+    server.put("shapes.zip", &archive);
+    server.manner(Manner::BreaksOff(half));
+    let source = format!("{}{FOLDERS}", download(&server.address, "shapes.zip", ""));
+    let error = place.error(&source, LABEL);
+    let arrived = format!("{half} of {} bytes arrived", archive.len());
+    assert!(error.contains(&arrived) && error.contains("Run it again"), "{error}");
+    assert_eq!(fs::read(place.file("shapes.zip.part")).expect("a part"), archive[..half]);
+    // It breaks off again, two bytes later.
+    server.manner(Manner::BreaksOff(2));
+    place.error(&source, LABEL);
+    server.manner(Manner::Ranges);
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 4);
+    let from = |n: usize| Some(format!("bytes={n}-"));
+    assert_eq!(server.ranges(), [None, from(half), from(half + 2)]);
+    assert_eq!(fs::read(place.file("shapes.zip")).expect("the archive"), archive);
+    assert!(!place.file("shapes.zip.part").exists());
+    assert_eq!(place.open(&source, LABEL).expect("opens again").len(), 4);
+    assert!(server.ranges().is_empty());
+}
+
+#[test]
+fn what_arrived_before_is_used_as_far_as_the_server_goes_along() {
+    let archive = shapes();
+    let n = archive.len();
+    let size = format!("size = {n}");
+    let longer = [archive.as_slice(), b"more"].concat();
+    let from = |n: usize| Some(format!("bytes={n}-"));
+    for (case, manner, part, keys, requests) in [
+        ("ranges are ignored", Manner::Whole, &archive[..9], "", vec![from(9)]),
+        ("all of it was there", Manner::Ranges, &archive[..], "", vec![from(n)]),
+        ("all of it was there, by the record", Manner::Ranges, &archive[..], size.as_str(), vec![]),
+        ("more than all of it was there", Manner::Ranges, &longer[..], "", vec![from(n + 4), None]),
+        ("more than all of it, by the record", Manner::Ranges, &longer[..], size.as_str(), vec![None]),
+        ("ranges are refused", Manner::NoRanges, &archive[..9], "", vec![from(9), None]),
+        ("the wrong range comes", Manner::WrongRange, &archive[..9], "", vec![from(9), None]),
+        ("nothing was there", Manner::Ranges, &archive[..0], "", vec![None]),
+    ] {
+        let (server, place) = (Server::new(), Place::new());
+        server.put("shapes.zip", &archive);
+        server.manner(manner);
+        place.put("shapes.zip.part", part);
+        let source = format!("{}{FOLDERS}", download(&server.address, "shapes.zip", keys));
+        let opened = place.open(&source, LABEL);
+        assert_eq!(opened.unwrap_or_else(|error| panic!("{case}: {error}")).len(), 4, "{case}");
+        assert_eq!(server.ranges(), requests, "{case}");
+        assert_eq!(fs::read(place.file("shapes.zip")).expect("the archive"), archive, "{case}");
+    }
+}
+
+fn md5_hex(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_wrong_file_is_set_aside_and_the_next_try_starts_anew() {
+    let good = shapes();
+    // As long as the good one, so that only the digest tells.
+    let mut bad = good.clone();
+    bad[40] ^= 1;
+    for (keys, expected, found) in [
+        (format!("sha256 = \"{}\"", sha256_hex(&good)), sha256_hex(&good), sha256_hex(&bad)),
+        (format!("md5 = \"{}\"", md5_hex(&good)), md5_hex(&good), md5_hex(&bad)),
+    ] {
+        let (server, place) = (Server::new(), Place::new());
+        server.put("shapes.zip", &bad);
+        let source = format!("{}{FOLDERS}", download(&server.address, "shapes.zip", &keys));
+        let error = place.error(&source, LABEL);
+        let place_of_bad = place.file("shapes.zip.bad");
+        let bad_name = place_of_bad.display().to_string();
+        for part in [&expected, &found, &server.address, &bad_name] {
+            assert!(error.contains(part.as_str()), "{error}\nlacks\n{part}");
+        }
+        assert_eq!(fs::read(&place_of_bad).expect("kept"), bad);
+        assert!(!place.file("unpacked").exists());
+        server.put("shapes.zip", &good);
+        assert_eq!(place.open(&source, LABEL).expect("opens").len(), 4);
+    }
+}
+
+#[test]
+fn a_wrong_size_is_told_before_the_download_and_of_a_file_put_there() {
+    let (server, place) = (Server::new(), Place::new());
+    let archive = shapes();
+    let n = archive.len();
+    server.put("shapes.zip", &archive[..n - 3]);
+    let source = format!("{}{FOLDERS}", download(&server.address, "shapes.zip", &format!("size = {n}")));
+    let error = place.error(&source, LABEL);
+    assert!(error.contains(&format!("expected {n} bytes, found {} on the server", n - 3)), "{error}");
+    assert!(!place.file("shapes.zip.part").exists());
+    place.put("shapes.zip", b"too short");
+    let error = place.error(&source, LABEL);
+    assert!(error.contains(&format!("expected {n} bytes, found 9")) && error.contains("shapes.zip.bad"), "{error}");
+    server.put("shapes.zip", &archive);
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 4);
+}
+
+#[test]
+fn an_archive_that_cannot_be_unpacked_is_set_aside() {
+    let page = b"<html>Please log in</html>".repeat(60);
+    let image = png(4);
+    let tar = tar_of(&[("shapes/round/a.png", image.as_slice()), ("shapes/square/b.png", image.as_slice())]);
+    let cut = gz_of(&tar);
+    for (name, bad, good) in [
+        ("shapes.zip", page.clone(), shapes()),
+        ("shapes.tar", page.clone(), tar.clone()),
+        ("shapes.tar.gz", page.clone(), gz_of(&tar)),
+        ("shapes.tgz", cut[..cut.len() / 2].to_vec(), gz_of(&tar)),
+    ] {
+        let (server, place) = (Server::new(), Place::new());
+        server.put(name, &bad);
+        let source = format!("{}{FOLDERS}", download(&server.address, name, ""));
+        let error = place.error(&source, LABEL);
+        assert!(error.contains("an archive that can be unpacked") && error.contains(name), "{error}");
+        assert!(place.file(&format!("{name}.bad")).exists() && !place.file(name).exists(), "{name}");
+        server.put(name, &good);
+        assert_eq!(place.open(&source, LABEL).expect("opens").classes, ["round", "square"], "{name}");
+    }
+}
+
+#[test]
+fn nothing_is_written_outside() {
+    let image = png(4);
+    let place = Place::new();
+    let absolute = place.folder.path().join("absolute.png");
+    let absolute_name = absolute.display().to_string();
+    let good = ["shapes/round/a.png", "shapes/square/b.png"].map(|name| (name, image.as_slice()));
+    let outside = |place: &Place| {
+        let up = ["evil.png", "../evil.png", "../../evil.png"].map(|name| place.file(name));
+        up.iter().chain([&absolute]).any(|path| path.exists())
+    };
+    // tar passes over what leads up, and takes an absolute path as one below the folder; zip refuses to go up.
+    let up = ("../evil.png", image.as_slice());
+    let deep = ("shapes/../../../evil.png", image.as_slice());
+    let rooted = (absolute_name.as_str(), image.as_slice());
+    place.put("shapes.tar", &tar_of(&[&[up, deep, rooted][..], &good[..]].concat()));
+    let source = format!("{}{FOLDERS}", download(NOWHERE, "shapes.tar", ""));
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 2);
+    assert!(!outside(&place));
+
+    place.put("shapes.zip", &zip_of(&[&[rooted][..], &good[..]].concat()));
+    let source = format!("{}{FOLDERS}", download(NOWHERE, "shapes.zip", ""));
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 2);
+    assert!(!outside(&place));
+    for bad in [up, deep] {
+        let place = Place::new();
+        place.put("shapes.zip", &zip_of(&[&[bad][..], &good[..]].concat()));
+        let error = place.error(&source, LABEL);
+        assert!(error.contains("an archive that can be unpacked"), "{error}");
+        assert!(!outside(&place));
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_while_unpacking_is_begun_anew() {
+    let (server, place) = (Server::new(), Place::new());
+    server.put("shapes.zip", &shapes());
+    let source = format!("{}{FOLDERS}", download(&server.address, "shapes.zip", ""));
+    let first = place.open(&source, LABEL).expect("opens");
+    // Killed in the midst of it: half an image, and no stamp.
+    fs::rename(place.file("unpacked"), place.file("unpacking")).expect("renames");
+    fs::write(place.file("unpacking/shapes/round/a.png"), "hal").expect("writes");
+    fs::write(place.file("unpacking/shapes/round/z.png"), "a file of another archive").expect("writes");
+    fs::remove_file(place.file("unpacked.ok")).expect("removes");
+    server.ranges();
+    assert_eq!(place.open(&source, LABEL).expect("opens").data_sha256, first.data_sha256);
+    // Killed before the stamp.
+    fs::remove_file(place.file("unpacked.ok")).expect("removes");
+    fs::write(place.file("unpacked/shapes/round/z.png"), "a file of another archive").expect("writes");
+    assert_eq!(place.open(&source, LABEL).expect("opens").data_sha256, first.data_sha256);
+    // The unpacked folder removed by hand.
+    fs::remove_dir_all(place.file("unpacked")).expect("removes");
+    assert_eq!(place.open(&source, LABEL).expect("opens").data_sha256, first.data_sha256);
+    assert!(server.ranges().is_empty(), "the archive was there");
+    // The archive removed to save room: what was unpacked is enough.
+    fs::remove_file(place.file("shapes.zip")).expect("removes");
+    assert_eq!(place.open(&source, LABEL).expect("opens").data_sha256, first.data_sha256);
+    assert!(server.ranges().is_empty());
+}
+
+#[test]
+fn another_archive_in_the_record_is_unpacked_anew() {
+    let (server, place) = (Server::new(), Place::new());
+    let image = png(4);
+    let new = zip_of(&["shapes/long/a.png", "shapes/short/b.png"].map(|name| (name, image.as_slice())));
+    server.put("v1.zip", &shapes()).put("v2.zip", &new);
+    let source = |name: &str| format!("{}{FOLDERS}", download(&server.address, name, ""));
+    assert_eq!(place.open(&source("v1.zip"), LABEL).expect("opens").classes, ["round", "square"]);
+    assert_eq!(place.open(&source("v2.zip"), LABEL).expect("opens").classes, ["long", "short"]);
+}
+
+#[test]
+fn a_missing_file_names_its_address_and_what_to_do() {
+    let (server, place) = (Server::new(), Place::new());
+    let source = format!("{}{FOLDERS}", download(&server.address, "gone.zip", ""));
+    let error = place.error(&source, LABEL);
+    let by_hand = format!("put the file at {} yourself", place.file("gone.zip").display());
+    let address = format!("{}/gone.zip", server.address);
+    for part in [address.as_str(), "404 Not Found", "the data set's manifest", by_hand.as_str()] {
+        assert!(error.contains(part), "{error}\nlacks\n{part}");
+    }
+    assert!(!place.file("gone.zip").exists() && !place.file("gone.zip.part").exists());
+    // Advice that works.
+    place.put("gone.zip", &shapes());
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 4);
+
+    let place = Place::new();
+    let error = place.error(&format!("{}{FOLDERS}", download(NOWHERE, "shapes.zip", "")), LABEL);
+    assert!(error.contains("http://127.0.0.1:9/shapes.zip") && error.contains("Check the network"), "{error}");
+}
