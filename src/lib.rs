@@ -8,7 +8,8 @@
 //! | what there is: data sets, models, suites; the study's published numbers | [`manifest`], [`published`], [`project`] |
 //! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
 //! | frozen features: backbones and the fast operations beneath them, cached on disk | [`models`], [`ops`], [`features`] |
-//! | splits, classifiers, metrics with intervals: plain numbers, no tensors | [`splits`], [`probe`], [`metrics`] |
+//! | splits and metrics with intervals: plain numbers, no tensors | [`splits`], [`metrics`] |
+//! | nearest neighbours, and on them classifiers, clusterings and maps | [`neighbours`], [`probe`], [`clustering`] |
 //! | experiments and their tidy rows | [`experiments`], [`results`] |
 //! | tables, charts and galleries for a notebook | [`display`] |
 //! | the kernel, the runner, the HTML report | [`workbench`] |
@@ -36,6 +37,7 @@
 
 #![deny(missing_docs)]
 
+pub mod clustering;
 pub mod datasets;
 pub mod display;
 pub mod error;
@@ -45,14 +47,17 @@ pub mod images;
 pub mod manifest;
 pub mod metrics;
 pub mod models;
+pub mod neighbours;
 pub mod ops;
 pub mod prelude;
 pub mod probe;
+mod products;
 pub mod progress;
 pub mod project;
 pub mod published;
 pub mod random;
 pub mod results;
+mod simd;
 pub mod splits;
 pub mod storage;
 pub mod workbench;

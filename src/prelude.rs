@@ -1,5 +1,6 @@
 //! What a notebook starts with: `use wider_clip::prelude::*;`.
 
+pub use crate::clustering::{kmeans::KMeans, trustworthiness, umap::Umap};
 pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
     Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table, ari_chart,
@@ -7,16 +8,20 @@ pub use crate::display::{
     suite_table,
 };
 pub use crate::error::{Error, Result};
-pub use crate::experiments::representations;
+pub use crate::experiments::{Bench, clustering, representations};
 pub use crate::features::{Extraction, FeatureTable, extract};
 pub use crate::manifest::Method;
-pub use crate::metrics::{PairedBootstrap, accuracy, mean_t_interval, paired_bootstrap};
+pub use crate::metrics::{
+    PairedBootstrap, accuracy, adjusted_rand, mean_t_interval, normalised_mutual_information, paired_bootstrap,
+};
 pub use crate::models::{self, Backbone, best_device};
-pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic};
+pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep};
+pub use crate::neighbours::Metric;
 pub use crate::project::Project;
 pub use crate::results::{ResultRow, frame};
 pub use crate::splits::{grouped_split, study_counts, study_split};
 pub use candle_core::{DType, Device, Tensor, Var};
+pub use linfa::DatasetBase;
 pub use linfa::traits::{Fit, Predict};
 pub use ndarray::{Array1, Array2, array, s};
 pub use polars::prelude::{DataFrame, IntoLazy, NamedFrom, Series as Column, SortMultipleOptions, col, df, lit};

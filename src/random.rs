@@ -44,6 +44,11 @@ impl Random {
         }
     }
 
+    /// A number from 0 to 1, 1 excluded, in steps of 2^-53.
+    pub fn unit(&mut self) -> f64 {
+        (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
     /// Puts the items into a random order, each order as likely (Fisher and Yates, from the back).
     ///
     /// ```

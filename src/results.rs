@@ -25,8 +25,8 @@ pub struct Arm {
     pub model: String,
     /// `knn`, `lr`.
     pub method: String,
-    /// Label budget N of the split rule.
-    pub budget: u32,
+    /// Label budget N of the split rule; `None` where no labels are used.
+    pub budget: Option<u32>,
     /// Seed of the split.
     pub seed: u64,
     /// Which feature of the model.
@@ -132,7 +132,7 @@ pub fn frame(rows: &[ResultRow]) -> Result<DataFrame> {
         text("split", |row| &row.split),
         text("model", |row| &row.arm.model),
         text("method", |row| &row.arm.method),
-        count("budget", |row| row.arm.budget),
+        Column::new("budget".into(), rows.iter().map(|row| row.arm.budget).collect::<Vec<_>>()),
         text("metric", |row| &row.metric),
         Column::new("value".into(), rows.iter().map(|row| row.value).collect::<Vec<_>>()),
         Column::new("seed".into(), rows.iter().map(|row| row.arm.seed).collect::<Vec<_>>()),
@@ -166,7 +166,8 @@ fn read(path: &Path) -> Result<Vec<ResultRow>> {
     let (method, metric, pooling, protocol) = (text("method")?, text("metric")?, text("pooling")?, text("protocol")?);
     let (subset, warning, weights) = (text("subset")?, text("warning")?, text("weights")?);
     let (data, device) = (text("data_sha256")?, text("device")?);
-    let (budget, n_train, n_test, code) = (count("budget")?, count("n_train")?, count("n_test")?, count("code")?);
+    let (n_train, n_test, code) = (count("n_train")?, count("n_test")?, count("code")?);
+    let budgets = frame.column("budget").and_then(|column| column.u32()).map_err(Error::table(context()))?;
     let seeds = frame.column("seed").and_then(|column| column.u64()).map_err(Error::table(context()))?;
     let values = frame.column("value").and_then(|column| column.f64()).map_err(Error::table(context()))?;
     let row = |i: usize| ResultRow {
@@ -175,7 +176,7 @@ fn read(path: &Path) -> Result<Vec<ResultRow>> {
             dataset: dataset[i].clone(),
             model: model[i].clone(),
             method: method[i].clone(),
-            budget: budget[i],
+            budget: budgets.get(i),
             seed: seeds.get(i).unwrap_or_default(),
             pooling: pooling[i].clone(),
             protocol: protocol[i].clone(),

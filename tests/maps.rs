@@ -207,7 +207,7 @@ fn ari(dataset: &str, split: &str, model: &str, method: &str, seed: u64, value: 
         dataset: dataset.into(),
         model: model.into(),
         method: method.into(),
-        budget: 0,
+        budget: None,
         seed,
         pooling: "default".into(),
         protocol: "all".into(),

@@ -10,7 +10,7 @@ fn row(seed: u64, metric: &str, value: Option<f64>) -> ResultRow {
         dataset: "icons".into(),
         model: "pixels.raw".into(),
         method: "lr".into(),
-        budget: 10,
+        budget: Some(10),
         seed,
         pooling: "pixels".into(),
         protocol: "grouped".into(),

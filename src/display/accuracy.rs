@@ -21,7 +21,7 @@ pub fn accuracy_table(project: &Project, rows: &[ResultRow], dataset: &str, spli
         columns.entry((method, budget)).or_default().insert(model, interval);
     }
     let columns: Vec<Column> =
-        columns.into_iter().map(|((method, budget), of)| (format!("{method}_{budget}"), of)).collect();
+        columns.into_iter().map(|((method, budget), of)| (column_name(&method, budget), of)).collect();
     let caption =
         format!("{dataset}, {split}: accuracy in percent, mean over {} seeds [95% t-interval]", n_seeds(&columns));
     let score = |model: &str| {
@@ -43,9 +43,7 @@ pub fn accuracy_chart(
     let mut series: Vec<Series> = Vec::new();
     let mut ticks = BTreeSet::new();
     for ((model, used, budget), interval) in intervals {
-        if used != method.as_str() {
-            continue;
-        }
+        let Some(budget) = budget.filter(|_| used == method.as_str()) else { continue };
         ticks.insert(budget);
         let name = model_name(project, &model);
         if series.last().is_none_or(|line| line.name != name) {
@@ -70,10 +68,16 @@ pub fn accuracy_chart(
     Ok(Chart::lines(&style, &series))
 }
 
+fn column_name(method: &str, budget: Option<impl std::fmt::Display>) -> String {
+    budget.map_or_else(|| method.to_string(), |budget| format!("{method}_{budget}"))
+}
+
 fn method_name(method: Method) -> &'static str {
     match method {
         Method::Knn => "5 nearest neighbours",
+        Method::KnnDino => "20 nearest neighbours by cosine, weighted votes",
         Method::Lr => "logistic regression",
+        Method::LrSweep => "logistic regression, C chosen on validation images",
     }
 }
 
@@ -94,7 +98,7 @@ pub fn leakage_table(project: &Project, rows: &[ResultRow], dataset: &str) -> Re
         table.rows.push(vec![
             name.into(),
             method.clone().into(),
-            budget.to_string().into(),
+            budget.map_or_else(|| "–".into(), |budget| budget.to_string()).into(),
             percent(apart).into(),
             percent(ignored).into(),
             format!("{:+.1}", 100.0 * (ignored.mean - apart.mean)).into(),
@@ -126,10 +130,7 @@ pub fn published_table(project: &Project, dataset: &str) -> Result<Table> {
         found.map(|result| result.value)
     };
     let best = |column| models.iter().filter_map(|model| value(model, column)).fold(f64::MIN, f64::max);
-    let name = |(method, budget): &(String, Option<usize>)| match budget {
-        Some(budget) => format!("{method}_{budget}"),
-        None => method.clone(),
-    };
+    let name = |(method, budget): &(String, Option<usize>)| column_name(method, *budget);
     let mut header = vec!["model".to_string()];
     header.extend(columns.iter().map(name));
     let row = |model: &&str| {

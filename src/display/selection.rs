@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Level of every interval over seeds.
 const LEVEL: f64 = 0.95;
 
+/// Model, method and label budget.
+pub(super) type Key = (String, String, Option<u32>);
+
 /// Which numbers a table or chart shows.
 pub(super) struct Selection<'a> {
     rows: Vec<&'a ResultRow>,
@@ -27,8 +30,8 @@ impl<'a> Selection<'a> {
     }
 
     /// Mean and interval over seeds of each (model, method, budget).
-    pub(super) fn intervals(&self) -> Result<BTreeMap<(String, String, u32), Interval>> {
-        let mut values: BTreeMap<(String, String, u32), Vec<f64>> = BTreeMap::new();
+    pub(super) fn intervals(&self) -> Result<BTreeMap<Key, Interval>> {
+        let mut values: BTreeMap<Key, Vec<f64>> = BTreeMap::new();
         for row in &self.rows {
             let key = (row.arm.model.clone(), row.arm.method.clone(), row.arm.budget);
             values.entry(key).or_default().extend(row.value);

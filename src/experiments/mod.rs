@@ -3,5 +3,12 @@
 //! | module | the study's section |
 //! |---|---|
 //! | [`representations`] | classification with features and simple learners, by label budget |
+//! | [`clustering`] | clusters found without labels, with and without UMAP |
+//!
+//! What they start from is common to them: [`Bench`], a data set with the features of one model.
 
+mod bench;
+pub mod clustering;
 pub mod representations;
+
+pub use bench::Bench;

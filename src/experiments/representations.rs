@@ -5,13 +5,11 @@
 //! (`test`), and, where a data set holds domains out, the images of those domains (`ood`). Where images come in groups,
 //! a second arm ignores the groups (`leaky`), to show what leakage is worth.
 
-use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
-use crate::features::{Extraction, FeatureTable, extract};
-use crate::manifest::{DatasetRecord, Method, SplitRule};
+use crate::manifest::{Method, SplitRule};
 use crate::metrics::{self, PairedBootstrap};
-use crate::models;
-use crate::probe::{knn::Knn, labelled, logistic::Logistic};
+use crate::probe::knn::{Knn, KnnParams};
+use crate::probe::{labelled, logistic::Logistic, sweep::CSweep};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::results::{Arm, ResultRow, Results};
@@ -20,27 +18,15 @@ use crate::splits::{
 };
 use candle_core::Device;
 use linfa::traits::Fit;
-use ndarray::Axis;
+use ndarray::{Array1, Axis};
 use std::collections::HashSet;
+
+pub use super::bench::Bench;
 
 /// The study's table that the rows belong to.
 pub const TABLE: &str = "general_probe";
 /// Raised whenever a change in this experiment or in the probes moves a number.
 const CODE_VERSION: u32 = 1;
-/// Seed of the subset that `max_images` draws: the same images for every split seed.
-const SUBSET_SEED: u64 = 0;
-
-/// A data set with the features of one model: what the probes work on.
-#[derive(Debug, Clone)]
-pub struct Bench {
-    /// The images.
-    pub set: ImageSet,
-    /// Their features.
-    pub features: FeatureTable,
-    record: DatasetRecord,
-    subset: String,
-    pooling: String,
-}
 
 /// Train and test images of one seed and budget, as rows of the feature table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,31 +92,6 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
 }
 
 impl Bench {
-    /// Opens a data set and brings the features of a model, from the cache or computed, with the project's suite
-    /// deciding how many images take part.
-    pub fn open(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Bench> {
-        let record = project.manifests.dataset(dataset)?.clone();
-        let set = project.images(dataset)?;
-        let most = project.suite()?.max_images.filter(|&most| most < set.len());
-        let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
-        let model = models::load(project.root(), project.manifests.model(model)?, device)?;
-        let what = Extraction { cache: project.cache(), rows: rows.as_deref(), verbose: true };
-        let features = extract(&model, &set, what)?;
-        let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
-        Ok(Bench { set, features, record, subset, pooling: model.record.features.default.clone() })
-    }
-
-    /// The feature that probes see; another pooling of the model.
-    pub fn with_pooling(self, pooling: &str) -> Result<Bench> {
-        self.features.pooling(pooling)?;
-        Ok(Bench { pooling: pooling.into(), ..self })
-    }
-
-    /// Class of every row of the feature table.
-    pub fn labels(&self) -> Vec<u32> {
-        self.features.rows.iter().map(|&row| self.set.labels[row]).collect()
-    }
-
     /// The arms of these methods, budgets and seeds, with the leaky ones where the data set has groups.
     fn arms(&self, methods: &[Method], budgets: &[usize], seeds: &[u64]) -> Vec<(Arm, Method)> {
         let protocols: &[&str] = match self.record.split.rule {
@@ -140,28 +101,11 @@ impl Bench {
         let mut arms = Vec::new();
         for (&seed, &budget) in seeds.iter().flat_map(|seed| budgets.iter().map(move |budget| (seed, budget))) {
             for (&method, &protocol) in methods.iter().flat_map(|m| protocols.iter().map(move |p| (m, p))) {
-                arms.push((self.arm(method, budget, seed, protocol), method));
+                let provenance = self.arm(TABLE, method.as_str(), protocol, CODE_VERSION);
+                arms.push((Arm { budget: Some(budget as u32), seed, ..provenance }, method));
             }
         }
         arms
-    }
-
-    fn arm(&self, method: Method, budget: usize, seed: u64, protocol: &str) -> Arm {
-        Arm {
-            table: TABLE.into(),
-            dataset: self.set.id.clone(),
-            model: self.features.model.clone(),
-            method: method.as_str().into(),
-            budget: budget as u32,
-            seed,
-            pooling: self.pooling.clone(),
-            protocol: protocol.into(),
-            subset: self.subset.clone(),
-            weights: self.features.weights.clone(),
-            data_sha256: self.features.data_sha256.clone(),
-            device: self.features.device.clone(),
-            code: CODE_VERSION,
-        }
     }
 
     /// Draws the parts for a budget and a seed. All models of a data set get the same.
@@ -173,17 +117,13 @@ impl Bench {
     /// A class with too few images for the budget, or a published part that the data do not have.
     pub fn parts(&self, budget: usize, seed: u64, leaky: bool) -> Result<Parts> {
         let split = &self.record.split;
-        let held_out = |position: usize| {
-            let domain = self.set.domains.as_ref().map(|domains| domains[self.features.rows[position]].as_str());
-            domain.is_some_and(|domain| split.ood_domains.iter().any(|held| held == domain))
-        };
         let mut elsewhere = HashSet::new();
         for official in [&split.val, &split.id_test, &split.ood_test].into_iter().flatten() {
             elsewhere.extend(self.positions(&official.name)?);
         }
         let mut pool = self.positions(&split.pool)?;
         pool.retain(|position| !elsewhere.contains(position));
-        let (ood, mut pool): (Vec<usize>, Vec<usize>) = pool.into_iter().partition(|&position| held_out(position));
+        let (ood, mut pool): (Vec<usize>, Vec<usize>) = pool.into_iter().partition(|&position| self.is_held_out(position));
         if let Some(per_class) = split.balance {
             let chosen = balanced_subset(&self.labels_at(&pool), self.set.classes.len(), per_class, seed)?;
             pool = chosen.into_iter().map(|i| pool[i]).collect();
@@ -231,26 +171,6 @@ impl Bench {
         Ok(drawn.into_iter().map(|i| positions[i]).collect())
     }
 
-    /// Positions in the feature table of the images of a published part; `all` takes every image.
-    fn positions(&self, part: &str) -> Result<Vec<usize>> {
-        if part == "all" {
-            return Ok((0..self.features.rows.len()).collect());
-        }
-        let rows: HashSet<usize> = self.set.rows_of_part(part)?.into_iter().collect();
-        Ok((0..self.features.rows.len()).filter(|&i| rows.contains(&self.features.rows[i])).collect())
-    }
-
-    fn labels_at(&self, positions: &[usize]) -> Vec<u32> {
-        positions.iter().map(|&i| self.set.labels[self.features.rows[i]]).collect()
-    }
-
-    fn groups_at(&self, positions: &[usize]) -> Result<Vec<&str>> {
-        let groups = self.set.groups.as_ref().ok_or_else(|| {
-            Error::argument("split.rule", "a data set with groups", format!("{} without", self.set.id))
-        })?;
-        Ok(positions.iter().map(|&i| groups[self.features.rows[i]].as_str()).collect())
-    }
-
     /// Of the held-out images, those whose group no image in `shown` has: the same emoji in another style would measure
     /// memory, not drift.
     fn unseen(&self, ood: Vec<usize>, shown: &[&[usize]]) -> Result<Vec<usize>> {
@@ -264,32 +184,30 @@ impl Bench {
 
     /// Fits one probe on the training images of `parts` and predicts the others, with the study's settings.
     pub fn predict(&self, method: Method, parts: &Parts) -> Result<Predictions> {
-        let features = self.features.pooling(&self.pooling)?;
+        let features = self.chosen()?;
         let rows = |positions: &[usize]| features.select(Axis(0), positions);
-        let train = labelled(rows(&parts.train), self.labels_at(&parts.train))?;
-        let predict = |classify: &dyn Fn(&[usize]) -> Result<Vec<u32>>, warning: String| {
-            let ood = if parts.ood.is_empty() { Vec::new() } else { classify(&parts.ood)? };
-            Ok(Predictions { test: classify(&parts.test)?, ood, warning })
+        let part = |positions: &[usize]| labelled(rows(positions), self.labels_at(positions));
+        let train = part(&parts.train)?;
+        let predict = |classify: &dyn Fn(&[usize]) -> Result<Array1<u32>>, warning: String| {
+            let ood = if parts.ood.is_empty() { Vec::new() } else { classify(&parts.ood)?.to_vec() };
+            Ok(Predictions { test: classify(&parts.test)?.to_vec(), ood, warning })
         };
+        let knn = |params: KnnParams| {
+            let model = params.fit(&train)?;
+            predict(&|positions| model.try_predict(rows(positions).view()), String::new())
+        };
+        let lr = |model: Logistic| predict(&|positions| model.try_predict(rows(positions).view()), model.warning());
         match method {
-            Method::Knn => {
-                let model = Knn::params(5).fit(&train)?;
-                predict(&|positions| Ok(model.try_predict(rows(positions).view())?.to_vec()), String::new())
-            }
-            Method::Lr => {
-                let model = Logistic::params(1.0).fit(&train)?;
-                let warning = match model.converged {
-                    true => String::new(),
-                    false => format!("gradient {:.1e} after {} iterations", model.gradient_norm, model.iterations),
-                };
-                predict(&|positions| Ok(model.try_predict(rows(positions).view())?.to_vec()), warning)
-            }
+            Method::Knn => knn(Knn::params(5)),
+            Method::KnnDino => knn(Knn::dino().k(20.min(parts.train.len()))),
+            Method::Lr => lr(Logistic::params(1.0).fit(&train)?),
+            Method::LrSweep => lr(CSweep::dinov2().fit(&train, &part(&parts.val)?)?.refit),
         }
     }
 
     /// The rows of one arm.
     fn measure(&self, arm: &Arm, method: Method) -> Result<Vec<ResultRow>> {
-        let parts = self.parts(arm.budget as usize, arm.seed, arm.protocol == "leaky")?;
+        let parts = self.parts(arm.budget.unwrap_or(0) as usize, arm.seed, arm.protocol == "leaky")?;
         let predictions = self.predict(method, &parts)?;
         let mut rows = Vec::new();
         for (split, positions, predicted) in
@@ -321,7 +239,7 @@ impl Bench {
     /// The `k` nearest training images of each test image in `queries` (positions in the feature table), nearest
     /// first: what kNN votes on.
     pub fn nearest(&self, parts: &Parts, queries: &[usize], k: usize) -> Result<Vec<Vec<usize>>> {
-        let features = self.features.pooling(&self.pooling)?;
+        let features = self.chosen()?;
         let train = labelled(features.select(Axis(0), &parts.train), self.labels_at(&parts.train))?;
         let neighbours = Knn::params(k).fit(&train)?.neighbours(features.select(Axis(0), queries).view())?;
         Ok(neighbours.rows.rows().into_iter().map(|rows| rows.iter().map(|&i| parts.train[i]).collect()).collect())

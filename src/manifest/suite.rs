@@ -36,8 +36,13 @@ pub struct SuiteRecord {
 pub enum Method {
     /// Nearest neighbours: k = 5, Euclidean, uniform votes (the study's setting).
     Knn,
+    /// Nearest neighbours as DINO's evaluation has them: k = 20, cosine, votes weighted with temperature 0.07.
+    KnnDino,
     /// Logistic regression: C = 1 (the study's setting).
     Lr,
+    /// Logistic regression as DINOv2's evaluation has it: C of 45 chosen on the validation images, then fitted on
+    /// training and validation images.
+    LrSweep,
 }
 
 impl Method {
@@ -45,7 +50,9 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Knn => "knn",
+            Method::KnnDino => "knn_dino",
             Method::Lr => "lr",
+            Method::LrSweep => "lr_sweep",
         }
     }
 }

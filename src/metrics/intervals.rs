@@ -62,6 +62,30 @@ fn check_level(level: f64) -> Result<()> {
     Err(Error::argument("level", "a number between 0 and 1", level.to_string()))
 }
 
+/// The accuracy of one model and its 95% interval by resampling images with replacement (the percentile interval, as
+/// [`paired_bootstrap`]).
+///
+/// The interval speaks of other images of the same kind; the split and the fit stay as they are.
+///
+/// # Errors
+/// [`Error::Argument`] for no image, or fewer than 40 resamples.
+///
+/// ```
+/// use wider_clip::metrics::bootstrap_accuracy;
+///
+/// let correct: Vec<bool> = (0..100).map(|image| image < 60).collect();
+/// let interval = bootstrap_accuracy(&correct, 1000, 0)?;
+/// assert_eq!((interval.mean, interval.n), (0.6, 100));
+/// assert!((interval.high.unwrap() - 0.696).abs() < 0.02); // 0.6 + 1.96 sqrt(0.6 x 0.4 / 100)
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn bootstrap_accuracy(correct: &[bool], n_resamples: usize, seed: u64) -> Result<Interval> {
+    let never = vec![false; correct.len()];
+    let against_never = paired_bootstrap(correct, &never, n_resamples, seed)?;
+    let PairedBootstrap { difference, low, high, n_images, .. } = against_never;
+    Ok(Interval { mean: difference, low: Some(low), high: Some(high), n: n_images })
+}
+
 /// Two models compared on the same images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairedBootstrap {

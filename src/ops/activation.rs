@@ -4,7 +4,7 @@
 //! and a small ViT would spend more time in them than in its matrix products. Measured against f64: the exponential is
 //! within 2e-7 relative, the error function within 5e-7 absolute.
 
-use super::simd::multiply_add;
+use crate::simd::multiply_add;
 use crate::error::Result;
 use candle_core::Tensor;
 
@@ -25,7 +25,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies the function to every value of `values`; to be called inside a [`Kernel`](super::simd::Kernel).
+    /// Applies the function to every value of `values`; to be called inside a [`Kernel`](crate::simd::Kernel).
     #[inline(always)]
     pub(super) fn apply<const FMA: bool>(self, values: &mut [f32]) {
         match self {

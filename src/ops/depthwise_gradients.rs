@@ -4,7 +4,7 @@
 //! block of channels, so that each sum has one place and one order.
 
 use super::depthwise::{Depthwise, Line, Source, Taps, by_tap};
-use super::simd::{Kernel, dispatch, multiply_add};
+use crate::simd::{Kernel, dispatch, multiply_add};
 use super::{Activation, filled, values};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape};
 use rayon::prelude::*;

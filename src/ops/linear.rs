@@ -4,7 +4,7 @@
 //! are dealt to threads in tiles that stay in the cache: the `gemm` crate (which candle uses too) writes the product,
 //! bias and activation follow before the tile is left.
 
-use super::simd::{Kernel, dispatch};
+use crate::simd::{Kernel, dispatch};
 use super::{Activation, require_f32, values};
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};

@@ -21,7 +21,6 @@ mod depthwise_gradients;
 mod layout;
 mod linear;
 mod padding;
-mod simd;
 
 pub use activation::Activation;
 pub use conv::conv2d_nhwc_act;

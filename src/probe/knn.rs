@@ -1,46 +1,62 @@
-//! Exact k-nearest neighbours by tiled matrix products.
+//! k-nearest-neighbour classification on the exact search of [`crate::neighbours`].
 //!
-//! Squared Euclidean distances come from `|q|^2 - 2 q.r + |r|^2`, a tile of references at a time, so memory does not
-//! grow with their number. That formula loses digits when points are close: each tile therefore only proposes
-//! candidates (a few more than k), whose distances are computed again from differences in f64 before they are ranked.
-//! Ties go to the reference that comes first, and votes that tie to the lowest class, as in scikit-learn's
-//! `KNeighborsClassifier` (the study's: k = 5, Euclidean, uniform).
+//! The study's classifier is scikit-learn's `KNeighborsClassifier` (k = 5, Euclidean, one vote each); DINO's weighs the
+//! vote of a neighbour with cosine similarity s by exp(s / T), T = 0.07, k = 20 (Caron et al. 2021, `eval_knn.py`). At
+//! equal distances the reference that comes first is taken, and votes that tie go to the lowest class, as scikit-learn
+//! votes.
 
-use super::product::multiply;
-use super::{Labelled, check_features, check_width};
+use super::Labelled;
 use crate::error::{Error, Result};
+use crate::neighbours::{Index, Metric, Neighbours};
+use candle_core::Device;
 use linfa::traits::{Fit, PredictInplace};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-/// Candidates kept beyond k, so that rounding in the tiles cannot push a true neighbour out.
-const SPARE: usize = 8;
-const QUERY_TILE: usize = 256;
-const REFERENCE_TILE: usize = 2048;
+/// How neighbours vote.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Votes {
+    /// One vote each.
+    Uniform,
+    /// exp(s / T), with s = 1 - distance and T the temperature (above 0): DINO's, meant for [`Metric::Cosine`].
+    Weighted {
+        /// T: the smaller, the more the nearest neighbours decide.
+        temperature: f64,
+    },
+}
 
 /// Parameters of a k-nearest-neighbour classifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KnnParams {
     k: usize,
+    metric: Metric,
+    votes: Votes,
 }
 
-/// A fitted classifier: it keeps its references.
+/// A fitted classifier: it shares its references with the data it was fitted on.
 #[derive(Debug, Clone)]
 pub struct Knn {
-    k: usize,
-    references: Array2<f32>,
-    squares: Array1<f32>,
+    params: KnnParams,
+    index: Index,
     labels: Array1<u32>,
     n_classes: usize,
 }
 
-/// Neighbours of each query: reference rows and Euclidean distances, nearest first.
-#[derive(Debug, Clone)]
-pub struct Neighbours {
-    /// `(Q, k)` reference rows.
-    pub rows: Array2<usize>,
-    /// `(Q, k)` Euclidean distances.
-    pub distances: Array2<f64>,
+impl KnnParams {
+    /// Another number of neighbours.
+    pub fn k(self, k: usize) -> Self {
+        KnnParams { k, ..self }
+    }
+
+    /// Another metric.
+    pub fn metric(self, metric: Metric) -> Self {
+        KnnParams { metric, ..self }
+    }
+
+    /// Another way to vote.
+    pub fn votes(self, votes: Votes) -> Self {
+        KnnParams { votes, ..self }
+    }
 }
 
 impl Knn {
@@ -57,7 +73,24 @@ impl Knn {
     /// # Ok::<(), wider_clip::error::Error>(())
     /// ```
     pub fn params(k: usize) -> KnnParams {
-        KnnParams { k }
+        KnnParams { k, metric: Metric::Euclidean, votes: Votes::Uniform }
+    }
+
+    /// DINO's classifier: 20 neighbours by cosine, votes weighed with temperature 0.07.
+    ///
+    /// ```
+    /// use linfa::prelude::*;
+    /// use ndarray::array;
+    /// use wider_clip::probe::{knn::Knn, labelled};
+    ///
+    /// // One close neighbour outweighs two far ones.
+    /// let train = labelled(array![[1.0, 0.1], [0.0, 1.0], [-0.1, 1.0]], vec![0, 1, 1])?;
+    /// let model = Knn::dino().k(3).fit(&train)?;
+    /// assert_eq!(model.predict(&array![[2.0, 0.0]]).to_vec(), [0]);
+    /// # Ok::<(), wider_clip::error::Error>(())
+    /// ```
+    pub fn dino() -> KnnParams {
+        KnnParams { k: 20, metric: Metric::Cosine, votes: Votes::Weighted { temperature: 0.07 } }
     }
 
     /// The `k` nearest references of each query.
@@ -65,108 +98,83 @@ impl Knn {
     /// # Errors
     /// Queries of another width, or not finite.
     pub fn neighbours(&self, queries: ArrayView2<f32>) -> Result<Neighbours> {
-        check_features("queries", queries)?;
-        check_width(self.references.ncols(), queries)?;
-        let tiles: Vec<Vec<Vec<(f64, usize)>>> =
-            queries.axis_chunks_iter(Axis(0), QUERY_TILE).map(|tile| self.tile_neighbours(tile)).collect();
-        let ranked: Vec<Vec<(f64, usize)>> = tiles.into_iter().flatten().collect();
-        let shape = (queries.nrows(), self.k);
-        Ok(Neighbours {
-            rows: Array2::from_shape_fn(shape, |(q, i)| ranked[q][i].1),
-            distances: Array2::from_shape_fn(shape, |(q, i)| ranked[q][i].0.sqrt()),
-        })
+        self.index.nearest(queries, self.params.k)
     }
 
     /// Classes of `queries`; unlike [`linfa::traits::Predict`], bad input is an error and not a panic.
     pub fn try_predict(&self, queries: ArrayView2<f32>) -> Result<Array1<u32>> {
-        let neighbours = self.neighbours(queries)?;
-        Ok(neighbours.rows.map_axis(Axis(1), |rows| self.vote(rows)))
+        self.classes(&self.neighbours(queries)?, self.params.k)
     }
 
-    fn vote(&self, rows: ArrayView1<usize>) -> u32 {
-        let mut votes = vec![0usize; self.n_classes];
-        for &row in rows {
-            votes[self.labels[row] as usize] += 1;
+    /// As [`Knn::try_predict`], with the matrix products on a candle device.
+    ///
+    /// # Errors
+    /// As there, or whatever the device gives.
+    pub fn predict_on(&self, device: &Device, queries: ArrayView2<f32>) -> Result<Array1<u32>> {
+        self.classes(&self.index.nearest_on(device, queries, self.params.k)?, self.params.k)
+    }
+
+    /// Classes of `queries` for each k of a sweep, from one search with the largest.
+    ///
+    /// # Errors
+    /// No k, a k of 0 or above the number of references, queries of another width or not finite.
+    pub fn predict_each(&self, queries: ArrayView2<f32>, ks: &[usize]) -> Result<Vec<Array1<u32>>> {
+        let Some(&largest) = ks.iter().max() else {
+            return Err(Error::argument("ks", "at least one k", "none"));
+        };
+        if ks.contains(&0) {
+            return Err(Error::argument("ks", "numbers above 0", "0"));
         }
-        let most = votes.iter().copied().max().unwrap_or(0);
+        let neighbours = self.index.nearest(queries, largest)?;
+        ks.iter().map(|&k| self.classes(&neighbours, k)).collect()
+    }
+
+    /// What the first `k` neighbours of each query vote for.
+    fn classes(&self, neighbours: &Neighbours, k: usize) -> Result<Array1<u32>> {
+        let queries: Vec<_> =
+            neighbours.rows.axis_iter(Axis(0)).zip(neighbours.distances.axis_iter(Axis(0))).collect();
+        let classes: Vec<u32> = queries
+            .into_par_iter()
+            .map_init(|| vec![0f64; self.n_classes], |votes, (rows, distances)| self.vote(votes, rows, distances, k))
+            .collect();
+        Ok(Array1::from(classes))
+    }
+
+    fn vote(&self, votes: &mut [f64], rows: ArrayView1<usize>, distances: ArrayView1<f64>, k: usize) -> u32 {
+        votes.fill(0.0);
+        let nearest = distances.first().copied().unwrap_or(0.0);
+        for (&row, &distance) in rows.iter().zip(distances).take(k) {
+            votes[self.labels[row] as usize] += match self.params.votes {
+                Votes::Uniform => 1.0,
+                // Relative to the nearest, so that no temperature makes a weight overflow.
+                Votes::Weighted { temperature } => ((nearest - distance) / temperature).exp(),
+            };
+        }
+        let most = votes.iter().copied().fold(0.0, f64::max);
         votes.iter().position(|&count| count == most).unwrap_or(0) as u32
     }
-
-    /// Squared distances and rows of the k nearest references of up to [`QUERY_TILE`] queries.
-    fn tile_neighbours(&self, queries: ArrayView2<f32>) -> Vec<Vec<(f64, usize)>> {
-        let keep = (self.k + SPARE).min(self.references.nrows());
-        let mut best = vec![Vec::with_capacity(2 * keep); queries.nrows()];
-        let mut products = Array2::<f32>::zeros((queries.nrows(), REFERENCE_TILE.min(self.references.nrows())));
-        for start in (0..self.references.nrows()).step_by(REFERENCE_TILE) {
-            let end = (start + REFERENCE_TILE).min(self.references.nrows());
-            let mut tile = products.slice_mut(s![.., ..end - start]);
-            multiply(queries, self.references.slice(s![start..end, ..]).t(), tile.view_mut());
-            let squares = self.squares.slice(s![start..end]);
-            let rows: Vec<_> = tile.rows().into_iter().collect();
-            best.par_iter_mut().zip(rows).for_each(|(best, products)| {
-                propose(best, keep, start, products, squares);
-            });
-        }
-        best.par_iter().zip(queries.rows().into_iter().collect::<Vec<_>>()).map(|(best, q)| self.rank(best, q)).collect()
-    }
-
-    /// Ranks candidates by distance computed from differences in f64, the first reference first at a tie.
-    fn rank(&self, candidates: &[(f32, usize)], query: ArrayView1<f32>) -> Vec<(f64, usize)> {
-        let exact = |row: usize| {
-            let differences = query.iter().zip(self.references.row(row));
-            differences.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>()
-        };
-        let mut ranked: Vec<(f64, usize)> = candidates.iter().map(|&(_, row)| (exact(row), row)).collect();
-        ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        ranked.truncate(self.k);
-        ranked
-    }
 }
 
-/// Adds a tile's references to the running best `keep`; the order of distances needs no `|q|^2`.
-fn propose(
-    best: &mut Vec<(f32, usize)>,
-    keep: usize,
-    start: usize,
-    products: ArrayView1<f32>,
-    squares: ArrayView1<f32>,
-) {
-    let mut worst = if best.len() < keep { f32::INFINITY } else { best[keep - 1].0 };
-    for (offset, (&product, &square)) in products.iter().zip(squares).enumerate() {
-        let distance = square - 2.0 * product;
-        if distance < worst || best.len() < keep {
-            best.push((distance, start + offset));
-            if best.len() >= 2 * keep {
-                worst = prune(best, keep);
-            }
-        }
-    }
-    prune(best, keep);
-}
-
-/// Keeps the `keep` nearest, sorted; gives the distance of the last.
-fn prune(best: &mut Vec<(f32, usize)>, keep: usize) -> f32 {
-    best.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    best.truncate(keep);
-    if best.len() < keep { f32::INFINITY } else { best[keep - 1].0 }
-}
-
-impl Fit<Array2<f32>, Array1<u32>, Error> for KnnParams {
+impl Fit<ArcArray2<f32>, Array1<u32>, Error> for KnnParams {
     type Object = Knn;
 
     /// # Errors
-    /// k = 0, more neighbours than references, or features that are empty or not finite.
+    /// k = 0, more neighbours than references, a temperature that is not above 0, or features that are empty or not
+    /// finite.
     fn fit(&self, data: &Labelled) -> Result<Knn> {
-        check_features("features", data.records.view())?;
         let n = data.records.nrows();
         if self.k == 0 || self.k > n {
             return Err(Error::argument("k", format!("between 1 and the {n} references"), self.k.to_string()));
         }
+        if let Votes::Weighted { temperature } = self.votes
+            && !(temperature > 0.0 && temperature.is_finite())
+        {
+            return Err(Error::argument("temperature", "a finite number above 0", temperature.to_string()));
+        }
+        let index = Index::new(data.records.clone(), self.metric)?;
         let labels = data.targets.clone();
-        let squares = data.records.map_axis(Axis(1), |row| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() as f32);
         let n_classes = labels.iter().max().map_or(0, |&largest| largest as usize + 1);
-        let references = data.records.as_standard_layout().into_owned();
-        Ok(Knn { k: self.k, references, squares, labels, n_classes })
+        Ok(Knn { params: self.clone(), index, labels, n_classes })
     }
 }
 

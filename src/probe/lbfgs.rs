@@ -37,60 +37,86 @@ struct Point {
     slope: f64,
 }
 
+/// A past step: what moved, how the gradient changed, and their inner product.
+struct Pair {
+    moved: Vec<f64>,
+    changed: Vec<f64>,
+    curvature: f64,
+}
+
 /// Minimises `f`, which fills the gradient and gives the value, from `x`.
 pub(super) fn minimise(mut f: impl FnMut(&[f64], &mut [f64]) -> f64, x: Vec<f64>, stop: Stop) -> Minimum {
     let mut gradient = vec![0.0; x.len()];
-    let mut value = f(&x, &mut gradient);
-    let mut x = x;
-    let mut history: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::with_capacity(MEMORY);
+    let value = f(&x, &mut gradient);
+    let mut at = Point { step: 0.0, x, value, gradient, slope: 0.0 };
+    let mut history: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
+    let mut direction = vec![0.0; at.x.len()];
+    let mut spare = Spare(Vec::new());
     let mut iterations = 0;
-    while largest(&gradient) > stop.tolerance && iterations < stop.max_iterations {
-        let mut direction = two_loop(&gradient, &history);
-        if dot(&direction, &gradient) >= 0.0 {
+    while largest(&at.gradient) > stop.tolerance && iterations < stop.max_iterations {
+        two_loop(&at.gradient, &history, &mut direction);
+        at.slope = dot(&direction, &at.gradient);
+        if at.slope >= 0.0 {
             history.clear();
-            direction = gradient.iter().map(|g| -g).collect();
+            direction.iter_mut().zip(&at.gradient).for_each(|(d, g)| *d = -g);
+            at.slope = -dot(&at.gradient, &at.gradient);
         }
-        let first_step = if history.is_empty() { 1.0 / norm(&gradient).max(1.0) } else { 1.0 };
-        let start = Point { step: 0.0, slope: dot(&direction, &gradient), x, value, gradient };
-        let Some(next) = line_search(&mut f, &start, &direction, first_step) else {
-            // No step lowers the function any further: rounding has the last word.
-            (x, value, gradient) = (start.x, start.value, start.gradient);
-            break;
-        };
+        let first_step = if history.is_empty() { 1.0 / norm(&at.gradient).max(1.0) } else { 1.0 };
+        at.step = 0.0;
+        // Where no step lowers the function any further, rounding has the last word.
+        let Some(next) = line_search(&mut f, &at, &direction, first_step, &mut spare) else { break };
         iterations += 1;
-        let moved: Vec<f64> = next.x.iter().zip(&start.x).map(|(a, b)| a - b).collect();
-        let changed: Vec<f64> = next.gradient.iter().zip(&start.gradient).map(|(a, b)| a - b).collect();
-        let curvature = dot(&moved, &changed);
-        if curvature > 1e-10 * norm(&moved) * norm(&changed) {
-            if history.len() == MEMORY {
-                history.pop_front();
-            }
-            history.push_back((moved, changed, curvature));
-        }
-        (x, value, gradient) = (next.x, next.value, next.gradient);
+        let last = std::mem::replace(&mut at, next);
+        remember(&mut history, &mut spare, last, &at);
     }
-    let gradient_norm = largest(&gradient);
-    Minimum { x, value, gradient_norm, iterations, converged: gradient_norm <= stop.tolerance }
+    let gradient_norm = largest(&at.gradient);
+    let converged = gradient_norm <= stop.tolerance;
+    Minimum { x: at.x, value: at.value, gradient_norm, iterations, converged }
+}
+
+/// Keeps the step from `last` to `at`, whose vectors it is written into, unless it tells nothing of the curvature.
+fn remember(history: &mut VecDeque<Pair>, spare: &mut Spare, last: Point, at: &Point) {
+    let Point { x: mut moved, gradient: mut changed, .. } = last;
+    moved.iter_mut().zip(&at.x).for_each(|(before, now)| *before = now - *before);
+    changed.iter_mut().zip(&at.gradient).for_each(|(before, now)| *before = now - *before);
+    let curvature = dot(&moved, &changed);
+    if curvature <= 1e-10 * norm(&moved) * norm(&changed) {
+        return spare.0.extend([moved, changed]);
+    }
+    if history.len() == MEMORY
+        && let Some(oldest) = history.pop_front()
+    {
+        spare.0.extend([oldest.moved, oldest.changed]);
+    }
+    history.push_back(Pair { moved, changed, curvature });
+}
+
+/// Vectors to use again.
+struct Spare(Vec<Vec<f64>>);
+
+impl Spare {
+    fn take(&mut self, len: usize) -> Vec<f64> {
+        self.0.pop().unwrap_or_else(|| vec![0.0; len])
+    }
 }
 
 /// The quasi-Newton direction: minus the inverse Hessian, as the history knows it, times the gradient.
-fn two_loop(gradient: &[f64], history: &VecDeque<(Vec<f64>, Vec<f64>, f64)>) -> Vec<f64> {
-    let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
+fn two_loop(gradient: &[f64], history: &VecDeque<Pair>, q: &mut [f64]) {
+    q.iter_mut().zip(gradient).for_each(|(q, g)| *q = -g);
     let mut weights = Vec::with_capacity(history.len());
-    for (moved, changed, curvature) in history.iter().rev() {
-        let weight = dot(moved, &q) / curvature;
-        add_scaled(&mut q, changed, -weight);
+    for pair in history.iter().rev() {
+        let weight = dot(&pair.moved, q) / pair.curvature;
+        add_scaled(q, &pair.changed, -weight);
         weights.push(weight);
     }
-    if let Some((_, changed, curvature)) = history.back() {
-        let scale = curvature / dot(changed, changed);
+    if let Some(pair) = history.back() {
+        let scale = pair.curvature / dot(&pair.changed, &pair.changed);
         q.iter_mut().for_each(|entry| *entry *= scale);
     }
-    for ((moved, changed, curvature), weight) in history.iter().zip(weights.into_iter().rev()) {
-        let other = dot(changed, &q) / curvature;
-        add_scaled(&mut q, moved, weight - other);
+    for (pair, weight) in history.iter().zip(weights.into_iter().rev()) {
+        let other = dot(&pair.changed, q) / pair.curvature;
+        add_scaled(q, &pair.moved, weight - other);
     }
-    q
 }
 
 /// A step along `direction` that meets the strong Wolfe conditions, or the best decrease found, or none.
@@ -99,10 +125,12 @@ fn line_search(
     start: &Point,
     direction: &[f64],
     first_step: f64,
+    spare: &mut Spare,
 ) -> Option<Point> {
-    let mut at = |step: f64| {
-        let x: Vec<f64> = start.x.iter().zip(direction).map(|(x, d)| x + step * d).collect();
-        let mut gradient = vec![0.0; x.len()];
+    let mut at = |step: f64, spare: &mut Spare| {
+        let mut x = spare.take(direction.len());
+        x.iter_mut().zip(start.x.iter().zip(direction)).for_each(|(to, (x, d))| *to = x + step * d);
+        let mut gradient = spare.take(direction.len());
         let value = f(&x, &mut gradient);
         Point { step, slope: dot(&gradient, direction), x, value, gradient }
     };
@@ -115,10 +143,11 @@ fn line_search(
     let mut high: Option<(f64, f64)> = None;
     let mut step = first_step;
     for _ in 0..MOST_STEPS_A_LINE {
-        let point = at(step);
+        let point = at(step, spare);
         let low_value = low.as_ref().map_or(start.value, |low| low.value);
         if too_high(&point) || (point.value >= low_value && low.is_some()) {
             high = Some((point.step, point.value));
+            spare.0.extend([point.x, point.gradient]);
         } else if flat_enough(&point) {
             return Some(point);
         } else {
@@ -127,7 +156,9 @@ fn line_search(
             if point.slope * towards_high >= 0.0 {
                 high = Some((low_step, low_value));
             }
-            low = Some(point);
+            if let Some(before) = low.replace(point) {
+                spare.0.extend([before.x, before.gradient]);
+            }
         }
         let (low_step, low_value, low_slope) =
             low.as_ref().map_or((0.0, start.value, start.slope), |low| (low.step, low.value, low.slope));
@@ -152,8 +183,17 @@ fn between(low: f64, low_value: f64, low_slope: f64, high: f64, high_value: f64)
     low + fraction * width
 }
 
+/// Sums kept side by side, so that the additions do not wait for each other.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let mut lanes = [0f64; 8];
+    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for lane in 0..8 {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
 }
 
 fn norm(a: &[f64]) -> f64 {
@@ -162,10 +202,7 @@ fn norm(a: &[f64]) -> f64 {
 
 /// The largest absolute entry; NaN where any entry is.
 fn largest(a: &[f64]) -> f64 {
-    match a.iter().any(|entry| entry.is_nan()) {
-        true => f64::NAN,
-        false => a.iter().fold(0.0, |largest, entry| f64::max(largest, entry.abs())),
-    }
+    a.iter().fold(0.0, |largest, entry| if entry.abs() <= largest { largest } else { entry.abs() })
 }
 
 fn add_scaled(a: &mut [f64], b: &[f64], scale: f64) {

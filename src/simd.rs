@@ -6,7 +6,7 @@
 /// A piece of work whose loops profit from wide vectors.
 ///
 /// `run` must be `#[inline(always)]`, so that it is compiled anew inside each of the functions below.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     /// Does the work. With `FMA`, products are added by `mul_add`, which is one instruction there; without it that
     /// would be a slow library call.
     fn run<const FMA: bool>(self);
@@ -14,13 +14,13 @@ pub(super) trait Kernel {
 
 /// `a * b + c`, fused where that is one instruction.
 #[inline(always)]
-pub(super) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(crate) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// Runs `kernel` with the widest vectors that the processor has.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn dispatch(kernel: impl Kernel) {
+pub(crate) fn dispatch(kernel: impl Kernel) {
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,fma")]
     fn avx512(kernel: impl Kernel) {
         kernel.run::<true>()
@@ -43,6 +43,6 @@ pub(super) fn dispatch(kernel: impl Kernel) {
 
 /// Runs `kernel`; 64-bit ARM has fused multiply-add in its base.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn dispatch(kernel: impl Kernel) {
+pub(crate) fn dispatch(kernel: impl Kernel) {
     kernel.run::<{ cfg!(target_arch = "aarch64") }>()
 }

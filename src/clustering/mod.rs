@@ -1,0 +1,11 @@
+//! Clustering without labels: k-means, and the UMAP map that the study puts before it.
+//!
+//! [`kmeans::KMeans`] follows linfa's vocabulary; [`umap::Umap`] is umap-learn's algorithm, seeded, with the same map
+//! for a seed on any number of threads; [`trustworthiness`] says how far a map keeps the neighbours it was made from.
+
+pub mod kmeans;
+mod seeding;
+mod trust;
+pub mod umap;
+
+pub use trust::trustworthiness;

@@ -1,0 +1,105 @@
+//! What experiments start from: a data set with the features of one model.
+
+use crate::datasets::ImageSet;
+use crate::error::{Error, Result};
+use crate::features::{Extraction, FeatureTable, extract};
+use crate::manifest::DatasetRecord;
+use crate::models;
+use crate::project::Project;
+use crate::results::Arm;
+use crate::splits::stratified_subset;
+use candle_core::Device;
+use ndarray::Array2;
+use std::collections::HashSet;
+
+/// Seed of the subset that `max_images` draws: the same images for every split seed.
+const SUBSET_SEED: u64 = 0;
+
+/// A data set with the features of one model.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// The images.
+    pub set: ImageSet,
+    /// Their features.
+    pub features: FeatureTable,
+    pub(super) record: DatasetRecord,
+    subset: String,
+    pooling: String,
+}
+
+impl Bench {
+    /// Opens a data set and brings the features of a model, from the cache or computed, with the project's suite
+    /// deciding how many images take part.
+    pub fn open(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Bench> {
+        let record = project.manifests.dataset(dataset)?.clone();
+        let set = project.images(dataset)?;
+        let most = project.suite()?.max_images.filter(|&most| most < set.len());
+        let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
+        let model = models::load(project.root(), project.manifests.model(model)?, device)?;
+        let what = Extraction { cache: project.cache(), rows: rows.as_deref(), verbose: true };
+        let features = extract(&model, &set, what)?;
+        let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
+        Ok(Bench { set, features, record, subset, pooling: model.record.features.default.clone() })
+    }
+
+    /// The feature that experiments see; another pooling of the model.
+    pub fn with_pooling(self, pooling: &str) -> Result<Bench> {
+        self.features.pooling(pooling)?;
+        Ok(Bench { pooling: pooling.into(), ..self })
+    }
+
+    /// The features `(N, D)` under the chosen pooling.
+    pub fn chosen(&self) -> Result<&Array2<f32>> {
+        self.features.pooling(&self.pooling)
+    }
+
+    /// Class of every row of the feature table.
+    pub fn labels(&self) -> Vec<u32> {
+        self.features.rows.iter().map(|&row| self.set.labels[row]).collect()
+    }
+
+    /// An arm of an experiment with all that says where its numbers come from; neither budget nor seed.
+    pub(super) fn arm(&self, table: &str, method: &str, protocol: &str, code: u32) -> Arm {
+        Arm {
+            table: table.into(),
+            dataset: self.set.id.clone(),
+            model: self.features.model.clone(),
+            method: method.into(),
+            budget: None,
+            seed: 0,
+            pooling: self.pooling.clone(),
+            protocol: protocol.into(),
+            subset: self.subset.clone(),
+            weights: self.features.weights.clone(),
+            data_sha256: self.features.data_sha256.clone(),
+            device: self.features.device.clone(),
+            code,
+        }
+    }
+
+    /// Positions in the feature table of the images of a published part; `all` takes every image.
+    pub(super) fn positions(&self, part: &str) -> Result<Vec<usize>> {
+        if part == "all" {
+            return Ok((0..self.features.rows.len()).collect());
+        }
+        let rows: HashSet<usize> = self.set.rows_of_part(part)?.into_iter().collect();
+        Ok((0..self.features.rows.len()).filter(|&i| rows.contains(&self.features.rows[i])).collect())
+    }
+
+    /// Whether the image at a position is of a domain that the data set's record holds out.
+    pub(super) fn is_held_out(&self, position: usize) -> bool {
+        let domain = self.set.domains.as_ref().map(|domains| domains[self.features.rows[position]].as_str());
+        domain.is_some_and(|domain| self.record.split.ood_domains.iter().any(|held| held == domain))
+    }
+
+    pub(super) fn labels_at(&self, positions: &[usize]) -> Vec<u32> {
+        positions.iter().map(|&i| self.set.labels[self.features.rows[i]]).collect()
+    }
+
+    pub(super) fn groups_at(&self, positions: &[usize]) -> Result<Vec<&str>> {
+        let groups = self.set.groups.as_ref().ok_or_else(|| {
+            Error::argument("split.rule", "a data set with groups", format!("{} without", self.set.id))
+        })?;
+        Ok(positions.iter().map(|&i| groups[self.features.rows[i]].as_str()).collect())
+    }
+}

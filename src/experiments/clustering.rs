@@ -1,0 +1,170 @@
+//! The study's clustering experiment: do clusters found without labels agree with the classes?
+//!
+//! Features go to two dimensions by UMAP, k-means with as many centres as there are classes is run on the map, and the
+//! adjusted Rand index says how far clusters and classes agree. k-means on the features themselves stands beside it, to
+//! show what the reduction adds. Nothing is split: all images of a data set take part, those of held-out domains (or of
+//! the published out-of-distribution test) apart from the others. A seed draws the start of UMAP's descent and the
+//! starts of k-means.
+
+use super::bench::Bench;
+use crate::clustering::{kmeans::KMeans, umap::Umap};
+use crate::error::Result;
+use crate::metrics;
+use crate::neighbours::{Neighbours, knn_graph};
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::results::{Arm, ResultRow, Results};
+use candle_core::Device;
+use linfa::DatasetBase;
+use linfa::traits::Fit;
+use ndarray::{ArcArray2, Array2, Axis};
+use std::collections::HashSet;
+
+/// The study's table that the rows belong to.
+pub const TABLE: &str = "clustering";
+/// Raised whenever a change in this experiment, in UMAP or in k-means moves a number.
+const CODE_VERSION: u32 = 1;
+/// umap-learn's default; the row itself counts.
+const NEIGHBOURS: usize = 15;
+/// Starts of k-means: scikit-learn's default until 1.4.
+const STARTS: usize = 10;
+
+/// Images that are clustered together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// `all`, or `id` and `ood` where the data set holds domains out.
+    pub split: &'static str,
+    /// Positions in the feature table.
+    pub positions: Vec<usize>,
+}
+
+/// One part of a data set under one model, ready for any number of seeds.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// `(N, D)`.
+    pub features: ArcArray2<f32>,
+    /// Class of every row.
+    pub labels: Vec<u32>,
+    neighbours: Neighbours,
+}
+
+/// Runs every arm of the project's suite that is not in the results yet; gives the rows of the suite.
+///
+/// Rows are saved after every data set, model and seed, so a run that was stopped goes on where it was.
+///
+/// # Errors
+/// Whatever loading, extraction, UMAP or k-means gives; rows saved until then stay.
+pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
+    let suite = project.suite()?.clone();
+    let mut results = Results::open(&project.results_path(TABLE))?;
+    let mut wanted = HashSet::new();
+    for dataset in &suite.datasets {
+        for model in &suite.models {
+            let bench = Bench::open(project, dataset, model, device)?;
+            let arms = bench.clustering_arms(&suite.seeds);
+            let missing: Vec<&[Arm; 2]> = arms.iter().filter(|pair| pair.iter().any(|arm| !results.contains(arm))).collect();
+            wanted.extend(arms.iter().flatten().cloned());
+            if missing.is_empty() {
+                continue;
+            }
+            let parts = bench.clustering_parts()?;
+            let label = format!("clusters of {dataset} under {model}");
+            let mut progress = Progress::new(label, "seeds", arms.len(), arms.len() - missing.len());
+            let subjects: Vec<Subject> = parts.iter().map(|part| bench.subject(part)).collect::<Result<_>>()?;
+            for pair in missing {
+                let mut rows = Vec::new();
+                for (part, subject) in parts.iter().zip(&subjects) {
+                    rows.extend(subject.measure(pair, part.split)?);
+                }
+                results.add(rows)?;
+                progress.advance(1);
+            }
+            progress.finish();
+        }
+    }
+    Ok(results.select(|row| wanted.contains(&row.arm)))
+}
+
+impl Bench {
+    /// The parts that are clustered: the held-out domains, or the published tests, apart from the rest; otherwise all
+    /// images together.
+    ///
+    /// # Errors
+    /// A published part that the data do not have.
+    pub fn clustering_parts(&self) -> Result<Vec<Part>> {
+        let split = &self.record.split;
+        if let (Some(id), Some(ood)) = (&split.id_test, &split.ood_test) {
+            let part = |split, name: &str| Ok(Part { split, positions: self.positions(name)? });
+            return Ok(vec![part("id", &id.name)?, part("ood", &ood.name)?]);
+        }
+        let (ood, id): (Vec<usize>, Vec<usize>) = self.positions("all")?.into_iter().partition(|&i| self.is_held_out(i));
+        Ok(match ood.is_empty() {
+            true => vec![Part { split: "all", positions: id }],
+            false => vec![Part { split: "id", positions: id }, Part { split: "ood", positions: ood }],
+        })
+    }
+
+    /// The features of a part with their neighbours, which all seeds share.
+    ///
+    /// # Errors
+    /// A part with fewer rows than UMAP needs neighbours.
+    pub fn subject(&self, part: &Part) -> Result<Subject> {
+        let features = self.chosen()?.select(Axis(0), &part.positions).into_shared();
+        // Exact for sets of the study's size; beyond, the graph's own seed is fixed too.
+        let neighbours = knn_graph(&features, NEIGHBOURS.min(features.nrows()), 0)?;
+        Ok(Subject { features, labels: self.labels_at(&part.positions), neighbours })
+    }
+
+    /// For every seed the arm with UMAP and the one without.
+    fn clustering_arms(&self, seeds: &[u64]) -> Vec<[Arm; 2]> {
+        let arm = |method, seed| Arm { seed, ..self.arm(TABLE, method, "unsplit", CODE_VERSION) };
+        seeds.iter().map(|&seed| ["umap_kmeans", "kmeans"].map(|method| arm(method, seed))).collect()
+    }
+}
+
+impl Subject {
+    /// The map `(N, 2)` of a seed.
+    ///
+    /// # Errors
+    /// As [`Umap::map`].
+    pub fn map(&self, seed: u64) -> Result<Array2<f32>> {
+        let n_neighbours = self.neighbours.rows.ncols();
+        Umap::params(seed).n_neighbours(n_neighbours).map_from(&self.features, &self.neighbours)
+    }
+
+    /// Clusters of `points` (the features or a map of them), as many as there are classes among the rows.
+    ///
+    /// # Errors
+    /// As k-means.
+    pub fn clusters(&self, points: &ArcArray2<f32>, seed: u64) -> Result<KMeans> {
+        let n_classes = self.labels.iter().collect::<HashSet<_>>().len();
+        KMeans::params(n_classes).n_init(STARTS).seed(seed).fit(&DatasetBase::from(points.clone()))
+    }
+
+    /// The rows of a seed's two arms, with UMAP and without.
+    fn measure(&self, arms: &[Arm; 2], split: &str) -> Result<Vec<ResultRow>> {
+        let mut rows = Vec::new();
+        for (arm, reduce) in arms.iter().zip([true, false]) {
+            let points = if reduce { self.map(arm.seed)?.into_shared() } else { self.features.clone() };
+            let clusters = self.clusters(&points, arm.seed)?;
+            let values = [
+                ("ari", metrics::adjusted_rand(&clusters.labels, &self.labels)?),
+                ("nmi", metrics::normalised_mutual_information(&clusters.labels, &self.labels)?),
+            ];
+            let warning = match clusters.converged {
+                true => String::new(),
+                false => format!("k-means not converged after {} iterations", clusters.iterations),
+            };
+            rows.extend(values.map(|(metric, value)| ResultRow {
+                arm: arm.clone(),
+                split: split.into(),
+                metric: metric.into(),
+                value: Some(value),
+                n_train: 0,
+                n_test: self.labels.len() as u32,
+                warning: warning.clone(),
+            }));
+        }
+        Ok(rows)
+    }
+}

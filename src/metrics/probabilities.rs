@@ -1,0 +1,127 @@
+//! Scores of predicted probabilities, and of predictions by group.
+
+use super::check_lengths;
+use crate::error::{Error, Result};
+use ndarray::ArrayView2;
+use std::collections::BTreeMap;
+
+/// The fraction of images whose class is among the `k` with the highest scores `(N, K)`; of equal scores the higher
+/// class number counts as higher (scikit-learn's `top_k_accuracy_score`).
+///
+/// # Errors
+/// No image, lists of different lengths, a score that is not finite, a class of K or more, k = 0 or K or more (then
+/// every image would count).
+///
+/// ```
+/// use ndarray::array;
+/// use wider_clip::metrics::top_k_accuracy;
+///
+/// let scores = array![[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]];
+/// assert_eq!(top_k_accuracy(scores.view(), &[1, 2], 2)?, 0.5);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn top_k_accuracy(scores: ArrayView2<f64>, truth: &[u32], k: usize) -> Result<f64> {
+    check_scores(scores, truth)?;
+    if k == 0 || k >= scores.ncols() {
+        return Err(Error::argument("k", format!("above 0 and below the {} classes", scores.ncols()), k.to_string()));
+    }
+    let hit = |(row, &truth): (ndarray::ArrayView1<f64>, &u32)| {
+        let own = row[truth as usize];
+        let above = row.iter().enumerate().filter(|&(class, &score)| score > own || (score == own && class > truth as usize));
+        above.count() < k
+    };
+    let n_hits = scores.rows().into_iter().zip(truth).filter(|&(row, truth)| hit((row, truth))).count();
+    Ok(n_hits as f64 / truth.len() as f64)
+}
+
+/// Expected calibration error (Naeini et al. 2015; Guo et al. 2017): images are put into `n_bins` bins of equal width
+/// by the probability of the predicted class (the first of equals), and the gaps between a bin's accuracy and its mean
+/// probability are averaged over images. 0 is best.
+///
+/// # Errors
+/// No image, lists of different lengths, a probability outside 0 to 1, a class of K or more, no bin.
+///
+/// ```
+/// use ndarray::array;
+/// use wider_clip::metrics::expected_calibration_error;
+///
+/// // Both images are predicted with probability 0.75, one rightly: |0.5 - 0.75|.
+/// let probabilities = array![[0.75, 0.25], [0.75, 0.25]];
+/// assert_eq!(expected_calibration_error(probabilities.view(), &[0, 1], 15)?, 0.25);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn expected_calibration_error(probabilities: ArrayView2<f64>, truth: &[u32], n_bins: usize) -> Result<f64> {
+    check_scores(probabilities, truth)?;
+    if n_bins == 0 {
+        return Err(Error::argument("bins", "at least 1", "0"));
+    }
+    if let Some(value) = probabilities.iter().find(|value| !(0.0..=1.0 + 1e-9).contains(*value)) {
+        return Err(Error::argument("probabilities", "numbers from 0 to 1", value.to_string()));
+    }
+    // Per bin: the sum over its images of (right - probability).
+    let mut gaps = vec![0f64; n_bins];
+    for (row, &truth) in probabilities.rows().into_iter().zip(truth) {
+        let (mut class, mut top) = (0, row[0]);
+        for (other, &probability) in row.iter().enumerate() {
+            if probability > top {
+                (class, top) = (other, probability);
+            }
+        }
+        // A bin holds its upper edge and not its lower.
+        let bin = ((top * n_bins as f64).ceil() as usize).clamp(1, n_bins) - 1;
+        gaps[bin] += f64::from(u8::from(class == truth as usize)) - top;
+    }
+    Ok(gaps.iter().map(|gap| gap.abs()).sum::<f64>() / truth.len() as f64)
+}
+
+fn check_scores(scores: ArrayView2<f64>, truth: &[u32]) -> Result<()> {
+    check_lengths(scores.nrows(), truth.len())?;
+    if let Some(((row, column), value)) = scores.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(Error::argument("scores", "finite numbers", format!("{value} in row {row}, column {column}")));
+    }
+    if let Some((image, class)) = truth.iter().enumerate().find(|(_, class)| **class as usize >= scores.ncols()) {
+        let expected = format!("below the number of columns, {}", scores.ncols());
+        return Err(Error::argument("truth", expected, format!("{class} for image {image}")));
+    }
+    Ok(())
+}
+
+/// The group that fares worst.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorstGroup<G> {
+    /// Which.
+    pub group: G,
+    /// Its accuracy.
+    pub accuracy: f64,
+    /// Its images.
+    pub n: usize,
+}
+
+/// The lowest accuracy over the groups that have images (WILDS ranks fmow by it); the first group of equals.
+///
+/// # Errors
+/// No image, or lists of different lengths.
+///
+/// ```
+/// use wider_clip::metrics::worst_group;
+///
+/// let worst = worst_group(&[0, 1, 1], &[0, 0, 1], &["asia", "europe", "europe"])?;
+/// assert_eq!((worst.group, worst.accuracy), ("europe", 0.5));
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn worst_group<G: Ord + Clone>(predicted: &[u32], truth: &[u32], groups: &[G]) -> Result<WorstGroup<G>> {
+    check_lengths(predicted.len(), truth.len())?;
+    if groups.len() != truth.len() {
+        return Err(Error::argument("groups", format!("{}, one an image", truth.len()), groups.len().to_string()));
+    }
+    let mut counts: BTreeMap<&G, (usize, usize)> = BTreeMap::new();
+    for ((predicted, truth), group) in predicted.iter().zip(truth).zip(groups) {
+        let (n_right, n) = counts.entry(group).or_default();
+        *n_right += usize::from(predicted == truth);
+        *n += 1;
+    }
+    let scores = counts.into_iter().map(|(group, (n_right, n))| (n_right as f64 / n as f64, group, n));
+    let worst = scores.reduce(|worst, next| if next.0 < worst.0 { next } else { worst });
+    let (accuracy, group, n) = worst.ok_or_else(|| Error::argument("truth", "at least one image", "none"))?;
+    Ok(WorstGroup { group: group.clone(), accuracy, n })
+}

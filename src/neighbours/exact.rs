@@ -1,0 +1,272 @@
+//! Exact nearest neighbours, a tile of queries against a tile of references at a time.
+//!
+//! The order of Euclidean distances is that of `|r|^2 - 2 q.r` (both less the references' mean, which saves digits), of
+//! cosine distances that of `-q.r / |r|`: one matrix product a tile, in f32. Those keys only propose k rows and a few
+//! more; distances from differences in f64 rank them. A row that was not proposed has a larger key; where the largest
+//! error that an f32 product can have would still let it in, the query is searched again in f64 over all references.
+//! Memory beyond the references is a few tiles, whatever their number.
+//!
+//! Against scikit-learn's brute force (its ArgKmin computes in f64 throughout): see benches/README.md.
+
+use super::proposals::Proposals;
+use super::{Metric, Neighbours, check_features, check_k, check_width};
+use crate::error::Result;
+use crate::products::{Threads, dot, multiply, squared_distance};
+use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis, s};
+use rayon::prelude::*;
+
+/// Rows proposed beyond k, so that rounding seldom sends a query to the second search.
+const SPARE: usize = 8;
+pub(super) const QUERY_TILE: usize = 1024;
+pub(super) const REFERENCE_TILE: usize = 1024;
+
+/// References that can be searched. They are shared, not copied.
+#[derive(Debug, Clone)]
+pub struct Index {
+    pub(super) metric: Metric,
+    pub(super) references: ArcArray2<f32>,
+    /// What is taken off every row before products: the references' mean, or zeros for the cosine.
+    pub(super) centre: Array1<f32>,
+    /// For each reference `|r - centre|^2` (Euclidean) or `1 / |r|`, 0 for a row of zeros (cosine).
+    pub(super) scale: Array1<f32>,
+    /// The largest `|r - centre|` (Euclidean) or 1 (cosine): what the rounding bound needs.
+    largest: f64,
+}
+
+impl Index {
+    /// Takes references `(N, D)` into an index.
+    ///
+    /// # Errors
+    /// Features that are empty or not finite.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use wider_clip::neighbours::{Index, Metric};
+    ///
+    /// let index = Index::new(array![[0.0, 1.0], [3.0, 1.0], [0.0, 5.0]].into_shared(), Metric::Euclidean)?;
+    /// let found = index.nearest(array![[0.0, 4.0]].view(), 2)?;
+    /// assert_eq!(found.rows, array![[2, 0]]);
+    /// assert_eq!(found.distances, array![[1.0, 3.0]]);
+    /// # Ok::<(), wider_clip::error::Error>(())
+    /// ```
+    pub fn new(references: ArcArray2<f32>, metric: Metric) -> Result<Index> {
+        check_features("references", references.view())?;
+        let references = match references.is_standard_layout() {
+            true => references,
+            false => references.as_standard_layout().into_owned().into_shared(),
+        };
+        let centre = match metric {
+            Metric::Cosine => Array1::zeros(references.ncols()),
+            Metric::Euclidean => mean(references.view()),
+        };
+        let norms: Vec<f64> = references
+            .axis_iter(Axis(0))
+            .into_par_iter()
+            .map(|row| row.iter().zip(&centre).map(|(x, c)| f64::from(x - c).powi(2)).sum::<f64>())
+            .collect();
+        let (scale, largest) = match metric {
+            Metric::Euclidean => {
+                (norms.iter().map(|&square| square as f32).collect(), norms.iter().copied().fold(0.0, f64::max).sqrt())
+            }
+            Metric::Cosine => (norms.iter().map(|&square| inverse_norm(square) as f32).collect(), 1.0),
+        };
+        Ok(Index { metric, references, centre, scale, largest })
+    }
+
+    /// Number of references.
+    pub fn len(&self) -> usize {
+        self.references.nrows()
+    }
+
+    /// Never true: an index has at least one reference.
+    pub fn is_empty(&self) -> bool {
+        self.references.is_empty()
+    }
+
+    /// The `k` nearest references of each query `(Q, D)`.
+    ///
+    /// # Errors
+    /// Queries of another width, or not finite; k = 0 or above the number of references.
+    pub fn nearest(&self, queries: ArrayView2<f32>, k: usize) -> Result<Neighbours> {
+        self.check(queries, k)?;
+        let keep = (k + SPARE).min(self.len());
+        let mut ranked = Vec::with_capacity(queries.nrows());
+        let mut tile_buffer = Array2::<f32>::zeros((REFERENCE_TILE.min(self.len()), queries.ncols()));
+        let mut products = Array2::<f32>::zeros((QUERY_TILE.min(queries.nrows()), REFERENCE_TILE.min(self.len())));
+        for tile in queries.axis_chunks_iter(Axis(0), QUERY_TILE) {
+            let centred = &tile - &self.centre;
+            let mut proposals = vec![Proposals::new(keep); tile.nrows()];
+            for start in (0..self.len()).step_by(REFERENCE_TILE) {
+                let end = (start + REFERENCE_TILE).min(self.len());
+                let references = self.centred(start, end, &mut tile_buffer);
+                let mut keys = products.slice_mut(s![..tile.nrows(), ..end - start]);
+                multiply(Threads::All, centred.view(), references.t(), keys.view_mut());
+                let scale = &self.scale.as_slice().unwrap_or(&[])[start..end];
+                let rows: Vec<_> = keys.rows_mut().into_iter().collect();
+                proposals.par_iter_mut().zip(rows).for_each(|(proposals, mut row)| {
+                    if let Some(row) = row.as_slice_mut() {
+                        self.keys(row, scale);
+                        proposals.add_slice(start, row);
+                    }
+                });
+            }
+            ranked.extend(self.rank(tile, centred.view(), proposals, k));
+        }
+        Ok(collect(ranked, k))
+    }
+
+    /// The `k` nearest references of each reference, itself among them; each pair's product is computed once.
+    ///
+    /// # Errors
+    /// k = 0 or above the number of references.
+    pub fn within(&self, k: usize) -> Result<Neighbours> {
+        check_k(k, self.len())?;
+        if self.metric == Metric::Cosine {
+            return self.nearest(self.references.view(), k);
+        }
+        const TILE: usize = 1024;
+        let keep = (k + SPARE).min(self.len());
+        let n = self.len();
+        let centred = &self.references - &self.centre;
+        let scale = self.scale.as_slice().unwrap_or(&[]);
+        let mut proposals = vec![Proposals::new(keep); n];
+        let mut products = Array2::<f32>::zeros((TILE.min(n), TILE.min(n)));
+        for start in (0..n).step_by(TILE) {
+            let end = (start + TILE).min(n);
+            for other in (start..n).step_by(TILE) {
+                let other_end = (other + TILE).min(n);
+                let (a, b) = (centred.slice(s![start..end, ..]), centred.slice(s![other..other_end, ..]));
+                let mut tile = products.slice_mut(s![..end - start, ..other_end - other]);
+                multiply(Threads::All, a, b.t(), tile.view_mut());
+                let tile = tile.view();
+                if start != other {
+                    proposals[other..other_end].par_iter_mut().enumerate().for_each_init(Vec::new, |keys, (j, best)| {
+                        keys.clear();
+                        keys.extend(tile.column(j).iter().zip(&scale[start..end]).map(|(p, square)| square - 2.0 * p));
+                        best.add_slice(start, keys);
+                    });
+                }
+                proposals[start..end].par_iter_mut().enumerate().for_each_init(Vec::new, |keys, (i, best)| {
+                    keys.clear();
+                    keys.extend(tile.row(i).iter().zip(&scale[other..other_end]).map(|(p, square)| square - 2.0 * p));
+                    best.add_slice(other, keys);
+                });
+            }
+        }
+        Ok(collect(self.rank(self.references.view(), centred.view(), proposals, k), k))
+    }
+
+    pub(super) fn check(&self, queries: ArrayView2<f32>, k: usize) -> Result<()> {
+        check_features("queries", queries)?;
+        check_width(self.references.ncols(), queries)?;
+        check_k(k, self.len())
+    }
+
+    /// The references `start..end` less the centre, in `buffer` where there is something to take off.
+    pub(super) fn centred<'a>(&'a self, start: usize, end: usize, buffer: &'a mut Array2<f32>) -> ArrayView2<'a, f32> {
+        let references = self.references.slice(s![start..end, ..]);
+        if self.metric == Metric::Cosine {
+            return references;
+        }
+        let mut target = buffer.slice_mut(s![..end - start, ..]);
+        target.axis_iter_mut(Axis(0)).into_par_iter().zip(references.axis_iter(Axis(0))).for_each(|(mut row, from)| {
+            ndarray::Zip::from(&mut row).and(from).and(&self.centre).for_each(|to, x, c| *to = x - c);
+        });
+        buffer.slice(s![..end - start, ..])
+    }
+
+    /// Turns products with a tile of references into keys.
+    pub(super) fn keys(&self, products: &mut [f32], scale: &[f32]) {
+        let pairs = products.iter_mut().zip(scale);
+        match self.metric {
+            Metric::Euclidean => pairs.for_each(|(key, square)| *key = square - 2.0 * *key),
+            Metric::Cosine => pairs.for_each(|(key, inverse)| *key *= -inverse),
+        }
+    }
+
+    /// Ranks what was proposed by exact distance, and searches again where a row may have been missed.
+    pub(super) fn rank(
+        &self,
+        queries: ArrayView2<f32>,
+        centred: ArrayView2<f32>,
+        proposals: Vec<Proposals>,
+        k: usize,
+    ) -> Vec<Vec<(f64, usize)>> {
+        let rank = |(proposals, (query, centred)): (Proposals, (ndarray::ArrayView1<f32>, ndarray::ArrayView1<f32>))| {
+            let (rows, bound) = proposals.finish(self.len());
+            let query = query.to_vec();
+            let square: f64 = centred.iter().map(|&x| f64::from(x).powi(2)).sum();
+            let query_norm = dot(&query, &query);
+            let mut ranked = self.ranked(&query, query_norm, rows.into_iter().map(|row| row as usize), k);
+            if !self.certain(ranked.last().map_or(f64::INFINITY, |last| last.0), f64::from(bound), square) {
+                ranked = self.ranked(&query, query_norm, 0..self.len(), k);
+            }
+            if self.metric == Metric::Euclidean {
+                ranked.iter_mut().for_each(|(distance, _)| *distance = distance.sqrt());
+            }
+            ranked
+        };
+        let rows = queries.axis_iter(Axis(0)).into_par_iter().zip(centred.axis_iter(Axis(0)));
+        proposals.into_par_iter().zip(rows).map(rank).collect()
+    }
+
+    /// Squared Euclidean, or cosine, distances of `rows` in f64; the first k.
+    fn ranked(&self, query: &[f32], square: f64, rows: impl Iterator<Item = usize>, k: usize) -> Vec<(f64, usize)> {
+        let references = self.references.as_slice().unwrap_or(&[]);
+        let width = query.len();
+        let distance = |row: usize| {
+            let reference = &references[row * width..(row + 1) * width];
+            match self.metric {
+                Metric::Euclidean => squared_distance(query, reference),
+                Metric::Cosine => {
+                    let norms = inverse_norm(square) * inverse_norm(dot(reference, reference));
+                    1.0 - dot(query, reference) * norms
+                }
+            }
+        };
+        let mut ranked: Vec<(f64, usize)> = rows.map(|row| (distance(row), row)).collect();
+        ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        ranked.truncate(k);
+        ranked
+    }
+
+    /// Whether no row with an f32 key of `bound` or more can be nearer than `kth`, the exact distance of the last kept.
+    fn certain(&self, kth: f64, bound: f64, query_square: f64) -> bool {
+        if bound.is_infinite() {
+            return true;
+        }
+        let query = query_square.sqrt();
+        // A product of D terms in f32 is off by at most about D u |q| |r| with u = 2^-24; the rest are single roundings.
+        let rounding = (self.references.ncols() as f64 + 16.0) * 2f64.powi(-24) * query * self.largest;
+        match self.metric {
+            Metric::Euclidean => {
+                let singles = 2f64.powi(-22) * (query + self.largest).powi(2);
+                kth < bound + query_square - 2.0 * rounding - singles
+            }
+            // The key is minus |q| times the similarity.
+            Metric::Cosine => kth * query < bound + query - 2.0 * rounding,
+        }
+    }
+}
+
+/// The mean of the rows, in f64 underneath.
+fn mean(rows: ArrayView2<f32>) -> Array1<f32> {
+    let mut sum = Array1::<f64>::zeros(rows.ncols());
+    for row in rows.rows() {
+        ndarray::Zip::from(&mut sum).and(row).for_each(|sum, &x| *sum += f64::from(x));
+    }
+    sum.mapv(|sum| (sum / rows.nrows() as f64) as f32)
+}
+
+fn inverse_norm(square: f64) -> f64 {
+    if square > 0.0 { 1.0 / square.sqrt() } else { 0.0 }
+}
+
+/// Lists of (distance, row) as arrays.
+pub(super) fn collect(ranked: Vec<Vec<(f64, usize)>>, k: usize) -> Neighbours {
+    let shape = (ranked.len(), k);
+    Neighbours {
+        rows: Array2::from_shape_fn(shape, |(q, i)| ranked[q][i].1),
+        distances: Array2::from_shape_fn(shape, |(q, i)| ranked[q][i].0),
+    }
+}
