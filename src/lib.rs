@@ -71,3 +71,4 @@ pub use linfa;
 pub use ndarray;
 pub use plotly;
 pub use polars;
+pub use rayon;

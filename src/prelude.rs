@@ -15,8 +15,8 @@ pub use crate::metrics::{
     PairedBootstrap, accuracy, adjusted_rand, mean_t_interval, normalised_mutual_information, paired_bootstrap,
 };
 pub use crate::models::{self, Backbone, best_device};
-pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep};
 pub use crate::neighbours::Metric;
+pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep};
 pub use crate::project::Project;
 pub use crate::results::{ResultRow, frame};
 pub use crate::splits::{grouped_split, study_counts, study_split};

@@ -124,8 +124,10 @@ impl Results {
 
 /// Rows as a table with the columns of the file.
 pub fn frame(rows: &[ResultRow]) -> Result<DataFrame> {
-    let text = |name: &str, of: fn(&ResultRow) -> &str| Column::new(name.into(), rows.iter().map(of).collect::<Vec<_>>());
-    let count = |name: &str, of: fn(&ResultRow) -> u32| Column::new(name.into(), rows.iter().map(of).collect::<Vec<_>>());
+    let text =
+        |name: &str, of: fn(&ResultRow) -> &str| Column::new(name.into(), rows.iter().map(of).collect::<Vec<_>>());
+    let count =
+        |name: &str, of: fn(&ResultRow) -> u32| Column::new(name.into(), rows.iter().map(of).collect::<Vec<_>>());
     let columns = vec![
         text("table", |row| &row.arm.table),
         text("dataset", |row| &row.arm.dataset),

@@ -143,7 +143,8 @@ fn bad_images_are_set_aside_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let class = folder.path().join("class");
     fs::create_dir(&class).expect("makes a folder");
-    let good = encode_png(&wider_clip::image::RgbImage::from_fn(40, 30, |x, y| wider_clip::image::Rgb([x as u8, y as u8, 9])));
+    let good =
+        encode_png(&wider_clip::image::RgbImage::from_fn(40, 30, |x, y| wider_clip::image::Rgb([x as u8, y as u8, 9])));
     let good = good.expect("encodes");
     fs::write(class.join("a_good.png"), &good).expect("writes");
     fs::write(class.join("b_empty.png"), []).expect("writes");

@@ -30,8 +30,13 @@ fn serve(stream: TcpStream, file: &[u8]) -> std::io::Result<()> {
         }
         let path = request.split(' ').nth(1).unwrap_or_default().to_string();
         if path == format!("/api/datasets/{REPOSITORY}/revision/main") {
-            let body = r#"{"siblings":[{"rfilename":"README.md"},{"rfilename":"data/train-0.parquet"}],"sha":"c0ffee"}"#;
-            write!(out, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
+            let body =
+                r#"{"siblings":[{"rfilename":"README.md"},{"rfilename":"data/train-0.parquet"}],"sha":"c0ffee"}"#;
+            write!(
+                out,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )?;
         } else if path == format!("/datasets/{REPOSITORY}/resolve/main/data/train-0.parquet") {
             let (start, end): (usize, Option<usize>) = range.unwrap_or((0, None));
             let end = end.unwrap_or(file.len() - 1).min(file.len() - 1);

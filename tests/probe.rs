@@ -1,7 +1,12 @@
 //! kNN and logistic regression against scikit-learn's answers (tests/reference/probes.py).
 
+mod golden;
+
 use serde_json::Value;
+use wider_clip::ndarray::{Axis, concatenate};
 use wider_clip::prelude::*;
+use wider_clip::probe::logistic::ClassWeights;
+use wider_clip::random::Random;
 
 fn matrix(value: &Value) -> Array2<f32> {
     let rows: Vec<Vec<f32>> = serde_json::from_value(value.clone()).expect("rows of numbers");
@@ -90,4 +95,81 @@ fn bad_input_is_named() {
     let one_class = labelled(array![[1.0], [2.0]], vec![4, 4]).expect("valid");
     says(Logistic::params(1.0).fit(&one_class).expect_err("one class"), "at least two classes");
     says(Logistic::params(-1.0).fit(&two).expect_err("C"), "C: expected a finite number above 0");
+}
+
+/// The L-BFGS fit of a golden problem, to its tolerance.
+fn tight(problem: &Value) -> (Logistic, Array2<f32>) {
+    let train = labelled(golden::array(&problem["x"]), golden::list(&problem["y"])).unwrap();
+    let weights = if problem["class_weight"] == "balanced" { ClassWeights::Balanced } else { ClassWeights::Equal };
+    let params = Logistic::params(problem["c"].as_f64().unwrap()).tolerance(1e-6).max_iterations(10_000);
+    let params = params.class_weights(weights).standardise(problem["standardise"] == true);
+    (params.fit(&train).unwrap(), golden::array(&problem["q"]))
+}
+
+#[test]
+fn objectives_and_probabilities_are_those_of_scikit_learn() {
+    let problems = golden::json("logistic.json");
+    assert!(problems.as_array().unwrap().len() >= 20);
+    for problem in problems.as_array().unwrap() {
+        let name = problem["name"].as_str().unwrap();
+        let (model, queries) = tight(problem);
+        let theirs = problem["objective"].as_f64().unwrap();
+        assert!(model.converged, "{name}: gradient {}", model.gradient_norm);
+        assert!(model.objective <= theirs * (1.0 + 1e-6), "{name}: {} for {theirs}", model.objective);
+        let found = model.probabilities(queries.view()).unwrap();
+        let expected: Vec<Vec<f64>> = golden::list(&problem["probabilities"]);
+        for (row, expected) in found.rows().into_iter().zip(&expected) {
+            for (found, expected) in row.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-3, "{name}: {found} for {expected}");
+            }
+        }
+    }
+}
+
+/// Four classes around centres, n rows.
+fn four_classes(n: usize, seed: u64) -> Labelled {
+    let mut random = Random::new("test classes", seed, 0);
+    let row = |i: usize, j: usize, noise: f64| f32::from(u8::from(i % 4 == j % 4)) + 2.0 * noise as f32;
+    let features = Array2::from_shape_fn((n, 12), |(i, j)| row(i, j, random.unit()));
+    labelled(features, (0..n as u32).map(|i| i % 4).collect()).unwrap()
+}
+
+#[test]
+fn a_sweep_takes_the_best_c_and_fits_again_on_everything() {
+    let (train, val) = (four_classes(80, 0), four_classes(40, 1));
+    let swept = CSweep::over(&[1.0, 1e-4, 100.0, 1e-2]).unwrap().fit(&train, &val).unwrap();
+    assert_eq!(swept.tried.iter().map(|tried| tried.c).collect::<Vec<_>>(), [1e-4, 1e-2, 1.0, 100.0]);
+    let best = swept.tried.iter().map(|tried| tried.val_accuracy).fold(0.0, f64::max);
+    let first = swept.tried.iter().find(|tried| tried.val_accuracy == best).unwrap();
+    assert_eq!(swept.c, first.c);
+    for tried in &swept.tried {
+        let alone = Logistic::params(tried.c).max_iterations(1000).fit(&train).unwrap();
+        let predicted = alone.try_predict(val.records.view()).unwrap().to_vec();
+        assert!((accuracy(&predicted, &val.targets.to_vec()).unwrap() - tried.val_accuracy).abs() <= 1.0 / 40.0);
+    }
+    let features = concatenate(Axis(0), &[train.records.view(), val.records.view()]).unwrap();
+    let labels = train.targets.iter().chain(&val.targets).copied().collect();
+    let both = labelled(features, labels).unwrap();
+    let alone = Logistic::params(swept.c).max_iterations(1000).fit(&both).unwrap();
+    assert!((swept.refit.objective - alone.objective).abs() < 1e-4 * alone.objective.max(1e-3));
+
+    assert_eq!(CSweep::dinov2().fit(&train, &val).unwrap().tried.len(), 45);
+    let clip = CSweep::clip().fit(&train, &val).unwrap();
+    assert!(clip.tried.len() >= 7 && clip.tried.len() <= 7 + 8, "{} tried", clip.tried.len());
+    assert!(CSweep::over(&[]).is_err() && CSweep::over(&[0.0]).is_err());
+}
+
+#[test]
+fn balanced_weights_are_equal_ones_on_balanced_classes() {
+    let train = four_classes(80, 2);
+    let params = Logistic::params(1.0).tolerance(1e-8).max_iterations(1000);
+    let equal = params.clone().fit(&train).unwrap();
+    let balanced = params.clone().class_weights(ClassWeights::Balanced).fit(&train).unwrap();
+    assert!((equal.objective - balanced.objective).abs() < 1e-9);
+    let given = params.clone().class_weights(ClassWeights::Given(vec![2.0; 4])).fit(&train).unwrap();
+    // Twice the weight everywhere is half the penalty.
+    let half = params.clone().c(2.0).fit(&train).unwrap();
+    assert!((given.objective - half.objective).abs() < 1e-9, "{} {}", given.objective, half.objective);
+    let missing = params.class_weights(ClassWeights::Given(vec![1.0; 3])).fit(&train).unwrap_err();
+    assert!(missing.to_string().contains("class weights: expected a finite weight above 0"), "{missing}");
 }

@@ -47,7 +47,9 @@ fn rows_are_exported_as_parquet_and_csv() {
     let out = folder.path().join("out");
     assert!(export(folder.path(), &out).expect("nothing to export").is_empty());
     let path = folder.path().join("results").join("one.parquet");
-    Results::open(&path).and_then(|mut results| results.add(vec![row(3, "accuracy", Some(0.1 + 0.2)), row(3, "macro_f1", None)])).expect("writes");
+    Results::open(&path)
+        .and_then(|mut results| results.add(vec![row(3, "accuracy", Some(0.1 + 0.2)), row(3, "macro_f1", None)]))
+        .expect("writes");
     let written = export(folder.path(), &out).expect("exports");
     assert_eq!(written, [out.join("one.parquet"), out.join("one.csv")]);
     let mut reader = csv::Reader::from_path(out.join("one.csv")).expect("opens");

@@ -92,7 +92,8 @@ impl KMeans {
         check_features("features", features)?;
         check_width(self.centres.ncols(), features)?;
         let centres = self.centres.as_standard_layout();
-        let rows: Vec<u32> = features.axis_iter(Axis(0)).into_par_iter().map(|row| nearest(&row.to_vec(), centres.view())).collect();
+        let rows: Vec<u32> =
+            features.axis_iter(Axis(0)).into_par_iter().map(|row| nearest(&row.to_vec(), centres.view())).collect();
         Ok(Array1::from(rows))
     }
 }
@@ -163,8 +164,11 @@ impl Rows {
         }
         let mean = sum.mapv(|sum| (sum / n) as f32);
         let values = (&features - &mean).as_standard_layout().into_owned();
-        let squares: Vec<f64> =
-            values.axis_iter(Axis(0)).into_par_iter().map(|row| row.iter().map(|&x| f64::from(x).powi(2)).sum()).collect();
+        let squares: Vec<f64> = values
+            .axis_iter(Axis(0))
+            .into_par_iter()
+            .map(|row| row.iter().map(|&x| f64::from(x).powi(2)).sum())
+            .collect();
         let mean_variance = squares.iter().sum::<f64>() / n / features.ncols() as f64;
         Rows { values, squares: squares.into_iter().map(|square| square as f32).collect(), mean, mean_variance }
     }
@@ -227,7 +231,8 @@ impl<'a> Lloyd<'a> {
             .map(|row| {
                 let values = self.rows.row(row);
                 let bounds = self.bounds[row];
-                let centre = if bounds.upper < bounds.lower { bounds.centre } else { nearest(values, self.centres.view()) };
+                let centre =
+                    if bounds.upper < bounds.lower { bounds.centre } else { nearest(values, self.centres.view()) };
                 (centre, squared_distance(values, centre_row(&self.centres, centre)))
             })
             .collect();
@@ -309,7 +314,8 @@ impl<'a> Lloyd<'a> {
         far.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut far = far.into_iter();
         for centre in empty {
-            let Some((_, row)) = far.find(|&(square, row)| square > 0.0 && self.counts[self.bounds[row].centre as usize] > 1)
+            let Some((_, row)) =
+                far.find(|&(square, row)| square > 0.0 && self.counts[self.bounds[row].centre as usize] > 1)
             else {
                 break;
             };

@@ -55,14 +55,24 @@ impl Start {
             sums.iter_mut().zip(row).for_each(|(sum, &distance)| *sum += f64::from(distance.min(closest)));
         }
         let best = (0..sums.len()).fold(0, |best, draw| if sums[draw] < sums[best] { draw } else { best });
-        self.closest.iter_mut().zip(distances.column(best)).for_each(|(closest, &distance)| *closest = closest.min(distance));
+        self.closest
+            .iter_mut()
+            .zip(distances.column(best))
+            .for_each(|(closest, &distance)| *closest = closest.min(distance));
         self.chosen.push(self.draws[best]);
     }
 
     /// Draws rows, each with a chance in proportion to its squared distance.
     fn draw(&mut self, n_draws: usize) {
         let mut total = 0.0;
-        let up_to: Vec<f64> = self.closest.iter().map(|&square| { total += f64::from(square); total }).collect();
+        let up_to: Vec<f64> = self
+            .closest
+            .iter()
+            .map(|&square| {
+                total += f64::from(square);
+                total
+            })
+            .collect();
         self.draws = (0..n_draws)
             .map(|_| {
                 let place = self.random.unit() * total;

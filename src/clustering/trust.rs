@@ -39,7 +39,8 @@ pub fn trustworthiness(features: &ArcArray2<f32>, map: &ArcArray2<f32>, k: usize
     let penalty = |i: usize| {
         let squares: Vec<f64> = (0..n).map(|j| squared_distance(row(i), row(j))).collect();
         let neighbours = near.rows.row(i).into_iter().copied().filter(|&j| j != i).take(k);
-        let rank = |j: usize| (0..n).filter(|&other| other != i && (squares[other], other) < (squares[j], j)).count() + 1;
+        let rank =
+            |j: usize| (0..n).filter(|&other| other != i && (squares[other], other) < (squares[j], j)).count() + 1;
         neighbours.map(|j| rank(j).saturating_sub(k) as f64).sum::<f64>()
     };
     let total: f64 = (0..n).into_par_iter().map(penalty).collect::<Vec<f64>>().iter().sum();

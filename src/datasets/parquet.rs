@@ -87,11 +87,9 @@ impl Gathered {
             self.ids.push(inside.unwrap_or_else(|| format!("{file_name}#{row}")));
         }
         self.add_labels(path, &frame, &columns.label, &metadata)?;
-        for (target, name) in [
-            (&mut self.groups, &columns.group),
-            (&mut self.domains, &columns.domain),
-            (&mut self.names, &columns.name),
-        ] {
+        for (target, name) in
+            [(&mut self.groups, &columns.group), (&mut self.domains, &columns.domain), (&mut self.names, &columns.name)]
+        {
             if let Some(name) = name {
                 target.get_or_insert_default().extend(texts(path, &frame, name)?);
             }
@@ -102,20 +100,18 @@ impl Gathered {
         Ok(())
     }
 
-    fn add_labels(
-        &mut self,
-        path: &Path,
-        frame: &DataFrame,
-        name: &str,
-        metadata: &FileMetadata,
-    ) -> Result<()> {
+    fn add_labels(&mut self, path: &Path, frame: &DataFrame, name: &str, metadata: &FileMetadata) -> Result<()> {
         let column = column(path, frame, name)?;
         if column.dtype().is_integer() {
             let wide = column.cast(&DataType::Int64).map_err(Error::table(path.display().to_string()))?;
             let wide = wide.i64().map_err(Error::table(path.display().to_string()))?;
             for (row, label) in wide.iter().enumerate() {
                 let label = label.and_then(|label| u32::try_from(label).ok()).ok_or_else(|| {
-                    Error::data(path, format!("a class number from 0 in column `{name}`"), format!("{label:?} at row {row}"))
+                    Error::data(
+                        path,
+                        format!("a class number from 0 in column `{name}`"),
+                        format!("{label:?} at row {row}"),
+                    )
                 })?;
                 self.labels.numbers.push(label);
             }
@@ -226,7 +222,8 @@ fn image_field(path: &Path, frame: &DataFrame, name: &str, field: &str) -> Resul
 
 /// A column as text; numbers are written out, null is the empty string.
 fn texts(path: &Path, frame: &DataFrame, name: &str) -> Result<Vec<String>> {
-    let column = column(path, frame, name)?.cast(&DataType::String).map_err(Error::table(path.display().to_string()))?;
+    let column =
+        column(path, frame, name)?.cast(&DataType::String).map_err(Error::table(path.display().to_string()))?;
     let column = column.str().map_err(Error::table(path.display().to_string()))?;
     Ok(column.iter().map(|text| text.unwrap_or_default().to_string()).collect())
 }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// `split` is `test` or `ood`.
 pub fn accuracy_table(project: &Project, rows: &[ResultRow], dataset: &str, split: &str) -> Result<Table> {
     let intervals = Selection::new(rows, dataset, split, "accuracy", false).intervals()?;
-    let mut columns: BTreeMap<(String, u32), BTreeMap<String, Interval>> = BTreeMap::new();
+    let mut columns: BTreeMap<(String, Option<u32>), BTreeMap<String, Interval>> = BTreeMap::new();
     for ((model, method, budget), interval) in intervals {
         columns.entry((method, budget)).or_default().insert(model, interval);
     }
@@ -126,7 +126,8 @@ pub fn published_table(project: &Project, dataset: &str) -> Result<Table> {
         }
     }
     let value = |model: &str, column: &(String, Option<usize>)| {
-        let found = chosen.iter().find(|r| r.key.model == model && r.key.method == column.0 && r.key.budget == column.1);
+        let found =
+            chosen.iter().find(|r| r.key.model == model && r.key.method == column.0 && r.key.budget == column.1);
         found.map(|result| result.value)
     };
     let best = |column| models.iter().filter_map(|model| value(model, column)).fold(f64::MIN, f64::max);

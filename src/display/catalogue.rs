@@ -54,7 +54,8 @@ pub fn models_table(project: &Project) -> Table {
         let params = record.params.map_or_else(|| "–".into(), |n| thousands(n as usize));
         let input = format!("{0} x {0}", record.input.size);
         let feature = format!("{} ({})", record.features.default, record.features.dim);
-        let cells = [record.id.clone(), record.name.clone(), params, input, feature, weights, here, record.licence.clone()];
+        let cells =
+            [record.id.clone(), record.name.clone(), params, input, feature, weights, here, record.licence.clone()];
         cells.map(Cell::from).to_vec()
     };
     Table {

@@ -15,14 +15,14 @@ pub struct Look {
     pub dash: &'static str,
 }
 
-const COLOURS: [&str; 10] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a5a00", "#56b4e9", "#b8860b", "#7b3294", "#404040", "#c1272d",
-];
+const COLOURS: [&str; 10] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a5a00", "#56b4e9", "#b8860b", "#7b3294", "#404040", "#c1272d"];
 const MARKERS: [&str; 5] = ["circle", "square", "diamond", "triangle-up", "cross"];
 const DASHES: [&str; 3] = ["solid", "dash", "dot"];
 
 /// Architectures in a fixed order; new ones go at the end, so that no colour ever moves.
-const ORDER: [&str; 10] = ["efficientnet", "clip", "dino", "convnext", "mae", "vit", "beit", "data2vec", "pixels", "other"];
+const ORDER: [&str; 10] =
+    ["efficientnet", "clip", "dino", "convnext", "mae", "vit", "beit", "data2vec", "pixels", "other"];
 
 /// The look of the model `id` (`arch.tag`): the colour follows the family, marker and dash the rest of the id.
 ///
@@ -34,12 +34,16 @@ const ORDER: [&str; 10] = ["efficientnet", "clip", "dino", "convnext", "mae", "v
 pub fn look(id: &str) -> Look {
     let family = ORDER.iter().position(|family| id.starts_with(family)).unwrap_or(ORDER.len() - 1);
     // FNV-1a: the same on every machine and in every version.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     Look {
         colour: COLOURS[family],
         marker: MARKERS[(hash % MARKERS.len() as u64) as usize],
-        dash: if id.ends_with(".random") || id.ends_with(".raw") { DASHES[2] } else { DASHES[(hash >> 8) as usize % 2] },
+        dash: if id.ends_with(".random") || id.ends_with(".raw") {
+            DASHES[2]
+        } else {
+            DASHES[(hash >> 8) as usize % 2]
+        },
     }
 }

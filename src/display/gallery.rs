@@ -98,7 +98,8 @@ impl Gallery {
                 rows.push((format!("{}: {}", bench.features.model, bench.set.classes[class as usize]), pictures));
             }
         }
-        let caption = format!("A test image, then its {k} nearest training images; a solid green frame has the same label");
+        let caption =
+            format!("A test image, then its {k} nearest training images; a solid green frame has the same label");
         Ok(Gallery { caption, rows })
     }
 
@@ -137,9 +138,10 @@ impl Gallery {
             };
             format!("{sign}{}", shorten(&picture.label, LABEL))
         };
-        let lines = self.rows.iter().map(|(title, pictures)| {
-            format!("{title}: {}", pictures.iter().map(mark).collect::<Vec<_>>().join(" | "))
-        });
+        let lines = self
+            .rows
+            .iter()
+            .map(|(title, pictures)| format!("{title}: {}", pictures.iter().map(mark).collect::<Vec<_>>().join(" | ")));
         std::iter::once(self.caption.clone()).chain(lines).collect::<Vec<_>>().join("\n")
     }
 

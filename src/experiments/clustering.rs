@@ -62,7 +62,8 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
         for model in &suite.models {
             let bench = Bench::open(project, dataset, model, device)?;
             let arms = bench.clustering_arms(&suite.seeds);
-            let missing: Vec<&[Arm; 2]> = arms.iter().filter(|pair| pair.iter().any(|arm| !results.contains(arm))).collect();
+            let missing: Vec<&[Arm; 2]> =
+                arms.iter().filter(|pair| pair.iter().any(|arm| !results.contains(arm))).collect();
             wanted.extend(arms.iter().flatten().cloned());
             if missing.is_empty() {
                 continue;
@@ -94,10 +95,11 @@ impl Bench {
     pub fn clustering_parts(&self) -> Result<Vec<Part>> {
         let split = &self.record.split;
         if let (Some(id), Some(ood)) = (&split.id_test, &split.ood_test) {
-            let part = |split, name: &str| Ok(Part { split, positions: self.positions(name)? });
-            return Ok(vec![part("id", &id.name)?, part("ood", &ood.name)?]);
+            let (id, ood) = (self.positions(&id.name)?, self.positions(&ood.name)?);
+            return Ok(vec![Part { split: "id", positions: id }, Part { split: "ood", positions: ood }]);
         }
-        let (ood, id): (Vec<usize>, Vec<usize>) = self.positions("all")?.into_iter().partition(|&i| self.is_held_out(i));
+        let (ood, id): (Vec<usize>, Vec<usize>) =
+            self.positions("all")?.into_iter().partition(|&i| self.is_held_out(i));
         Ok(match ood.is_empty() {
             true => vec![Part { split: "all", positions: id }],
             false => vec![Part { split: "id", positions: id }, Part { split: "ood", positions: ood }],

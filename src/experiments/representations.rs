@@ -13,9 +13,7 @@ use crate::probe::{labelled, logistic::Logistic, sweep::CSweep};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::results::{Arm, ResultRow, Results};
-use crate::splits::{
-    Shortage, balanced_subset, draw_per_class, grouped_split, leaky_split, stratified_subset, study_counts, study_split,
-};
+use crate::splits::{Shortage, balanced_subset, draw_per_class, grouped_split, leaky_split, study_counts, study_split};
 use candle_core::Device;
 use linfa::traits::Fit;
 use ndarray::{Array1, Axis};
@@ -123,7 +121,8 @@ impl Bench {
         }
         let mut pool = self.positions(&split.pool)?;
         pool.retain(|position| !elsewhere.contains(position));
-        let (ood, mut pool): (Vec<usize>, Vec<usize>) = pool.into_iter().partition(|&position| self.is_held_out(position));
+        let (ood, mut pool): (Vec<usize>, Vec<usize>) =
+            pool.into_iter().partition(|&position| self.is_held_out(position));
         if let Some(per_class) = split.balance {
             let chosen = balanced_subset(&self.labels_at(&pool), self.set.classes.len(), per_class, seed)?;
             pool = chosen.into_iter().map(|i| pool[i]).collect();

@@ -27,7 +27,8 @@ pub fn top_k_accuracy(scores: ArrayView2<f64>, truth: &[u32], k: usize) -> Resul
     }
     let hit = |(row, &truth): (ndarray::ArrayView1<f64>, &u32)| {
         let own = row[truth as usize];
-        let above = row.iter().enumerate().filter(|&(class, &score)| score > own || (score == own && class > truth as usize));
+        let above =
+            row.iter().enumerate().filter(|&(class, &score)| score > own || (score == own && class > truth as usize));
         above.count() < k
     };
     let n_hits = scores.rows().into_iter().zip(truth).filter(|&(row, truth)| hit((row, truth))).count();

@@ -82,7 +82,8 @@ fn round(rows: &Rows, lists: &[Vec<Entry>], keep: usize) -> (Vec<Vec<Entry>>, us
             }
             candidates.sort_unstable();
             candidates.dedup();
-            let mut list: Vec<Entry> = lists[row].iter().map(|&(distance, other, _)| (distance, other, false)).collect();
+            let mut list: Vec<Entry> =
+                lists[row].iter().map(|&(distance, other, _)| (distance, other, false)).collect();
             let improved = rows.improve(row, &mut list, keep, candidates.iter().copied());
             (list, improved)
         })

@@ -140,11 +140,16 @@ impl Index {
                 multiply(Threads::All, a, b.t(), tile.view_mut());
                 let tile = tile.view();
                 if start != other {
-                    proposals[other..other_end].par_iter_mut().enumerate().for_each_init(Vec::new, |keys, (j, best)| {
-                        keys.clear();
-                        keys.extend(tile.column(j).iter().zip(&scale[start..end]).map(|(p, square)| square - 2.0 * p));
-                        best.add_slice(start, keys);
-                    });
+                    proposals[other..other_end].par_iter_mut().enumerate().for_each_init(
+                        Vec::new,
+                        |keys, (j, best)| {
+                            keys.clear();
+                            keys.extend(
+                                tile.column(j).iter().zip(&scale[start..end]).map(|(p, square)| square - 2.0 * p),
+                            );
+                            best.add_slice(start, keys);
+                        },
+                    );
                 }
                 proposals[start..end].par_iter_mut().enumerate().for_each_init(Vec::new, |keys, (i, best)| {
                     keys.clear();
@@ -192,20 +197,21 @@ impl Index {
         proposals: Vec<Proposals>,
         k: usize,
     ) -> Vec<Vec<(f64, usize)>> {
-        let rank = |(proposals, (query, centred)): (Proposals, (ndarray::ArrayView1<f32>, ndarray::ArrayView1<f32>))| {
-            let (rows, bound) = proposals.finish(self.len());
-            let query = query.to_vec();
-            let square: f64 = centred.iter().map(|&x| f64::from(x).powi(2)).sum();
-            let query_norm = dot(&query, &query);
-            let mut ranked = self.ranked(&query, query_norm, rows.into_iter().map(|row| row as usize), k);
-            if !self.certain(ranked.last().map_or(f64::INFINITY, |last| last.0), f64::from(bound), square) {
-                ranked = self.ranked(&query, query_norm, 0..self.len(), k);
-            }
-            if self.metric == Metric::Euclidean {
-                ranked.iter_mut().for_each(|(distance, _)| *distance = distance.sqrt());
-            }
-            ranked
-        };
+        let rank =
+            |(proposals, (query, centred)): (Proposals, (ndarray::ArrayView1<f32>, ndarray::ArrayView1<f32>))| {
+                let (rows, bound) = proposals.finish(self.len());
+                let query = query.to_vec();
+                let square: f64 = centred.iter().map(|&x| f64::from(x).powi(2)).sum();
+                let query_norm = dot(&query, &query);
+                let mut ranked = self.ranked(&query, query_norm, rows.into_iter().map(|row| row as usize), k);
+                if !self.certain(ranked.last().map_or(f64::INFINITY, |last| last.0), f64::from(bound), square) {
+                    ranked = self.ranked(&query, query_norm, 0..self.len(), k);
+                }
+                if self.metric == Metric::Euclidean {
+                    ranked.iter_mut().for_each(|(distance, _)| *distance = distance.sqrt());
+                }
+                ranked
+            };
         let rows = queries.axis_iter(Axis(0)).into_par_iter().zip(centred.axis_iter(Axis(0)));
         proposals.into_par_iter().zip(rows).map(rank).collect()
     }

@@ -13,7 +13,7 @@ pub use approximate::approximate_graph;
 pub use exact::Index;
 
 use crate::error::{Error, Result};
-use ndarray::{Array2, ArcArray2, ArrayView2};
+use ndarray::{ArcArray2, Array2, ArrayView2};
 
 /// How far apart two rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

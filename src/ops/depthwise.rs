@@ -7,9 +7,9 @@
 //! so results do not depend on how many threads there are.
 
 use super::depthwise_gradients::{InputGradient, KernelGradient};
-use crate::simd::{Kernel, dispatch, multiply_add};
 use super::{Activation, Padding, require_f32, to_channels_first, to_channels_last, values};
 use crate::error::{Error, Result};
+use crate::simd::{Kernel, dispatch, multiply_add};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use std::mem::MaybeUninit;
 

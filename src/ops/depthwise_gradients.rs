@@ -4,8 +4,8 @@
 //! block of channels, so that each sum has one place and one order.
 
 use super::depthwise::{Depthwise, Line, Source, Taps, by_tap};
-use crate::simd::{Kernel, dispatch, multiply_add};
 use super::{Activation, filled, values};
+use crate::simd::{Kernel, dispatch, multiply_add};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape};
 use rayon::prelude::*;
 

@@ -4,9 +4,9 @@
 //! are dealt to threads in tiles that stay in the cache: the `gemm` crate (which candle uses too) writes the product,
 //! bias and activation follow before the tile is left.
 
-use crate::simd::{Kernel, dispatch};
 use super::{Activation, require_f32, values};
 use crate::error::{Error, Result};
+use crate::simd::{Kernel, dispatch};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use std::mem::MaybeUninit;
 

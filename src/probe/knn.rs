@@ -131,8 +131,7 @@ impl Knn {
 
     /// What the first `k` neighbours of each query vote for.
     fn classes(&self, neighbours: &Neighbours, k: usize) -> Result<Array1<u32>> {
-        let queries: Vec<_> =
-            neighbours.rows.axis_iter(Axis(0)).zip(neighbours.distances.axis_iter(Axis(0))).collect();
+        let queries: Vec<_> = neighbours.rows.axis_iter(Axis(0)).zip(neighbours.distances.axis_iter(Axis(0))).collect();
         let classes: Vec<u32> = queries
             .into_par_iter()
             .map_init(|| vec![0f64; self.n_classes], |votes, (rows, distances)| self.vote(votes, rows, distances, k))

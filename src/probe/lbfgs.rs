@@ -134,8 +134,11 @@ fn line_search(
         let value = f(&x, &mut gradient);
         Point { step, slope: dot(&gradient, direction), x, value, gradient }
     };
+    // Near the minimum, steps change the value by less than its rounding: there the slope alone decides (the approximate
+    // Wolfe conditions of Hager and Zhang 2005).
+    let rounding = 8.0 * f64::EPSILON * start.value.abs();
     let too_high = |point: &Point| {
-        !point.value.is_finite() || point.value > start.value + SUFFICIENT_DECREASE * point.step * start.slope
+        !point.value.is_finite() || point.value > start.value + rounding + SUFFICIENT_DECREASE * point.step * start.slope
     };
     let flat_enough = |point: &Point| point.slope.abs() <= -CURVATURE * start.slope;
     // `low` has the lowest value that decreases enough; a minimum lies between it and `high` once there is a `high`.
@@ -145,7 +148,7 @@ fn line_search(
     for _ in 0..MOST_STEPS_A_LINE {
         let point = at(step, spare);
         let low_value = low.as_ref().map_or(start.value, |low| low.value);
-        if too_high(&point) || (point.value >= low_value && low.is_some()) {
+        if too_high(&point) || (point.value >= low_value + rounding && low.is_some()) {
             high = Some((point.step, point.value));
             spare.0.extend([point.x, point.gradient]);
         } else if flat_enough(&point) {

@@ -104,10 +104,11 @@ impl LogisticParams {
         };
         let (classes, weights) = self.weigh(data)?;
         let mut problem = Problem::new(features.view(), data, &classes, &weights, self.c);
-        let start = match earlier.filter(|earlier| earlier.classes == classes && earlier.solution.len() == problem.len()) {
-            Some(earlier) => earlier.solution.clone(),
-            None => vec![0.0; problem.len()],
-        };
+        let start =
+            match earlier.filter(|earlier| earlier.classes == classes && earlier.solution.len() == problem.len()) {
+                Some(earlier) => earlier.solution.clone(),
+                None => vec![0.0; problem.len()],
+            };
         let stop = lbfgs::Stop { tolerance: self.tolerance, max_iterations: self.max_iterations };
         let mut end = lbfgs::minimise(|x, gradient| problem.evaluate(x, gradient), start, stop);
         if !end.converged && end.iterations < self.max_iterations {

@@ -42,7 +42,8 @@ impl<'a, T: Softmax> Problem<'a, T> {
         let columns = if classes.len() == 2 { 1 } else { classes.len() };
         let position = |label: &u32| classes.partition_point(|class| class < label);
         let total: f64 = data.targets.iter().map(|label| class_weights[position(label)]).sum();
-        let targets = data.targets.iter().map(|label| (position(label), class_weights[position(label)] / total)).collect();
+        let targets =
+            data.targets.iter().map(|label| (position(label), class_weights[position(label)] / total)).collect();
         let [weights, slope] = [(); 2].map(|()| Array2::default((d, columns)));
         let logits = Array2::default((n, columns));
         Problem { features, targets, penalty: 1.0 / (c * total), d, columns, weights, logits, slope }
@@ -177,7 +178,8 @@ impl Kernel for Rows<'_> {
             let factor = (share / sum) as f32;
             row.iter_mut().for_each(|value| *value *= factor);
             // The difference of two numbers near 1 keeps its digits when the others are summed instead.
-            let others: f64 = row.iter().enumerate().map(|(k, &value)| if k == target { 0.0 } else { f64::from(value) }).sum();
+            let others: f64 =
+                row.iter().enumerate().map(|(k, &value)| if k == target { 0.0 } else { f64::from(value) }).sum();
             row[target] = -others as f32;
         }
     }

@@ -38,7 +38,10 @@ impl Standardiser {
         mean /= n;
         let mut squares = Array1::<f64>::zeros(features.ncols());
         for row in features.axis_iter(Axis(0)) {
-            ndarray::Zip::from(&mut squares).and(row).and(&mean).for_each(|sum, &x, m| *sum += (f64::from(x) - m).powi(2));
+            ndarray::Zip::from(&mut squares)
+                .and(row)
+                .and(&mean)
+                .for_each(|sum, &x, m| *sum += (f64::from(x) - m).powi(2));
         }
         // What is left of a constant column after rounding counts as constant.
         let constant = |square: f64, mean: f64| (square / n).sqrt() <= 10.0 * f64::EPSILON * mean.abs() * n.sqrt();

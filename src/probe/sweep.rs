@@ -116,7 +116,8 @@ impl CSweep {
         let (c, on_train) = search.best()?;
         let on_train = on_train.clone();
         let features = concatenate(Axis(0), &[train.records.view(), val.records.view()]);
-        let features = features.map_err(|error| Error::argument("val", "features as wide as train's", error.to_string()))?;
+        let features =
+            features.map_err(|error| Error::argument("val", "features as wide as train's", error.to_string()))?;
         let labels: Array1<u32> = train.targets.iter().chain(&val.targets).copied().collect();
         let both: Labelled = DatasetBase::new(features.into_shared(), labels);
         let start = (!self.params.standardises()).then_some(&on_train);

@@ -132,7 +132,14 @@ impl FuzzyGraph {
 pub fn scales(neighbours: &Neighbours) -> Vec<Scale> {
     let finite: Vec<f64> = neighbours.distances.iter().copied().filter(|distance| distance.is_finite()).collect();
     let mean_of_all = finite.iter().sum::<f64>() / finite.len().max(1) as f64;
-    neighbours.distances.rows().into_iter().collect::<Vec<_>>().into_par_iter().map(|row| scale(row, mean_of_all)).collect()
+    neighbours
+        .distances
+        .rows()
+        .into_iter()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|row| scale(row, mean_of_all))
+        .collect()
 }
 
 fn scale(distances: ArrayView1<f64>, mean_of_all: f64) -> Scale {

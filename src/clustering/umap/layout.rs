@@ -1,98 +1,161 @@
 //! The map's gradient descent: rows that are neighbours attract each other, random pairs repel.
 //!
-//! Every edge comes up as often as its weight says, and five random rows push its head away each time, as in umap-learn.
-//! There both ends of an edge move at once, so threads race and a seed does not fix the map. Here a row alone moves
-//! itself: once as the head and once as the tail of each of its edges (the graph is symmetric, so both are its own).
-//! Rows move in a fixed number of groups, one group after another; within a group all see the places from before its
-//! turn. Every row draws from a generator of its own for each epoch: the map is the same on any number of threads.
+//! Every edge comes up as often as its weight says and moves both its ends, and five random rows push its head away each
+//! time, as in umap-learn. There threads race, so that a seed fixes the map on one thread alone. Here rows are dealt to a
+//! fixed number of blocks, and every epoch is a tournament: in each round every block meets one other (or itself), and a
+//! pair's edges are worked off by one thread, one after another, while nobody else moves its rows. Random rows from
+//! other blocks stand where they stood when the round began. The map is the same on any number of threads.
 
 use super::graph::FuzzyGraph;
 use crate::simd::{Kernel, dispatch, multiply_add};
 use ndarray::Array2;
 use rayon::prelude::*;
 
-const GROUPS: usize = 16;
+const BLOCKS: usize = 16;
 const NEGATIVES: f32 = 5.0;
 /// Random rows whose pushes are computed side by side.
 const LANES: usize = 8;
 /// Longest single step in one direction before the learning rate.
 const CLIP: f32 = 4.0;
 
+type Place = [f32; 2];
+
 /// Moves `places` for `n_epochs`, with `(a, b)` of the curve.
 pub(super) fn optimise(
-    places: Vec<[f32; 2]>,
+    places: Vec<Place>,
     graph: &FuzzyGraph,
     curve: (f64, f64),
     n_epochs: usize,
     seed: u64,
 ) -> Array2<f32> {
-    const CHUNK: usize = 64;
     let n = places.len();
-    let largest = graph.largest();
-    let rates: Vec<f32> = graph.weights.iter().map(|weight| weight / largest).collect();
     let forces = Forces { a: curve.0 as f32, b: curve.1 as f32 };
+    let rounds = rounds(graph);
     let mut places = places;
-    let mut moved = vec![[0f32; 2]; n.div_ceil(GROUPS)];
+    // Row i is in block i % BLOCKS, there at i / BLOCKS.
+    let mut blocks: Vec<Vec<Place>> =
+        (0..BLOCKS).map(|block| places.iter().skip(block).step_by(BLOCKS).copied().collect()).collect();
     for epoch in 0..n_epochs {
         let step = 1.0 - epoch as f32 / n_epochs as f32;
-        for group in 0..GROUPS.min(n) {
-            let members = (n - group).div_ceil(GROUPS);
-            let chunks = moved[..members].par_chunks_mut(CHUNK).enumerate();
-            chunks.for_each(|(chunk, moved)| {
-                let first = group + chunk * CHUNK * GROUPS;
-                dispatch(Turns { first, moved, places: &places, graph, rates: &rates, forces, step, epoch, seed });
+        for (round, games) in rounds.iter().enumerate() {
+            let mut tables: Vec<(&Game, Vec<Place>, Vec<Place>)> = games
+                .iter()
+                .map(|game| (game, std::mem::take(&mut blocks[game.a]), std::mem::take(&mut blocks[game.b])))
+                .collect();
+            tables.par_iter_mut().for_each(|(game, a, b)| {
+                let draws = Draws::new(seed, (epoch * rounds.len() + round) as u64, game.a as u64);
+                dispatch(Play { game, a, b, places: &places, forces, step, epoch, draws });
             });
-            moved[..members].iter().enumerate().for_each(|(member, &place)| places[group + member * GROUPS] = place);
+            for (game, a, b) in tables {
+                // A block that met itself sat at the first place.
+                for (block, moved) in [(game.b, b), (game.a, a)] {
+                    if block != game.a || !moved.is_empty() {
+                        moved.iter().enumerate().for_each(|(i, &place)| places[i * BLOCKS + block] = place);
+                        blocks[block] = moved;
+                    }
+                }
+            }
         }
     }
     Array2::from_shape_fn((n, 2), |(row, axis)| places[row][axis])
 }
 
-/// The rows `first`, `first + GROUPS`, ... in one epoch; `moved` gets their new places.
-struct Turns<'a> {
-    first: usize,
-    moved: &'a mut [[f32; 2]],
-    places: &'a [[f32; 2]],
-    graph: &'a FuzzyGraph,
-    rates: &'a [f32],
+/// An edge between rows of the two blocks that meet.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    head: u32,
+    tail: u32,
+    /// Its weight over the largest: how often it comes up an epoch.
+    rate: f32,
+}
+
+/// Two blocks, or one twice, with the edges between them.
+#[derive(Debug, Clone)]
+struct Game {
+    a: usize,
+    b: usize,
+    edges: Vec<Edge>,
+}
+
+/// Every pair of blocks once, in rounds in which no block sits twice (the circle method), and a round of each by itself.
+fn rounds(graph: &FuzzyGraph) -> Vec<Vec<Game>> {
+    let largest = graph.largest();
+    let mut edges: Vec<Vec<Edge>> = vec![Vec::new(); BLOCKS * BLOCKS];
+    for row in 0..graph.len() {
+        let (columns, weights) = graph.row(row);
+        for (&column, &weight) in columns.iter().zip(weights) {
+            let (a, b) = (row % BLOCKS, column as usize % BLOCKS);
+            edges[a.min(b) * BLOCKS + a.max(b)].push(Edge { head: row as u32, tail: column, rate: weight / largest });
+        }
+    }
+    let mut game = |a: usize, b: usize| {
+        let (a, b) = (a.min(b), a.max(b));
+        Game { a, b, edges: std::mem::take(&mut edges[a * BLOCKS + b]) }
+    };
+    let mut rounds = vec![(0..BLOCKS).map(|block| game(block, block)).collect::<Vec<Game>>()];
+    let circle = BLOCKS - 1;
+    for round in 0..circle {
+        let mut games = vec![game(circle, round)];
+        games.extend((1..BLOCKS / 2).map(|i| game((round + i) % circle, (round + circle - i) % circle)));
+        rounds.push(games);
+    }
+    rounds
+}
+
+/// One game in one epoch. A block that meets itself has all its rows in `a`.
+struct Play<'a> {
+    game: &'a Game,
+    a: &'a mut [Place],
+    b: &'a mut [Place],
+    /// All rows, as they stood when the round began.
+    places: &'a [Place],
     forces: Forces,
     step: f32,
     epoch: usize,
-    seed: u64,
+    draws: Draws,
 }
 
-impl Kernel for Turns<'_> {
+impl Play<'_> {
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let places = self.places;
-        for (member, moved) in self.moved.iter_mut().enumerate() {
-            let row = self.first + member * GROUPS;
-            let mut draws = Draws::new(self.seed, self.epoch as u64, row as u64);
-            let entries = self.graph.starts[row]..self.graph.starts[row + 1];
-            let mut here = places[row];
-            for (&rate, &other) in self.rates[entries.clone()].iter().zip(&self.graph.columns[entries]) {
-                let Some(n_negatives) = negatives(self.epoch, rate) else { continue };
-                let there = places[other as usize];
-                let pull = self.forces.attract::<FMA>(here, there);
-                here = [here[0] + self.step * pull[0], here[1] + self.step * pull[1]];
-                // The random rows push together, beside the second pull, all from the same place.
-                let mut sum = self.forces.attract::<FMA>(here, there);
-                let mut left = n_negatives;
-                while left > 0 {
-                    let mut far = [[0f32; 2]; LANES];
-                    let mut active = [0f32; LANES];
-                    for lane in 0..LANES.min(left) {
-                        let drawn = draws.below(places.len());
-                        far[lane] = places[drawn];
-                        active[lane] = if drawn == row { 0.0 } else { 1.0 };
-                    }
-                    let push = self.forces.repel::<FMA>(here, &far, &active);
-                    sum = [sum[0] + push[0], sum[1] + push[1]];
-                    left -= LANES.min(left);
+    fn place(&mut self, row: usize) -> &mut Place {
+        let (block, i) = (row % BLOCKS, row / BLOCKS);
+        if block == self.game.a { &mut self.a[i] } else { &mut self.b[i] }
+    }
+
+    /// Where a row stands now, or stood when the round began if it is of neither block.
+    #[inline(always)]
+    fn seen(&self, row: usize) -> Place {
+        match row % BLOCKS {
+            block if block == self.game.a => self.a[row / BLOCKS],
+            block if block == self.game.b => self.b[row / BLOCKS],
+            _ => self.places[row],
+        }
+    }
+}
+
+impl Kernel for Play<'_> {
+    #[inline(always)]
+    fn run<const FMA: bool>(mut self) {
+        let (game, n) = (self.game, self.places.len());
+        for edge in &game.edges {
+            let Some(mut left) = negatives(self.epoch, edge.rate) else { continue };
+            let (head, tail) = (edge.head as usize, edge.tail as usize);
+            let (mut here, there) = (*self.place(head), *self.place(tail));
+            let pull = self.forces.attract::<FMA>(here, there);
+            here = [here[0] + self.step * pull[0], here[1] + self.step * pull[1]];
+            *self.place(tail) = [there[0] - self.step * pull[0], there[1] - self.step * pull[1]];
+            while left > 0 {
+                let (mut far, mut active) = ([[0f32; 2]; LANES], [0f32; LANES]);
+                for lane in 0..LANES.min(left) {
+                    let row = self.draws.below(n);
+                    far[lane] = self.seen(row);
+                    active[lane] = if row == head { 0.0 } else { 1.0 };
                 }
-                here = [here[0] + self.step * sum[0], here[1] + self.step * sum[1]];
+                let push = self.forces.repel::<FMA>(here, &far, &active);
+                here = [here[0] + self.step * push[0], here[1] + self.step * push[1]];
+                left -= LANES.min(left);
             }
-            *moved = here;
+            *self.place(head) = here;
         }
     }
 }
@@ -174,19 +237,19 @@ fn pow<const FMA: bool>(x: f32, b: f32) -> f32 {
     f32::from_bits(((whole + 127) as u32) << 23) * series
 }
 
-/// A small generator (xorshift) whose start is a hash (splitmix64) of seed, epoch and row.
+/// A small generator (xorshift) whose start is a hash (splitmix64) of seed, round and game.
 struct Draws(u64);
 
 impl Draws {
     #[inline(always)]
-    fn new(seed: u64, epoch: u64, row: u64) -> Draws {
+    fn new(seed: u64, round: u64, game: u64) -> Draws {
         let mix = |x: u64| {
             let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             x ^ (x >> 31)
         };
-        Draws(mix(mix(mix(seed) ^ epoch) ^ row) | 1)
+        Draws(mix(mix(mix(seed) ^ round) ^ game) | 1)
     }
 
     #[inline(always)]

@@ -1,0 +1,213 @@
+//! k-means and UMAP against scikit-learn and umap-learn (tests/reference/numerics.py).
+
+mod golden;
+
+use golden::{array, json, list};
+use serde_json::Value;
+use wider_clip::clustering::umap::graph::{FuzzyGraph, scales};
+use wider_clip::neighbours::knn_graph;
+use wider_clip::ndarray::ArcArray2;
+use wider_clip::prelude::*;
+use wider_clip::random::Random;
+
+fn bytes(file: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/golden/numerics/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// scikit-learn's digits: 1797 images of 8 x 8 in 17 greys.
+fn digits() -> (ArcArray2<f32>, Vec<u32>) {
+    let bytes = bytes("digits.bin");
+    let (pixels, labels) = bytes.split_at(1797 * 64);
+    let pixels = pixels.iter().map(|&value| f32::from(value)).collect();
+    (ArcArray2::from_shape_vec((1797, 64), pixels).unwrap(), labels.iter().map(|&label| u32::from(label)).collect())
+}
+
+/// 2,500 emoji under EfficientNet-Lite0, 48 principal components.
+fn openemoji() -> (ArcArray2<f32>, Vec<u32>) {
+    let bytes = bytes("openemoji.bin");
+    let (features, labels) = bytes.split_at(2500 * 48 * 2);
+    let half = |bytes: &[u8]| half_to_f32(u16::from_le_bytes(bytes.try_into().unwrap()));
+    let features = features.chunks_exact(2).map(half).collect();
+    (ArcArray2::from_shape_vec((2500, 48), features).unwrap(), labels.iter().map(|&label| u32::from(label)).collect())
+}
+
+/// A normal or subnormal half-precision number.
+fn half_to_f32(bits: u16) -> f32 {
+    let (sign, exponent, fraction) = (bits >> 15, (bits >> 10) & 31, f32::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction * 2f32.powi(-24),
+        _ => (1024.0 + fraction) * 2f32.powi(i32::from(exponent) - 25),
+    };
+    if sign == 1 { -size } else { size }
+}
+
+#[test]
+fn inertias_are_those_of_scikit_learn() {
+    for problem in json("kmeans.json").as_array().unwrap() {
+        let rows = if problem["data"] == "digits" { digits().0 } else { array(&problem["x"]).into_shared() };
+        let [k, n_init] = ["k", "n_init"].map(|key| problem[key].as_u64().unwrap() as usize);
+        let fit = |seed: u64| KMeans::params(k).n_init(n_init).seed(seed).fit(&DatasetBase::from(rows.clone())).unwrap();
+        let mut inertias: Vec<f64> = (0..10).map(|seed| fit(seed).inertia).collect();
+        inertias.sort_by(f64::total_cmp);
+        let (ours, theirs) = ((inertias[4] + inertias[5]) / 2.0, problem["median"].as_f64().unwrap());
+        assert!(ours <= 1.005 * theirs, "{}: {ours} for {theirs}, {inertias:?}", problem["name"]);
+    }
+}
+
+#[test]
+fn every_row_has_its_nearest_centre_and_every_centre_is_a_mean() {
+    let (rows, _) = digits();
+    let model = KMeans::params(10).n_init(3).tolerance(0.0).seed(5).fit(&DatasetBase::from(rows.clone())).unwrap();
+    assert!(model.converged);
+    assert_eq!(model.predict(&rows.to_owned()).to_vec(), model.labels);
+    for centre in 0..10 {
+        let members: Vec<usize> = (0..rows.nrows()).filter(|&row| model.labels[row] == centre as u32).collect();
+        let mean = rows.select(wider_clip::ndarray::Axis(0), &members).mean_axis(wider_clip::ndarray::Axis(0)).unwrap();
+        let off = (&mean - &model.centres.row(centre)).mapv(f32::abs).fold(0.0, |a: f32, &b| a.max(b));
+        assert!(off < 1e-3, "centre {centre} is off by {off}");
+    }
+}
+
+#[test]
+fn k_means_repeats_on_any_number_of_threads_and_fills_empty_clusters() {
+    let (rows, _) = digits();
+    let fit = || KMeans::params(30).n_init(2).seed(1).fit(&DatasetBase::from(rows.clone())).unwrap();
+    let one = wider_clip::rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let (many, single) = (fit(), one.install(fit));
+    assert_eq!((many.inertia, many.labels), (single.inertia, single.labels));
+
+    // Six places for nine rows: no centre stays empty, none is without a place, and the inertia is 0.
+    let places = [0.0f32, 0.0, 0.0, 5.0, 9.0, 9.0, 14.0, 20.0, 27.0];
+    let rows = Array2::from_shape_fn((9, 1), |(i, _)| places[i]).into_shared();
+    let model = KMeans::params(6).seed(0).fit(&DatasetBase::from(rows.clone())).unwrap();
+    assert_eq!(model.inertia, 0.0);
+    let mut used = model.labels.clone();
+    used.sort_unstable();
+    used.dedup();
+    assert_eq!(used.len(), 6);
+    // More centres than places: allowed, some stay without rows.
+    assert_eq!(KMeans::params(8).fit(&DatasetBase::from(rows)).unwrap().inertia, 0.0);
+}
+
+#[test]
+fn the_fuzzy_graph_is_that_of_umap_learn() {
+    for (number, golden) in json("umap.json")["graphs"].as_array().unwrap().iter().enumerate() {
+        let features = array(&golden["x"]).into_shared();
+        let neighbours = knn_graph(&features, 15, 0).unwrap();
+        let indices: Vec<Vec<usize>> = list(&golden["indices"]);
+        for (row, expected) in indices.iter().enumerate() {
+            assert_eq!(neighbours.rows.row(row).to_vec(), *expected);
+        }
+        let close = |ours: f64, theirs: f64, what: &str| {
+            assert!((ours - theirs).abs() < 1e-5 * theirs.abs().max(1.0), "graph {number}, {what}: {ours} for {theirs}");
+        };
+        let (sigmas, rhos): (Vec<f64>, Vec<f64>) = (list(&golden["sigmas"]), list(&golden["rhos"]));
+        for ((scale, sigma), rho) in scales(&neighbours).iter().zip(sigmas).zip(rhos) {
+            close(scale.rho, rho, "rho");
+            // umap-learn bisects in f32 and ends a step earlier or later.
+            assert!((scale.sigma - sigma).abs() < 1e-4 * sigma, "{} for {sigma}", scale.sigma);
+        }
+        let graph = FuzzyGraph::new(&neighbours);
+        let columns: Vec<usize> = list(&golden["columns"]);
+        let (rows, weights): (Vec<usize>, Vec<f64>) = (list(&golden["rows"]), list(&golden["weights"]));
+        assert_eq!(graph.weights.len(), weights.len());
+        for ((row, column), weight) in rows.into_iter().zip(columns).zip(weights) {
+            let (columns, ours) = graph.row(row);
+            let place = columns.iter().position(|&other| other as usize == column).unwrap();
+            close(f64::from(ours[place]), weight, "weight");
+        }
+    }
+}
+
+#[test]
+fn the_curve_is_that_of_umap_learn() {
+    let golden: Vec<f64> = list(&json("umap.json")["ab"]);
+    let (a, b) = wider_clip::clustering::umap::fit_curve(0.1, 1.0).unwrap();
+    assert!((a - golden[0]).abs() < 1e-5 && (b - golden[1]).abs() < 1e-5, "{a} {b} for {golden:?}");
+}
+
+/// Mean trustworthiness and ARI of our maps over seeds lie within umap-learn's ten seeds, or above.
+fn maps_are_as_good(name: &str, features: ArcArray2<f32>, labels: Vec<u32>) {
+    let golden = json("umap.json");
+    let theirs: &Vec<Value> = golden["maps"][name].as_array().unwrap();
+    let lowest = |key: &str| theirs.iter().map(|seed| seed[key].as_f64().unwrap()).fold(f64::INFINITY, f64::min);
+    let mut classes = labels.clone();
+    classes.sort_unstable();
+    classes.dedup();
+    let (mut trust, mut ari) = (Vec::new(), Vec::new());
+    for seed in 0..5 {
+        let map = Umap::params(seed).map(&features).unwrap().into_shared();
+        trust.push(trustworthiness(&features, &map, 15).unwrap());
+        let clusters = KMeans::params(classes.len()).fit(&DatasetBase::from(map)).unwrap();
+        ari.push(adjusted_rand(&clusters.labels, &labels).unwrap());
+    }
+    println!("{name}: trustworthiness {trust:.4?}, ARI {ari:.3?}");
+    for (key, ours) in [("trustworthiness", trust), ("ari", ari)] {
+        let mean = ours.iter().sum::<f64>() / ours.len() as f64;
+        assert!(mean >= lowest(key), "{name}, {key}: {ours:?}, umap-learn's lowest {}", lowest(key));
+    }
+}
+
+#[test]
+fn maps_of_digits_are_as_good_as_those_of_umap_learn() {
+    let (features, labels) = digits();
+    maps_are_as_good("digits", features, labels);
+}
+
+#[test]
+fn maps_of_emoji_are_as_good_as_those_of_umap_learn() {
+    let (features, labels) = openemoji();
+    maps_are_as_good("openemoji", features, labels);
+}
+
+#[test]
+fn a_seed_fixes_the_map_on_any_number_of_threads() {
+    let (features, _) = digits();
+    let features = features.slice(s![..400, ..]).to_owned().into_shared();
+    let map = |seed: u64| Umap::params(seed).n_epochs(60).map(&features).unwrap();
+    let one = wider_clip::rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    assert_eq!(map(3), one.install(|| map(3)));
+    assert_ne!(map(3), map(4));
+}
+
+#[test]
+fn parts_that_do_not_hang_together_stay_apart() {
+    for n_parts in [2, 6] {
+        let mut random = Random::new("test parts", 0, 0);
+        let rows = Array2::from_shape_fn((40 * n_parts, 4), |(i, j)| {
+            (i / 40 * 1000 * (1 + j)) as f32 + random.unit() as f32
+        });
+        let map = Umap::params(0).n_neighbours(10).map(&rows.into_shared()).unwrap();
+        assert!(map.iter().all(|value| value.is_finite()));
+        let clusters = KMeans::params(n_parts).fit(&DatasetBase::from(map.into_shared())).unwrap();
+        let parts: Vec<u32> = (0..40 * n_parts as u32).map(|i| i / 40).collect();
+        assert_eq!(adjusted_rand(&clusters.labels, &parts).unwrap(), 1.0, "{n_parts} parts");
+    }
+}
+
+#[test]
+fn rows_that_repeat_and_few_rows_are_mapped() {
+    let same = Array2::<f32>::ones((30, 3)).into_shared();
+    assert!(Umap::params(0).map(&same).unwrap().iter().all(|value| value.is_finite()));
+    let few = array![[0.0, 1.0], [1.0, 0.0], [5.0, 5.0], [6.0, 5.0]].into_shared();
+    assert!(Umap::params(0).n_neighbours(2).map(&few).unwrap().iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn bad_input_is_named() {
+    let says = |error: Error, words: &str| assert!(error.to_string().contains(words), "{error} lacks {words}");
+    let rows = array![[0.0f32, 1.0], [1.0, 0.0], [5.0, 5.0], [6.0, 5.0]].into_shared();
+    let data = DatasetBase::from(rows.clone());
+    says(KMeans::params(5).fit(&data).unwrap_err(), "k: expected between 1 and the 4 rows, found 5");
+    says(KMeans::params(0).fit(&data).unwrap_err(), "found 0");
+    says(KMeans::params(2).n_init(0).fit(&data).unwrap_err(), "n_init: expected at least 1");
+    let bad = DatasetBase::from(array![[0.0f32], [f32::NAN]].into_shared());
+    says(KMeans::params(1).fit(&bad).unwrap_err(), "NaN in row 1, column 0");
+    says(Umap::params(0).map(&rows).unwrap_err(), "n_neighbours: expected between 2 and the 4 rows, found 15");
+    says(Umap::params(0).map(&array![[0.0f32], [1.0]].into_shared()).unwrap_err(), "at least 4 rows, found 2");
+    says(Umap::params(0).n_neighbours(2).min_dist(4.0).map(&rows).unwrap_err(), "min_dist");
+    says(Umap::params(0).n_neighbours(2).n_epochs(0).map(&rows).unwrap_err(), "n_epochs");
+    let short = array![[0.0f32, 1.0]].into_shared();
+    says(trustworthiness(&rows, &short, 1).unwrap_err(), "4 rows, one a feature row, found 1");
+    says(trustworthiness(&rows, &rows, 2).unwrap_err(), "below half of 4 rows");
+}
