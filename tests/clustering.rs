@@ -5,8 +5,8 @@ mod golden;
 use golden::{array, json, list};
 use serde_json::Value;
 use wider_clip::clustering::umap::graph::{FuzzyGraph, scales};
-use wider_clip::neighbours::knn_graph;
 use wider_clip::ndarray::ArcArray2;
+use wider_clip::neighbours::knn_graph;
 use wider_clip::prelude::*;
 use wider_clip::random::Random;
 
@@ -46,7 +46,8 @@ fn inertias_are_those_of_scikit_learn() {
     for problem in json("kmeans.json").as_array().unwrap() {
         let rows = if problem["data"] == "digits" { digits().0 } else { array(&problem["x"]).into_shared() };
         let [k, n_init] = ["k", "n_init"].map(|key| problem[key].as_u64().unwrap() as usize);
-        let fit = |seed: u64| KMeans::params(k).n_init(n_init).seed(seed).fit(&DatasetBase::from(rows.clone())).unwrap();
+        let fit =
+            |seed: u64| KMeans::params(k).n_init(n_init).seed(seed).fit(&DatasetBase::from(rows.clone())).unwrap();
         let mut inertias: Vec<f64> = (0..10).map(|seed| fit(seed).inertia).collect();
         inertias.sort_by(f64::total_cmp);
         let (ours, theirs) = ((inertias[4] + inertias[5]) / 2.0, problem["median"].as_f64().unwrap());
@@ -99,7 +100,10 @@ fn the_fuzzy_graph_is_that_of_umap_learn() {
             assert_eq!(neighbours.rows.row(row).to_vec(), *expected);
         }
         let close = |ours: f64, theirs: f64, what: &str| {
-            assert!((ours - theirs).abs() < 1e-5 * theirs.abs().max(1.0), "graph {number}, {what}: {ours} for {theirs}");
+            assert!(
+                (ours - theirs).abs() < 1e-5 * theirs.abs().max(1.0),
+                "graph {number}, {what}: {ours} for {theirs}"
+            );
         };
         let (sigmas, rhos): (Vec<f64>, Vec<f64>) = (list(&golden["sigmas"]), list(&golden["rhos"]));
         for ((scale, sigma), rho) in scales(&neighbours).iter().zip(sigmas).zip(rhos) {
@@ -174,9 +178,8 @@ fn a_seed_fixes_the_map_on_any_number_of_threads() {
 fn parts_that_do_not_hang_together_stay_apart() {
     for n_parts in [2, 6] {
         let mut random = Random::new("test parts", 0, 0);
-        let rows = Array2::from_shape_fn((40 * n_parts, 4), |(i, j)| {
-            (i / 40 * 1000 * (1 + j)) as f32 + random.unit() as f32
-        });
+        let rows =
+            Array2::from_shape_fn((40 * n_parts, 4), |(i, j)| (i / 40 * 1000 * (1 + j)) as f32 + random.unit() as f32);
         let map = Umap::params(0).n_neighbours(10).map(&rows.into_shared()).unwrap();
         assert!(map.iter().all(|value| value.is_finite()));
         let clusters = KMeans::params(n_parts).fit(&DatasetBase::from(map.into_shared())).unwrap();

@@ -22,7 +22,8 @@ fn neighbours_and_votes_are_those_of_scikit_learn() {
         let queries = array(&problem["q"]);
         for case in problem["cases"].as_array().unwrap() {
             let k = case["k"].as_u64().unwrap() as usize;
-            let votes = if case["votes"] == "weighted" { Votes::Weighted { temperature: 0.07 } } else { Votes::Uniform };
+            let votes =
+                if case["votes"] == "weighted" { Votes::Weighted { temperature: 0.07 } } else { Votes::Uniform };
             let params = Knn::params(k).metric(metric(case["metric"].as_str().unwrap())).votes(votes);
             let model = params.fit(&train).unwrap();
             let predicted = model.try_predict(queries.view()).unwrap();
@@ -69,7 +70,8 @@ fn by_hand(references: &Array2<f32>, query: &[f32], k: usize) -> Vec<usize> {
 
 #[test]
 fn more_rows_than_a_tile_are_searched_exactly() {
-    let references = features(2500, 20, 0);
+    // Enough values for 8-bit products where the processor has them.
+    let references = features(5000, 20, 0);
     let index = Index::new(references.clone().into_shared(), Metric::Euclidean).unwrap();
     let queries = features(1100, 20, 1);
     let found = index.nearest(queries.view(), 7).unwrap();
@@ -85,10 +87,11 @@ fn more_rows_than_a_tile_are_searched_exactly() {
 fn rounding_does_not_hide_a_neighbour() {
     // Rows far from the origin that differ in the last digits of f32: products alone could not rank them.
     let mut random = Random::new("test close rows", 0, 0);
-    let close = Array2::from_shape_fn((600, 30), |(i, _)| if i == 0 { -1e4 } else { 1e4 + random.unit() as f32 * 0.01 });
+    let close =
+        Array2::from_shape_fn((600, 30), |(i, _)| if i == 0 { -1e4 } else { 1e4 + random.unit() as f32 * 0.01 });
     let index = Index::new(close.clone().into_shared(), Metric::Euclidean).unwrap();
     let found = index.nearest(close.view(), 5).unwrap();
-    for i in (0..600).step_by(7) {
+    for i in (0..2400).step_by(61) {
         assert_eq!(found.rows.row(i).to_vec(), by_hand(&close, &close.row(i).to_vec(), 5), "row {i}");
     }
     // Values whose squares overflow f32.

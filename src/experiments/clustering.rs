@@ -8,7 +8,7 @@
 
 use super::bench::Bench;
 use crate::clustering::{kmeans::KMeans, umap::Umap};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics;
 use crate::neighbours::{Neighbours, knn_graph};
 use crate::progress::Progress;
@@ -86,7 +86,42 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     Ok(results.select(|row| wanted.contains(&row.arm)))
 }
 
+/// What of a part's map is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// Rows of the data set.
+    pub rows: Vec<usize>,
+    /// Their places on the map.
+    pub points: Vec<[f64; 2]>,
+}
+
+impl Part {
+    /// Those of `rows` (of the data set) that the part has, with their places on its `map` `(N, 2)`.
+    ///
+    /// # Errors
+    /// A map of another length than the part.
+    pub fn shown(&self, bench: &Bench, map: &Array2<f32>, rows: &[usize]) -> Result<Shown> {
+        if map.dim() != (self.positions.len(), 2) {
+            let expected = format!("shape ({}, 2), a place for each image of the part", self.positions.len());
+            return Err(Error::argument("map", expected, format!("{:?}", map.shape())));
+        }
+        let wanted: HashSet<usize> = rows.iter().copied().collect();
+        let of_part = self.positions.iter().map(|&position| bench.features.rows[position]);
+        let (rows, points) = of_part
+            .zip(map.rows())
+            .filter(|(row, _)| wanted.contains(row))
+            .map(|(row, place)| (row, [f64::from(place[0]), f64::from(place[1])]))
+            .unzip();
+        Ok(Shown { rows, points })
+    }
+}
+
 impl Bench {
+    /// All images of the bench in one part, whatever their domain.
+    pub fn whole(&self) -> Part {
+        Part { split: "all", positions: (0..self.features.rows.len()).collect() }
+    }
+
     /// The parts that are clustered: the held-out domains, or the published tests, apart from the rest; otherwise all
     /// images together.
     ///
@@ -169,4 +204,19 @@ impl Subject {
         }
         Ok(rows)
     }
+}
+
+/// Mean adjusted Rand index of a model and method on a data set over seeds, held-out domains aside; `None` where there
+/// is no row.
+pub fn mean_ari(rows: &[ResultRow], dataset: &str, model: &str, method: &str) -> Option<f64> {
+    let wanted = |row: &&ResultRow| {
+        let arm = &row.arm;
+        arm.dataset == dataset
+            && arm.model == model
+            && arm.method == method
+            && row.split != "ood"
+            && row.metric == "ari"
+    };
+    let values: Vec<f64> = rows.iter().filter(wanted).filter_map(|row| row.value).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

@@ -48,7 +48,7 @@ impl Index {
             for references in &tiles {
                 propose(self.metric, &on_device, references, keep, &mut proposals)?;
             }
-            ranked.extend(self.rank(tile, centred.view(), proposals, k));
+            ranked.extend(self.decide(tile, centred.view(), proposals, k));
         }
         Ok(collect(ranked, k))
     }

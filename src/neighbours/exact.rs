@@ -1,24 +1,33 @@
 //! Exact nearest neighbours, a tile of queries against a tile of references at a time.
 //!
 //! The order of Euclidean distances is that of `|r|^2 - 2 q.r` (both less the references' mean, which saves digits), of
-//! cosine distances that of `-q.r / |r|`: one matrix product a tile, in f32. Those keys only propose k rows and a few
-//! more; distances from differences in f64 rank them. A row that was not proposed has a larger key; where the largest
-//! error that an f32 product can have would still let it in, the query is searched again in f64 over all references.
-//! Memory beyond the references is a few tiles, whatever their number.
+//! cosine distances that of `-q.r / |r|`: one matrix product a tile, in 8-bit integers where the processor has them
+//! (`quantised.rs`), else in f32. Those keys only propose k rows and some more; distances from differences in f64 rank
+//! them. A row that was not proposed has a larger key; where the largest error that a product can have would still let
+//! it in, the query is searched again, after 8-bit products with f32 ones, after these in f64 over all references.
+//! Memory beyond the references is a few tiles, and a quarter of the references for their bytes.
 //!
 //! Against scikit-learn's brute force (its ArgKmin computes in f64 throughout): see benches/README.md.
 
 use super::proposals::Proposals;
+use super::quantised::Quantised;
 use super::{Metric, Neighbours, check_features, check_k, check_width};
 use crate::error::Result;
 use crate::products::{Threads, dot, multiply, squared_distance};
-use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 /// Rows proposed beyond k, so that rounding seldom sends a query to the second search.
 const SPARE: usize = 8;
+/// The same for 8-bit products.
+const WIDE_SPARE: usize = 27;
+/// References with fewer values are searched in f32 alone.
+const QUANTISE_FROM: usize = 1 << 16;
 pub(super) const QUERY_TILE: usize = 1024;
 pub(super) const REFERENCE_TILE: usize = 1024;
+
+/// (Distance, row), nearest first.
+pub(super) type Ranked = Vec<(f64, usize)>;
 
 /// References that can be searched. They are shared, not copied.
 #[derive(Debug, Clone)]
@@ -31,6 +40,8 @@ pub struct Index {
     pub(super) scale: Array1<f32>,
     /// The largest `|r - centre|` (Euclidean) or 1 (cosine): what the rounding bound needs.
     largest: f64,
+    /// The references as bytes, where the processor multiplies these.
+    quantised: Option<Quantised>,
 }
 
 impl Index {
@@ -70,7 +81,10 @@ impl Index {
             }
             Metric::Cosine => (norms.iter().map(|&square| inverse_norm(square) as f32).collect(), 1.0),
         };
-        Ok(Index { metric, references, centre, scale, largest })
+        let scale: Array1<f32> = scale;
+        let quantised = (Quantised::available() && references.len() >= QUANTISE_FROM)
+            .then(|| Quantised::new(metric, references.view(), centre.view(), scale.view()));
+        Ok(Index { metric, references, centre, scale, largest, quantised })
     }
 
     /// Number of references.
@@ -89,6 +103,27 @@ impl Index {
     /// Queries of another width, or not finite; k = 0 or above the number of references.
     pub fn nearest(&self, queries: ArrayView2<f32>, k: usize) -> Result<Neighbours> {
         self.check(queries, k)?;
+        Ok(collect(self.search(queries, k), k))
+    }
+
+    fn search(&self, queries: ArrayView2<f32>, k: usize) -> Vec<Ranked> {
+        let Some(quantised) = &self.quantised else { return self.search_f32(queries, k) };
+        let keep = (2 * k).max(k + WIDE_SPARE).min(self.len());
+        let mut ranked = Vec::with_capacity(queries.nrows());
+        for tile in queries.axis_chunks_iter(Axis(0), QUERY_TILE) {
+            let centred = &tile - &self.centre;
+            let proposals = quantised.propose(centred.view(), keep);
+            ranked.extend(self.rank(tile, centred.view(), proposals, k));
+        }
+        let doubtful: Vec<usize> = (0..ranked.len()).filter(|&query| ranked[query].is_none()).collect();
+        if !doubtful.is_empty() {
+            let again = self.search_f32(queries.select(Axis(0), &doubtful).view(), k);
+            doubtful.into_iter().zip(again).for_each(|(query, found)| ranked[query] = Some(found));
+        }
+        ranked.into_iter().flatten().collect()
+    }
+
+    fn search_f32(&self, queries: ArrayView2<f32>, k: usize) -> Vec<Ranked> {
         let keep = (k + SPARE).min(self.len());
         let mut ranked = Vec::with_capacity(queries.nrows());
         let mut tile_buffer = Array2::<f32>::zeros((REFERENCE_TILE.min(self.len()), queries.ncols()));
@@ -110,9 +145,9 @@ impl Index {
                     }
                 });
             }
-            ranked.extend(self.rank(tile, centred.view(), proposals, k));
+            ranked.extend(self.decide(tile, centred.view(), proposals, k));
         }
-        Ok(collect(ranked, k))
+        ranked
     }
 
     /// The `k` nearest references of each reference, itself among them; each pair's product is computed once.
@@ -121,7 +156,7 @@ impl Index {
     /// k = 0 or above the number of references.
     pub fn within(&self, k: usize) -> Result<Neighbours> {
         check_k(k, self.len())?;
-        if self.metric == Metric::Cosine {
+        if self.metric == Metric::Cosine || self.quantised.is_some() {
             return self.nearest(self.references.view(), k);
         }
         const TILE: usize = 1024;
@@ -158,7 +193,7 @@ impl Index {
                 });
             }
         }
-        Ok(collect(self.rank(self.references.view(), centred.view(), proposals, k), k))
+        Ok(collect(self.decide(self.references.view(), centred.view(), proposals, k), k))
     }
 
     pub(super) fn check(&self, queries: ArrayView2<f32>, k: usize) -> Result<()> {
@@ -189,56 +224,77 @@ impl Index {
         }
     }
 
-    /// Ranks what was proposed by exact distance, and searches again where a row may have been missed.
-    pub(super) fn rank(
+    /// Ranks what was proposed, and all references where a row may have been missed.
+    pub(super) fn decide(
         &self,
         queries: ArrayView2<f32>,
         centred: ArrayView2<f32>,
         proposals: Vec<Proposals>,
         k: usize,
-    ) -> Vec<Vec<(f64, usize)>> {
-        let rank =
-            |(proposals, (query, centred)): (Proposals, (ndarray::ArrayView1<f32>, ndarray::ArrayView1<f32>))| {
-                let (rows, bound) = proposals.finish(self.len());
-                let query = query.to_vec();
-                let square: f64 = centred.iter().map(|&x| f64::from(x).powi(2)).sum();
-                let query_norm = dot(&query, &query);
-                let mut ranked = self.ranked(&query, query_norm, rows.into_iter().map(|row| row as usize), k);
-                if !self.certain(ranked.last().map_or(f64::INFINITY, |last| last.0), f64::from(bound), square) {
-                    ranked = self.ranked(&query, query_norm, 0..self.len(), k);
-                }
-                if self.metric == Metric::Euclidean {
-                    ranked.iter_mut().for_each(|(distance, _)| *distance = distance.sqrt());
-                }
-                ranked
-            };
+    ) -> Vec<Ranked> {
+        let ranked = self.rank(queries, centred, proposals, k).into_par_iter().zip(queries.axis_iter(Axis(0)));
+        ranked.map(|(ranked, query)| ranked.unwrap_or_else(|| self.rank_all(query, k))).collect()
+    }
+
+    /// Ranks what was proposed by exact distance; nothing where a row may have been missed.
+    fn rank(
+        &self,
+        queries: ArrayView2<f32>,
+        centred: ArrayView2<f32>,
+        proposals: Vec<Proposals>,
+        k: usize,
+    ) -> Vec<Option<Ranked>> {
         let rows = queries.axis_iter(Axis(0)).into_par_iter().zip(centred.axis_iter(Axis(0)));
+        let rank = |(proposals, (query, centred)): (Proposals, (ArrayView1<f32>, ArrayView1<f32>))| {
+            let (proposed, bound) = proposals.finish(self.len());
+            let query = Query::new(query, centred);
+            let mut ranked: Ranked = Vec::with_capacity(k + 1);
+            for (key, row) in proposed {
+                // Smallest keys first: from one that cannot be near enough on, none can.
+                if ranked.len() == k && self.certain(ranked[k - 1].0, f64::from(key), query.centred_square) {
+                    break;
+                }
+                let entry = (self.distance(&query, row as usize), row as usize);
+                let place = ranked.partition_point(|other| (other.0, other.1) < entry);
+                ranked.insert(place, entry);
+                ranked.truncate(k);
+            }
+            let last = ranked.last().map_or(f64::INFINITY, |last| last.0);
+            self.certain(last, f64::from(bound), query.centred_square).then(|| self.finished(ranked))
+        };
         proposals.into_par_iter().zip(rows).map(rank).collect()
     }
 
-    /// Squared Euclidean, or cosine, distances of `rows` in f64; the first k.
-    fn ranked(&self, query: &[f32], square: f64, rows: impl Iterator<Item = usize>, k: usize) -> Vec<(f64, usize)> {
-        let references = self.references.as_slice().unwrap_or(&[]);
-        let width = query.len();
-        let distance = |row: usize| {
-            let reference = &references[row * width..(row + 1) * width];
-            match self.metric {
-                Metric::Euclidean => squared_distance(query, reference),
-                Metric::Cosine => {
-                    let norms = inverse_norm(square) * inverse_norm(dot(reference, reference));
-                    1.0 - dot(query, reference) * norms
-                }
-            }
-        };
-        let mut ranked: Vec<(f64, usize)> = rows.map(|row| (distance(row), row)).collect();
+    fn rank_all(&self, query: ArrayView1<f32>, k: usize) -> Ranked {
+        let query = Query::new(query, (&query - &self.centre).view());
+        let mut ranked: Ranked = (0..self.len()).map(|row| (self.distance(&query, row), row)).collect();
         ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         ranked.truncate(k);
+        self.finished(ranked)
+    }
+
+    fn finished(&self, mut ranked: Ranked) -> Ranked {
+        if self.metric == Metric::Euclidean {
+            ranked.iter_mut().for_each(|(distance, _)| *distance = distance.sqrt());
+        }
         ranked
+    }
+
+    /// Squared Euclidean, or cosine, distance in f64.
+    fn distance(&self, query: &Query, row: usize) -> f64 {
+        let width = query.values.len();
+        let reference = &self.references.as_slice().unwrap_or(&[])[row * width..(row + 1) * width];
+        match self.metric {
+            Metric::Euclidean => squared_distance(&query.values, reference),
+            Metric::Cosine => {
+                1.0 - dot(&query.values, reference) * query.inverse_norm * inverse_norm(dot(reference, reference))
+            }
+        }
     }
 
     /// Whether no row with an f32 key of `bound` or more can be nearer than `kth`, the exact distance of the last kept.
     fn certain(&self, kth: f64, bound: f64, query_square: f64) -> bool {
-        if bound.is_infinite() {
+        if bound == f64::INFINITY {
             return true;
         }
         let query = query_square.sqrt();
@@ -252,6 +308,22 @@ impl Index {
             // The key is minus |q| times the similarity.
             Metric::Cosine => kth * query < bound + query - 2.0 * rounding,
         }
+    }
+}
+
+/// A query with what its distances need.
+struct Query {
+    values: Vec<f32>,
+    /// `|q - centre|^2`.
+    centred_square: f64,
+    inverse_norm: f64,
+}
+
+impl Query {
+    fn new(query: ArrayView1<f32>, centred: ArrayView1<f32>) -> Query {
+        let values = query.to_vec();
+        let inverse_norm = inverse_norm(dot(&values, &values));
+        Query { values, centred_square: centred.iter().map(|&x| f64::from(x).powi(2)).sum(), inverse_norm }
     }
 }
 
@@ -269,7 +341,7 @@ fn inverse_norm(square: f64) -> f64 {
 }
 
 /// Lists of (distance, row) as arrays.
-pub(super) fn collect(ranked: Vec<Vec<(f64, usize)>>, k: usize) -> Neighbours {
+pub(super) fn collect(ranked: Vec<Ranked>, k: usize) -> Neighbours {
     let shape = (ranked.len(), k);
     Neighbours {
         rows: Array2::from_shape_fn(shape, |(q, i)| ranked[q][i].1),

@@ -8,6 +8,11 @@ mod approximate;
 mod device;
 mod exact;
 mod proposals;
+#[cfg(target_arch = "x86_64")]
+mod quantised;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "not_quantised.rs"]
+mod quantised;
 
 pub use approximate::approximate_graph;
 pub use exact::Index;

@@ -14,8 +14,13 @@ impl Proposals {
         Proposals { best: Vec::with_capacity(2 * keep), keep, bound: f32::INFINITY }
     }
 
+    /// A key at or above this is not kept.
+    pub fn bound(&self) -> f32 {
+        self.bound
+    }
+
     /// Adds the keys of the rows `start..`.
-    pub fn add(&mut self, start: usize, keys: impl ExactSizeIterator<Item = f32>) {
+    pub fn add(&mut self, start: usize, keys: impl Iterator<Item = f32>) {
         for (offset, key) in keys.enumerate() {
             if key < self.bound {
                 self.push(key, start + offset);
@@ -61,15 +66,16 @@ impl Proposals {
         }
     }
 
-    /// The proposed rows of `n`, and the key at or above which all others lie: infinite where there are no others,
+    /// The proposed rows of `n` with their keys, smallest first, and the key at or above which all others lie: infinite where there are no others,
     /// minus infinity where keys that are not finite kept some out.
-    pub fn finish(mut self, n: usize) -> (Vec<u32>, f32) {
+    pub fn finish(mut self, n: usize) -> (Vec<(f32, u32)>, f32) {
         self.prune();
         let bound = match self.best.len() {
             all if all == n => f32::INFINITY,
             few if few < self.keep => f32::NEG_INFINITY,
             _ => self.bound,
         };
-        (self.best.into_iter().map(|(_, row)| row).collect(), bound)
+        self.best.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        (self.best, bound)
     }
 }

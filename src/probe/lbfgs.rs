@@ -138,7 +138,8 @@ fn line_search(
     // Wolfe conditions of Hager and Zhang 2005).
     let rounding = 8.0 * f64::EPSILON * start.value.abs();
     let too_high = |point: &Point| {
-        !point.value.is_finite() || point.value > start.value + rounding + SUFFICIENT_DECREASE * point.step * start.slope
+        !point.value.is_finite()
+            || point.value > start.value + rounding + SUFFICIENT_DECREASE * point.step * start.slope
     };
     let flat_enough = |point: &Point| point.slope.abs() <= -CURVATURE * start.slope;
     // `low` has the lowest value that decreases enough; a minimum lies between it and `high` once there is a `high`.
