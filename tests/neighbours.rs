@@ -88,7 +88,7 @@ fn rounding_does_not_hide_a_neighbour() {
     // Rows far from the origin that differ in the last digits of f32: products alone could not rank them.
     let mut random = Random::new("test close rows", 0, 0);
     let close =
-        Array2::from_shape_fn((600, 30), |(i, _)| if i == 0 { -1e4 } else { 1e4 + random.unit() as f32 * 0.01 });
+        Array2::from_shape_fn((2400, 30), |(i, _)| if i == 0 { -1e4 } else { 1e4 + random.unit() as f32 * 0.01 });
     let index = Index::new(close.clone().into_shared(), Metric::Euclidean).unwrap();
     let found = index.nearest(close.view(), 5).unwrap();
     for i in (0..2400).step_by(61) {

@@ -111,7 +111,7 @@ pub fn ari_chart(project: &Project, rows: &[ResultRow]) -> Result<Chart> {
             }
         }
     }
-    let title = "Adjusted Rand index of k-means: filled with UMAP, open without";
+    let title = "k-means (filled: on the UMAP map)";
     plot.set_layout(layout(title, &groups));
     Ok(Chart::new(plot, text(project, title, &columns, &models)))
 }

@@ -1,0 +1,58 @@
+//! The Python process that does the same work.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+pub struct Twin {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// Names and versions.
+    pub versions: Value,
+}
+
+impl Twin {
+    /// Starts `python benches/twin.py` with so many threads.
+    pub fn start(python: &str, threads: usize) -> Result<Twin, String> {
+        let mut command = Command::new(python);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/twin.py"));
+        for variable in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"] {
+            command.env(variable, threads.to_string());
+        }
+        let advice = "set WIDER_CLIP_PYTHON to a Python with tests/reference/requirements-numerics.txt installed";
+        let failed = |reason: String| format!("{python}: {reason}; {advice}");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(failed("no pipes".into()));
+        };
+        let mut twin = Twin { child, input, output: BufReader::new(output), versions: Value::Null };
+        twin.versions = twin.read().map_err(failed)?;
+        Ok(twin)
+    }
+
+    /// Sends a command and waits for its answer.
+    pub fn ask(&mut self, command: &Value) -> Value {
+        writeln!(self.input, "{command}").unwrap();
+        self.read().unwrap_or_else(|reason| panic!("the twin failed at {}: {reason}", command["work"]))
+    }
+
+    fn read(&mut self) -> Result<Value, String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).map_err(|error| error.to_string())?;
+        serde_json::from_str(&line)
+            .map_err(|_| "it ended without an answer (scikit-learn or umap-learn missing?)".into())
+    }
+}
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
