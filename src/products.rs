@@ -46,7 +46,16 @@ pub(crate) enum Threads {
 ///
 /// # Panics
 /// Where the shapes do not fit; callers in this crate check them first.
-pub(crate) fn multiply<T: Real>(threads: Threads, a: ArrayView2<T>, b: ArrayView2<T>, mut out: ArrayViewMut2<T>) {
+pub(crate) fn multiply<T: Real>(threads: Threads, a: ArrayView2<T>, b: ArrayView2<T>, out: ArrayViewMut2<T>) {
+    product(threads, a, b, out, false);
+}
+
+/// `out = out + a b`, otherwise as [`multiply`].
+pub(crate) fn multiply_onto<T: Real>(threads: Threads, a: ArrayView2<T>, b: ArrayView2<T>, out: ArrayViewMut2<T>) {
+    product(threads, a, b, out, true);
+}
+
+fn product<T: Real>(threads: Threads, a: ArrayView2<T>, b: ArrayView2<T>, mut out: ArrayViewMut2<T>, onto: bool) {
     let (m, k) = a.dim();
     let n = b.ncols();
     assert_eq!((b.nrows(), out.dim()), (k, (m, n)), "shapes of a matrix product");
@@ -68,14 +77,14 @@ pub(crate) fn multiply<T: Real>(threads: Threads, a: ArrayView2<T>, b: ArrayView
             out.as_mut_ptr(),
             out_columns,
             out_rows,
-            false,
+            onto,
             a.as_ptr(),
             a_columns,
             a_rows,
             b.as_ptr(),
             b_columns,
             b_rows,
-            T::default(),
+            if onto { T::ONE } else { T::default() },
             T::ONE,
             false,
             false,

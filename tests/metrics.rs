@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 use wider_clip::metrics::{
-    ConfusionMatrix, accuracy, balanced_accuracy, correct, macro_f1, mean_t_interval, paired_bootstrap,
+    ConfusionMatrix, accuracy, adjusted_rand, balanced_accuracy, bootstrap_accuracy, correct,
+    expected_calibration_error, macro_f1, mean_t_interval, normalised_mutual_information, paired_bootstrap,
+    top_k_accuracy, worst_group,
 };
+use wider_clip::ndarray::Array2;
 
 fn golden(key: &str) -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/metrics.json");
@@ -123,4 +126,79 @@ fn bootstrap_is_seeded_antisymmetric_and_bounded() {
 
     let same = paired_bootstrap(&a, &a, 500, 7).unwrap();
     assert_eq!((same.difference, same.low, same.high, same.p_value), (0.0, 0.0, 0.0, 1.0));
+}
+
+/// Rows of numbers as an array.
+fn matrix(value: &Value) -> Array2<f64> {
+    let rows: Vec<Vec<f64>> = value.as_array().unwrap().iter().map(numbers).collect();
+    Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap()
+}
+
+#[test]
+fn top_k_equals_scikit_learn() {
+    for case in golden("top_k") {
+        let k = case["k"].as_u64().unwrap() as usize;
+        close(top_k_accuracy(matrix(&case["scores"]).view(), &classes(&case["truth"]), k).unwrap(), &case["top_k"], "top k");
+    }
+}
+
+#[test]
+fn agreement_of_clusterings_equals_scikit_learn() {
+    for case in golden("clusterings") {
+        let (a, b) = (classes(&case["a"]), classes(&case["b"]));
+        close(adjusted_rand(&a, &b).unwrap(), &case["adjusted_rand"], "adjusted Rand index");
+        close(adjusted_rand(&b, &a).unwrap(), &case["adjusted_rand"], "adjusted Rand index, turned");
+        let information = normalised_mutual_information(&a, &b).unwrap();
+        close(information, &case["normalised_mutual_information"], "mutual information");
+    }
+}
+
+#[test]
+fn calibration_errors_equal_the_definition() {
+    for case in golden("calibration") {
+        let bins = case["bins"].as_u64().unwrap() as usize;
+        let error = expected_calibration_error(matrix(&case["probabilities"]).view(), &classes(&case["truth"]), bins);
+        close(error.unwrap(), &case["error"], "calibration error");
+    }
+}
+
+#[test]
+fn worst_groups_equal_scikit_learn() {
+    for case in golden("worst_groups") {
+        let worst = worst_group(&classes(&case["predicted"]), &classes(&case["truth"]), &classes(&case["groups"])).unwrap();
+        assert_eq!(u64::from(worst.group), case["group"].as_u64().unwrap());
+        assert_eq!(worst.n as u64, case["n"].as_u64().unwrap());
+        close(worst.accuracy, &case["accuracy"], "worst group");
+    }
+}
+
+#[test]
+fn intervals_of_an_accuracy_agree_with_scipy() {
+    for case in golden("accuracies") {
+        let correct: Vec<bool> = numbers(&case["correct"]).into_iter().map(|v| v == 1.0).collect();
+        let ours = bootstrap_accuracy(&correct, 20_000, 0).unwrap();
+        close(ours.mean, &case["mean"], "mean");
+        let image = 1.01 / correct.len() as f64;
+        assert!((ours.low.unwrap() - case["low"].as_f64().unwrap()).abs() < image);
+        assert!((ours.high.unwrap() - case["high"].as_f64().unwrap()).abs() < image);
+    }
+}
+
+#[test]
+fn bad_scores_and_clusterings_are_named() {
+    let text = |error: wider_clip::error::Error| error.to_string();
+    let scores = Array2::from_elem((2, 3), 0.2);
+    assert!(text(top_k_accuracy(scores.view(), &[0, 1], 3).unwrap_err()).contains("below the 3 classes, found 3"));
+    assert!(text(top_k_accuracy(scores.view(), &[0, 5], 1).unwrap_err()).contains("5 for image 1"));
+    assert!(text(top_k_accuracy(scores.view(), &[0], 1).unwrap_err()).contains("found 2"));
+    let mut broken = scores.clone();
+    broken[[1, 2]] = f64::NAN;
+    assert!(text(top_k_accuracy(broken.view(), &[0, 1], 1).unwrap_err()).contains("NaN in row 1, column 2"));
+    broken[[1, 2]] = 1.5;
+    assert!(text(expected_calibration_error(broken.view(), &[0, 1], 15).unwrap_err()).contains("0 to 1, found 1.5"));
+    assert!(text(expected_calibration_error(scores.view(), &[0, 1], 0).unwrap_err()).contains("bins"));
+    assert!(text(adjusted_rand(&[], &[]).unwrap_err()).contains("at least one image"));
+    assert!(text(normalised_mutual_information(&[0], &[0, 1]).unwrap_err()).contains("1, one an image, found 2"));
+    assert!(text(worst_group(&[0], &[0], &["a", "b"]).unwrap_err()).contains("groups: expected 1"));
+    assert!(bootstrap_accuracy(&[], 100, 0).is_err());
 }

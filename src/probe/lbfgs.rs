@@ -146,16 +146,15 @@ fn line_search(
     let mut low: Option<Point> = None;
     let mut high: Option<(f64, f64)> = None;
     let mut step = first_step;
+    let (mut low_step, mut low_value, mut low_slope) = (0.0, start.value, start.slope);
     for _ in 0..MOST_STEPS_A_LINE {
         let point = at(step, spare);
-        let low_value = low.as_ref().map_or(start.value, |low| low.value);
         if too_high(&point) || (point.value >= low_value + rounding && low.is_some()) {
             high = Some((point.step, point.value));
             spare.0.extend([point.x, point.gradient]);
         } else if flat_enough(&point) {
             return Some(point);
         } else {
-            let low_step = low.as_ref().map_or(0.0, |low| low.step);
             let towards_high = high.map_or(1.0, |(high_step, _)| high_step - low_step);
             if point.slope * towards_high >= 0.0 {
                 high = Some((low_step, low_value));
@@ -164,10 +163,11 @@ fn line_search(
                 spare.0.extend([before.x, before.gradient]);
             }
         }
-        let (low_step, low_value, low_slope) =
+        let before = (low_step, low_slope);
+        (low_step, low_value, low_slope) =
             low.as_ref().map_or((0.0, start.value, start.slope), |low| (low.step, low.value, low.slope));
         step = match high {
-            None => 2.0 * step,
+            None => beyond(before, (low_step, low_slope)),
             Some((high_step, high_value)) => between(low_step, low_value, low_slope, high_step, high_value),
         };
         if (step - low_step).abs() <= 1e-14 * step.abs().max(1e-300) {
@@ -175,6 +175,14 @@ fn line_search(
         }
     }
     low.filter(|low| low.value < start.value)
+}
+
+/// A step beyond the last of two points (step, slope), to where their line of slopes reaches 0, at least double and at
+/// most ten times as far.
+fn beyond(before: (f64, f64), last: (f64, f64)) -> f64 {
+    let flattening = last.1 - before.1;
+    let guess = if flattening > 0.0 { last.0 - last.1 * (last.0 - before.0) / flattening } else { f64::INFINITY };
+    guess.clamp(2.0 * last.0, 10.0 * last.0)
 }
 
 /// The minimum of the parabola through the low point, its slope and the high point, kept off both ends.

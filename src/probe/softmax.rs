@@ -3,16 +3,22 @@
 //!
 //! scikit-learn's objective: with image weights s (1 by default) and S their sum,
 //! `sum_i s_i CE_i / S + |W|^2 / (2 C S)`, the intercepts free of penalty. Two classes have one column of weights.
-//! Products are in `T` (f32, or f64 where that stalls), sums in f64. Rows go in blocks of fixed size that are added in
-//! order, so that the value does not depend on the number of threads.
+//! Products are in `T` (f32, or f64 where that stalls), sums in f64. Rows go in strips whose sums are added in order, so
+//! that the value does not depend on the number of threads.
 
 use super::Labelled;
-use crate::products::{Real, Threads, multiply};
+use crate::products::{Real, Threads, multiply, multiply_onto};
 use crate::simd::{Kernel, dispatch, multiply_add};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, s};
 use rayon::prelude::*;
 
-const BLOCK: usize = 64;
+/// Rows that are multiplied, turned into residuals and multiplied again while they are in the cache.
+const BLOCK: usize = 256;
+/// Rows a part that goes in parallel with others (gemm's own threads would not start for products of this size), and the
+/// fewest and most such parts.
+const STRIP: usize = 1024;
+const FEWEST: usize = 4;
+const MOST: usize = 16;
 
 /// The objective over one vector: weights `(D, columns)` row by row, then the intercepts.
 pub(super) struct Problem<'a, T> {
@@ -24,8 +30,16 @@ pub(super) struct Problem<'a, T> {
     d: usize,
     columns: usize,
     weights: Array2<T>,
+    strips: Vec<Strip<T>>,
+}
+
+/// What a part of the rows adds to the gradient, and the value.
+struct Strip<T> {
     logits: Array2<T>,
+    /// `(D, columns)`.
     slope: Array2<T>,
+    of_intercepts: Vec<f64>,
+    loss: f64,
 }
 
 /// A product's type with the softmax that fits it.
@@ -44,9 +58,16 @@ impl<'a, T: Softmax> Problem<'a, T> {
         let total: f64 = data.targets.iter().map(|label| class_weights[position(label)]).sum();
         let targets =
             data.targets.iter().map(|label| (position(label), class_weights[position(label)] / total)).collect();
-        let [weights, slope] = [(); 2].map(|()| Array2::default((d, columns)));
-        let logits = Array2::default((n, columns));
-        Problem { features, targets, penalty: 1.0 / (c * total), d, columns, weights, logits, slope }
+        let strip = || Strip {
+            logits: Array2::default((BLOCK.min(n), columns)),
+            slope: Array2::default((d, columns)),
+            of_intercepts: vec![0.0; columns],
+            loss: 0.0,
+        };
+        let n_strips = (n / STRIP).next_power_of_two().clamp(FEWEST, MOST).min(n.div_ceil(64));
+        let strips = (0..n_strips).map(|_| strip()).collect();
+        let weights = Array2::default((d, columns));
+        Problem { features, targets, penalty: 1.0 / (c * total), d, columns, weights, strips }
     }
 
     /// Length of the vector.
@@ -59,38 +80,56 @@ impl<'a, T: Softmax> Problem<'a, T> {
         let split = self.d * self.columns;
         let (weights, intercepts) = x.split_at(split);
         self.weights.iter_mut().zip(weights).for_each(|(to, &from)| *to = T::from_f64(from));
-        multiply(Threads::All, self.features, self.weights.view(), self.logits.view_mut());
-        let columns = self.columns;
-        let sums: Vec<(f64, Vec<f64>)> = self
-            .logits
-            .axis_chunks_iter_mut(Axis(0), BLOCK)
-            .into_par_iter()
-            .zip(self.targets.par_chunks(BLOCK))
-            .map(|(mut rows, targets)| {
-                let (mut loss, mut sums) = (0.0, vec![0.0; columns]);
-                if let Some(rows) = rows.as_slice_mut() {
-                    T::residuals(rows, columns, intercepts, targets, &mut loss);
-                    for row in rows.chunks_exact(columns) {
-                        sums.iter_mut().zip(row).for_each(|(sum, &residual)| *sum += residual.to_f64());
-                    }
-                }
-                (loss, sums)
-            })
-            .collect();
-        multiply(Threads::All, self.features.t(), self.logits.view(), self.slope.view_mut());
+        let rows_a_strip = self.targets.len().div_ceil(self.strips.len());
+        let (features, weights_in_t) = (self.features, self.weights.view());
+        let parts = self.targets.par_chunks(rows_a_strip).enumerate();
+        self.strips.par_iter_mut().zip(parts).for_each(|(strip, (number, targets))| {
+            strip.add_up(features, number * rows_a_strip, targets, weights_in_t, intercepts);
+        });
         let (of_weights, of_intercepts) = gradient.split_at_mut(split);
-        of_intercepts.fill(0.0);
-        let mut loss = 0.0;
-        for (block_loss, block_sums) in &sums {
-            loss += block_loss;
-            of_intercepts.iter_mut().zip(block_sums).for_each(|(sum, block)| *sum += block);
-        }
         let mut squares = 0.0;
-        for ((out, &slope), &weight) in of_weights.iter_mut().zip(&self.slope).zip(weights) {
-            *out = slope.to_f64() + self.penalty * weight;
+        for (out, &weight) in of_weights.iter_mut().zip(weights) {
+            *out = self.penalty * weight;
             squares += weight * weight;
         }
+        of_intercepts.fill(0.0);
+        let mut loss = 0.0;
+        for strip in &self.strips {
+            loss += strip.loss;
+            of_weights.iter_mut().zip(&strip.slope).for_each(|(sum, slope)| *sum += slope.to_f64());
+            of_intercepts.iter_mut().zip(&strip.of_intercepts).for_each(|(sum, part)| *sum += part);
+        }
         loss + 0.5 * self.penalty * squares
+    }
+}
+
+impl<T: Softmax> Strip<T> {
+    /// Goes over the rows from `first` on, one for each of `targets`.
+    fn add_up(
+        &mut self,
+        features: ArrayView2<T>,
+        first: usize,
+        targets: &[(usize, f64)],
+        weights: ArrayView2<T>,
+        intercepts: &[f64],
+    ) {
+        let columns = weights.ncols();
+        self.slope.fill(T::default());
+        self.of_intercepts.fill(0.0);
+        self.loss = 0.0;
+        for (number, targets) in targets.chunks(BLOCK).enumerate() {
+            let start = first + number * BLOCK;
+            let rows = features.slice(s![start..start + targets.len(), ..]);
+            let mut logits = self.logits.slice_mut(s![..targets.len(), ..]);
+            multiply(Threads::One, rows, weights, logits.view_mut());
+            if let Some(logits) = logits.as_slice_mut() {
+                T::residuals(logits, columns, intercepts, targets, &mut self.loss);
+                for row in logits.chunks_exact(columns) {
+                    self.of_intercepts.iter_mut().zip(row).for_each(|(sum, &residual)| *sum += residual.to_f64());
+                }
+            }
+            multiply_onto(Threads::One, rows.t(), logits.view(), self.slope.view_mut());
+        }
     }
 }
 

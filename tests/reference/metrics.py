@@ -56,6 +56,82 @@ def bootstrap_case(rng, n_images, p_both, p_a, p_b):
     }
 
 
+def top_k_case(scores, truth, k):
+    score = metrics.top_k_accuracy_score(truth, scores, k=k, labels=range(scores.shape[1]))
+    return {"scores": scores.tolist(), "truth": list(map(int, truth)), "k": k, "top_k": score}
+
+
+def clustering_case(a, b):
+    return {
+        "a": list(map(int, a)),
+        "b": list(map(int, b)),
+        "adjusted_rand": metrics.adjusted_rand_score(a, b),
+        "normalised_mutual_information": metrics.normalized_mutual_info_score(a, b),
+    }
+
+
+def calibration_case(probabilities, truth, bins):
+    """Bins of equal width (lower, upper] of the top probability; gaps averaged over images."""
+    top, right = probabilities.max(1), probabilities.argmax(1) == truth
+    edges, error = np.linspace(0, 1, bins + 1), 0.0
+    for low, high in zip(edges[:-1], edges[1:]):
+        inside = (top > low) & (top <= high)
+        if inside.any():
+            error += inside.mean() * abs(right[inside].mean() - top[inside].mean())
+    return {"probabilities": probabilities.tolist(), "truth": list(map(int, truth)), "bins": bins, "error": error}
+
+
+def worst_group_case(predicted, truth, groups):
+    predicted, truth, groups = map(np.asarray, (predicted, truth, groups))
+    scores = {int(g): metrics.accuracy_score(truth[groups == g], predicted[groups == g]) for g in np.unique(groups)}
+    worst = min(scores, key=lambda g: (scores[g], g))
+    return {"predicted": predicted.tolist(), "truth": truth.tolist(), "groups": groups.tolist(), "group": worst,
+            "accuracy": scores[worst], "n": int((groups == worst).sum())}
+
+
+def accuracy_case(correct):
+    values = np.asarray(correct, dtype=float)
+    result = stats.bootstrap((values,), np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(2))
+    interval = result.confidence_interval
+    return {"correct": list(map(int, correct)), "mean": values.mean(), "low": interval.low, "high": interval.high}
+
+
+def later_cases():
+    """Drawn from a generator of their own, so that the cases above stay as they are."""
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=(40, 6))
+    probabilities = rng.dirichlet(np.ones(4) * 0.5, size=80)
+    sure = np.eye(3)[[0, 1, 2, 0]]
+    points = rng.integers(0, 8, size=300)
+    near = np.where(rng.random(300) < 0.7, points, rng.integers(0, 5, size=300))
+    return {
+        "top_k": [top_k_case(scores, rng.integers(0, 6, size=40), k) for k in (1, 2, 5)]
+        + [top_k_case(np.array([[0.2, 0.5, 0.5], [0.3, 0.3, 0.3], [0.5, 0.5, 0.1]]), np.array([1, 0, 1]), k) for k in (1, 2)],
+        "clusterings": [
+            clustering_case(points, near),
+            clustering_case(points, rng.integers(0, 8, size=300)),
+            clustering_case([0, 0, 1, 1, 2], [5, 5, 3, 3, 9]),
+            clustering_case([0] * 6, [0, 1, 2, 0, 1, 2]),
+            clustering_case([0] * 5, [3] * 5),
+            clustering_case(range(6), range(6)),
+            clustering_case(range(6), [0, 0, 0, 1, 1, 1]),
+            clustering_case([0, 0, 1, 1], [0, 1, 0, 1]),
+            clustering_case([0], [4]),
+        ],
+        "calibration": [
+            calibration_case(probabilities, rng.integers(0, 4, size=80), 15),
+            calibration_case(probabilities, probabilities.argmax(1), 10),
+            calibration_case(sure, np.array([0, 1, 2, 1]), 15),
+        ],
+        "worst_groups": [
+            worst_group_case([0, 1, 1, 0, 2, 2], [0, 1, 0, 0, 2, 1], [0, 0, 1, 1, 7, 7]),
+            worst_group_case([0, 1], [0, 1], [3, 3]),
+            worst_group_case(near % 3, points % 3, rng.integers(0, 6, size=300)),
+        ],
+        "accuracies": [accuracy_case(rng.random(250) < 0.7), accuracy_case(rng.random(60) < 0.95)],
+    }
+
+
 def main():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 7, size=60)
@@ -81,6 +157,7 @@ def main():
             bootstrap_case(rng, 120, 0.6, 0.1, 0.1),
         ],
     }
+    golden |= later_cases()
     path = pathlib.Path("tests/golden/metrics.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(golden) + "\n")
