@@ -3,7 +3,7 @@
 //! Measured on two cores: `ndarray`'s own product runs on one thread; gemm reaches what the hardware has.
 
 use crate::simd::{Kernel, dispatch};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, ArrayView2, ArrayViewMut2};
 
 /// The two precisions that probes compute in.
 pub(crate) trait Real: Copy + Default + Send + Sync + 'static {
@@ -92,6 +92,15 @@ fn product<T: Real>(threads: Threads, a: ArrayView2<T>, b: ArrayView2<T>, mut ou
             parallelism,
         );
     }
+}
+
+/// The mean of each column, summed in f64.
+pub(crate) fn column_means(rows: ArrayView2<f32>) -> Array1<f64> {
+    let mut sum = Array1::<f64>::zeros(rows.ncols());
+    for row in rows.rows() {
+        sum.zip_mut_with(&row, |sum, &x| *sum += f64::from(x));
+    }
+    sum / rows.nrows() as f64
 }
 
 /// Partial sums kept side by side, so that the additions of a long sum do not wait for each other.

@@ -66,8 +66,9 @@ impl Progress {
         let seconds = self.started.elapsed().as_secs_f64();
         let rate = (self.done - self.skipped) as f64 / seconds.max(1e-9);
         let left = self.total.saturating_sub(self.done) as f64 / rate.max(1e-9);
+        let pace = if rate >= 1.0 { format!("{rate:.0}/s") } else { format!("{:.0} s each", 1.0 / rate.max(1e-9)) };
         format!(
-            "{}: {} of {} {}, {rate:.0}/s, {left:.0} s to go",
+            "{}: {} of {} {}, {pace}, {left:.0} s to go",
             self.label,
             thousands(self.done),
             thousands(self.total),

@@ -138,7 +138,11 @@ fn matrix(value: &Value) -> Array2<f64> {
 fn top_k_equals_scikit_learn() {
     for case in golden("top_k") {
         let k = case["k"].as_u64().unwrap() as usize;
-        close(top_k_accuracy(matrix(&case["scores"]).view(), &classes(&case["truth"]), k).unwrap(), &case["top_k"], "top k");
+        close(
+            top_k_accuracy(matrix(&case["scores"]).view(), &classes(&case["truth"]), k).unwrap(),
+            &case["top_k"],
+            "top k",
+        );
     }
 }
 
@@ -165,7 +169,8 @@ fn calibration_errors_equal_the_definition() {
 #[test]
 fn worst_groups_equal_scikit_learn() {
     for case in golden("worst_groups") {
-        let worst = worst_group(&classes(&case["predicted"]), &classes(&case["truth"]), &classes(&case["groups"])).unwrap();
+        let worst =
+            worst_group(&classes(&case["predicted"]), &classes(&case["truth"]), &classes(&case["groups"])).unwrap();
         assert_eq!(u64::from(worst.group), case["group"].as_u64().unwrap());
         assert_eq!(worst.n as u64, case["n"].as_u64().unwrap());
         close(worst.accuracy, &case["accuracy"], "worst group");

@@ -9,7 +9,7 @@
 use super::seeding;
 use crate::error::{Error, Result};
 use crate::neighbours::{check_features, check_width};
-use crate::products::{Threads, multiply, squared_distance};
+use crate::products::{Threads, column_means, multiply, squared_distance};
 use linfa::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis, s};
@@ -158,11 +158,7 @@ pub(super) struct Rows {
 impl Rows {
     fn new(features: ArrayView2<f32>) -> Rows {
         let n = features.nrows() as f64;
-        let mut sum = Array1::<f64>::zeros(features.ncols());
-        for row in features.rows() {
-            sum.zip_mut_with(&row, |sum, &x| *sum += f64::from(x));
-        }
-        let mean = sum.mapv(|sum| (sum / n) as f32);
+        let mean = column_means(features).mapv(|mean| mean as f32);
         let values = (&features - &mean).as_standard_layout().into_owned();
         let squares: Vec<f64> = values
             .axis_iter(Axis(0))

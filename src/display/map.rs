@@ -189,7 +189,10 @@ impl MapChart {
 
     /// What the grey points are called.
     fn others(&self) -> String {
-        format!("{} other {}", self.counts().len() - self.coloured.len(), self.kind)
+        match self.counts().len() - self.coloured.len() {
+            1 => "one other".into(),
+            n => format!("{n} other {}", self.kind),
+        }
     }
 
     fn trace(&self, points: &[usize], name: &str, marker: Marker) -> Box<Scatter<f64, f64>> {

@@ -13,7 +13,7 @@ use super::proposals::Proposals;
 use super::quantised::Quantised;
 use super::{Metric, Neighbours, check_features, check_k, check_width};
 use crate::error::Result;
-use crate::products::{Threads, dot, multiply, squared_distance};
+use crate::products::{Threads, column_means, dot, multiply, squared_distance};
 use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -68,7 +68,7 @@ impl Index {
         };
         let centre = match metric {
             Metric::Cosine => Array1::zeros(references.ncols()),
-            Metric::Euclidean => mean(references.view()),
+            Metric::Euclidean => column_means(references.view()).mapv(|mean| mean as f32),
         };
         let norms: Vec<f64> = references
             .axis_iter(Axis(0))
@@ -325,15 +325,6 @@ impl Query {
         let inverse_norm = inverse_norm(dot(&values, &values));
         Query { values, centred_square: centred.iter().map(|&x| f64::from(x).powi(2)).sum(), inverse_norm }
     }
-}
-
-/// The mean of the rows, in f64 underneath.
-fn mean(rows: ArrayView2<f32>) -> Array1<f32> {
-    let mut sum = Array1::<f64>::zeros(rows.ncols());
-    for row in rows.rows() {
-        ndarray::Zip::from(&mut sum).and(row).for_each(|sum, &x| *sum += f64::from(x));
-    }
-    sum.mapv(|sum| (sum / rows.nrows() as f64) as f32)
 }
 
 fn inverse_norm(square: f64) -> f64 {

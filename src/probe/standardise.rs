@@ -4,6 +4,7 @@
 
 use crate::error::Result;
 use crate::neighbours::{check_features, check_width};
+use crate::products::column_means;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 /// Means and standard deviations of the columns of training features.
@@ -31,11 +32,7 @@ impl Standardiser {
     pub fn fit(features: ArrayView2<f32>) -> Result<Standardiser> {
         check_features("features", features)?;
         let n = features.nrows() as f64;
-        let mut mean = Array1::<f64>::zeros(features.ncols());
-        for row in features.axis_iter(Axis(0)) {
-            mean.zip_mut_with(&row, |sum, &x| *sum += f64::from(x));
-        }
-        mean /= n;
+        let mean = column_means(features);
         let mut squares = Array1::<f64>::zeros(features.ncols());
         for row in features.axis_iter(Axis(0)) {
             ndarray::Zip::from(&mut squares)
