@@ -102,13 +102,20 @@ fn here(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(file)
 }
 
+/// Lets the threads of the side that just ended stop waiting for work in a loop, which would cost the other side time.
+fn rest() {
+    std::thread::sleep(std::time::Duration::from_millis(300));
+}
+
 /// Ours and theirs in turn; the first pair warms up.
 fn measure(work: &Work, twin: &mut Twin) -> Row {
     let (mut ours, mut theirs, mut agreement) = (Vec::new(), Vec::new(), String::new());
     for turn in 0..=work.repeats {
+        rest();
         let start = Instant::now();
         let answer = (work.ours)();
         let seconds = start.elapsed().as_secs_f64();
+        rest();
         let reference = twin.ask(&work.theirs);
         agreement = (work.agreement)(&answer, &reference);
         if turn > 0 {
