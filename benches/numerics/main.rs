@@ -340,7 +340,7 @@ fn growth() -> Vec<(&'static str, &'static str, Vec<report::Line>)> {
         ]
     };
     time(1000, 64, 10);
-    let names = ["kNN (rows among themselves)", "LR, C = 1", "k-means, one start", "UMAP"];
+    let names = ["kNN, all rows", "LR, C = 1", "k-means, one start", "UMAP"];
     let lines = |sizes: &[usize], time: &dyn Fn(usize) -> [f64; 4]| {
         let times: Vec<(f64, [f64; 4])> = sizes.iter().map(|&size| (size as f64, time(size))).collect();
         let line = |(number, name): (usize, &'static str)| (name, times.iter().map(|(x, t)| (*x, t[number])).collect());
