@@ -56,6 +56,13 @@ pub enum Error {
     #[error("{context}: {source}")]
     Tensor { context: String, source: candle_core::Error },
 
+    /// A weights file does not hold the parameters of the model.
+    #[error(
+        "{from}: read with the names of {publisher}, the tensors are not this model's. Missing: {missing}. Of another \
+         shape: {misshaped}. Unexpected: {unexpected}"
+    )]
+    Weights { from: String, publisher: &'static str, missing: String, misshaped: String, unexpected: String },
+
     /// linfa rejected a data set.
     #[error("linfa: {0}")]
     Linfa(#[from] linfa::Error),

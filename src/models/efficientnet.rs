@@ -9,9 +9,11 @@
 //! Different on purpose: channels last throughout, batch normalisation folded into the weights as they are loaded, and
 //! bias and activation applied inside each convolution. Made for reading features: nothing here has a gradient.
 
-use super::{Backbone, image_batch_check};
+use super::{Backbone, Mode, image_batch_check};
 use crate::error::{Error, Result};
-use crate::ops::{Activation, Padding, conv2d_nhwc_act, depthwise_conv2d_nhwc_act, linear_act, to_channels_last};
+use crate::ops::{
+    Activation, Padding, Weight, conv2d_nhwc_act, depthwise_conv2d_nhwc_act, linear_act, to_channels_last,
+};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
@@ -186,10 +188,10 @@ impl EfficientNet {
             }
             let features = config.feature_dim();
             let head = Pointwise::load(&vb, ("conv_head", "bn2"), (features, channels), config)?;
-            let w = vb.get((config.n_classes, features), "classifier.weight")?.t()?.contiguous()?;
+            let w = Weight::new(&vb.get((config.n_classes, features), "classifier.weight")?)?;
             let classifier = Pointwise { w, b: vb.get(config.n_classes, "classifier.bias")? };
-            // (O, C, K, K) to (K, K, C, O), as patches times matrix wants it.
-            let w = stem.0.permute((2, 3, 1, 0))?.contiguous()?.reshape((27, stem_channels))?;
+            // (O, C, K, K) to (O, K, K, C), as patches times matrix wants it.
+            let w = Weight::new(&stem.0.permute((0, 2, 3, 1))?.contiguous()?)?;
             let stem = Pointwise { w, b: stem.1 };
             Ok(EfficientNet { config: config.clone(), stem, blocks, head, classifier })
         };
@@ -243,14 +245,14 @@ impl EfficientNet {
 
 impl Backbone for EfficientNet {
     /// Gives `("avg", ..)`, see [`EfficientNet::forward_pooled`].
-    fn forward_features(&self, images: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+    fn forward(&self, images: &Tensor, _mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
         Ok(vec![("avg", self.forward_pooled(images)?)])
     }
 }
 
-/// A 1x1 convolution or fully connected layer: w (C, O), b (O,).
+/// A 1x1 convolution or fully connected layer: w (O, C), b (O,).
 struct Pointwise {
-    w: Tensor,
+    w: Weight,
     b: Tensor,
 }
 
@@ -262,13 +264,13 @@ impl Pointwise {
         config: &EfficientNetConfig,
     ) -> Result<Self> {
         let (w, b) = folded(vb, names, (outputs, inputs, 1), config)?;
-        Ok(Pointwise { w: w.reshape((outputs, inputs))?.t()?.contiguous()?, b })
+        Ok(Pointwise { w: Weight::new(&w)?, b })
     }
 
     /// As above from a convolution with a bias and without batch normalisation.
     fn load_plain(vb: &VarBuilder, (outputs, inputs): (usize, usize)) -> Result<Self> {
-        let w = vb.get((outputs, inputs, 1, 1), "weight")?.reshape((outputs, inputs))?;
-        Ok(Pointwise { w: w.t()?.contiguous()?, b: vb.get(outputs, "bias")? })
+        let w = Weight::new(&vb.get((outputs, inputs, 1, 1), "weight")?)?;
+        Ok(Pointwise { w, b: vb.get(outputs, "bias")? })
     }
 
     fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {

@@ -9,12 +9,15 @@
 //! Every backbone here is frozen: it is made for reading features, records no graph and folds batch normalisation into
 //! the convolutions. Images come in as (B, 3, H, W), f32, resized, cropped and normalised as the model's record says.
 
+pub mod assemble;
 pub mod efficientnet;
+mod mode;
 pub mod pixels;
 mod registry;
 pub mod vit;
 
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
+pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
 pub use registry::{LoadedModel, best_device, load};
 pub use vit::{Vit, VitConfig};
@@ -28,12 +31,22 @@ use std::path::Path;
 pub trait Backbone: Send + Sync {
     /// Named features of `images` (B, 3, H, W), each (B, D), f32.
     ///
-    /// Names: `"cls"` and `"patch_mean"` from transformers, `"avg"` from convolutional networks, `"pixels"` from
-    /// [`Pixels`]. A row depends on its own image only. A batch of none gives features of shape (0, D).
+    /// Names: `"cls"`, `"patch_mean"`, `"token_mean"` and `"cls_patch_mean"` from transformers, `"avg"` from
+    /// convolutional networks, `"pixels"` from [`Pixels`]. In [`Mode::Eval`] a row depends on its own image only.
+    /// A batch of none gives features of shape (0, D). The features have a graph where the weights are variables; the
+    /// images have none.
     ///
     /// # Errors
     /// [`Error::Argument`] if the batch does not have the shape or type that the model takes.
-    fn forward_features(&self, images: &Tensor) -> Result<Vec<(&'static str, Tensor)>>;
+    fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<(&'static str, Tensor)>>;
+
+    /// [`Backbone::forward`] in [`Mode::Eval`].
+    ///
+    /// # Errors
+    /// As for [`Backbone::forward`].
+    fn forward_features(&self, images: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+        self.forward(images, Mode::Eval)
+    }
 }
 
 /// Checks that `images` is an f32 batch (B, 3, `size`, `size`) and gives B; `None` takes any height and width of 32 or

@@ -3,7 +3,7 @@
 //! What a classifier reaches on a few hundred colours is what the data set gives away without any representation. The
 //! image is reduced to `size` x `size` by the same preprocessing that every model has in its record.
 
-use super::{Backbone, image_batch_check};
+use super::{Backbone, Mode, image_batch_check};
 use crate::error::{Error, Result};
 use candle_core::Tensor;
 
@@ -40,7 +40,7 @@ impl Backbone for Pixels {
     /// # Ok(())
     /// # }
     /// ```
-    fn forward_features(&self, images: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+    fn forward(&self, images: &Tensor, _mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
         let batch = image_batch_check(images, Some(self.size))?;
         Ok(vec![("pixels", images.reshape((batch, 3 * self.size * self.size))?.detach())])
     }

@@ -7,9 +7,9 @@
 //! [`Vit::random`] is the study's control: the same architecture knowing nothing. Its weights are drawn here, number by
 //! number, so that they are the same on every machine.
 
-use super::{Backbone, image_batch_check};
+use super::{Backbone, Mode, image_batch_check};
 use crate::error::{Error, Result};
-use crate::ops::{Activation, linear_act};
+use crate::ops::{Activation, Weight, linear_act};
 use crate::random::Random;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -143,7 +143,7 @@ impl Vit {
         let cls_token = (vb.get((1, 1, dim), "cls_token")? + positions.narrow(1, 0, 1)?)?;
         let blocks = (0..config.depth).map(|i| Block::load(config, &vb.pp(format!("blocks.{i}"))));
         Ok(Vit {
-            patch_embed: Linear { w: w.t()?.contiguous()?, b },
+            patch_embed: Linear { w: Weight::new(&w)?, b },
             cls_token,
             positions: positions.narrow(1, 1, config.patches())?.contiguous()?,
             blocks: blocks.collect::<Result<_>>()?,
@@ -178,7 +178,7 @@ impl Vit {
 impl Backbone for Vit {
     /// Gives `("cls", ..)`, the class token, and `("patch_mean", ..)`, the mean of the patch tokens, both after the
     /// final layer norm.
-    fn forward_features(&self, images: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+    fn forward(&self, images: &Tensor, _mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
         let tokens = self.forward_tokens(images)?;
         if tokens.dim(0)? == 0 {
             // candle's mean cannot take an empty tensor.
@@ -191,15 +191,15 @@ impl Backbone for Vit {
     }
 }
 
-/// A fully connected layer: w (C, O), b (O,).
+/// A fully connected layer: w (O, C), b (O,).
 struct Linear {
-    w: Tensor,
+    w: Weight,
     b: Tensor,
 }
 
 impl Linear {
     fn load((outputs, inputs): (usize, usize), vb: &VarBuilder) -> Result<Self> {
-        Ok(Linear { w: vb.get((outputs, inputs), "weight")?.t()?.contiguous()?, b: vb.get(outputs, "bias")? })
+        Ok(Linear { w: Weight::new(&vb.get((outputs, inputs), "weight")?)?, b: vb.get(outputs, "bias")? })
     }
 
     fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {

@@ -1,21 +1,21 @@
-//! A dense convolution as patches times a matrix, for the stems of frozen models.
+//! A dense convolution as patches times a matrix, for stems.
 
-use super::{Activation, Padding, linear_act, require_f32, to_channels_first, to_channels_last, values};
+use super::{Activation, Padding, Weight, linear_act, require_f32, to_channels_first, to_channels_last, values};
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 /// `activation(conv(x, w) + b)` on channels-last tensors.
 ///
-/// Shapes: `x` (B, H, W, C), `w` (K * K * C, O) with rows in the order ky, kx, channel, `b` (O,), result
+/// Shapes: `x` (B, H, W, C), `w` (O, K * K * C) with columns in the order ky, kx, channel, `b` (O,), result
 /// (B, H', W', O). Patches are laid out in memory, K * K times the input: meant for stems, whose input has three
-/// channels. The result has no gradient: asking for one through it is candle's error `BackwardNotSupported`.
+/// channels. Weights and bias have gradients; asking for that of `x` is candle's error `BackwardNotSupported`.
 ///
 /// # Errors
 /// [`Error::Argument`] if a tensor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
 pub fn conv2d_nhwc_act(
     x: &Tensor,
-    w: &Tensor,
+    w: &Weight,
     b: &Tensor,
     (kernel, stride): (usize, usize),
     padding: Padding,
@@ -23,14 +23,13 @@ pub fn conv2d_nhwc_act(
 ) -> Result<Tensor> {
     require_f32("conv2d_nhwc_act, x", x)?;
     let misfit = |expected: &str| {
-        let found = format!("x {:?}, w {:?}, kernel {kernel}, stride {stride}", x.dims(), w.dims());
+        let w = [w.outputs(), w.inputs()];
+        let found = format!("x {:?}, w {w:?}, kernel {kernel}, stride {stride}", x.dims());
         Error::argument("conv2d_nhwc_act", expected, found)
     };
-    let (&[_, height, width, channels], &[depth, outputs]) = (x.dims(), w.dims()) else {
-        return Err(misfit("x (B, H, W, C) and w (K * K * C, O)"));
-    };
-    if depth != kernel * kernel * channels || stride == 0 {
-        return Err(misfit("w with K * K * C rows and a stride of at least 1"));
+    let &[_, height, width, channels] = x.dims() else { return Err(misfit("x (B, H, W, C)")) };
+    if w.inputs() != kernel * kernel * channels || stride == 0 {
+        return Err(misfit("w with K * K * C columns and a stride of at least 1"));
     }
     let rows = Padding::output(height, padding.top, padding.bottom, kernel, stride);
     let columns = Padding::output(width, padding.left, padding.right, kernel, stride);
@@ -42,8 +41,8 @@ pub fn conv2d_nhwc_act(
         return linear_act(&patches, w, b, activation);
     }
     let x = x.pad_with_zeros(1, padding.top, padding.bottom)?.pad_with_zeros(2, padding.left, padding.right)?;
-    let w = w.reshape((kernel, kernel, channels, outputs))?.permute((3, 2, 0, 1))?.contiguous()?;
-    let y = to_channels_last(&to_channels_first(&x)?.conv2d(&w, 0, stride, 1, 1)?)?;
+    let kernels = w.matrix()?.reshape((w.outputs(), kernel, kernel, channels))?.permute((0, 3, 1, 2))?.contiguous()?;
+    let y = to_channels_last(&to_channels_first(&x)?.conv2d(&kernels, 0, stride, 1, 1)?)?;
     activation.apply_tensor(&y.broadcast_add(b)?)
 }
 

@@ -1,33 +1,50 @@
-//! Tensor operations that the backbones need and candle lacks, or runs too slowly on a processor.
+//! Tensor operations that the backbones need and candle lacks, runs too slowly, or runs without a gradient.
 //!
 //! | function | what it is | gradient |
 //! |---|---|---|
-//! | [`depthwise_conv2d`] | depthwise convolution, NCHW | input and kernel |
-//! | [`depthwise_conv2d_nhwc`] | the same on channels-last tensors, the layout of the kernel | input and kernel |
+//! | [`linear`], [`linear_act`] | matrix product and bias; with activation in the same pass | all arguments |
+//! | [`activate`] | an activation by itself | yes |
+//! | [`layer_norm`] | layer normalisation over the last axis | all arguments |
+//! | [`residual`] | x + gamma y, with or without the scale | all arguments |
+//! | [`attention`] | multi-head attention on packed queries, keys and values | all arguments |
+//! | [`attention_weights`] | its probabilities, for pictures | none: an error, not silence |
+//! | [`patches`], [`merge_pixels`] | non-overlapping patches as rows, for patch, stem and downsampling convolutions | yes |
+//! | [`depthwise_conv2d`], [`depthwise_conv2d_nhwc`] | depthwise convolution, channels first or last | input and kernel |
 //! | [`depthwise_conv2d_nhwc_act`] | the same with bias and activation in one pass | none: an error, not silence |
-//! | [`linear_act`] | matrix product, bias and activation in one pass | none: an error, not silence |
+//! | [`conv2d_nhwc_act`] | dense convolution as patches and matrix product | weights and bias |
 //! | [`to_channels_last`], [`to_channels_first`] | between the two layouts | yes |
-//! | [`conv2d_nhwc_act`] | dense convolution as patches and matrix product | none: an error, not silence |
 //!
-//! The backbones keep their activations channels last (B, H, W, C): a 1x1 convolution is then one matrix product over
-//! all pixels of the batch, and a depthwise convolution reads and writes whole vectors of channels, at any stride.
+//! candle-nn's fused softmax, layer norm and attention have no backward and cut the graph without a word; the ones here
+//! have, and each is held against PyTorch's gradients (tests/ops.rs). Weights are in PyTorch's layout, (outputs, inputs).
+//!
+//! Convolutional backbones keep their activations channels last (B, H, W, C): a 1x1 convolution is then one matrix
+//! product over all pixels of the batch, and a depthwise convolution reads and writes whole vectors of channels.
 //! On a processor everything is f32 and spread over Rayon's threads; results do not depend on how many there are.
-//! On other devices each function falls back on candle's own operations: correct, and slower than it could be.
+//! On other devices each function is made of candle's own operations, in the precision of its arguments.
 
 mod activation;
+mod attention;
 mod conv;
 mod depthwise;
 mod depthwise_gradients;
 mod layout;
 mod linear;
+mod norm;
 mod padding;
+mod patches;
+mod residual;
+mod slices;
 
-pub use activation::Activation;
+pub use activation::{Activation, activate};
+pub use attention::{Heads, attention, attention_weights};
 pub use conv::conv2d_nhwc_act;
 pub use depthwise::{depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act};
 pub use layout::{to_channels_first, to_channels_last};
-pub use linear::linear_act;
+pub use linear::{Weight, linear, linear_act};
+pub use norm::layer_norm;
 pub use padding::Padding;
+pub use patches::{merge_pixels, patches};
+pub use residual::residual;
 
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, DType, Layout, Tensor};

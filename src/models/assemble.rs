@@ -1,0 +1,184 @@
+//! From published tensors to the parameters of a backbone: names, shapes, and a list of everything that does not fit.
+//!
+//! Inside the crate parameters have timm's names (`blocks.0.attn.qkv.weight`). A [`Scheme`] says how a publisher calls
+//! them; one parameter may be several published tensors, stacked (query, key and value). The scheme that finds most is
+//! taken, so that a file from transformers, timm, torchvision or open_clip loads without being told which it is.
+
+use crate::error::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A parameter of a backbone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name in this crate.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Whether it is learned; running statistics are not.
+    pub trained: bool,
+}
+
+impl Parameter {
+    /// A learned parameter.
+    pub fn new(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        Parameter { name: name.into(), shape: shape.into(), trained: true }
+    }
+
+    /// A running statistic.
+    pub fn statistic(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        Parameter { trained: false, ..Parameter::new(name, shape) }
+    }
+}
+
+/// How a publisher calls the parameters.
+#[derive(Clone, Copy)]
+pub struct Scheme {
+    /// Whose: `transformers`, `timm`, `torchvision`, `open_clip`.
+    pub publisher: &'static str,
+    /// What may stand before all names, the empty prefix included where it may.
+    pub prefixes: &'static [&'static str],
+    /// The published tensors, without prefix, whose rows make up the parameter of this name.
+    pub published: fn(&str) -> Vec<String>,
+    /// Tensors (named without prefix where they carry it) that belong to the checkpoint and not to the backbone: a
+    /// decoder, a text tower, a classifier.
+    pub ignored: fn(&str) -> bool,
+}
+
+/// Tensors by name, as a file or a map holds them.
+pub trait Source {
+    /// All names.
+    fn names(&self) -> Vec<String>;
+    /// The shape of a tensor.
+    fn shape(&self, name: &str) -> Option<Vec<usize>>;
+    /// The tensor, in the type that it was published in.
+    ///
+    /// # Errors
+    /// A tensor that cannot be read.
+    fn tensor(&self, name: &str, device: &Device) -> Result<Tensor>;
+    /// What to call the source in a message.
+    fn describe(&self) -> String;
+}
+
+impl Source for HashMap<String, Tensor> {
+    fn names(&self) -> Vec<String> {
+        self.keys().cloned().collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.get(name).map(|tensor| tensor.dims().to_vec())
+    }
+
+    fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
+        let tensor = self.get(name).ok_or_else(|| Error::argument("tensor", "one of the map", name))?;
+        Ok(tensor.to_device(device)?)
+    }
+
+    fn describe(&self) -> String {
+        "tensors in memory".into()
+    }
+}
+
+/// The parameters of a backbone, read.
+#[derive(Debug)]
+pub struct Assembled {
+    /// Name in this crate to tensor.
+    pub tensors: HashMap<String, Tensor>,
+    /// Name in this crate to the published names it was made of, prefix included.
+    pub published: BTreeMap<String, Vec<String>>,
+    /// The publisher whose names were found.
+    pub publisher: &'static str,
+}
+
+/// How many tensors of each kind a message lists.
+const LISTED: usize = 12;
+
+/// Reads `parameters` from `source` as tensors of `dtype` on `device`.
+///
+/// # Errors
+/// [`Error::Weights`] listing the tensors that are missing, have another shape, or belong to no parameter.
+pub fn assemble(
+    source: &dyn Source,
+    parameters: &[Parameter],
+    schemes: &[Scheme],
+    dtype: DType,
+    device: &Device,
+) -> Result<Assembled> {
+    let names: BTreeSet<String> = source.names().into_iter().collect();
+    let Some((scheme, prefix)) = best(&names, parameters, schemes) else {
+        return Err(Error::argument("schemes", "at least one", "none"));
+    };
+    let mut assembled = Assembled { tensors: HashMap::new(), published: BTreeMap::new(), publisher: scheme.publisher };
+    let (mut missing, mut misshaped, mut used) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for parameter in parameters {
+        let parts: Vec<String> =
+            (scheme.published)(&parameter.name).iter().map(|part| format!("{prefix}{part}")).collect();
+        let absent: Vec<_> = parts.iter().filter(|part| !names.contains(*part)).cloned().collect();
+        used.extend(parts.iter().cloned());
+        if !absent.is_empty() {
+            missing.extend(absent);
+            continue;
+        }
+        let shapes: Vec<Vec<usize>> = parts.iter().filter_map(|part| source.shape(part)).collect();
+        if !fit(&shapes, &parameter.shape) {
+            let found = parts.iter().zip(&shapes).map(|(part, shape)| format!("{part} {shape:?}"));
+            misshaped.push(format!("{} (expected {:?})", found.collect::<Vec<_>>().join(" + "), parameter.shape));
+            continue;
+        }
+        let read = |part: &String| -> Result<Tensor> { Ok(source.tensor(part, device)?.to_dtype(dtype)?) };
+        let tensors = parts.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let tensor = if tensors.len() == 1 { tensors[0].clone() } else { Tensor::cat(&tensors, 0)? };
+        assembled.tensors.insert(parameter.name.clone(), tensor.reshape(parameter.shape.as_slice())?.contiguous()?);
+        assembled.published.insert(parameter.name.clone(), parts);
+    }
+    let ignored = |name: &str| {
+        name.ends_with("num_batches_tracked") || (scheme.ignored)(name.strip_prefix(prefix).unwrap_or(name))
+    };
+    let unexpected: Vec<_> = names.iter().filter(|name| !used.contains(*name) && !ignored(name)).cloned().collect();
+    if missing.is_empty() && misshaped.is_empty() && unexpected.is_empty() {
+        return Ok(assembled);
+    }
+    Err(Error::Weights {
+        from: source.describe(),
+        publisher: scheme.publisher,
+        missing: list(&missing),
+        misshaped: list(&misshaped),
+        unexpected: list(&unexpected),
+    })
+}
+
+/// The scheme and prefix under which most parameters are found.
+fn best<'a>(
+    names: &BTreeSet<String>,
+    parameters: &[Parameter],
+    schemes: &'a [Scheme],
+) -> Option<(&'a Scheme, &'static str)> {
+    let found = |scheme: &Scheme, prefix: &str| {
+        let there = |part: &String| names.contains(&format!("{prefix}{part}"));
+        parameters.iter().filter(|parameter| (scheme.published)(&parameter.name).iter().all(there)).count()
+    };
+    let candidates = schemes.iter().flat_map(|scheme| scheme.prefixes.iter().map(move |prefix| (scheme, *prefix)));
+    // Of equals the first.
+    candidates.rev().max_by_key(|(scheme, prefix)| found(scheme, prefix))
+}
+
+/// Parts stacked along their first axis have the shape, axes of length 1 aside.
+fn fit(parts: &[Vec<usize>], shape: &[usize]) -> bool {
+    let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+    match parts {
+        [part] => squeezed(part) == squeezed(shape),
+        _ => {
+            let rows: usize = parts.iter().filter_map(|part| part.first()).sum();
+            shape.first() == Some(&rows) && parts.iter().all(|part| part.get(1..) == shape.get(1..))
+        }
+    }
+}
+
+/// The first few, and how many more there are.
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "none".into(),
+        _ if names.len() <= LISTED => names.join(", "),
+        _ => format!("{}, and {} more", names[..LISTED].join(", "), names.len() - LISTED),
+    }
+}
