@@ -11,16 +11,17 @@
 
 pub mod assemble;
 pub mod efficientnet;
+mod layers;
 mod mode;
 pub mod pixels;
 mod registry;
-pub mod vit;
+pub mod transformer;
 
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
 pub use registry::{LoadedModel, best_device, load};
-pub use vit::{Vit, VitConfig};
+pub use transformer::{Transformer, TransformerConfig};
 
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -46,6 +47,15 @@ pub trait Backbone: Send + Sync {
     /// As for [`Backbone::forward`].
     fn forward_features(&self, images: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
         self.forward(images, Mode::Eval)
+    }
+
+    /// Where each token of `images` looks in the last block: (B, heads, T, T), rows adding up to 1, the class token
+    /// first; `None` from a model without attention.
+    ///
+    /// # Errors
+    /// As for [`Backbone::forward`].
+    fn attention(&self, _images: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
     }
 }
 

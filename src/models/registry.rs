@@ -1,6 +1,6 @@
 //! From a model's record to a backbone that is ready to run.
 
-use super::{Backbone, EfficientNet, EfficientNetConfig, Pixels, Vit, VitConfig, open_weights};
+use super::{Backbone, EfficientNet, EfficientNetConfig, Pixels, Transformer, TransformerConfig, open_weights};
 use crate::error::{Error, Result};
 use crate::images::{Interpolation, Preprocess, ResizeMode};
 use crate::manifest::{InputRecord, InterpolationRecord, ModelRecord, ResizeRecord, Weights};
@@ -67,7 +67,7 @@ fn build(record: &ModelRecord, file: Option<PathBuf>, device: &Device) -> Result
     match (record.architecture.as_str(), file, &record.weights) {
         ("pixels", None, Weights::None) => Ok(Box::new(Pixels::new(record.input.size)?)),
         ("vit_tiny_patch8_64", None, Weights::Random { seed }) => {
-            Ok(Box::new(Vit::random(&VitConfig::tiny_patch8_64(), *seed, device)?))
+            Ok(Box::new(Transformer::random(&TransformerConfig::vit_tiny_patch8_64(), *seed, device)?))
         }
         ("efficientnet_lite0", Some(file), _) => {
             Ok(Box::new(EfficientNet::load(&EfficientNetConfig::lite(0)?, open_weights(&file, device)?)?))

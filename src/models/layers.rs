@@ -1,0 +1,62 @@
+//! The two layers that every family is made of, frozen or trained.
+
+use crate::error::Result;
+use crate::ops::{self, Activation, Weight};
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+
+/// A fully connected layer or 1x1 convolution: w (O, I), b (O,).
+#[derive(Clone)]
+pub(super) struct Linear {
+    w: Weight,
+    b: Tensor,
+}
+
+impl Linear {
+    /// Reads `weight` (O, I, ...), further axes being part of the inputs, and `bias`.
+    pub(super) fn load(vb: &VarBuilder, shape: &[usize]) -> Result<Self> {
+        Linear::new(&vb.get(shape, "weight")?, vb.get(shape[0], "bias")?)
+    }
+
+    /// As above from a layer without bias.
+    pub(super) fn load_without_bias(vb: &VarBuilder, shape: &[usize]) -> Result<Self> {
+        let w = vb.get(shape, "weight")?;
+        let b = Tensor::zeros(shape[0], w.dtype(), w.device())?;
+        Linear::new(&w, b)
+    }
+
+    /// From a weight (O, I, ...) and a bias (O,).
+    pub(super) fn new(w: &Tensor, b: Tensor) -> Result<Self> {
+        Ok(Linear { w: Weight::new(w)?, b })
+    }
+
+    /// (..., I) to (..., O).
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::linear(x, &self.w, &self.b)
+    }
+
+    /// The same with an activation behind it.
+    pub(super) fn forward_act(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        ops::linear_act(x, &self.w, &self.b, activation)
+    }
+}
+
+/// Layer normalisation over the last axis.
+#[derive(Clone)]
+pub(super) struct LayerNorm {
+    w: Tensor,
+    b: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Reads `weight` and `bias` of length `dim`.
+    pub(super) fn load(vb: &VarBuilder, dim: usize, eps: f64) -> Result<Self> {
+        Ok(LayerNorm { w: vb.get(dim, "weight")?, b: vb.get(dim, "bias")?, eps })
+    }
+
+    /// (..., D) to (..., D).
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::layer_norm(x, &self.w, &self.b, self.eps)
+    }
+}
