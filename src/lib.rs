@@ -49,6 +49,7 @@ pub mod metrics;
 pub mod models;
 pub mod neighbours;
 pub mod ops;
+pub mod optimiser;
 pub mod prelude;
 pub mod probe;
 mod products;
