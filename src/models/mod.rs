@@ -16,7 +16,7 @@ pub mod vit;
 
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use pixels::Pixels;
-pub use registry::{LoadedModel, best_device, load};
+pub use registry::{LoadedModel, best_device, load, preprocess};
 pub use vit::{Vit, VitConfig};
 
 use crate::error::{Error, Result};
