@@ -23,7 +23,8 @@ pub struct ModelRecord {
     pub licence: String,
     /// Papers to cite, the architecture's first.
     pub papers: Vec<String>,
-    /// Parameters, those of a classifier included where the weights have one; `None` where nobody counted.
+    /// Parameters of the part that gives the features; the notes say so where a classifier is counted too. `None` where
+    /// nobody counted.
     #[serde(default)]
     pub params: Option<u64>,
     /// Where the weights come from.
@@ -55,8 +56,8 @@ pub enum Weights {
         /// Branch, tag or commit.
         #[serde(default = "main_branch")]
         revision: String,
-        /// Path in the repository.
-        file: String,
+        /// Paths in the repository, the first that is there being taken.
+        files: Vec<String>,
     },
     /// Drawn at random from a seed: a control.
     Random {
@@ -94,8 +95,11 @@ pub struct InputRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeRecord {
-    /// The shorter side gets the size, the other follows; a centre crop makes it square.
+    /// The shorter side gets the size, the other follows; a centre crop makes it square. As torchvision, timm and
+    /// open_clip have it: half of an odd surplus is rounded to the even neighbour.
     Shorter,
+    /// As `shorter`, but half of an odd surplus is rounded down, as the image processors of transformers do.
+    ShortestEdge,
     /// Both sides get the size; proportions are lost.
     Squash,
 }
@@ -114,7 +118,8 @@ pub enum InterpolationRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturesRecord {
-    /// The one used unless another is asked for: `cls`, `patch_mean`, `avg`, `pixels`.
+    /// The one used unless another is asked for: `cls`, `patch_mean`, `token_mean`, `cls_patch_mean` (twice as long as
+    /// the others), `avg`, `pixels`.
     pub default: String,
     /// Its length D.
     pub dim: usize,
