@@ -7,6 +7,7 @@
 //! |---|---|
 //! | what there is: data sets, models, suites; the study's published numbers | [`manifest`], [`published`], [`project`] |
 //! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
+//! | text for CLIP: class names into prompts, prompts into tokens | [`text`] |
 //! | frozen features: backbones and the fast operations beneath them, cached on disk | [`models`], [`ops`], [`features`] |
 //! | splits and metrics with intervals: plain numbers, no tensors | [`splits`], [`metrics`] |
 //! | nearest neighbours, and on them classifiers, clusterings and maps | [`neighbours`], [`probe`], [`clustering`] |
@@ -61,6 +62,7 @@ pub mod results;
 mod simd;
 pub mod splits;
 pub mod storage;
+pub mod text;
 pub mod workbench;
 
 pub use candle_core;
