@@ -3,7 +3,7 @@
 use super::Backbone;
 use super::assemble::{Parameter, Scheme};
 use super::transformer::{self, Transformer, TransformerConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use candle_nn::VarBuilder;
 
 /// A family with its configuration.
@@ -14,6 +14,28 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// The architecture that a record names.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] listing the known ones.
+    pub fn named(name: &str) -> Result<Architecture> {
+        let known = known();
+        let found = known.iter().find(|(known, _)| *known == name).map(|(_, architecture)| architecture.clone());
+        found.ok_or_else(|| {
+            let known: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+            Error::Unknown { kind: "architecture", name: name.into(), known: known.join(", ") }
+        })
+    }
+
+    /// The same for images of another size, which must have patches to match; convolutional networks take any size.
+    pub fn with_image_size(self, size: usize) -> Architecture {
+        match self {
+            Architecture::Transformer(config) => {
+                Architecture::Transformer(TransformerConfig { image_size: size, ..config })
+            }
+        }
+    }
+
     /// The parameters under this crate's names.
     pub fn parameters(&self) -> Vec<Parameter> {
         match self {
@@ -52,4 +74,22 @@ impl Architecture {
             Architecture::Transformer(config) => config.depth + 2,
         }
     }
+}
+
+/// Every architecture by the name that records use.
+fn known() -> Vec<(&'static str, Architecture)> {
+    let transformer = Architecture::Transformer;
+    vec![
+        ("clip_vit_b32", transformer(TransformerConfig::clip_vit_b32())),
+        ("vit_b16", transformer(TransformerConfig::vit_b16())),
+        ("vit_b32", transformer(TransformerConfig::vit_b32())),
+        ("vit_l16", transformer(TransformerConfig::vit_l16())),
+        ("vit_l32_384", transformer(TransformerConfig::vit_l32_384())),
+        ("dino_b16", transformer(TransformerConfig::dino_b16())),
+        ("dino_s16", transformer(TransformerConfig::dino_s16())),
+        ("mae_b16", transformer(TransformerConfig::mae_b16())),
+        ("beit_b16", transformer(TransformerConfig::beit_b16())),
+        ("data2vec_b16", transformer(TransformerConfig::data2vec_b16())),
+        ("vit_tiny_patch8_64", transformer(TransformerConfig::vit_tiny_patch8_64())),
+    ]
 }
