@@ -6,6 +6,8 @@
 //! | [`vit`] | ViT, also with seeded random weights | timm's names |
 //! | [`pixels`] | the pixels themselves | none |
 //!
+//! [`WeightFile`] opens files of published weights.
+//!
 //! Every backbone here is frozen: it is made for reading features, records no graph and folds batch normalisation into
 //! the convolutions. Images come in as (B, 3, H, W), f32, resized, cropped and normalised as the model's record says.
 
@@ -13,11 +15,13 @@ pub mod efficientnet;
 pub mod pixels;
 mod registry;
 pub mod vit;
+mod weights;
 
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use pixels::Pixels;
 pub use registry::{LoadedModel, best_device, load};
 pub use vit::{Vit, VitConfig};
+pub use weights::{WeightFile, WeightFormat};
 
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
