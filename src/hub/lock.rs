@@ -53,7 +53,7 @@ impl Locked {
 
     /// Commit and hash become parts of paths and must be what they claim.
     fn check(&self) -> Result<(), String> {
-        if self.commit.is_empty() || !self.commit.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if !is_commit(&self.commit) {
             return Err(format!("the commit `{}` for {}", self.commit, self.name()));
         }
         match is_sha256(&self.sha256) {
@@ -61,6 +61,11 @@ impl Locked {
             false => Err(format!("the SHA-256 `{}` for {}", self.sha256, self.name())),
         }
     }
+}
+
+/// Whether a text can be a commit, and so a folder of the cache.
+pub(super) fn is_commit(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 impl Lock {

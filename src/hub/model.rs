@@ -1,7 +1,7 @@
 //! Weights of a model repository, held to the lock.
 
 use super::client::{Client, at, from, status};
-use super::lock::{Lock, Locked, differs, record};
+use super::lock::{Lock, Locked, differs, is_commit, record};
 use super::verify::{is_sha256, size_and_sha256};
 use crate::error::{Error, Result};
 use hf_hub::{Repo, RepoType};
@@ -123,6 +123,9 @@ fn first_on_hub(hub: &Client, handle: &Repo, files: &[String]) -> Result<HubWeig
     let Some(file) = files.iter().find(|file| names.contains(&file.as_str())) else {
         return Err(none_there(handle, files, &names));
     };
+    if !is_commit(&info.sha) {
+        return Err(wrong_commit(handle, file, &info.sha));
+    }
     let handle = at(handle, &info.sha);
     let path = snapshot(&hub.folder(&handle), &info.sha).join(file);
     if path.is_file() {
@@ -172,13 +175,14 @@ fn snapshot(folder: &Path, commit: &str) -> PathBuf {
 
 /// A server that answers for another commit than the one asked for is not to be trusted with it.
 fn same_commit(handle: &Repo, file: &str, found: &str) -> Result<()> {
-    match found == handle.revision() {
-        true => Ok(()),
-        false => Err(Error::Download {
-            from: from(handle, file),
-            reason: format!("the server answers for commit {found}"),
-            advice: "Check the mirror in HF_ENDPOINT".into(),
-        }),
+    if found == handle.revision() { Ok(()) } else { Err(wrong_commit(handle, file, found)) }
+}
+
+fn wrong_commit(handle: &Repo, file: &str, found: &str) -> Error {
+    Error::Download {
+        from: from(handle, file),
+        reason: format!("the server answers for commit `{found}`"),
+        advice: "Check the mirror in HF_ENDPOINT".into(),
     }
 }
 

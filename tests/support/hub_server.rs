@@ -5,7 +5,7 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use wider_clip::storage::sha256_hex;
@@ -270,7 +270,7 @@ fn send(
     out.flush()?;
     if let Manner::Stalls(_) = manner {
         // Until the client goes away.
-        out.read(&mut [0])?;
+        std::io::copy(out, &mut std::io::sink())?;
     }
     Ok(n == body.len() && !matches!(manner, Manner::EndsEarly(_)))
 }
