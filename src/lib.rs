@@ -6,7 +6,9 @@
 //! | step | module |
 //! |---|---|
 //! | what there is: data sets, models, suites; the study's published numbers | [`manifest`], [`published`], [`project`] |
+//! | the Hugging Face hub: one client, one cache, weights held to a lock file | [`hub`] |
 //! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
+//! | text for CLIP: class names into prompts, prompts into tokens | [`text`] |
 //! | frozen features: backbones and the fast operations beneath them, cached on disk | [`models`], [`ops`], [`features`] |
 //! | splits and metrics with intervals: plain numbers, no tensors | [`splits`], [`metrics`] |
 //! | nearest neighbours, and on them classifiers, clusterings and maps | [`neighbours`], [`probe`], [`clustering`] |
@@ -43,12 +45,14 @@ pub mod display;
 pub mod error;
 pub mod experiments;
 pub mod features;
+pub mod hub;
 pub mod images;
 pub mod manifest;
 pub mod metrics;
 pub mod models;
 pub mod neighbours;
 pub mod ops;
+pub mod optimiser;
 pub mod prelude;
 pub mod probe;
 mod products;
@@ -60,6 +64,7 @@ pub mod results;
 mod simd;
 pub mod splits;
 pub mod storage;
+pub mod text;
 pub mod workbench;
 
 pub use candle_core;

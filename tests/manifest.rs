@@ -55,9 +55,9 @@ fn an_unknown_id_lists_the_known_ones() {
     let error = manifests.model("clip").unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }));
     let text = error.to_string();
-    assert!(text.contains("no model is called `clip`") && text.contains("pixels.raw, vit_tiny.random"), "{text}");
+    assert!(text.contains("no model is called `clip`") && text.contains("_384, vit_tiny.random"), "{text}");
     assert!(manifests.dataset("mnist").unwrap_err().to_string().contains("dtd, fgvc_aircraft"));
-    assert!(manifests.suite("big").unwrap_err().to_string().contains("default, full, smoke"));
+    assert!(manifests.suite("big").unwrap_err().to_string().contains("default, full, smoke, study"));
 }
 
 /// A project of its own with the shipped manifests, embedded files being empty ones of the same names.
@@ -161,7 +161,7 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "suites/smoke.toml",
             "\"vit_tiny.random\", \"pixels.raw\"",
             "\"pixels.raw\", \"vit\"",
-            "`models.2` to be one of efficientnet_lite0.in1k, pixels.raw, vit_tiny.random, found unknown `vit`",
+            "vit_l32.in21k_ft_in1k_384, vit_tiny.random, found unknown `vit`",
         ),
         ("suites/smoke.toml", "\"icons\"]", "\"icon\"]", "`datasets.1` to be one of dtd, fgvc_aircraft"),
         ("datasets/icons.toml", "icons.parquet", "icon.parquet", "found `icon.parquet`, which is not there"),
@@ -200,4 +200,44 @@ fn missing_keys_files_and_folders_are_named() {
     fs::remove_dir_all(project.path("datasets")).unwrap();
     let error = project.error();
     assert!(error.contains("datasets:0: expected a folder") && error.contains("no such folder"), "{error}");
+}
+
+#[test]
+fn weights_on_the_hub_are_alternatives_in_order() {
+    let project = Project::new();
+    let pixels = fs::read_to_string(project.path("models/pixels.raw.toml")).unwrap();
+    let file = "models/vit_base.in21k.toml";
+    let hub = "[weights.hub]\nrepo = \"google/vit-base\"\nfiles = [\"model.safetensors\", \"old/model.bin\"]\n";
+    let text = pixels.replace("pixels.raw", "vit_base.in21k").replace("weights = \"none\"\n", "");
+    let (before, inputs) = text.split_once("[input]").unwrap();
+    let text = format!("{before}{hub}[input]{inputs}");
+    fs::write(project.path(file), &text).unwrap();
+    let weights = |revision: &str| Weights::Hub {
+        repo: "google/vit-base".into(),
+        revision: revision.into(),
+        files: vec!["model.safetensors".into(), "old/model.bin".into()],
+    };
+    let read = || Manifests::load(project.0.path()).unwrap().model("vit_base.in21k").unwrap().weights.clone();
+    assert_eq!(read(), weights("main"));
+    fs::write(project.path(file), text.replace("files =", "revision = \"refs/pr/15\"\nfiles =")).unwrap();
+    assert_eq!(read(), weights("refs/pr/15"));
+    fs::write(project.path(file), &text).unwrap();
+    for (from, to, expected) in [
+        ("files = [", "file = [", "expected one of `repo`, `revision`, `files`, found unknown field `file`"),
+        ("[\"model.safetensors\", \"old/model.bin\"]", "[]", "`weights.hub.files` to be at least one file"),
+        ("[\"model.safetensors\", \"old/model.bin\"]", "\"model.bin\"", "found string \"model.bin\""),
+        ("old/model.bin", "../model.bin", "`weights.hub.files.1` to be a path in the repository"),
+        ("old/model.bin", "/model.bin", "found `/model.bin`"),
+        ("old/model.bin", "old//model.bin", "found `old//model.bin`"),
+        ("old/model.bin", "model.bin?download=true", "found `model.bin?download=true`"),
+        ("\"old/model.bin\"", "'old\\model.bin'", "found `old\\model.bin`"),
+        ("old/model.bin", "", "found ``"),
+        ("old/model.bin", "model.safetensors", "`weights.hub.files.1` to be every file once"),
+        ("google/vit-base", "https://huggingface.co/google/vit-base", "`weights.hub.repo` to be `owner/name`"),
+        ("google/vit-base", "../vit-base", "`weights.hub.repo` to be `owner/name`"),
+        ("google/vit-base\"", "google/vit-base\"\nrevision = \" \"", "`weights.hub.revision` to be some text"),
+    ] {
+        let (error, _) = project.change(file, from, to);
+        assert!(error.contains(file) && error.contains(expected), "{error}\nlacks\n{expected}");
+    }
 }

@@ -23,7 +23,8 @@ pub struct ModelRecord {
     pub licence: String,
     /// Papers to cite, the architecture's first.
     pub papers: Vec<String>,
-    /// Parameters, those of a classifier included where the weights have one; `None` where nobody counted.
+    /// Parameters of the part that gives the features; the notes say so where a classifier is counted too. `None` where
+    /// nobody counted.
     #[serde(default)]
     pub params: Option<u64>,
     /// Where the weights come from.
@@ -48,15 +49,15 @@ pub enum Weights {
         /// SHA-256 in lower-case hex. It is checked when the weights are loaded, not when the manifest is.
         sha256: String,
     },
-    /// A file of a model repository on the Hugging Face hub.
+    /// One file of a model repository on the Hugging Face hub.
     Hub {
         /// `owner/name`.
         repo: String,
         /// Branch, tag or commit.
         #[serde(default = "main_branch")]
         revision: String,
-        /// Path in the repository.
-        file: String,
+        /// Paths in the repository, the one to be preferred first: the first that is there is taken.
+        files: Vec<String>,
     },
     /// Drawn at random from a seed: a control.
     Random {
@@ -94,8 +95,11 @@ pub struct InputRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeRecord {
-    /// The shorter side gets the size, the other follows; a centre crop makes it square.
+    /// The shorter side gets the size, the other follows; a centre crop makes it square. As torchvision, timm and
+    /// open_clip have it: half of an odd surplus is rounded to the even neighbour.
     Shorter,
+    /// As `shorter`, but half of an odd surplus is rounded down, as the image processors of transformers do.
+    ShortestEdge,
     /// Both sides get the size; proportions are lost.
     Squash,
 }
@@ -114,7 +118,8 @@ pub enum InterpolationRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturesRecord {
-    /// The one used unless another is asked for: `cls`, `patch_mean`, `avg`, `pixels`.
+    /// The one used unless another is asked for: `cls`, `patch_mean`, `token_mean`, `cls_patch_mean` (twice as long as
+    /// the others), `avg`, `pixels`.
     pub default: String,
     /// Its length D.
     pub dim: usize,
@@ -138,9 +143,7 @@ impl Record for ModelRecord {
         for (key, text) in [("name", &self.name), ("family", &self.family), ("licence", &self.licence)] {
             check_not_empty(key, text)?;
         }
-        if let Weights::Embedded { sha256, .. } = &self.weights {
-            check_digest("weights.embedded.sha256", Some(sha256), 64)?;
-        }
+        self.weights.check()?;
         check_not_empty("features.default", &self.features.default)?;
         if self.features.dim == 0 {
             return Err(Problem::new("features.dim", "a number above 0", "0"));
@@ -150,6 +153,46 @@ impl Record for ModelRecord {
         }
         self.input.check()
     }
+}
+
+impl Weights {
+    fn check(&self) -> Result<(), Problem> {
+        match self {
+            Weights::Embedded { sha256, .. } => check_digest("weights.embedded.sha256", Some(sha256), 64),
+            Weights::Hub { repo, revision, files } => {
+                let (key, quoted) = ("weights.hub.repo", format!("`{repo}`"));
+                if repo.split('/').count() > 2 || !is_plain_path(repo) {
+                    return Err(Problem::new(key, "`owner/name`", quoted));
+                }
+                check_not_empty("weights.hub.revision", revision)?;
+                if files.is_empty() {
+                    return Err(Problem::new("weights.hub.files", "at least one file", "an empty list"));
+                }
+                for (i, file) in files.iter().enumerate() {
+                    let key = format!("weights.hub.files.{i}");
+                    if !is_plain_path(file) {
+                        return Err(Problem::new(
+                            key,
+                            "a path in the repository, with `/` and no `..`",
+                            format!("`{file}`"),
+                        ));
+                    }
+                    if files[..i].contains(file) {
+                        return Err(Problem::new(key, "every file once", format!("`{file}` again")));
+                    }
+                }
+                Ok(())
+            }
+            Weights::Random { .. } | Weights::None => Ok(()),
+        }
+    }
+}
+
+/// Whether `path` is relative and its parts are names: nothing empty, no `.` or `..`, no backslash, space or
+/// character that means something in an address.
+fn is_plain_path(path: &str) -> bool {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"\\?#%:*<>|\"".contains(c);
+    path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.chars().all(plain))
 }
 
 impl InputRecord {

@@ -6,22 +6,30 @@
 //! | [`vit`] | ViT, also with seeded random weights | timm's names |
 //! | [`pixels`] | the pixels themselves | none |
 //!
+//! [`WeightFile`] opens files of published weights.
+//!
 //! Every backbone here is frozen: it is made for reading features, records no graph and folds batch normalisation into
 //! the convolutions. Images come in as (B, 3, H, W), f32, resized, cropped and normalised as the model's record says.
 
+mod architecture;
 pub mod assemble;
+mod classifier;
 pub mod efficientnet;
 mod layers;
 mod mode;
 pub mod pixels;
 mod registry;
 pub mod transformer;
+mod weights;
 
+pub use architecture::Architecture;
+pub use classifier::{Classifier, ClassifierParams};
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
-pub use registry::{LoadedModel, best_device, load};
+pub use registry::{LoadedModel, best_device, load, preprocess};
 pub use transformer::{Transformer, TransformerConfig};
+pub use weights::{WeightFile, WeightFormat};
 
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};

@@ -80,12 +80,16 @@ fn build(record: &ModelRecord, file: Option<PathBuf>, device: &Device) -> Result
     }
 }
 
-fn preprocess(input: &InputRecord) -> Preprocess {
+/// How an image becomes the input that a record states.
+///
+/// What the record says is taken over as it is; [`Preprocess::check`] says whether it makes sense.
+pub fn preprocess(input: &InputRecord) -> Preprocess {
     Preprocess {
         size: input.size,
         crop_pct: input.crop_pct,
         resize: match input.resize {
             ResizeRecord::Shorter => ResizeMode::Shorter,
+            ResizeRecord::ShortestEdge => ResizeMode::ShortestEdge,
             ResizeRecord::Squash => ResizeMode::Squash,
         },
         interpolation: match input.interpolation {

@@ -1,0 +1,95 @@
+//! The architectures that records name, and what all of them can be asked.
+
+use super::Backbone;
+use super::assemble::{Parameter, Scheme};
+use super::transformer::{self, Transformer, TransformerConfig};
+use crate::error::{Error, Result};
+use candle_nn::VarBuilder;
+
+/// A family with its configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Architecture {
+    /// CLIP's image tower, ViT, DINO, MAE, BEiT, data2vec.
+    Transformer(TransformerConfig),
+}
+
+impl Architecture {
+    /// The architecture that a record names.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] listing the known ones.
+    pub fn named(name: &str) -> Result<Architecture> {
+        let known = known();
+        let found = known.iter().find(|(known, _)| *known == name).map(|(_, architecture)| architecture.clone());
+        found.ok_or_else(|| {
+            let known: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+            Error::Unknown { kind: "architecture", name: name.into(), known: known.join(", ") }
+        })
+    }
+
+    /// The same for images of another size, which must have patches to match; convolutional networks take any size.
+    pub fn with_image_size(self, size: usize) -> Architecture {
+        match self {
+            Architecture::Transformer(config) => {
+                Architecture::Transformer(TransformerConfig { image_size: size, ..config })
+            }
+        }
+    }
+
+    /// The parameters under this crate's names.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        match self {
+            Architecture::Transformer(config) => transformer::parameters(config),
+        }
+    }
+
+    /// How publishers name them.
+    pub fn schemes(&self) -> &'static [Scheme] {
+        match self {
+            Architecture::Transformer(_) => transformer::SCHEMES,
+        }
+    }
+
+    /// Builds the network from weights under this crate's names; where they are variables, it trains them.
+    ///
+    /// # Errors
+    /// A weight that is missing or has another shape, by name.
+    pub fn build(&self, vb: VarBuilder) -> Result<Box<dyn Backbone>> {
+        Ok(match self {
+            Architecture::Transformer(config) => Box::new(Transformer::load(config, vb)?),
+        })
+    }
+
+    /// The depth of a parameter, for learning rates that fall towards the input: 0 for what makes the first
+    /// activations, up to [`Architecture::depths`] - 1.
+    pub fn depth_of(&self, name: &str) -> usize {
+        match self {
+            Architecture::Transformer(config) => transformer::depth_of(name, config.depth),
+        }
+    }
+
+    /// The number of depths, a head's included.
+    pub fn depths(&self) -> usize {
+        match self {
+            Architecture::Transformer(config) => config.depth + 2,
+        }
+    }
+}
+
+/// Every architecture by the name that records use.
+fn known() -> Vec<(&'static str, Architecture)> {
+    let transformer = Architecture::Transformer;
+    vec![
+        ("clip_vit_b32", transformer(TransformerConfig::clip_vit_b32())),
+        ("vit_b16", transformer(TransformerConfig::vit_b16())),
+        ("vit_b32", transformer(TransformerConfig::vit_b32())),
+        ("vit_l16", transformer(TransformerConfig::vit_l16())),
+        ("vit_l32_384", transformer(TransformerConfig::vit_l32_384())),
+        ("dino_b16", transformer(TransformerConfig::dino_b16())),
+        ("dino_s16", transformer(TransformerConfig::dino_s16())),
+        ("mae_b16", transformer(TransformerConfig::mae_b16())),
+        ("beit_b16", transformer(TransformerConfig::beit_b16())),
+        ("data2vec_b16", transformer(TransformerConfig::data2vec_b16())),
+        ("vit_tiny_patch8_64", transformer(TransformerConfig::vit_tiny_patch8_64())),
+    ]
+}

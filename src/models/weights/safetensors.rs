@@ -1,0 +1,64 @@
+//! The safetensors format: 8 bytes with the length of a JSON header, the header, the tensors one after another.
+
+use super::{Stored, row_major};
+use crate::error::{Error, Result};
+use candle_core::DType;
+use safetensors::tensor::{Dtype, Metadata};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The longest header that the format's own library takes.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Whether the file begins as the format says: a length that can be one, then `{`.
+pub(super) fn looks_like(file: &[u8]) -> bool {
+    file.get(8) == Some(&b'{') && header_length(file).is_some_and(|length| length <= LONGEST_HEADER)
+}
+
+fn header_length(file: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(file.get(..8)?.try_into().ok()?))
+}
+
+pub(super) fn read(path: &Path, file: &[u8]) -> Result<BTreeMap<String, Stored>> {
+    let length = header_length(file).unwrap_or_default() as usize;
+    let Some(header) = file.get(8..8 + length) else {
+        let found = format!("{}: the file is cut short{AGAIN}", file.len());
+        return Err(Error::data(
+            path,
+            format!("a header of {length} bytes and tensors, over {} bytes", 8 + length),
+            found,
+        ));
+    };
+    let metadata: Metadata = serde_json::from_slice(header)
+        .map_err(|error| Error::data(path, "a safetensors header that is consistent", error.to_string()))?;
+    let data = 8 + length;
+    let expected = metadata.data_len().saturating_add(data);
+    if expected != file.len() {
+        let how = if expected > file.len() { format!("the file is cut short{AGAIN}") } else { "more follows".into() };
+        return Err(Error::data(path, format!("{expected} bytes, by its header"), format!("{}: {how}", file.len())));
+    }
+    let stored = metadata.tensors().into_iter().map(|(name, info)| {
+        let (shape, start) = (info.shape.clone(), data + info.data_offsets.0);
+        (name, Stored { dtype: dtype(info.dtype), strides: row_major(&shape), shape, start })
+    });
+    Ok(stored.collect())
+}
+
+/// What to do with a file that is cut short.
+const AGAIN: &str = "; delete it and download it again";
+
+fn dtype(dtype: Dtype) -> Result<DType, String> {
+    match dtype {
+        Dtype::BOOL | Dtype::U8 => Ok(DType::U8),
+        Dtype::U32 => Ok(DType::U32),
+        Dtype::I16 => Ok(DType::I16),
+        Dtype::I32 => Ok(DType::I32),
+        Dtype::I64 => Ok(DType::I64),
+        Dtype::BF16 => Ok(DType::BF16),
+        Dtype::F16 => Ok(DType::F16),
+        Dtype::F32 => Ok(DType::F32),
+        Dtype::F64 => Ok(DType::F64),
+        Dtype::F8_E4M3 => Ok(DType::F8E4M3),
+        other => Err(format!("{other:?}")),
+    }
+}
