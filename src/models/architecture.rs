@@ -2,6 +2,8 @@
 
 use super::Backbone;
 use super::assemble::{Parameter, Scheme};
+use super::convnext::{self, ConvNeXt, ConvNeXtConfig};
+use super::efficientnet::{self, EfficientNet, EfficientNetConfig};
 use super::transformer::{self, Transformer, TransformerConfig};
 use crate::error::{Error, Result};
 use candle_nn::VarBuilder;
@@ -11,6 +13,10 @@ use candle_nn::VarBuilder;
 pub enum Architecture {
     /// CLIP's image tower, ViT, DINO, MAE, BEiT, data2vec.
     Transformer(TransformerConfig),
+    /// ConvNeXt, also as CLIP's image tower.
+    ConvNeXt(ConvNeXtConfig),
+    /// EfficientNet and EfficientNet-Lite.
+    EfficientNet(EfficientNetConfig),
 }
 
 impl Architecture {
@@ -19,7 +25,7 @@ impl Architecture {
     /// # Errors
     /// [`Error::Unknown`] listing the known ones.
     pub fn named(name: &str) -> Result<Architecture> {
-        let known = known();
+        let known = known()?;
         let found = known.iter().find(|(known, _)| *known == name).map(|(_, architecture)| architecture.clone());
         found.ok_or_else(|| {
             let known: Vec<_> = known.iter().map(|(name, _)| *name).collect();
@@ -33,6 +39,7 @@ impl Architecture {
             Architecture::Transformer(config) => {
                 Architecture::Transformer(TransformerConfig { image_size: size, ..config })
             }
+            other => other,
         }
     }
 
@@ -40,6 +47,8 @@ impl Architecture {
     pub fn parameters(&self) -> Vec<Parameter> {
         match self {
             Architecture::Transformer(config) => transformer::parameters(config),
+            Architecture::ConvNeXt(config) => convnext::parameters(config),
+            Architecture::EfficientNet(config) => efficientnet::parameters(config),
         }
     }
 
@@ -47,6 +56,8 @@ impl Architecture {
     pub fn schemes(&self) -> &'static [Scheme] {
         match self {
             Architecture::Transformer(_) => transformer::SCHEMES,
+            Architecture::ConvNeXt(_) => convnext::SCHEMES,
+            Architecture::EfficientNet(_) => efficientnet::SCHEMES,
         }
     }
 
@@ -57,6 +68,8 @@ impl Architecture {
     pub fn build(&self, vb: VarBuilder) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             Architecture::Transformer(config) => Box::new(Transformer::load(config, vb)?),
+            Architecture::ConvNeXt(config) => Box::new(ConvNeXt::load(config, vb)?),
+            Architecture::EfficientNet(config) => Box::new(EfficientNet::load(config, vb)?),
         })
     }
 
@@ -65,6 +78,8 @@ impl Architecture {
     pub fn depth_of(&self, name: &str) -> usize {
         match self {
             Architecture::Transformer(config) => transformer::depth_of(name, config.depth),
+            Architecture::ConvNeXt(config) => convnext::depth_of(config, name),
+            Architecture::EfficientNet(config) => efficientnet::depth_of(config, name),
         }
     }
 
@@ -72,14 +87,18 @@ impl Architecture {
     pub fn depths(&self) -> usize {
         match self {
             Architecture::Transformer(config) => config.depth + 2,
+            Architecture::ConvNeXt(config) => convnext::n_depths(config),
+            Architecture::EfficientNet(config) => efficientnet::n_depths(config),
         }
     }
 }
 
 /// Every architecture by the name that records use.
-fn known() -> Vec<(&'static str, Architecture)> {
+fn known() -> Result<Vec<(&'static str, Architecture)>> {
     let transformer = Architecture::Transformer;
-    vec![
+    let convnext = Architecture::ConvNeXt;
+    let efficientnet = Architecture::EfficientNet;
+    Ok(vec![
         ("clip_vit_b32", transformer(TransformerConfig::clip_vit_b32())),
         ("vit_b16", transformer(TransformerConfig::vit_b16())),
         ("vit_b32", transformer(TransformerConfig::vit_b32())),
@@ -91,5 +110,13 @@ fn known() -> Vec<(&'static str, Architecture)> {
         ("beit_b16", transformer(TransformerConfig::beit_b16())),
         ("data2vec_b16", transformer(TransformerConfig::data2vec_b16())),
         ("vit_tiny_patch8_64", transformer(TransformerConfig::vit_tiny_patch8_64())),
-    ]
+        ("convnext_tiny", convnext(ConvNeXtConfig::tiny())),
+        ("convnext_small", convnext(ConvNeXtConfig::small())),
+        ("convnext_base", convnext(ConvNeXtConfig::base())),
+        ("convnext_base_clip", convnext(ConvNeXtConfig::base().with_one_eps())),
+        ("efficientnet_b2", efficientnet(EfficientNetConfig::b(2)?)),
+        ("efficientnet_b4", efficientnet(EfficientNetConfig::b(4)?)),
+        ("tf_efficientnet_b6", efficientnet(EfficientNetConfig::tf_b(6)?)),
+        ("efficientnet_lite0", efficientnet(EfficientNetConfig::lite(0)?)),
+    ])
 }

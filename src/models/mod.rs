@@ -2,7 +2,8 @@
 //!
 //! | module | model | weights |
 //! |---|---|---|
-//! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's names |
+//! | [`convnext`] | ConvNeXt | transformers', timm's, torchvision's, open_clip's names |
+//! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's, torchvision's names |
 //! | [`vit`] | ViT, also with seeded random weights | timm's names |
 //! | [`pixels`] | the pixels themselves | none |
 //!
@@ -14,6 +15,7 @@
 mod architecture;
 pub mod assemble;
 mod classifier;
+pub mod convnext;
 pub mod efficientnet;
 mod layers;
 mod mode;
@@ -24,7 +26,8 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use classifier::{Classifier, ClassifierParams};
-pub use efficientnet::{EfficientNet, EfficientNetConfig};
+pub use convnext::{ConvNeXt, ConvNeXtConfig};
+pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
 pub use registry::{LoadedModel, best_device, load, preprocess};
