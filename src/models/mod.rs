@@ -27,7 +27,7 @@ pub use classifier::{Classifier, ClassifierParams};
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
-pub use registry::{LoadedModel, best_device, load, preprocess};
+pub use registry::{LoadedModel, ModelWeights, best_device, device_name, load, load_as, preprocess, read_weights};
 pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};
 
