@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's names |
 //! | [`vit`] | ViT, also with seeded random weights | timm's names |
+//! | [`clip`] | CLIP: an image tower, the text tower, one space for both | transformers' and open_clip's names |
 //! | [`pixels`] | the pixels themselves | none |
 //!
 //! [`WeightFile`] opens files of published weights.
@@ -14,6 +15,7 @@
 mod architecture;
 pub mod assemble;
 mod classifier;
+pub mod clip;
 pub mod efficientnet;
 mod layers;
 mod mode;
@@ -24,6 +26,7 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use classifier::{Classifier, ClassifierParams};
+pub use clip::{Clip, ClipConfig};
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
