@@ -4,10 +4,10 @@ use super::cache::{FeatureKey, FeatureTable, Shard, shard_path, sweep, write_man
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::images;
-use crate::models::LoadedModel;
+use crate::models::{LoadedModel, device_name};
 use crate::progress::Progress;
 use crate::storage::{self, FolderLock};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -82,18 +82,9 @@ fn key(model: &LoadedModel, set: &ImageSet, rows: Option<&[usize]>) -> FeatureKe
         dataset: set.id.clone(),
         data_sha256: set.data_sha256.clone(),
         rows: rows.map_or_else(|| "all".into(), |rows| storage::sha256_hex(format!("{rows:?}").as_bytes())),
-        dtype: "f32".into(),
-        device: device_kind(&model.device).into(),
+        dtype: model.dtype.as_str().into(),
+        device: device_name(&model.device).into(),
         code: CODE_VERSION,
-    }
-}
-
-/// `cpu`, `cuda` or `metal`.
-fn device_kind(device: &Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda(_) => "cuda",
-        Device::Metal(_) => "metal",
     }
 }
 

@@ -1,10 +1,10 @@
 //! The architectures that records name, and what all of them can be asked.
 
-use super::Backbone;
 use super::assemble::{Parameter, Scheme};
 use super::convnext::{self, ConvNeXt, ConvNeXtConfig};
 use super::efficientnet::{self, EfficientNet, EfficientNetConfig};
 use super::transformer::{self, Transformer, TransformerConfig};
+use super::{Backbone, Pixels};
 use crate::error::{Error, Result};
 use candle_nn::VarBuilder;
 
@@ -13,10 +13,12 @@ use candle_nn::VarBuilder;
 pub enum Architecture {
     /// CLIP's image tower, ViT, DINO, MAE, BEiT, data2vec.
     Transformer(TransformerConfig),
-    /// ConvNeXt, also as CLIP's image tower.
+    /// ConvNeXt, CLIP's too.
     ConvNeXt(ConvNeXtConfig),
     /// EfficientNet and EfficientNet-Lite.
     EfficientNet(EfficientNetConfig),
+    /// The pixels themselves, squares of this side.
+    Pixels(usize),
 }
 
 impl Architecture {
@@ -39,6 +41,7 @@ impl Architecture {
             Architecture::Transformer(config) => {
                 Architecture::Transformer(TransformerConfig { image_size: size, ..config })
             }
+            Architecture::Pixels(_) => Architecture::Pixels(size),
             other => other,
         }
     }
@@ -49,6 +52,7 @@ impl Architecture {
             Architecture::Transformer(config) => transformer::parameters(config),
             Architecture::ConvNeXt(config) => convnext::parameters(config),
             Architecture::EfficientNet(config) => efficientnet::parameters(config),
+            Architecture::Pixels(_) => Vec::new(),
         }
     }
 
@@ -58,6 +62,7 @@ impl Architecture {
             Architecture::Transformer(_) => transformer::SCHEMES,
             Architecture::ConvNeXt(_) => convnext::SCHEMES,
             Architecture::EfficientNet(_) => efficientnet::SCHEMES,
+            Architecture::Pixels(_) => &[],
         }
     }
 
@@ -70,6 +75,7 @@ impl Architecture {
             Architecture::Transformer(config) => Box::new(Transformer::load(config, vb)?),
             Architecture::ConvNeXt(config) => Box::new(ConvNeXt::load(config, vb)?),
             Architecture::EfficientNet(config) => Box::new(EfficientNet::load(config, vb)?),
+            Architecture::Pixels(size) => Box::new(Pixels::new(*size)?),
         })
     }
 
@@ -80,6 +86,7 @@ impl Architecture {
             Architecture::Transformer(config) => transformer::depth_of(name, config.depth),
             Architecture::ConvNeXt(config) => convnext::depth_of(config, name),
             Architecture::EfficientNet(config) => efficientnet::depth_of(config, name),
+            Architecture::Pixels(_) => 0,
         }
     }
 
@@ -89,6 +96,7 @@ impl Architecture {
             Architecture::Transformer(config) => config.depth + 2,
             Architecture::ConvNeXt(config) => convnext::n_depths(config),
             Architecture::EfficientNet(config) => efficientnet::n_depths(config),
+            Architecture::Pixels(_) => 1,
         }
     }
 }
@@ -96,8 +104,6 @@ impl Architecture {
 /// Every architecture by the name that records use.
 fn known() -> Result<Vec<(&'static str, Architecture)>> {
     let transformer = Architecture::Transformer;
-    let convnext = Architecture::ConvNeXt;
-    let efficientnet = Architecture::EfficientNet;
     Ok(vec![
         ("clip_vit_b32", transformer(TransformerConfig::clip_vit_b32())),
         ("vit_b16", transformer(TransformerConfig::vit_b16())),
@@ -109,14 +115,15 @@ fn known() -> Result<Vec<(&'static str, Architecture)>> {
         ("mae_b16", transformer(TransformerConfig::mae_b16())),
         ("beit_b16", transformer(TransformerConfig::beit_b16())),
         ("data2vec_b16", transformer(TransformerConfig::data2vec_b16())),
+        ("convnext_tiny", Architecture::ConvNeXt(ConvNeXtConfig::tiny())),
+        ("convnext_small", Architecture::ConvNeXt(ConvNeXtConfig::small())),
+        ("convnext_base", Architecture::ConvNeXt(ConvNeXtConfig::base())),
+        ("convnext_base_clip", Architecture::ConvNeXt(ConvNeXtConfig::base().with_one_eps())),
+        ("efficientnet_b2", Architecture::EfficientNet(EfficientNetConfig::b(2)?)),
+        ("efficientnet_b4", Architecture::EfficientNet(EfficientNetConfig::b(4)?)),
+        ("tf_efficientnet_b6", Architecture::EfficientNet(EfficientNetConfig::tf_b(6)?)),
+        ("efficientnet_lite0", Architecture::EfficientNet(EfficientNetConfig::lite(0)?)),
+        ("pixels", Architecture::Pixels(32)),
         ("vit_tiny_patch8_64", transformer(TransformerConfig::vit_tiny_patch8_64())),
-        ("convnext_tiny", convnext(ConvNeXtConfig::tiny())),
-        ("convnext_small", convnext(ConvNeXtConfig::small())),
-        ("convnext_base", convnext(ConvNeXtConfig::base())),
-        ("convnext_base_clip", convnext(ConvNeXtConfig::base().with_one_eps())),
-        ("efficientnet_b2", efficientnet(EfficientNetConfig::b(2)?)),
-        ("efficientnet_b4", efficientnet(EfficientNetConfig::b(4)?)),
-        ("tf_efficientnet_b6", efficientnet(EfficientNetConfig::tf_b(6)?)),
-        ("efficientnet_lite0", efficientnet(EfficientNetConfig::lite(0)?)),
     ])
 }

@@ -5,6 +5,7 @@
 //! | [`convnext`] | ConvNeXt | transformers', timm's, torchvision's, open_clip's names |
 //! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's, torchvision's names |
 //! | [`vit`] | ViT, also with seeded random weights | timm's names |
+//! | [`clip`] | CLIP: an image tower, the text tower, one space for both | transformers' and open_clip's names |
 //! | [`pixels`] | the pixels themselves | none |
 //!
 //! [`WeightFile`] opens files of published weights.
@@ -15,6 +16,7 @@
 mod architecture;
 pub mod assemble;
 mod classifier;
+pub mod clip;
 pub mod convnext;
 pub mod efficientnet;
 mod layers;
@@ -26,11 +28,12 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use classifier::{Classifier, ClassifierParams};
+pub use clip::{Clip, ClipConfig};
 pub use convnext::{ConvNeXt, ConvNeXtConfig};
 pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
-pub use registry::{LoadedModel, best_device, load, preprocess};
+pub use registry::{LoadedModel, ModelWeights, best_device, device_name, load, load_as, preprocess, read_weights};
 pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};
 

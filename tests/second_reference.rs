@@ -1,0 +1,158 @@
+//! candle-transformers' vision models as a second reference, on the same weights: where they are right, both agree.
+//!
+//! Forward only: their layer norms cut the gradient (`a_gradient_is_lost_there` shows it). BEiT there takes 384 pixels
+//! alone, and MAE, DINO and data2vec are not there.
+
+#[path = "golden/backbones/mod.rs"]
+mod golden;
+
+use candle_core::{DType, Device, Module, Tensor, Var};
+use candle_nn::VarBuilder;
+use candle_transformers::models::clip::text_model::Activation;
+use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
+use candle_transformers::models::{convnext, efficientnet, vit};
+use golden::{Golden, Tensors, relative};
+use std::collections::HashMap;
+use wider_clip::error::Result;
+use wider_clip::models::assemble::{Parameter, Scheme};
+use wider_clip::models::convnext as our_convnext;
+use wider_clip::models::efficientnet as our_efficientnet;
+use wider_clip::models::{Architecture, ConvNeXtConfig, EfficientNetConfig, PaddingRule, TransformerConfig};
+use wider_clip::random::Random;
+
+fn builder(weights: &Tensors) -> VarBuilder<'static> {
+    VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu)
+}
+
+fn ours(golden: &Golden, config: TransformerConfig) -> Result<Tensor> {
+    let config = TransformerConfig { image_size: 24, patch: 8, dim: 32, depth: 2, heads: 4, hidden: 64, ..config };
+    let architecture = Architecture::Transformer(config);
+    let model = architecture.build(builder(&golden.assemble(&architecture)?.tensors))?;
+    Ok(model.forward_features(golden.get("images"))?.remove(0).1)
+}
+
+fn clip_config() -> ClipVisionConfig {
+    ClipVisionConfig {
+        embed_dim: 32,
+        activation: Activation::QuickGelu,
+        intermediate_size: 64,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        projection_dim: 16,
+        num_channels: 3,
+        image_size: 24,
+        patch_size: 8,
+    }
+}
+
+#[test]
+fn clip_agrees() -> Result<()> {
+    let golden = Golden::read("clip");
+    let theirs = ClipVisionTransformer::new(builder(&golden.weights).pp("vision_model"), &clip_config())?;
+    let off = relative(&ours(&golden, TransformerConfig::clip_vit_b32())?, &theirs.forward(golden.get("images"))?);
+    println!("clip: {off:.1e}");
+    assert!(off < 1e-5, "{off}");
+    Ok(())
+}
+
+#[test]
+fn vit_agrees() -> Result<()> {
+    let golden = Golden::read("vit");
+    let config = vit::Config {
+        hidden_size: 32,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        intermediate_size: 64,
+        image_size: 24,
+        patch_size: 8,
+        ..vit::Config::vit_base_patch16_224()
+    };
+    let classes = golden.weights["classifier.bias"].dim(0)?;
+    let theirs = vit::Model::new(&config, classes, builder(&golden.weights))?.forward(golden.get("images"))?;
+    let feature = ours(&golden, TransformerConfig::vit_b16())?;
+    let logits = feature.matmul(&golden.weights["classifier.weight"].t()?)?;
+    let off = relative(&logits.broadcast_add(&golden.weights["classifier.bias"])?, &theirs);
+    println!("vit: {off:.1e}");
+    assert!(off < 1e-5, "{off}");
+    Ok(())
+}
+
+/// Weights of any shape that keep activations alive.
+fn random(parameters: &[Parameter]) -> Tensors {
+    let draw = |(stream, parameter): (usize, &Parameter)| {
+        let mut random = Random::new("second reference", 0, stream as u64);
+        let n = parameter.shape.iter().product();
+        let fan_in = parameter.shape[1..].iter().product::<usize>().max(1) as f64;
+        let spread = if parameter.shape.len() > 1 { 1.7 / fan_in.sqrt() } else { 0.1 };
+        let one = ["weight", "running_var", "gamma"].iter().any(|end| parameter.name.ends_with(end));
+        let centre = f64::from(one && parameter.shape.len() == 1);
+        let values: Vec<f32> = (0..n).map(|_| (centre + spread * (2.0 * random.unit() - 1.0)) as f32).collect();
+        let tensor = Tensor::from_vec(values, parameter.shape.as_slice(), &Device::Cpu).expect("a tensor");
+        (parameter.name.clone(), tensor)
+    };
+    parameters.iter().enumerate().map(draw).collect()
+}
+
+/// The tensors under the names of a publisher that splits none of them.
+fn published(weights: &Tensors, scheme: &Scheme) -> Tensors {
+    weights.iter().map(|(name, tensor)| ((scheme.published)(name).remove(0), tensor.clone())).collect()
+}
+
+fn images(size: usize) -> Result<Tensor> {
+    let mut random = Random::new("second reference images", 0, 0);
+    let values: Vec<f32> = (0..2 * 3 * size * size).map(|_| random.unit() as f32 * 4.0 - 2.0).collect();
+    Ok(Tensor::from_vec(values, (2, 3, size, size), &Device::Cpu)?)
+}
+
+#[test]
+fn convnext_agrees() -> Result<()> {
+    let config = ConvNeXtConfig::tiny().with_one_eps();
+    let weights = random(&our_convnext::parameters(&config));
+    let images = images(64)?;
+    let theirs = convnext::convnext_no_final_layer(&convnext::Config::tiny(), builder(&weights))?.forward(&images)?;
+    let ours = Architecture::ConvNeXt(config).build(builder(&weights))?.forward_features(&images)?.remove(0).1;
+    let off = relative(&ours, &theirs);
+    println!("convnext: {off:.1e}");
+    assert!(off < 1e-4, "{off}");
+    Ok(())
+}
+
+#[test]
+fn efficientnet_agrees() -> Result<()> {
+    // It has torchvision's names, TensorFlow's padding and epsilon.
+    let config = EfficientNetConfig { padding: PaddingRule::Same, bn_eps: 1e-3, ..EfficientNetConfig::b(0)? };
+    let weights = random(&our_efficientnet::parameters(&config));
+    let scheme = our_efficientnet::SCHEMES.iter().find(|scheme| scheme.publisher == "torchvision").expect("a scheme");
+    let mut theirs = published(&weights, scheme);
+    let (classes, dim) = (7, config.feature_dim());
+    let head = [Parameter::new("classifier.1.weight", [classes, dim]), Parameter::new("classifier.1.bias", [classes])];
+    let head = random(&head);
+    theirs.extend(head.clone());
+    let images = images(64)?;
+    let model = efficientnet::EfficientNet::new(builder(&theirs), efficientnet::MBConvConfig::b0(), classes)?;
+    let theirs = model.forward(&images)?;
+    let ours = Architecture::EfficientNet(config).build(builder(&weights))?.forward_features(&images)?.remove(0).1;
+    let ours = ours.matmul(&head["classifier.1.weight"].t()?)?.broadcast_add(&head["classifier.1.bias"])?;
+    let off = relative(&ours, &theirs);
+    println!("efficientnet: {off:.1e}");
+    assert!(off < 1e-4, "{off}");
+    Ok(())
+}
+
+#[test]
+fn a_gradient_is_lost_there() -> Result<()> {
+    // Why the models here are our own: the query's weights get no gradient, and nothing says so.
+    let golden = Golden::read("clip");
+    let vars: HashMap<String, Var> = golden
+        .weights
+        .iter()
+        .filter(|(_, tensor)| tensor.dtype() == DType::F32)
+        .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(tensor)?)))
+        .collect::<Result<_>>()?;
+    let tensors: Tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    let model = ClipVisionTransformer::new(builder(&tensors).pp("vision_model"), &clip_config())?;
+    let gradients = model.forward(golden.get("images"))?.sqr()?.sum_all()?.backward()?;
+    let query = &vars["vision_model.encoder.layers.0.self_attn.q_proj.weight"];
+    assert!(gradients.get(query).is_none(), "candle-transformers has learned to train CLIP: reconsider our own");
+    Ok(())
+}
