@@ -5,6 +5,8 @@
 
 #[path = "golden/backbones/mod.rs"]
 mod golden;
+#[path = "golden/backbones/random.rs"]
+mod random;
 
 use candle_core::{DType, Device, Module, Tensor, Var};
 use candle_nn::VarBuilder;
@@ -12,13 +14,13 @@ use candle_transformers::models::clip::text_model::Activation;
 use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
 use candle_transformers::models::{convnext, efficientnet, vit};
 use golden::{Golden, Tensors, relative};
+use random::{random_images, random_weights};
 use std::collections::HashMap;
 use wider_clip::error::Result;
 use wider_clip::models::assemble::{Parameter, Scheme};
 use wider_clip::models::convnext as our_convnext;
 use wider_clip::models::efficientnet as our_efficientnet;
 use wider_clip::models::{Architecture, ConvNeXtConfig, EfficientNetConfig, PaddingRule, TransformerConfig};
-use wider_clip::random::Random;
 
 fn builder(weights: &Tensors) -> VarBuilder<'static> {
     VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu)
@@ -77,38 +79,16 @@ fn vit_agrees() -> Result<()> {
     Ok(())
 }
 
-/// Weights of any shape that keep activations alive.
-fn random(parameters: &[Parameter]) -> Tensors {
-    let draw = |(stream, parameter): (usize, &Parameter)| {
-        let mut random = Random::new("second reference", 0, stream as u64);
-        let n = parameter.shape.iter().product();
-        let fan_in = parameter.shape[1..].iter().product::<usize>().max(1) as f64;
-        let spread = if parameter.shape.len() > 1 { 1.7 / fan_in.sqrt() } else { 0.1 };
-        let one = ["weight", "running_var", "gamma"].iter().any(|end| parameter.name.ends_with(end));
-        let centre = f64::from(one && parameter.shape.len() == 1);
-        let values: Vec<f32> = (0..n).map(|_| (centre + spread * (2.0 * random.unit() - 1.0)) as f32).collect();
-        let tensor = Tensor::from_vec(values, parameter.shape.as_slice(), &Device::Cpu).expect("a tensor");
-        (parameter.name.clone(), tensor)
-    };
-    parameters.iter().enumerate().map(draw).collect()
-}
-
 /// The tensors under the names of a publisher that splits none of them.
 fn published(weights: &Tensors, scheme: &Scheme) -> Tensors {
     weights.iter().map(|(name, tensor)| ((scheme.published)(name).remove(0), tensor.clone())).collect()
 }
 
-fn images(size: usize) -> Result<Tensor> {
-    let mut random = Random::new("second reference images", 0, 0);
-    let values: Vec<f32> = (0..2 * 3 * size * size).map(|_| random.unit() as f32 * 4.0 - 2.0).collect();
-    Ok(Tensor::from_vec(values, (2, 3, size, size), &Device::Cpu)?)
-}
-
 #[test]
 fn convnext_agrees() -> Result<()> {
     let config = ConvNeXtConfig::tiny().with_one_eps();
-    let weights = random(&our_convnext::parameters(&config));
-    let images = images(64)?;
+    let weights = random_weights(&our_convnext::parameters(&config));
+    let images = random_images(2, 64);
     let theirs = convnext::convnext_no_final_layer(&convnext::Config::tiny(), builder(&weights))?.forward(&images)?;
     let ours = Architecture::ConvNeXt(config).build(builder(&weights))?.forward_features(&images)?.remove(0).1;
     let off = relative(&ours, &theirs);
@@ -121,14 +101,14 @@ fn convnext_agrees() -> Result<()> {
 fn efficientnet_agrees() -> Result<()> {
     // It has torchvision's names, TensorFlow's padding and epsilon.
     let config = EfficientNetConfig { padding: PaddingRule::Same, bn_eps: 1e-3, ..EfficientNetConfig::b(0)? };
-    let weights = random(&our_efficientnet::parameters(&config));
+    let weights = random_weights(&our_efficientnet::parameters(&config));
     let scheme = our_efficientnet::SCHEMES.iter().find(|scheme| scheme.publisher == "torchvision").expect("a scheme");
     let mut theirs = published(&weights, scheme);
     let (classes, dim) = (7, config.feature_dim());
     let head = [Parameter::new("classifier.1.weight", [classes, dim]), Parameter::new("classifier.1.bias", [classes])];
-    let head = random(&head);
+    let head = random_weights(&head);
     theirs.extend(head.clone());
-    let images = images(64)?;
+    let images = random_images(2, 64);
     let model = efficientnet::EfficientNet::new(builder(&theirs), efficientnet::MBConvConfig::b0(), classes)?;
     let theirs = model.forward(&images)?;
     let ours = Architecture::EfficientNet(config).build(builder(&weights))?.forward_features(&images)?.remove(0).1;

@@ -1,8 +1,9 @@
 //! The architectures that records name, and what all of them can be asked.
 
-use super::Backbone;
 use super::assemble::{Parameter, Scheme};
+use super::convnext::{self, ConvNeXt, ConvNeXtConfig};
 use super::transformer::{self, Transformer, TransformerConfig};
+use super::{Backbone, Pixels};
 use crate::error::{Error, Result};
 use candle_nn::VarBuilder;
 
@@ -11,6 +12,10 @@ use candle_nn::VarBuilder;
 pub enum Architecture {
     /// CLIP's image tower, ViT, DINO, MAE, BEiT, data2vec.
     Transformer(TransformerConfig),
+    /// ConvNeXt, CLIP's too.
+    ConvNeXt(ConvNeXtConfig),
+    /// The pixels themselves, squares of this side.
+    Pixels(usize),
 }
 
 impl Architecture {
@@ -33,6 +38,8 @@ impl Architecture {
             Architecture::Transformer(config) => {
                 Architecture::Transformer(TransformerConfig { image_size: size, ..config })
             }
+            Architecture::Pixels(_) => Architecture::Pixels(size),
+            other => other,
         }
     }
 
@@ -40,6 +47,8 @@ impl Architecture {
     pub fn parameters(&self) -> Vec<Parameter> {
         match self {
             Architecture::Transformer(config) => transformer::parameters(config),
+            Architecture::ConvNeXt(config) => convnext::parameters(config),
+            Architecture::Pixels(_) => Vec::new(),
         }
     }
 
@@ -47,6 +56,8 @@ impl Architecture {
     pub fn schemes(&self) -> &'static [Scheme] {
         match self {
             Architecture::Transformer(_) => transformer::SCHEMES,
+            Architecture::ConvNeXt(_) => convnext::SCHEMES,
+            Architecture::Pixels(_) => &[],
         }
     }
 
@@ -57,6 +68,8 @@ impl Architecture {
     pub fn build(&self, vb: VarBuilder) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             Architecture::Transformer(config) => Box::new(Transformer::load(config, vb)?),
+            Architecture::ConvNeXt(config) => Box::new(ConvNeXt::load(config, vb)?),
+            Architecture::Pixels(size) => Box::new(Pixels::new(*size)?),
         })
     }
 
@@ -65,6 +78,8 @@ impl Architecture {
     pub fn depth_of(&self, name: &str) -> usize {
         match self {
             Architecture::Transformer(config) => transformer::depth_of(name, config.depth),
+            Architecture::ConvNeXt(config) => convnext::depth_of(config, name),
+            Architecture::Pixels(_) => 0,
         }
     }
 
@@ -72,6 +87,8 @@ impl Architecture {
     pub fn depths(&self) -> usize {
         match self {
             Architecture::Transformer(config) => config.depth + 2,
+            Architecture::ConvNeXt(config) => convnext::n_depths(config),
+            Architecture::Pixels(_) => 1,
         }
     }
 }
@@ -90,6 +107,11 @@ fn known() -> Vec<(&'static str, Architecture)> {
         ("mae_b16", transformer(TransformerConfig::mae_b16())),
         ("beit_b16", transformer(TransformerConfig::beit_b16())),
         ("data2vec_b16", transformer(TransformerConfig::data2vec_b16())),
+        ("convnext_tiny", Architecture::ConvNeXt(ConvNeXtConfig::tiny())),
+        ("convnext_small", Architecture::ConvNeXt(ConvNeXtConfig::small())),
+        ("convnext_base", Architecture::ConvNeXt(ConvNeXtConfig::base())),
+        ("convnext_base_clip", Architecture::ConvNeXt(ConvNeXtConfig::base().with_one_eps())),
+        ("pixels", Architecture::Pixels(32)),
         ("vit_tiny_patch8_64", transformer(TransformerConfig::vit_tiny_patch8_64())),
     ]
 }

@@ -117,7 +117,14 @@ pub fn load_as(root: &Path, record: &ModelRecord, device: &Device, dtype: DType)
     let backbone = weights.architecture.build(VarBuilder::from_tensors(weights.tensors, dtype, device))?;
     let preprocess = preprocess(&record.input);
     preprocess.check()?;
-    Ok(LoadedModel { record: record.clone(), backbone, preprocess, weights_id: weights.id, dtype, device: device.clone() })
+    Ok(LoadedModel {
+        record: record.clone(),
+        backbone,
+        preprocess,
+        weights_id: weights.id,
+        dtype,
+        device: device.clone(),
+    })
 }
 
 /// `cpu`, `cuda` or `metal`.

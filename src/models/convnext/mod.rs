@@ -100,7 +100,7 @@ impl ConvNeXt {
         let stem = Linear::new(&stem, vb.get(dims[0], "stem.0.bias")?)?;
         let stages = (0..4).map(|s| {
             let (dim, vb) = (dims[s], vb.pp(format!("stages.{s}")));
-            let downsample = |before: usize| {
+            let downsample = |before: usize| -> Result<_> {
                 let norm = LayerNorm::load(&vb.pp("downsample.0"), before, eps)?;
                 Ok((norm, Linear::load(&vb.pp("downsample.1"), &[dim, before, 2, 2])?))
             };
@@ -140,9 +140,8 @@ impl ConvNeXt {
         if self.trained || batch <= GROUP || !images.device().is_cpu() {
             return self.pooled(&images, mode);
         }
-        let groups = (0..batch)
-            .step_by(GROUP)
-            .map(|from| self.pooled(&images.narrow(0, from, GROUP.min(batch - from))?, mode));
+        let groups =
+            (0..batch).step_by(GROUP).map(|from| self.pooled(&images.narrow(0, from, GROUP.min(batch - from))?, mode));
         Ok(Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
