@@ -2,6 +2,7 @@
 
 use super::assemble::{Parameter, Scheme};
 use super::convnext::{self, ConvNeXt, ConvNeXtConfig};
+use super::efficientnet::{self, EfficientNet, EfficientNetConfig};
 use super::transformer::{self, Transformer, TransformerConfig};
 use super::{Backbone, Pixels};
 use crate::error::{Error, Result};
@@ -14,6 +15,8 @@ pub enum Architecture {
     Transformer(TransformerConfig),
     /// ConvNeXt, CLIP's too.
     ConvNeXt(ConvNeXtConfig),
+    /// EfficientNet and EfficientNet-Lite.
+    EfficientNet(EfficientNetConfig),
     /// The pixels themselves, squares of this side.
     Pixels(usize),
 }
@@ -24,7 +27,7 @@ impl Architecture {
     /// # Errors
     /// [`Error::Unknown`] listing the known ones.
     pub fn named(name: &str) -> Result<Architecture> {
-        let known = known();
+        let known = known()?;
         let found = known.iter().find(|(known, _)| *known == name).map(|(_, architecture)| architecture.clone());
         found.ok_or_else(|| {
             let known: Vec<_> = known.iter().map(|(name, _)| *name).collect();
@@ -48,6 +51,7 @@ impl Architecture {
         match self {
             Architecture::Transformer(config) => transformer::parameters(config),
             Architecture::ConvNeXt(config) => convnext::parameters(config),
+            Architecture::EfficientNet(config) => efficientnet::parameters(config),
             Architecture::Pixels(_) => Vec::new(),
         }
     }
@@ -57,6 +61,7 @@ impl Architecture {
         match self {
             Architecture::Transformer(_) => transformer::SCHEMES,
             Architecture::ConvNeXt(_) => convnext::SCHEMES,
+            Architecture::EfficientNet(_) => efficientnet::SCHEMES,
             Architecture::Pixels(_) => &[],
         }
     }
@@ -69,6 +74,7 @@ impl Architecture {
         Ok(match self {
             Architecture::Transformer(config) => Box::new(Transformer::load(config, vb)?),
             Architecture::ConvNeXt(config) => Box::new(ConvNeXt::load(config, vb)?),
+            Architecture::EfficientNet(config) => Box::new(EfficientNet::load(config, vb)?),
             Architecture::Pixels(size) => Box::new(Pixels::new(*size)?),
         })
     }
@@ -79,6 +85,7 @@ impl Architecture {
         match self {
             Architecture::Transformer(config) => transformer::depth_of(name, config.depth),
             Architecture::ConvNeXt(config) => convnext::depth_of(config, name),
+            Architecture::EfficientNet(config) => efficientnet::depth_of(config, name),
             Architecture::Pixels(_) => 0,
         }
     }
@@ -88,15 +95,16 @@ impl Architecture {
         match self {
             Architecture::Transformer(config) => config.depth + 2,
             Architecture::ConvNeXt(config) => convnext::n_depths(config),
+            Architecture::EfficientNet(config) => efficientnet::n_depths(config),
             Architecture::Pixels(_) => 1,
         }
     }
 }
 
 /// Every architecture by the name that records use.
-fn known() -> Vec<(&'static str, Architecture)> {
+fn known() -> Result<Vec<(&'static str, Architecture)>> {
     let transformer = Architecture::Transformer;
-    vec![
+    Ok(vec![
         ("clip_vit_b32", transformer(TransformerConfig::clip_vit_b32())),
         ("vit_b16", transformer(TransformerConfig::vit_b16())),
         ("vit_b32", transformer(TransformerConfig::vit_b32())),
@@ -111,7 +119,11 @@ fn known() -> Vec<(&'static str, Architecture)> {
         ("convnext_small", Architecture::ConvNeXt(ConvNeXtConfig::small())),
         ("convnext_base", Architecture::ConvNeXt(ConvNeXtConfig::base())),
         ("convnext_base_clip", Architecture::ConvNeXt(ConvNeXtConfig::base().with_one_eps())),
+        ("efficientnet_b2", Architecture::EfficientNet(EfficientNetConfig::b(2)?)),
+        ("efficientnet_b4", Architecture::EfficientNet(EfficientNetConfig::b(4)?)),
+        ("tf_efficientnet_b6", Architecture::EfficientNet(EfficientNetConfig::tf_b(6)?)),
+        ("efficientnet_lite0", Architecture::EfficientNet(EfficientNetConfig::lite(0)?)),
         ("pixels", Architecture::Pixels(32)),
         ("vit_tiny_patch8_64", transformer(TransformerConfig::vit_tiny_patch8_64())),
-    ]
+    ])
 }

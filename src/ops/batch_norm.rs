@@ -5,10 +5,10 @@
 //! are passes over memory. Here there are two forward (statistics; result) and two backward (sums; gradient), and nothing
 //! is kept but the input. candle-nn's `BatchNorm` makes some fifteen on one thread.
 
-use super::slices::map3;
+use super::slices::{map1, map2, map3};
 use super::{Activation, filled, require_f32, values};
 use crate::error::{Error, Result};
-use crate::simd::{Kernel, dispatch};
+use crate::simd::{Kernel, dispatch, multiply_add};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -140,7 +140,7 @@ fn moments_of(x: &Tensor, channels: usize) -> candle_core::Result<Tensor> {
         let variance = square.into_iter().map(|square| square / n);
         (mean.into_iter().chain(variance).map(|value| value as f32).collect(), Shape::from((2, channels)))
     };
-    super::slices::map1(&x.detach(), of_slice)
+    map1(&x.detach(), of_slice)
 }
 
 /// Mean, and sum of squared distances from it, of each channel.
@@ -210,13 +210,12 @@ impl Norm {
     fn input_gradient(&self, x: &[f32], gradient: &[f32], affine: &(Vec<f32>, Vec<f32>), sums: &[f32]) -> Vec<f32> {
         let channels = self.mean.len();
         let piece = piece(channels);
-        // The gradient is factor (g - first - x second), the last two being 0 where the statistics are constants.
+        // The last two are 0 where the statistics are constants.
         let n = (x.len() / channels) as f32;
         let part = if self.of_batch { 1.0 / n } else { 0.0 };
         let (of_g, of_gx) = sums.split_at(channels);
         let second: Vec<f32> = of_gx.iter().zip(&self.scale).map(|(sum, scale)| sum * scale * part).collect();
-        let first = of_g.iter().zip(&self.mean).zip(&second).map(|((sum, mean), second)| sum * part - mean * second);
-        let first: Vec<f32> = first.collect();
+        let first: Vec<f32> = of_g.iter().map(|sum| sum * part).collect();
         filled(x.len(), piece, |i, y| {
             let (x, gradient) = (&x[i * piece..][..y.len()], &gradient[i * piece..][..y.len()]);
             dispatch(InputGradient { norm: self, affine, x, gradient, first: &first, second: &second, y });
@@ -259,7 +258,7 @@ impl CustomOp3 for Norm {
         let channels = self.mean.len();
         let (x_values, gradient) = (x.detach(), gradient.detach());
         let of_both = |x: &[f32], gradient: &[f32]| (self.sums(x, gradient, &affine), Shape::from((2, channels)));
-        let sums = super::slices::map2(&x_values, &gradient, of_both)?;
+        let sums = map2(&x_values, &gradient, of_both)?;
         let of_x = |x: &[f32], gradient: &[f32], sums: &[f32]| {
             (self.input_gradient(x, gradient, &affine, sums), x_values.shape().clone())
         };
@@ -275,7 +274,7 @@ impl CustomOp3 for Norm {
 #[inline(always)]
 fn affine_row<const FMA: bool>(x: &[f32], (factor, shift): &(Vec<f32>, Vec<f32>), y: &mut [f32]) {
     for (((y, x), factor), shift) in y.iter_mut().zip(x).zip(factor).zip(shift) {
-        *y = crate::simd::multiply_add::<FMA>(*x, *factor, *shift);
+        *y = multiply_add::<FMA>(*x, *factor, *shift);
     }
 }
 
@@ -293,7 +292,7 @@ impl Kernel for Forward<'_> {
         let channels = factor.len();
         for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
             for (((y, x), factor), shift) in y.iter_mut().zip(x).zip(factor).zip(shift) {
-                y.write(crate::simd::multiply_add::<FMA>(*x, *factor, *shift));
+                y.write(multiply_add::<FMA>(*x, *factor, *shift));
             }
             // SAFETY: the loop above wrote every value: x, factor and shift are as long as y.
             norm.activation.apply::<FMA>(unsafe { y.assume_init_mut() });
@@ -322,14 +321,14 @@ impl Kernel for AddGradients<'_> {
             norm.activation.derive_into::<FMA>(&before, gradient, &mut g);
             of_g.iter_mut().zip(&g).for_each(|(sum, g)| *sum += g);
             for (((sum, x), g), mean) in of_gx.iter_mut().zip(x).zip(&g).zip(&norm.mean) {
-                *sum = crate::simd::multiply_add::<FMA>(*g, x - mean, *sum);
+                *sum = multiply_add::<FMA>(*g, x - mean, *sum);
             }
         }
         of_gx.iter_mut().zip(&norm.scale).for_each(|(sum, scale)| *sum *= scale);
     }
 }
 
-/// factor (g - first - x second).
+/// factor (g - first - (x - mean) second).
 struct InputGradient<'a> {
     norm: &'a Norm,
     affine: &'a (Vec<f32>, Vec<f32>),
@@ -350,9 +349,9 @@ impl Kernel for InputGradient<'_> {
         for ((x, gradient), y) in rows {
             affine_row::<FMA>(x, affine, &mut before);
             norm.activation.derive_into::<FMA>(&before, gradient, &mut g);
-            let (factor, each) = (&affine.0, y.iter_mut().zip(x).zip(&g));
-            for ((((y, x), g), (first, second)), factor) in each.zip(first.iter().zip(second)).zip(factor) {
-                y.write(factor * (g - first - x * second));
+            let constants = affine.0.iter().zip(first).zip(second).zip(&norm.mean);
+            for (((y, x), g), (((factor, first), second), mean)) in y.iter_mut().zip(x).zip(&g).zip(constants) {
+                y.write(factor * (g - first - (x - mean) * second));
             }
         }
     }

@@ -33,7 +33,7 @@ use std::sync::OnceLock;
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] if a tensor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
+/// [`Error::Argument`] if a tensor on the processor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
 pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Tensor> {
     if x.rank() != 4 {
         return Err(Error::argument("depthwise_conv2d, x", "(B, C, H, W)", format!("{:?}", x.dims())));
@@ -137,8 +137,10 @@ struct Depthwise {
 
 impl Depthwise {
     fn new(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Self> {
-        require_f32("depthwise convolution, x", x)?;
-        require_f32("depthwise convolution, w", w)?;
+        if x.device().is_cpu() {
+            require_f32("depthwise convolution, x", x)?;
+            require_f32("depthwise convolution, w", w)?;
+        }
         let misfit = |expected: &str| {
             let found = format!("x {:?} (channels last), w {:?}, stride {stride}, {padding:?}", x.dims(), w.dims());
             Error::argument("depthwise convolution", expected, found)
@@ -159,7 +161,9 @@ impl Depthwise {
     }
 
     fn check_bias(&self, b: &Tensor) -> Result<()> {
-        require_f32("depthwise convolution, b", b)?;
+        if b.device().is_cpu() {
+            require_f32("depthwise convolution, b", b)?;
+        }
         if b.dims() != [self.channels] {
             let expected = format!("one value for each of {} channels", self.channels);
             return Err(Error::argument("depthwise convolution, b", expected, format!("{:?}", b.dims())));

@@ -100,7 +100,7 @@ impl ConvNeXt {
         let stem = Linear::new(&stem, vb.get(dims[0], "stem.0.bias")?)?;
         let stages = (0..4).map(|s| {
             let (dim, vb) = (dims[s], vb.pp(format!("stages.{s}")));
-            let downsample = |before: usize| -> Result<_> {
+            let downsample = |before: usize| -> Result<(LayerNorm, Linear)> {
                 let norm = LayerNorm::load(&vb.pp("downsample.0"), before, eps)?;
                 Ok((norm, Linear::load(&vb.pp("downsample.1"), &[dim, before, 2, 2])?))
             };
