@@ -2,9 +2,9 @@
 //!
 //! | module | model | weights |
 //! |---|---|---|
-//! | [`convnext`] | ConvNeXt | transformers', timm's, torchvision's, open_clip's names |
+//! | [`transformer`] | CLIP's image tower, ViT, DINO, MAE, BEiT, data2vec | transformers', timm's, torchvision's names |
+//! | [`convnext`] | ConvNeXt, CLIP's too | transformers', timm's, torchvision's, open_clip's names |
 //! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's, torchvision's names |
-//! | [`vit`] | ViT, also with seeded random weights | timm's names |
 //! | [`clip`] | CLIP: an image tower, the text tower, one space for both | transformers' and open_clip's names |
 //! | [`pixels`] | the pixels themselves | none |
 //!
