@@ -6,6 +6,7 @@ use super::efficientnet::{self, EfficientNet, EfficientNetConfig};
 use super::transformer::{self, Transformer, TransformerConfig};
 use super::{Backbone, Pixels};
 use crate::error::{Error, Result};
+use crate::ops::keep_memory;
 use candle_nn::VarBuilder;
 
 /// A family with its configuration.
@@ -66,11 +67,13 @@ impl Architecture {
         }
     }
 
-    /// Builds the network from weights under this crate's names; where they are variables, it trains them.
+    /// Builds the network from weights under this crate's names; where they are variables, it trains them. From then on
+    /// the process keeps memory that it frees ([`keep_memory`]).
     ///
     /// # Errors
     /// A weight that is missing or has another shape, by name.
     pub fn build(&self, vb: VarBuilder) -> Result<Box<dyn Backbone>> {
+        keep_memory();
         Ok(match self {
             Architecture::Transformer(config) => Box::new(Transformer::load(config, vb)?),
             Architecture::ConvNeXt(config) => Box::new(ConvNeXt::load(config, vb)?),

@@ -16,6 +16,8 @@
 //! | [`conv2d_nhwc_act`] | dense convolution as patches and matrix product | weights and bias |
 //! | [`to_channels_last`], [`to_channels_first`] | between the two layouts | yes |
 //!
+//! [`keep_memory`] spares large tensors the way through the operating system.
+//!
 //! candle-nn's fused softmax, layer norm and attention have no backward and cut the graph without a word; the ones here
 //! have, and each is held against PyTorch's gradients (tests/ops.rs). Weights are in PyTorch's layout, (outputs, inputs).
 //!
@@ -32,6 +34,7 @@ mod depthwise;
 mod depthwise_rows;
 mod layout;
 mod linear;
+mod memory;
 mod norm;
 mod padding;
 mod patches;
@@ -48,6 +51,7 @@ pub use depthwise::{
 };
 pub use layout::{to_channels_first, to_channels_last};
 pub use linear::{Weight, linear, linear_act};
+pub use memory::keep_memory;
 pub use norm::layer_norm;
 pub use padding::Padding;
 pub use patches::{merge_pixels, patches};

@@ -12,7 +12,7 @@
 
 mod names;
 
-pub use names::{SCHEMES, classifier, depth_of, n_depths, parameters};
+pub use names::{SCHEMES, depth_of, n_depths, parameters};
 
 use super::layers::{LayerNorm, Linear};
 use super::{Backbone, Mode, image_batch_check};

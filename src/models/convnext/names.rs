@@ -29,11 +29,6 @@ pub fn parameters(config: &ConvNeXtConfig) -> Vec<Parameter> {
     all
 }
 
-/// The checkpoint's own classifier of `n_classes`, which [`parameters`] leaves out.
-pub fn classifier(config: &ConvNeXtConfig, n_classes: usize) -> Vec<Parameter> {
-    layer("head.fc", &[n_classes, config.feature_dim()])
-}
-
 fn layer(name: &str, weight: &[usize]) -> Vec<Parameter> {
     vec![Parameter::new(format!("{name}.weight"), weight), Parameter::new(format!("{name}.bias"), [weight[0]])]
 }
@@ -118,7 +113,6 @@ fn of_transformers(name: &str) -> String {
                 ("stem.0.", "embeddings.patch_embeddings."),
                 ("stem.1.", "embeddings.layernorm."),
                 ("head.norm.", "layernorm."),
-                ("head.fc.", "classifier."),
             ],
         );
     };
@@ -144,7 +138,7 @@ fn of_transformers(name: &str) -> String {
 /// Stages are `features` 1, 3, 5 and 7, what leads to them the even ones.
 fn of_torchvision(name: &str) -> String {
     let Some((stage, rest)) = in_stage(name) else {
-        let names = [("stem.", "features.0."), ("head.norm.", "classifier.0."), ("head.fc.", "classifier.2.")];
+        let names = [("stem.", "features.0."), ("head.norm.", "classifier.0.")];
         return renamed(name, &names);
     };
     match in_block(rest) {

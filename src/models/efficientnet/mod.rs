@@ -15,7 +15,7 @@ mod config;
 mod names;
 
 pub use config::{EfficientNetConfig, PaddingRule, Stage};
-pub use names::{SCHEMES, classifier, depth_of, n_depths, parameters};
+pub use names::{SCHEMES, depth_of, n_depths, parameters};
 
 use super::layers::Linear;
 use super::{Backbone, Mode, image_batch_check};

@@ -28,11 +28,6 @@ pub fn parameters(config: &EfficientNetConfig) -> Vec<Parameter> {
     all
 }
 
-/// The checkpoint's own classifier of `n_classes`, which [`parameters`] leaves out.
-pub fn classifier(config: &EfficientNetConfig, n_classes: usize) -> Vec<Parameter> {
-    layer("classifier", &[n_classes, config.feature_dim()])
-}
-
 fn layer(name: &str, weight: &[usize]) -> Vec<Parameter> {
     vec![Parameter::new(format!("{name}.weight"), weight), Parameter::new(format!("{name}.bias"), [weight[0]])]
 }
@@ -85,7 +80,6 @@ fn of_torchvision(name: &str) -> String {
         ("bn1.", "features.0.1."),
         ("conv_head.", "features.8.0."),
         ("bn2.", "features.8.1."),
-        ("classifier.", "classifier.1."),
     ];
     const FIRST: &[(&str, &str)] = &[
         ("conv_dw.", "0.0."),
