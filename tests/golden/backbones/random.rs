@@ -29,6 +29,7 @@ pub fn random_weights(parameters: &[Parameter]) -> HashMap<String, Tensor> {
 }
 
 /// A batch of images (B, 3, S, S), uniform in [-2, 2).
+#[allow(dead_code)]
 pub fn random_images(batch: usize, size: usize) -> Tensor {
     let mut random = Random::new("random images", 0, 0);
     let values: Vec<f32> = (0..batch * 3 * size * size).map(|_| random.unit() as f32 * 4.0 - 2.0).collect();
