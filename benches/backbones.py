@@ -2,9 +2,9 @@
 
 Reads one JSON command a line and answers one JSON line; the first line it writes are versions and threads.
 
-    {"work": "load", "model": "vit_b16.in21k_ft_in1k"}              random weights; optional: "size" (224), "device" ("cpu")
-    {"work": "forward", "batch": 8}                                 pooled features, in eval and inference mode
-    {"work": "train", "batch": 8, "classes": 10}                    features, linear head, cross-entropy, backward, Adam
+    {"work": "load", "model": "vit_b16.in21k_ft_in1k"}     random weights; optional: "size" (224), "device" ("cpu")
+    {"work": "forward", "batch": 8}                        pooled features, in eval and inference mode
+    {"work": "train", "batch": 8, "classes": 10}           features, linear head, cross-entropy, backward, Adam
     {"work": "free"}
 
 Times are seconds of one call, without warming up. Threads follow OMP_NUM_THREADS. Eager PyTorch as a user would have

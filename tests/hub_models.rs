@@ -185,6 +185,10 @@ fn the_first_download_writes_the_lock_and_the_second_run_asks_nobody() {
     assert_eq!(place.fetch(NOWHERE).ok(), expected);
     assert_eq!(place.fetch(NOWHERE).set("HF_HUB_OFFLINE", "1").ok(), expected);
     assert_eq!(place.lock_text(), lock);
+    // Without the lock the cache still knows what the branch was.
+    fs::remove_file(place.lock()).expect("removes");
+    assert_eq!(place.fetch(NOWHERE).set("HF_HUB_OFFLINE", "1").ok(), expected);
+    assert_eq!(place.lock_text(), lock);
 }
 
 #[test]

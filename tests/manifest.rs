@@ -235,7 +235,8 @@ fn weights_on_the_hub_are_alternatives_in_order() {
         ("old/model.bin", "model.safetensors", "`weights.hub.files.1` to be every file once"),
         ("google/vit-base", "https://huggingface.co/google/vit-base", "`weights.hub.repo` to be `owner/name`"),
         ("google/vit-base", "../vit-base", "`weights.hub.repo` to be `owner/name`"),
-        ("google/vit-base\"", "google/vit-base\"\nrevision = \" \"", "`weights.hub.revision` to be some text"),
+        ("google/vit-base\"", "google/vit-base\"\nrevision = \" \"", "`weights.hub.revision` to be a branch"),
+        ("google/vit-base\"", "google/vit-base\"\nrevision = \"../main\"", "commit, found `../main`"),
     ] {
         let (error, _) = project.change(file, from, to);
         assert!(error.contains(file) && error.contains(expected), "{error}\nlacks\n{expected}");

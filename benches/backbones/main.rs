@@ -11,6 +11,8 @@
 //! no Python. A whole run takes about half an hour and rewrites the rows of backbones in benches/results.csv and their
 //! table in benches/README.md.
 
+#[path = "../../tests/golden/backbones/random.rs"]
+mod random;
 #[path = "../report.rs"]
 mod report;
 #[path = "../twin.rs"]
@@ -18,6 +20,7 @@ mod twin;
 
 use candle_core::{D, DType, Device, Tensor};
 use clap::Parser;
+use random::{random_images, random_weights};
 use report::{Row, Unit, median};
 use serde_json::json;
 use std::collections::HashMap;
@@ -28,7 +31,6 @@ use wider_clip::candle_core;
 use wider_clip::candle_nn::{VarBuilder, loss::cross_entropy};
 use wider_clip::models::{Architecture, Classifier, ClassifierParams, Mode};
 use wider_clip::optimiser::Adam;
-use wider_clip::random::Random;
 
 #[derive(Parser)]
 struct Arguments {
@@ -96,10 +98,10 @@ fn main() {
             let Some(twin) = &mut twin else { continue };
             twin.ask(&json!({ "work": "load", "model": id }));
             let command = json!({ "work": "forward", "batch": BATCH, "size": SIZE });
-            forward.1.push(theirs(twin, &command));
+            forward.1.push(theirs(twin, FORWARD, &command));
             if !arguments.forward {
                 let command = json!({ "work": "train", "batch": train_batch, "size": SIZE, "classes": CLASSES });
-                train.1.push(theirs(twin, &command));
+                train.1.push(theirs(twin, STEP, &command));
             }
             twin.ask(&json!({ "work": "free" }));
         }
@@ -138,15 +140,19 @@ fn start_twin(threads: usize) -> Twin {
     )
 }
 
-/// The better of two times after one run to warm up: what the machine can do when nothing disturbs it.
-fn best(mut run: impl FnMut() -> f64) -> f64 {
+/// The best of so many times after one run to warm up: what the machine can do when nothing disturbs it.
+fn best(times: usize, mut run: impl FnMut() -> f64) -> f64 {
     run();
-    run().min(run())
+    (0..times).map(|_| run()).fold(f64::INFINITY, f64::min)
 }
 
-fn theirs(twin: &mut Twin, command: &serde_json::Value) -> f64 {
+/// Measured runs of a forward pass, and of a training step, which is long.
+const FORWARD: usize = 2;
+const STEP: usize = 1;
+
+fn theirs(twin: &mut Twin, times: usize, command: &serde_json::Value) -> f64 {
     std::thread::sleep(Duration::from_millis(300));
-    best(|| twin.ask(command)["seconds"].as_f64().unwrap())
+    best(times, || twin.ask(command)["seconds"].as_f64().unwrap())
 }
 
 fn row(bench: String, batch: usize, (ours, theirs): &(Vec<f64>, Vec<f64>)) -> Row {
@@ -173,26 +179,8 @@ struct Ours {
 impl Ours {
     fn new(architecture: &str, pooling: &'static str, dim: usize) -> Ours {
         let architecture = Architecture::named(architecture).unwrap().with_image_size(SIZE);
-        let mut weights = HashMap::new();
-        for (stream, parameter) in architecture.parameters().into_iter().enumerate() {
-            let n = parameter.shape.iter().product();
-            let mut random = Random::new("bench", 0, stream as u64);
-            let name = parameter.name.as_str();
-            let fan_in = parameter.shape[1..].iter().product::<usize>().max(1) as f64;
-            let spread = if parameter.shape.len() > 1 { 1.7 / fan_in.sqrt() } else { 0.1 };
-            let centre = f64::from(name.contains("norm") || name.contains("bn") || name.ends_with("var"));
-            let centre = if name.ends_with("bias") || name.ends_with("mean") { 0.0 } else { centre };
-            let values: Vec<f32> = (0..n).map(|_| (centre + spread * (2.0 * random.unit() - 1.0)) as f32).collect();
-            let tensor = Tensor::from_vec(values, parameter.shape.clone(), &Device::Cpu).unwrap();
-            weights.insert(parameter.name, tensor);
-        }
+        let weights = random_weights(&architecture.parameters());
         Ours { architecture, weights, pooling, dim }
-    }
-
-    fn images(batch: usize) -> Tensor {
-        let mut random = Random::new("bench images", 0, 0);
-        let values: Vec<f32> = (0..batch * 3 * SIZE * SIZE).map(|_| random.unit() as f32 * 4.0 - 2.0).collect();
-        Tensor::from_vec(values, (batch, 3, SIZE, SIZE), &Device::Cpu).unwrap()
     }
 
     fn train_batch(&self) -> usize {
@@ -203,8 +191,8 @@ impl Ours {
     fn forward(&self) -> f64 {
         let vb = VarBuilder::from_tensors(self.weights.clone(), DType::F32, &Device::Cpu);
         let model = self.architecture.build(vb).unwrap();
-        let images = Self::images(BATCH);
-        best(|| {
+        let images = random_images(BATCH, SIZE);
+        best(FORWARD, || {
             let start = Instant::now();
             let features = model.forward_features(&images).unwrap();
             let seconds = start.elapsed().as_secs_f64();
@@ -227,9 +215,9 @@ impl Ours {
         let model = Classifier::new(&params, &self.weights, &Device::Cpu).unwrap();
         let mut adam = Adam::new(model.parameters().to_vec()).unwrap();
         let batch = self.train_batch();
-        let images = Self::images(batch);
+        let images = random_images(batch, SIZE);
         let labels = Tensor::arange(0u32, batch as u32, &Device::Cpu).unwrap();
-        best(|| {
+        best(STEP, || {
             let start = Instant::now();
             let logits = model.forward(&images, Mode::QUIET).unwrap();
             let loss = cross_entropy(&logits, &labels).unwrap();

@@ -126,15 +126,20 @@ fn first_on_hub(hub: &Client, handle: &Repo, files: &[String]) -> Result<HubWeig
     if !is_commit(&info.sha) {
         return Err(wrong_commit(handle, file, &info.sha));
     }
-    let handle = at(handle, &info.sha);
-    let path = snapshot(&hub.folder(&handle), &info.sha).join(file);
-    if path.is_file() {
-        return cached(hub, &handle, file, path, info.sha);
+    let at_commit = at(handle, &info.sha);
+    let mut path = snapshot(&hub.folder(handle), &info.sha).join(file);
+    if !path.is_file() {
+        let announced = hub.announced(&at_commit, file).map_err(|error| hub.failed(&at_commit, file, &error))?;
+        same_commit(&at_commit, file, announced.commit())?;
+        path = hub.download(&at_commit, file, &announced)?;
     }
-    let announced = hub.announced(&handle, file).map_err(|error| hub.failed(&handle, file, &error))?;
-    same_commit(&handle, file, announced.commit())?;
-    let path = hub.download(&handle, file, &announced)?;
-    cached(hub, &handle, file, path, info.sha)
+    let weights = cached(hub, &at_commit, file, path, info.sha)?;
+    if handle.revision() != weights.commit {
+        // So that the revision is found offline too, also by other programs.
+        let folder = hub.folder(handle);
+        hub.cache.repo(handle.clone()).create_ref(&weights.commit).map_err(Error::io(folder, "writing a reference"))?;
+    }
+    Ok(weights)
 }
 
 /// The first of `files` that the cache holds at the revision.

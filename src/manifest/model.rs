@@ -164,7 +164,13 @@ impl Weights {
                 if repo.split('/').count() > 2 || !is_plain_path(repo) {
                     return Err(Problem::new(key, "`owner/name`", quoted));
                 }
-                check_not_empty("weights.hub.revision", revision)?;
+                if !is_plain_path(revision) {
+                    return Err(Problem::new(
+                        "weights.hub.revision",
+                        "a branch, tag or commit",
+                        format!("`{revision}`"),
+                    ));
+                }
                 if files.is_empty() {
                     return Err(Problem::new("weights.hub.files", "at least one file", "an empty list"));
                 }

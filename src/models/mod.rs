@@ -2,16 +2,15 @@
 //!
 //! | module | model | weights |
 //! |---|---|---|
-//! | [`convnext`] | ConvNeXt | transformers', timm's, torchvision's, open_clip's names |
+//! | [`transformer`] | CLIP's image tower, ViT, DINO, MAE, BEiT, data2vec | transformers', timm's, torchvision's names |
+//! | [`convnext`] | ConvNeXt, CLIP's too | transformers', timm's, torchvision's, open_clip's names |
 //! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's, torchvision's names |
-//! | [`vit`] | ViT, also with seeded random weights | timm's names |
 //! | [`clip`] | CLIP: an image tower, the text tower, one space for both | transformers' and open_clip's names |
 //! | [`pixels`] | the pixels themselves | none |
 //!
-//! [`WeightFile`] opens files of published weights.
-//!
-//! Every backbone here is frozen: it is made for reading features, records no graph and folds batch normalisation into
-//! the convolutions. Images come in as (B, 3, H, W), f32, resized, cropped and normalised as the model's record says.
+//! A record names an [`Architecture`]; [`load`] reads its weights ([`WeightFile`], [`assemble`]) and builds it, frozen.
+//! Built from variables the same code trains ([`Classifier`]): every operation has its gradient. Images come in as
+//! (B, 3, H, W), f32, resized, cropped and normalised as the record says; features are f32.
 
 mod architecture;
 pub mod assemble;
@@ -33,7 +32,9 @@ pub use convnext::{ConvNeXt, ConvNeXtConfig};
 pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
-pub use registry::{LoadedModel, ModelWeights, best_device, device_name, load, load_as, preprocess, read_weights};
+pub use registry::{
+    LoadedModel, ModelWeights, best_device, describe_device, device_name, load, load_as, preprocess, read_weights,
+};
 pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};
 

@@ -127,6 +127,14 @@ pub fn load_as(root: &Path, record: &ModelRecord, device: &Device, dtype: DType)
     })
 }
 
+/// The device in words, for a page: `the processor, 2 threads`.
+pub fn describe_device(device: &Device) -> String {
+    match device {
+        Device::Cpu => format!("the processor, {} threads", rayon::current_num_threads()),
+        _ => format!("a GPU ({}, {:?})", device_name(device), device.location()),
+    }
+}
+
 /// `cpu`, `cuda` or `metal`.
 pub fn device_name(device: &Device) -> &'static str {
     match device {

@@ -20,7 +20,7 @@ pub use text_tower::{TextConfig, TextTower};
 
 use super::assemble::{Assembled, Parameter, Source, assemble};
 use super::layers::Linear;
-use super::{Architecture, Backbone, Mode, TransformerConfig};
+use super::{Architecture, Backbone, ConvNeXtConfig, Mode, TransformerConfig};
 use crate::error::{Error, Result};
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -48,6 +48,25 @@ impl ClipConfig {
             pooling: "cls",
             image_dim: 768,
             text: TextConfig::clip_vit_b32(),
+        }
+    }
+
+    /// `laion/CLIP-convnext_base-laion400M-s13B-b51K` of open_clip.
+    pub fn convnext_base_clip() -> Self {
+        ClipConfig {
+            image: Architecture::ConvNeXt(ConvNeXtConfig::base().with_one_eps()),
+            pooling: "avg",
+            image_dim: 1024,
+            text: TextConfig::clip_convnext_base(),
+        }
+    }
+
+    /// The text and image towers of an architecture that a record names; `None` for one without a text tower.
+    pub fn named(architecture: &str) -> Option<Self> {
+        match architecture {
+            "clip_vit_b32" => Some(Self::clip_vit_b32()),
+            "convnext_base_clip" => Some(Self::convnext_base_clip()),
+            _ => None,
         }
     }
 

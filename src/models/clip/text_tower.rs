@@ -147,14 +147,24 @@ impl TextTower {
             return Ok(Tensor::zeros((0, self.config.projection), DType::F32, self.device())?);
         }
         let ends: Vec<usize> = ids.rows().into_iter().map(end).collect();
-        let longest = 1 + ends.iter().copied().max().unwrap_or(0);
-        let group = (GROUP_TOKENS / longest).max(1);
         if mode.is_train() || self.token_embedding.track_op() || !self.device().is_cpu() {
             return self.features(ids, &ends, mode);
         }
-        let groups = ids.axis_chunks_iter(Axis(0), group).zip(ends.chunks(group));
-        let features = groups.map(|(ids, ends)| self.features(ids, ends, mode)).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&features, 0)?)
+        // Texts of about one length together, so that few tokens follow their end.
+        let mut order: Vec<usize> = (0..ids.nrows()).collect();
+        order.sort_by_key(|&text| ends[text]);
+        let (mut features, mut rest) = (Vec::new(), order.as_slice());
+        while !rest.is_empty() {
+            let fits = |n: &usize| n * (1 + ends[rest[n - 1]]) <= GROUP_TOKENS;
+            let (group, longer) = rest.split_at((1..=rest.len()).take_while(fits).count().max(1));
+            let ends: Vec<usize> = group.iter().map(|&text| ends[text]).collect();
+            features.push(self.features(ids.select(Axis(0), group).view(), &ends, mode)?);
+            rest = longer;
+        }
+        let mut places = vec![0u32; order.len()];
+        order.iter().enumerate().for_each(|(place, &text)| places[text] = place as u32);
+        let places = Tensor::from_vec(places, order.len(), self.device())?;
+        Ok(Tensor::cat(&features, 0)?.index_select(&places, 0)?)
     }
 
     /// The features of texts that end at `ends`.
