@@ -3,6 +3,7 @@
 //! | function | what it is | gradient |
 //! |---|---|---|
 //! | [`linear`], [`linear_act`] | matrix product and bias; with activation in the same pass | all arguments |
+//! | [`mlp`] | two such layers with an activation between | all arguments |
 //! | [`activate`] | an activation by itself | yes |
 //! | [`layer_norm`] | layer normalisation over the last axis | all arguments |
 //! | [`residual`] | x + gamma y, with or without the scale | all arguments |
@@ -50,7 +51,7 @@ pub use depthwise::{
     depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean,
 };
 pub use layout::{to_channels_first, to_channels_last};
-pub use linear::{Weight, linear, linear_act};
+pub use linear::{Weight, linear, linear_act, mlp};
 pub use memory::keep_memory;
 pub use norm::layer_norm;
 pub use padding::Padding;
