@@ -1,4 +1,5 @@
-//! Batch normalisation, means and gates of channels-last maps, and the layers behind them, against candle's own steps in f64, forward and backward.
+//! Batch normalisation, means and gates of channels-last maps, and the layers behind them, against candle's own steps
+//! in f64, forward and backward.
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};

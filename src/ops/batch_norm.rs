@@ -1,9 +1,9 @@
 //! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>) and the activation behind it, with
 //! gradients, on channels-last maps.
 //!
-//! In training a convolutional network spends more time in its normalisations and activations than in its products: they
-//! are passes over memory. Here there are two forward (statistics; result) and two backward (sums; gradient), and nothing
-//! is kept but the input. candle-nn's `BatchNorm` makes some fifteen on one thread.
+//! In training a convolutional network spends more time in its normalisations and activations than in its products:
+//! they are passes over memory. Here there are two forward (statistics; result) and two backward (sums; gradient), and
+//! nothing is kept but the input. candle-nn's `BatchNorm` makes some fifteen on one thread.
 
 use super::slices::{map1, map2, map3};
 use super::{Activation, filled, require_f32, values};

@@ -12,7 +12,8 @@ use rayon::prelude::*;
 /// channels. Weights and bias have gradients; asking for that of `x` is candle's error `BackwardNotSupported`.
 ///
 /// # Errors
-/// [`Error::Argument`] if a tensor on the processor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
+/// [`Error::Argument`] if a tensor on the processor is not f32, the shapes do not fit, `stride` is 0 or the kernel
+/// exceeds the image.
 pub fn conv2d_nhwc_act(
     x: &Tensor,
     w: &Weight,

@@ -33,7 +33,8 @@ use std::sync::OnceLock;
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] if a tensor on the processor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
+/// [`Error::Argument`] if a tensor on the processor is not f32, the shapes do not fit, `stride` is 0 or the kernel
+/// exceeds the image.
 pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Tensor> {
     if x.rank() != 4 {
         return Err(Error::argument("depthwise_conv2d, x", "(B, C, H, W)", format!("{:?}", x.dims())));

@@ -1,9 +1,9 @@
 //! The inner loops of the depthwise convolution and its two gradients.
 //!
-//! An output pixel is a sum over taps of `x[pixel, :] * w[tap, :]`, sixteen channels at a time. What bounds such a sum is
-//! not arithmetic but loads, so a tile of several output pixels is carried in registers: one load of a weight serves them
-//! all. The input rows that an output row needs are copied into a ring, zeros around them and the sixteen channels of a
-//! block side by side. So no loop asks about edges, and a row is copied once.
+//! An output pixel is a sum over taps of `x[pixel, :] * w[tap, :]`, sixteen channels at a time. What bounds such a sum
+//! is not arithmetic but loads, so a tile of several output pixels is carried in registers: one load of a weight serves
+//! them all. The input rows that an output row needs are copied into a ring, zeros around them and the sixteen channels
+//! of a block side by side. So no loop asks about edges, and a row is copied once.
 
 use super::filled_parts;
 use crate::simd::{Kernel, dispatch, multiply_add};
@@ -22,8 +22,8 @@ const BAND: usize = 128 * 1024;
 /// Tasks that there should at least be. Fixed, so that sums do not depend on the number of threads.
 const TASKS: usize = 8;
 
-/// What a row of outputs along one axis reads: output `o` sums over taps `t` of the source at `o * step + t`, where source
-/// value `i` stands at `offset + i * spread` and all else is zero.
+/// What a row of outputs along one axis reads: output `o` sums over taps `t` of the source at `o * step + t`, where
+/// source value `i` stands at `offset + i * spread` and all else is zero.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     pub(super) source: usize,
@@ -285,11 +285,11 @@ impl Line<'_> {
                 for &(tap, row) in taps {
                     let x = &ring.row(row, block)[i * T * step..][..(T - 1) * step + kernel];
                     for (kx, w) in w[tap * kernel..][..kernel].iter().enumerate() {
-                        for t in 0..T {
+                        for (t, carried) in carried.iter_mut().enumerate() {
                             // SAFETY: t <= T - 1 and kx <= kernel - 1, and `x` is (T - 1) * step + kernel long.
                             let x = unsafe { x.get_unchecked(t * step + kx) };
                             for i in 0..LANES {
-                                carried[t][i] = multiply_add::<FMA>(x[i], w[i], carried[t][i]);
+                                carried[i] = multiply_add::<FMA>(x[i], w[i], carried[i]);
                             }
                         }
                     }

@@ -113,7 +113,8 @@ pub fn linear_act(x: &Tensor, w: &Weight, b: &Tensor, activation: Activation) ->
 /// Two fully connected layers, as (w, b), with an activation between them; with gradients for everything.
 ///
 /// Shapes: `x` (..., I), `first` (H, I) and (H,), `second` (O, H) and (O,), result (..., O). Where something is to be
-/// trained, what the activation gives is not kept but made anew for the gradient: it is the largest map of a transformer.
+/// trained, what the activation gives is not kept but made anew for the gradient: it is the largest map of a
+/// transformer.
 ///
 /// # Errors
 /// As for [`linear_act`].

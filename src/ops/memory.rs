@@ -4,9 +4,9 @@ use std::sync::Once;
 
 /// Tells the C library to keep freed memory for the next tensor, once for the process.
 ///
-/// A forward pass frees and asks for tens of megabytes at every operation. glibc hands such blocks back to the system at
-/// once, which must then clear each page anew: measured on ConvNeXt-T, 40 per cent of a training step was spent on page
-/// faults. Afterwards the process keeps its largest size until it ends. Without effect on other C libraries.
+/// A forward pass frees and asks for tens of megabytes at every operation. glibc hands such blocks back to the system
+/// at once, which must then clear each page anew: measured on ConvNeXt-T, 40 per cent of a training step was spent on
+/// page faults. Afterwards the process keeps its largest size until it ends. Without effect on other C libraries.
 pub fn keep_memory() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

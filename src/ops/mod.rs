@@ -11,8 +11,10 @@
 //! | [`attention_weights`] | its probabilities, for pictures | none: an error, not silence |
 //! | [`patches`], [`merge_pixels`] | non-overlapping patches as rows, for patch, stem and downsampling convolutions | yes |
 //! | [`depthwise_conv2d`], [`depthwise_conv2d_nhwc`] | depthwise convolution, channels first or last | input and kernel |
-//! | [`depthwise_conv2d_nhwc_act`], [`depthwise_conv2d_nhwc_act_mean`] | the same with bias and activation; with the mean over pixels | all arguments |
-//! | [`batch_norm`], [`batch_norm_running`] | batch normalisation and activation, by the batch's statistics or given ones | all arguments |
+//! | [`depthwise_conv2d_nhwc_act`] | the same with bias and activation | all arguments |
+//! | [`depthwise_conv2d_nhwc_act_mean`] | and with the mean over pixels | all arguments |
+//! | [`batch_norm`] | batch normalisation by the batch's statistics, and activation | all arguments |
+//! | [`batch_norm_running`] | the same by given statistics | all arguments |
 //! | [`mean_pixels`], [`scale_channels`] | mean over pixels; a factor a channel | all arguments |
 //! | [`conv2d_nhwc_act`] | dense convolution as patches and matrix product | weights and bias |
 //! | [`to_channels_last`], [`to_channels_first`] | between the two layouts | yes |
@@ -110,8 +112,8 @@ fn filled_parts<T: Send, S: Send>(
         tasks.push((part, own));
     }
     let made = tasks.into_par_iter().map(|(part, memory)| write(part, memory)).collect();
-    // SAFETY: the capacity is at least `length`, and the parts, which cover it, were written by `write`. A panic in there
-    // leaves this function before the length is set.
+    // SAFETY: the capacity is at least `length`, and the parts, which cover it, were written by `write`. A panic in
+    // there leaves this function before the length is set.
     unsafe { all.set_len(length) };
     (all, made)
 }

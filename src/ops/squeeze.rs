@@ -1,5 +1,5 @@
-//! Mean over pixels and a gate a channel: what squeeze-and-excite (Hu et al. 2018, <https://arxiv.org/abs/1709.01507>) and
-//! global pooling are made of.
+//! Mean over pixels and a gate a channel: what squeeze-and-excite (Hu et al. 2018, <https://arxiv.org/abs/1709.01507>)
+//! and global pooling are made of.
 //!
 //! candle's mean over two axes and its broadcast product walk channels-last maps one element at a time on one thread.
 

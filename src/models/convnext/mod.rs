@@ -1,10 +1,10 @@
 //! ConvNeXt (Liu et al. 2022, <https://arxiv.org/abs/2201.03545>), frozen or trained.
 //!
-//! Patches of four pixels, then four stages of blocks (depthwise 7 x 7 convolution, layer norm, two fully connected layers
-//! with a GELU between, layer scale, all added to what came in); a stage halves the map before it begins. The feature is
-//! the mean over pixels after a last layer norm. References: transformers' `ConvNextModel` and timm's `ConvNeXt`, held
-//! in tests/convnets.rs tensor by tensor, forward and backward; weights also load under torchvision's and open_clip's
-//! names.
+//! Patches of four pixels, then four stages of blocks (depthwise 7 x 7 convolution, layer norm, two fully connected
+//! layers with a GELU between, layer scale, all added to what came in); a stage halves the map before it begins. The
+//! feature is the mean over pixels after a last layer norm. References: transformers' `ConvNextModel` and timm's
+//! `ConvNeXt`, held in tests/convnets.rs tensor by tensor, forward and backward; weights also load under torchvision's
+//! and open_clip's names.
 //!
 //! Different on purpose: channels last throughout, so that every convolution but the depthwise one is a matrix product.
 //! candle-transformers' `convnext` has the right forward pass at a seventh of PyTorch's speed, and its last norm cuts

@@ -33,8 +33,8 @@ fn layer(name: &str, weight: &[usize]) -> Vec<Parameter> {
     vec![Parameter::new(format!("{name}.weight"), weight), Parameter::new(format!("{name}.bias"), [weight[0]])]
 }
 
-/// Where a parameter's learning rate stands in layer-wise decay, from 0 for the stem to [`n_depths`] - 1 for the last norm
-/// and a head.
+/// Where a parameter's learning rate stands in layer-wise decay, from 0 for the stem to [`n_depths`] - 1 for the last
+/// norm and a head.
 ///
 /// Three consecutive blocks make a depth, with the downsampling in front of them: `get_num_layer_for_convnext` in
 /// `optim_factory.py` of facebookresearch/ConvNeXt, which counts 12 such groups for small and base, here for any depths.

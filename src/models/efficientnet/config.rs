@@ -191,8 +191,8 @@ impl BlockShape {
         self.inside != self.inputs
     }
 
-    /// Widening, and depthwise and narrowing; timm numbers the normalisations in order, so a block that does not widen has
-    /// one less.
+    /// Widening, and depthwise and narrowing; timm numbers the normalisations in order, so a block that does not widen
+    /// has one less.
     pub(super) fn layers(&self) -> (Option<LayerNames>, [LayerNames; 2]) {
         match self.widens() {
             true => (Some(("conv_pw", "bn1")), [("conv_dw", "bn2"), ("conv_pwl", "bn3")]),

@@ -40,8 +40,8 @@ fn conv(name: &str, bn: &str, weight: &[usize]) -> Vec<Parameter> {
     all
 }
 
-/// Where a parameter's learning rate stands in layer-wise decay: 0 for the stem, i + 1 for the i-th block, [`n_depths`] - 1
-/// for the last convolution and a head. The grouping is timm's `group_matcher`.
+/// Where a parameter's learning rate stands in layer-wise decay: 0 for the stem, i + 1 for the i-th block, [`n_depths`]
+/// - 1 for the last convolution and a head. The grouping is timm's `group_matcher`.
 pub fn depth_of(config: &EfficientNetConfig, name: &str) -> usize {
     if name.starts_with("conv_stem.") || name.starts_with("bn1.") {
         return 0;
