@@ -19,7 +19,8 @@
 //! [`keep_memory`] spares large tensors the way through the operating system.
 //!
 //! candle-nn's fused softmax, layer norm and attention have no backward and cut the graph without a word; the ones here
-//! have, and each is held against PyTorch's gradients (tests/ops.rs). Weights are in PyTorch's layout, (outputs, inputs).
+//! have: each is held against candle's slow steps (tests/ops.rs, tests/ops_maps.rs), and in whole networks against
+//! PyTorch. Weights are in PyTorch's layout, (outputs, inputs).
 //!
 //! Convolutional backbones keep their activations channels last (B, H, W, C): a 1x1 convolution is then one matrix
 //! product over all pixels of the batch, and a depthwise convolution reads and writes whole vectors of channels.

@@ -18,7 +18,7 @@ use super::layers::{LayerNorm, Linear};
 use super::{Backbone, Mode, image_batch_check};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, Padding, depthwise_conv2d_nhwc_act, mean_pixels, merge_pixels, patches, residual};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 
 /// Images that pass through the frozen network together.
@@ -73,6 +73,7 @@ pub struct ConvNeXt {
     norm: LayerNorm,
     classifier: Option<Linear>,
     trained: bool,
+    dtype: DType,
 }
 
 struct Stage {
@@ -123,6 +124,7 @@ impl ConvNeXt {
             norm: LayerNorm::load(&vb.pp("head.norm"), dims[3], config.head_eps)?,
             classifier,
             trained,
+            dtype: vb.dtype(),
             config: config.clone(),
         })
     }
@@ -158,7 +160,7 @@ impl ConvNeXt {
 
     fn pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let (embed, norm) = &self.stem;
-        let mut x = norm.forward(&embed.forward(&patches(images, 4)?)?)?;
+        let mut x = norm.forward(&embed.forward(&patches(&images.to_dtype(self.dtype)?, 4)?)?)?;
         let n_blocks = self.config.depths.iter().sum();
         let mut i = 0;
         for stage in &self.stages {
@@ -170,7 +172,7 @@ impl ConvNeXt {
                 i += 1;
             }
         }
-        self.norm.forward(&mean_pixels(&x)?)
+        Ok(self.norm.forward(&mean_pixels(&x)?)?.to_dtype(DType::F32)?)
     }
 }
 
