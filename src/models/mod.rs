@@ -27,7 +27,7 @@ pub use classifier::{Classifier, ClassifierParams};
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
-pub use registry::{LoadedModel, best_device, load, preprocess};
+pub use registry::{LoadedModel, allow_tf32, best_device, load, preprocess};
 pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};
 
@@ -68,7 +68,7 @@ pub trait Backbone: Send + Sync {
 }
 
 /// Checks that `images` is an f32 batch (B, 3, `size`, `size`) and gives B; `None` takes any height and width of 32 or
-/// more.
+/// more. Off the processor f16 and bf16 pass too, for models whose weights have that type.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -87,8 +87,9 @@ pub fn image_batch_check(images: &Tensor, size: Option<usize>) -> Result<usize> 
         None => format!("f32 of shape (B, 3, H, W) with H and W at least {SMALLEST}"),
     };
     let fits = |side: usize| size.map_or(side >= SMALLEST, |size| side == size);
+    let half = matches!(images.dtype(), DType::F16 | DType::BF16) && !images.device().is_cpu();
     match *images.dims() {
-        [batch, 3, height, width] if fits(height) && fits(width) && images.dtype() == DType::F32 => Ok(batch),
+        [batch, 3, height, width] if fits(height) && fits(width) && (half || images.dtype() == DType::F32) => Ok(batch),
         _ => {
             let found = format!("{:?} of shape {:?}", images.dtype(), images.dims());
             Err(Error::argument("images", expected, found))

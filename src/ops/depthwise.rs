@@ -4,7 +4,7 @@
 //! 30 times slower than PyTorch. Here an output pixel is a sum over kernel taps of `x[pixel, :] * w[tap, :]`, whole
 //! vectors of channels, which is why the kernel wants channels last. Forward and input gradient are the same
 //! computation with different tables of taps, see [`Taps`]. Each sum belongs to one thread and runs in a fixed order,
-//! so results do not depend on how many threads there are.
+//! so results do not depend on how many threads there are. On CUDA the functions here go to `ops::cuda`.
 
 use super::depthwise_gradients::{InputGradient, KernelGradient};
 use super::{Activation, Padding, require_f32, to_channels_first, to_channels_last, values};
@@ -40,7 +40,7 @@ pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, stride: usize, padding: Padding)
     if x.rank() != 4 {
         return Err(Error::argument("depthwise_conv2d, x", "(B, C, H, W)", format!("{:?}", x.dims())));
     }
-    if !x.device().is_cpu() {
+    if !has_kernel(x) {
         return grouped(x, w, stride, padding);
     }
     to_channels_first(&depthwise_conv2d_nhwc(&to_channels_last(x)?, w, stride, padding)?)
@@ -48,13 +48,17 @@ pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, stride: usize, padding: Padding)
 
 /// Depthwise convolution of channels-last tensors, with gradients for both arguments.
 ///
-/// Shapes: `x` (B, H, W, C), `w` (C, 1, K, K), result (B, H', W', C).
+/// Shapes: `x` (B, H, W, C), `w` (C, 1, K, K), result (B, H', W', C). On CUDA all may be f16 or bf16, summed in f32.
 ///
 /// # Errors
 /// As for [`depthwise_conv2d`].
 pub fn depthwise_conv2d_nhwc(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Tensor> {
     let op = Depthwise::new(x, w, stride, padding)?;
-    if !x.device().is_cpu() {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(super::cuda::depthwise(x, w, op.on_cuda())?);
+    }
+    if !has_kernel(x) {
         return to_channels_last(&grouped(&to_channels_first(x)?, w, stride, padding)?);
     }
     Ok(x.contiguous()?.apply_op2(&w.contiguous()?, op)?)
@@ -80,11 +84,20 @@ pub fn depthwise_conv2d_nhwc_act(
         let expected = format!("one value for each of {} channels", op.channels);
         return Err(Error::argument("depthwise convolution, b", expected, format!("{:?}", b.dims())));
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() && !(x.track_op() || w.track_op() || b.track_op()) {
+        return Ok(super::cuda::depthwise_act(x, w, b, op.on_cuda(), activation)?);
+    }
     if !x.device().is_cpu() {
         let y = depthwise_conv2d_nhwc(x, w, stride, padding)?;
         return activation.apply_tensor(&y.broadcast_add(b)?);
     }
     Ok(x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, WithActivation { op, activation })?)
+}
+
+/// Whether there is a kernel here for the device of `x`.
+fn has_kernel(x: &Tensor) -> bool {
+    x.device().is_cpu() || (cfg!(feature = "cuda") && x.device().is_cuda())
 }
 
 /// candle's own grouped convolution, NCHW: right on every device, and slow.
@@ -129,6 +142,12 @@ impl Depthwise {
         };
         let (input, output) = ((height, width), (rows, columns));
         Ok(Depthwise { batch, channels, kernel, stride, padding, input, output })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> super::cuda::Convolution {
+        let &Depthwise { batch, channels, kernel, stride, padding: Padding { top, left, .. }, input, output } = self;
+        super::cuda::Convolution { batch, channels, kernel, stride, top, left, input, output }
     }
 
     fn forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>, activation: Activation) -> Vec<f32> {
