@@ -3,6 +3,7 @@
 //! | function | what it is | gradient |
 //! |---|---|---|
 //! | [`linear`], [`linear_act`] | matrix product and bias; with activation in the same pass | all arguments |
+//! | [`mlp`] | two such layers with an activation between | all arguments |
 //! | [`activate`] | an activation by itself | yes |
 //! | [`layer_norm`] | layer normalisation over the last axis | all arguments |
 //! | [`residual`] | x + gamma y, with or without the scale | all arguments |
@@ -19,7 +20,7 @@
 //! [`keep_memory`] spares large tensors the way through the operating system.
 //!
 //! candle-nn's fused softmax, layer norm and attention have no backward and cut the graph without a word; the ones here
-//! have: each is held against candle's slow steps (tests/ops.rs, tests/ops_maps.rs), and in whole networks against
+//! have: each is held against candle's slow steps (tests/ops.rs, tests/ops_conv.rs), and in whole networks against
 //! PyTorch. Weights are in PyTorch's layout, (outputs, inputs).
 //!
 //! Convolutional backbones keep their activations channels last (B, H, W, C): a 1x1 convolution is then one matrix
@@ -54,7 +55,7 @@ pub use depthwise::{
     depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean,
 };
 pub use layout::{to_channels_first, to_channels_last};
-pub use linear::{Weight, linear, linear_act};
+pub use linear::{Weight, linear, linear_act, mlp};
 pub use memory::keep_memory;
 pub use norm::layer_norm;
 pub use padding::Padding;

@@ -37,6 +37,7 @@ pub struct EfficientNet {
     head: Pointwise,
     classifier: Option<Linear>,
     trained: bool,
+    /// Of the weights; images are brought to it, features back to f32.
     dtype: DType,
 }
 
@@ -106,7 +107,8 @@ impl EfficientNet {
 
     fn pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let config = &self.config;
-        let mut x = self.stem.forward(&to_channels_last(&images.to_dtype(self.dtype)?)?, config, mode)?;
+        let images = to_channels_last(&images.to_dtype(self.dtype)?)?;
+        let mut x = self.stem.forward(&images, config, mode)?;
         let n_blocks = self.blocks.len();
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, config, mode, (i, n_blocks))?;
