@@ -33,7 +33,8 @@ pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
 pub use registry::{
-    LoadedModel, ModelWeights, best_device, describe_device, device_name, load, load_as, preprocess, read_weights,
+    LoadedModel, ModelWeights, allow_tf32, best_device, describe_device, device_name, load, load_as, preprocess,
+    read_weights,
 };
 pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};

@@ -4,6 +4,7 @@
 //! 30 times slower than PyTorch. Here whole vectors of channels are summed at once, which is why the kernel wants
 //! channels last; the loops are in `depthwise_rows`. Forward and input gradient are the same computation on other axes.
 //! Each sum belongs to one thread and runs in a fixed order, so results do not depend on how many threads there are.
+//! On CUDA the functions here go to `ops::cuda`.
 
 use super::depthwise_rows::{Axis, Sums, by_block};
 use super::linear::column_sums;
@@ -39,7 +40,7 @@ pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, stride: usize, padding: Padding)
     if x.rank() != 4 {
         return Err(Error::argument("depthwise_conv2d, x", "(B, C, H, W)", format!("{:?}", x.dims())));
     }
-    if !x.device().is_cpu() {
+    if !has_kernel(x) {
         return grouped(x, w, stride, padding);
     }
     to_channels_first(&depthwise_conv2d_nhwc(&to_channels_last(x)?, w, stride, padding)?)
@@ -47,13 +48,17 @@ pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, stride: usize, padding: Padding)
 
 /// Depthwise convolution of channels-last tensors, with gradients for both arguments.
 ///
-/// Shapes: `x` (B, H, W, C), `w` (C, 1, K, K), result (B, H', W', C).
+/// Shapes: `x` (B, H, W, C), `w` (C, 1, K, K), result (B, H', W', C). On CUDA all may be f16 or bf16, summed in f32.
 ///
 /// # Errors
 /// As for [`depthwise_conv2d`].
 pub fn depthwise_conv2d_nhwc(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Tensor> {
     let op = Depthwise::new(x, w, stride, padding)?;
-    if !x.device().is_cpu() {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(super::cuda::depthwise(x, w, op.on_cuda())?);
+    }
+    if !has_kernel(x) {
         return to_channels_last(&grouped(&to_channels_first(x)?, w, stride, padding)?);
     }
     Ok(x.contiguous()?.apply_op2(&w.contiguous()?, op)?)
@@ -76,6 +81,10 @@ pub fn depthwise_conv2d_nhwc_act(
 ) -> Result<Tensor> {
     let op = Depthwise::new(x, w, stride, padding)?;
     op.check_bias(b)?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() && !(x.track_op() || w.track_op() || b.track_op()) {
+        return Ok(super::cuda::depthwise_act(x, w, b, op.on_cuda(), activation)?);
+    }
     if !x.device().is_cpu() {
         let y = depthwise_conv2d_nhwc(x, w, stride, padding)?;
         return activation.apply_tensor(&y.broadcast_add(b)?);
@@ -113,6 +122,11 @@ pub fn depthwise_conv2d_nhwc_act_mean(
     let sums = op.sums.and_then(OnceLock::into_inner).unwrap_or_default();
     let mean = (Tensor::from_vec(sums, (op.op.batch, op.op.channels), x.device())? / pixels)?;
     Ok((y, mean))
+}
+
+/// Whether there is a kernel here for the device of `x`.
+fn has_kernel(x: &Tensor) -> bool {
+    x.device().is_cpu() || (cfg!(feature = "cuda") && x.device().is_cuda())
 }
 
 /// candle's own grouped convolution, NCHW: right on every device, and slow.
@@ -170,6 +184,12 @@ impl Depthwise {
             return Err(Error::argument("depthwise convolution, b", expected, format!("{:?}", b.dims())));
         }
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> super::cuda::Convolution {
+        let &Depthwise { batch, channels, kernel, stride, padding: Padding { top, left, .. }, input, output } = self;
+        super::cuda::Convolution { batch, channels, kernel, stride, top, left, input, output }
     }
 
     fn sums(&self) -> Sums {

@@ -21,6 +21,8 @@ use std::borrow::Cow;
 const TILE: usize = 384;
 /// Fewer rows than this, and packing the weights for each tile would cost more than it saves.
 const MIN_TILE_ROWS: usize = 96;
+/// Tiles that there should at least be. Fixed, so that sums do not depend on the number of threads.
+const TASKS: usize = 8;
 
 /// The matrix of a fully connected layer, (outputs, inputs) as PyTorch has it.
 #[derive(Clone, Debug)]
@@ -284,10 +286,9 @@ pub(super) fn product(x: Matrix, w: Matrix, after: Option<(&[f32], Activation)>)
     assert!(w.shape.0 == depth && after.is_none_or(|(b, _)| b.len() == columns), "shapes of a product");
     let mut y = Vec::<f32>::with_capacity(rows * columns);
     if rows * columns > 0 {
-        // Tiles as even as can be; more and lower ones where there would be too few for the threads.
+        // Tiles as even as can be; more and lower ones where they would be few.
         let across = (columns / TILE).max(1);
-        let wanted = (2 * rayon::current_num_threads()).div_ceil(across);
-        let down = rows.div_ceil(TILE).max(wanted.min(rows / MIN_TILE_ROWS)).max(1);
+        let down = rows.div_ceil(TILE).max(TASKS.div_ceil(across).min(rows / MIN_TILE_ROWS)).max(1);
         let (height, width) = (rows.div_ceil(down), columns.div_ceil(across));
         let (down, across) = (rows.div_ceil(height), columns.div_ceil(width));
         let out = Shared(y.as_mut_ptr());

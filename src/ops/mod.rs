@@ -22,17 +22,21 @@
 //! [`keep_memory`] spares large tensors the way through the operating system.
 //!
 //! candle-nn's fused softmax, layer norm and attention have no backward and cut the graph without a word; the ones here
-//! have, and each is held against PyTorch's gradients (tests/ops.rs). Weights are in PyTorch's layout, (outputs, inputs).
+//! have: each is held against candle's slow steps (tests/ops.rs, tests/ops_conv.rs), and in whole networks against
+//! PyTorch. Weights are in PyTorch's layout, (outputs, inputs).
 //!
 //! Convolutional backbones keep their activations channels last (B, H, W, C): a 1x1 convolution is then one matrix
 //! product over all pixels of the batch, and a depthwise convolution reads and writes whole vectors of channels.
 //! On a processor everything is f32 and spread over Rayon's threads; results do not depend on how many there are.
-//! On other devices each function is made of candle's own operations, in the precision of its arguments.
+//! On other devices each function is made of candle's own operations, in the precision of its arguments; only the
+//! depthwise convolution has kernels of its own on CUDA.
 
 mod activation;
 mod attention;
 mod batch_norm;
 mod conv;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod depthwise;
 mod depthwise_rows;
 mod layout;
@@ -66,10 +70,12 @@ use candle_core::{CpuStorage, DType, Layout, Tensor};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
-/// An error unless `x` is f32: the operations here have no other arithmetic.
+/// An error unless `x` is f32: the operations here have no other arithmetic on a processor. Other devices also take f16
+/// and bf16.
 fn require_f32(what: &'static str, x: &Tensor) -> Result<()> {
     match x.dtype() {
         DType::F32 => Ok(()),
+        DType::F16 | DType::BF16 if !x.device().is_cpu() => Ok(()),
         other => Err(Error::argument(what, "an f32 tensor", format!("{other:?}"))),
     }
 }
