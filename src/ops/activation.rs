@@ -232,11 +232,13 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let x = if x > 87.0 { 87.0 } else { x };
     let x = if x < -87.0 { -87.0 } else { x };
-    let n = multiply_add::<FMA>(x, std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let rounded = multiply_add::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
     let r = multiply_add::<FMA>(n, -LN2_LOW, multiply_add::<FMA>(n, -LN2_HIGH, x));
     let series = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-    // The cast is whole: |n| <= 126 here, or NaN, which becomes 0 and multiplies a NaN.
-    polynomial::<FMA, 8>(r, series) * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    // The lowest bits of `rounded` are n, those of ROUND being 0; |n| <= 126 here, or NaN, whose series is NaN too.
+    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1f32.to_bits()));
+    polynomial::<FMA, 8>(r, series) * power
 }
 
 /// The error function as the rational approximation of Eigen and XLA, x P(x^2) / Q(x^2) on [-4, 4].

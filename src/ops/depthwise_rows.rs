@@ -124,6 +124,7 @@ impl Sums {
             for (row, line) in rows.zip(band.chunks_exact_mut(line.max(1))) {
                 let taps: Vec<_> = self.down.taps(row, self.kernel).collect();
                 ring.fill(&taps, &x[i * image..][..image]);
+                let taps = ring.places(&taps);
                 dispatch(Line { sums: self, ring: &ring, taps: &taps, w, b: bias.as_deref(), line: &mut *line });
                 // SAFETY: the blocks of `Line` cover all channels and its tiles all pixels.
                 after(unsafe { line.assume_init_mut() }, &mut state);
@@ -205,6 +206,18 @@ impl<'a> Ring<'a> {
         }
     }
 
+    /// Where the rows that `taps` read begin, as (tap, place).
+    fn places(&self, taps: &[(usize, usize)]) -> Vec<(usize, usize)> {
+        let size = self.of.blocks() * self.length;
+        taps.iter().map(|&(tap, row)| (tap, row % self.of.kernel * size)).collect()
+    }
+
+    /// Block `block` of the row that begins at `place`.
+    #[inline(always)]
+    fn at(&self, place: usize, block: usize) -> &[Lanes] {
+        &self.values[place + block * self.length..][..self.length]
+    }
+
     /// Block `block` of source row `row`.
     #[inline(always)]
     fn row(&self, row: usize, block: usize) -> &[Lanes] {
@@ -243,6 +256,7 @@ impl Kernel for Copy<'_> {
 struct Line<'a> {
     sums: &'a Sums,
     ring: &'a Ring<'a>,
+    /// Taps and where their rows begin in the ring.
     taps: &'a [(usize, usize)],
     w: &'a [Lanes],
     b: Option<&'a [Lanes]>,
@@ -282,8 +296,8 @@ impl Line<'_> {
             let start = b.map_or([0f32; LANES], |b| b[block]);
             for (i, pixels) in line.chunks_mut(T * channels).enumerate() {
                 let mut carried = [start; T];
-                for &(tap, row) in taps {
-                    let x = &ring.row(row, block)[i * T * step..][..(T - 1) * step + kernel];
+                for &(tap, place) in taps {
+                    let x = &ring.at(place, block)[i * T * step..][..(T - 1) * step + kernel];
                     for (kx, w) in w[tap * kernel..][..kernel].iter().enumerate() {
                         for (t, carried) in carried.iter_mut().enumerate() {
                             // SAFETY: t <= T - 1 and kx <= kernel - 1, and `x` is (T - 1) * step + kernel long.
@@ -295,13 +309,10 @@ impl Line<'_> {
                     }
                 }
                 for (pixel, carried) in pixels.chunks_exact_mut(channels).zip(&carried) {
-                    let pixel = &mut pixel[from..from + width];
-                    match <&mut [MaybeUninit<f32>; LANES]>::try_from(&mut *pixel) {
-                        Ok(pixel) => *pixel = carried.map(MaybeUninit::new),
-                        Err(_) => pixel.iter_mut().zip(carried).for_each(|(to, value)| {
-                            to.write(*value);
-                        }),
-                    }
+                    match width {
+                        LANES => pixel[from..from + LANES].write_copy_of_slice(carried),
+                        _ => pixel[from..from + width].write_copy_of_slice(&carried[..width]),
+                    };
                 }
             }
         }
@@ -332,6 +343,9 @@ impl Kernel for KernelRow<'_> {
 impl KernelRow<'_> {
     /// `N` taps of a kernel row at a time. A line is summed by itself first: thousands of small terms added to one
     /// large f32 would lose digits.
+    ///
+    /// The form of the loops decides whether the sums stay in registers: with indices in place of windows the compiler
+    /// (Rust 1.95) adds one number at a time, ten times slower.
     #[inline(always)]
     fn add<const FMA: bool, const N: usize>(self) {
         let KernelRow { of, ring, gradient, taps, sums } = self;
