@@ -6,6 +6,7 @@
 //! | step | module |
 //! |---|---|
 //! | what there is: data sets, models, suites; the study's published numbers | [`manifest`], [`published`], [`project`] |
+//! | the Hugging Face hub: one client, one cache, weights held to a lock file | [`hub`] |
 //! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
 //! | text for CLIP: class names into prompts, prompts into tokens | [`text`] |
 //! | frozen features: backbones and the fast operations beneath them, cached on disk | [`models`], [`ops`], [`features`] |
@@ -44,6 +45,7 @@ pub mod display;
 pub mod error;
 pub mod experiments;
 pub mod features;
+pub mod hub;
 pub mod images;
 pub mod manifest;
 pub mod metrics;

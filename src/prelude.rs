@@ -14,12 +14,16 @@ pub use crate::manifest::Method;
 pub use crate::metrics::{
     PairedBootstrap, accuracy, adjusted_rand, mean_t_interval, normalised_mutual_information, paired_bootstrap,
 };
-pub use crate::models::{self, Backbone, best_device};
+pub use crate::models::{
+    self, Backbone, Classifier, ClassifierParams, Clip, ClipConfig, LoadedModel, Mode, best_device, describe_device,
+};
 pub use crate::neighbours::Metric;
-pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep};
+pub use crate::optimiser::Adam;
+pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep, zero_shot::ZeroShot};
 pub use crate::project::Project;
 pub use crate::results::{ResultRow, frame};
 pub use crate::splits::{grouped_split, study_counts, study_split};
+pub use crate::text::{Templates, Tokenizer};
 pub use candle_core::{DType, Device, Tensor, Var};
 pub use linfa::DatasetBase;
 pub use linfa::traits::{Fit, Predict};

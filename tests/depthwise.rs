@@ -6,8 +6,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use std::collections::{BTreeSet, HashMap};
 use wider_clip::error::{Error, Result};
 use wider_clip::ops::{
-    Activation, Padding, depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act, to_channels_first,
-    to_channels_last,
+    Activation, Padding, depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act,
+    depthwise_conv2d_nhwc_act_mean, to_channels_first, to_channels_last,
 };
 
 fn golden() -> HashMap<String, Tensor> {
@@ -100,13 +100,76 @@ fn channels_last_and_fused_forms_agree() -> Result<()> {
 }
 
 #[test]
-fn a_fused_form_refuses_gradients_aloud() -> Result<()> {
-    let x = Var::ones((1, 4, 4, 2), DType::F32, &Device::Cpu)?;
-    let w = Tensor::ones((2, 1, 3, 3), DType::F32, &Device::Cpu)?;
-    let b = Tensor::zeros(2, DType::F32, &Device::Cpu)?;
-    let y = depthwise_conv2d_nhwc_act(&x, &w, &b, 1, Padding::symmetric(1), Activation::Relu6)?;
-    let error = y.sum_all()?.backward().expect_err("no gradient exists").to_string();
-    assert!(error.contains("no gradient"), "{error}");
+fn fused_forms_have_the_gradients_of_their_steps() -> Result<()> {
+    for case in cases() {
+        let (channels, p) = (case.tensors["x"].dim(1)?, case.padding);
+        let x = Var::from_tensor(&to_channels_last(&case.tensors["x"])?)?;
+        let w = Var::from_tensor(&case.tensors["w"])?;
+        let b = Var::from_tensor(&(Tensor::arange(0f32, channels as f32, &Device::Cpu)? * 0.1)?)?;
+        let g = to_channels_last(&case.tensors["g"])?;
+        for activation in [Activation::Identity, Activation::Silu, Activation::Gelu] {
+            let (y, mean) = depthwise_conv2d_nhwc_act_mean(&x, &w, &b, case.stride, p, activation)?;
+            let fused = ((y * &g)?.sum_all()? + mean.sqr()?.sum_all()?)?.backward()?;
+            let plain = depthwise_conv2d_nhwc(&x, &w, case.stride, p)?.broadcast_add(&b)?;
+            let plain = match activation {
+                Activation::Silu => plain.silu()?,
+                Activation::Gelu => plain.gelu_erf()?,
+                _ => plain,
+            };
+            let mean = plain.flatten(1, 2)?.mean(1)?;
+            let steps = ((plain * &g)?.sum_all()? + mean.sqr()?.sum_all()?)?.backward()?;
+            for (name, var) in [("x", &x), ("w", &w), ("b", &b)] {
+                let of = |store: &candle_core::backprop::GradStore| store.get(var).expect("a gradient").clone();
+                let off = relative(&of(&fused), &of(&steps));
+                assert!(off < 1e-5, "{} {activation:?}: gradient of {name} differs by {off}", case.name);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_mean_is_the_mean_and_any_size_will_do() -> Result<()> {
+    // Widths around the tile of seven, channels around the block of sixteen, every kernel and stride.
+    let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 16) as f32 / 32768.0 - 1.0;
+    let tensor = |shape: &[usize]| {
+        let n = shape.iter().product::<usize>();
+        Tensor::from_vec((0..n).map(value).collect::<Vec<_>>(), shape, &Device::Cpu)
+    };
+    for (width, channels) in [(1, 1), (3, 15), (6, 16), (7, 17), (8, 33), (15, 5), (29, 16), (30, 48)] {
+        for (kernel, stride) in [(1, 1), (3, 1), (3, 2), (4, 3), (5, 1), (5, 2), (7, 1), (7, 2)] {
+            let x = Var::from_tensor(&tensor(&[2, 5, width, channels])?)?;
+            let w = Var::from_tensor(&tensor(&[channels, 1, kernel, kernel])?)?;
+            let padding = Padding { top: kernel / 2, bottom: kernel / 2, left: kernel / 2 + 1, right: kernel / 2 };
+            let name = format!("width {width}, channels {channels}, kernel {kernel}, stride {stride}");
+            let first = to_channels_first(&x)?;
+            let padded = first.pad_with_zeros(2, padding.top, padding.bottom)?;
+            let padded = padded.pad_with_zeros(3, padding.left, padding.right)?;
+            // Strided by picking rows and columns: candle's own strided gradient fails on some sizes.
+            let mut candle = to_channels_last(&padded.conv2d(&w, 0, 1, 1, channels)?)?;
+            for axis in [1, 2] {
+                let picked = Tensor::arange_step(0u32, candle.dim(axis)? as u32, stride as u32, &Device::Cpu)?;
+                candle = candle.index_select(&picked, axis)?;
+            }
+            let y = depthwise_conv2d_nhwc(&x, &w, stride, padding)?;
+            assert!(relative(&y, &candle) < 1e-5, "{name}: {}", relative(&y, &candle));
+            let b = tensor(&[channels])?;
+            let frozen = (x.as_detached_tensor(), w.as_detached_tensor());
+            let (fused, mean) =
+                depthwise_conv2d_nhwc_act_mean(&frozen.0, &frozen.1, &b, stride, padding, Activation::Silu)?;
+            let plain = candle.broadcast_add(&b)?.silu()?;
+            assert!(relative(&fused, &plain) < 1e-5, "{name}, fused");
+            assert!(relative(&mean, &plain.flatten(1, 2)?.mean(1)?) < 1e-5, "{name}, mean");
+            let g = tensor(candle.dims())?;
+            let ours = (y * &g)?.sum_all()?.backward()?;
+            let theirs = (candle * &g)?.sum_all()?.backward()?;
+            for (part, var) in [("x", &x), ("w", &w)] {
+                let of = |store: &candle_core::backprop::GradStore| store.get(var).expect("a gradient").clone();
+                let off = relative(&of(&ours), &of(&theirs));
+                assert!(off < 1e-5, "{name}: gradient of {part} differs by {off}");
+            }
+        }
+    }
     Ok(())
 }
 

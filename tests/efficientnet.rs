@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use wider_clip::error::Result;
 use wider_clip::images::{self, Interpolation, Preprocess, ResizeMode};
-use wider_clip::models::{Backbone, EfficientNet, EfficientNetConfig, open_weights};
+use wider_clip::models::{Backbone, EfficientNet, EfficientNetConfig, Mode, open_weights};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -49,7 +49,7 @@ fn lite0_equals_pytorch() -> Result<()> {
             Some(images) => images.to_dtype(DType::F32)?,
             None => ramp(224)?,
         };
-        let features = relative(&model.forward_pooled(&images)?, &golden[&format!("{name}.features")]);
+        let features = relative(&model.forward_pooled(&images, Mode::Eval)?, &golden[&format!("{name}.features")]);
         let logits = relative(&model.forward_logits(&images)?, &golden[&format!("{name}.logits")]);
         println!("{name}: features differ by {features:.1e}, logits by {logits:.1e} of the largest");
         assert!(features < 1e-4 && logits < 1e-4, "{name}: features {features}, logits {logits}");
@@ -61,12 +61,12 @@ fn lite0_equals_pytorch() -> Result<()> {
 fn the_b_family_equals_pytorch() -> Result<()> {
     // A B0 of a tenth of the width and half the depth: squeeze-and-excite, SiLU, symmetric padding, epsilon 1e-5.
     let golden = golden("b0_shrunken.safetensors");
-    let config = EfficientNetConfig { width: 0.1, depth: 0.5, n_classes: 7, ..EfficientNetConfig::b(0)? };
+    let config = EfficientNetConfig { width: 0.1, depth: 0.5, ..EfficientNetConfig::b(0)? };
     let strip = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix("weights.")?.to_string(), tensor.clone()));
     let weights: HashMap<String, Tensor> = golden.iter().filter_map(strip).collect();
     let model = EfficientNet::load(&config, VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))?;
     let images = golden["images"].to_dtype(DType::F32)?;
-    let features = relative(&model.forward_pooled(&images)?, &golden["features"]);
+    let features = relative(&model.forward_pooled(&images, Mode::Eval)?, &golden["features"]);
     let logits = relative(&model.forward_logits(&images)?, &golden["logits"]);
     println!("features differ by {features:.1e}, logits by {logits:.1e} of the largest");
     assert!(features < 1e-4 && logits < 1e-4, "features {features}, logits {logits}");

@@ -1,5 +1,8 @@
 //! The experiments on a few of the embedded icons under raw pixels.
 
+#[path = "golden/backbones/random.rs"]
+mod random;
+
 use std::path::Path;
 use wider_clip::experiments::Bench;
 use wider_clip::prelude::*;
@@ -51,4 +54,52 @@ fn clustering_takes_held_out_images_apart() {
     assert_eq!(shown.points[0], [f64::from(map[[first, 0]]), f64::from(map[[first, 1]])]);
     let error = parts[0].shown(&bench, &map, &wanted).unwrap_err().to_string();
     assert!(error.contains("a place for each image of the part"), "{error}");
+}
+
+#[test]
+fn classes_are_read_from_their_names_where_there_is_a_text_tower() {
+    use wider_clip::experiments::ByName;
+    use wider_clip::models::clip::TextConfig;
+    use wider_clip::models::{Architecture, Clip, ClipConfig, Mode};
+    use wider_clip::probe::zero_shot::ZeroShot;
+    use wider_clip::text::{Templates, Tokenizer};
+
+    let cache = tempfile::tempdir().unwrap();
+    let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "smoke").unwrap().with_cache(cache.path());
+    let bench = Bench::open(&project, "icons", "vit_tiny.random", &Device::Cpu).unwrap();
+    assert!(bench.by_name().is_none(), "a suite without zero_shot, a model without a text tower");
+    let parts = bench.parts(10, 0, false).unwrap();
+    let error = bench.predict(Method::ZeroShot, &parts).unwrap_err().to_string();
+    assert!(error.contains("a model with a text tower") && error.contains("vit_tiny.random"), "{error}");
+
+    // A text tower that knows nothing, for the features of a transformer that knows nothing.
+    let tokenizer = Tokenizer::clip().unwrap();
+    let vocabulary = tokenizer.vocabulary_size();
+    let text =
+        TextConfig { vocabulary, dim: 16, depth: 1, heads: 2, hidden: 32, projection: 8, ..TextConfig::clip_vit_b32() };
+    let image = Architecture::named("vit_tiny_patch8_64").unwrap();
+    let config = ClipConfig { image, pooling: "cls", image_dim: 192, text };
+    let weights = random::random_weights(&config.parameters());
+    let (classes, templates) = (&bench.set.classes.clone(), Templates::photo());
+    let by_name = ByName::new(&config, weights.clone(), &tokenizer, &templates, classes, &Device::Cpu).unwrap();
+    let bench = bench.with_names(by_name).unwrap();
+    let predicted = bench.predict(Method::ZeroShot, &parts).unwrap();
+    assert_eq!((predicted.test.len(), predicted.ood.len()), (parts.test.len(), parts.ood.len()));
+
+    // The same by the towers themselves.
+    let projection = weights["visual_projection.weight"].clone();
+    let builder = candle_nn::VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+    let clip = Clip::build(&config, builder).unwrap();
+    let prompts: Vec<String> = classes.iter().map(|name| format!("a photo of a {}.", name.replace('-', " "))).collect();
+    assert_eq!(templates.prompts(classes).unwrap(), prompts);
+    let texts = clip.text_features(tokenizer.encode_batch(&prompts).view(), Mode::Eval).unwrap();
+    let features = bench.features.pooling("cls").unwrap();
+    let features = Tensor::from_iter(features.iter().copied(), &Device::Cpu).unwrap().reshape(features.dim()).unwrap();
+    let images = features.matmul(&projection.t().unwrap()).unwrap();
+    let logits = clip.logits(&images, &texts).unwrap().to_vec2::<f32>().unwrap();
+    let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32;
+    let agree = parts.test.iter().zip(&predicted.test).filter(|&(&at, &class)| best(&logits[at]) == class).count();
+    assert!(agree as f64 >= 0.995 * parts.test.len() as f64, "{agree} of {}", parts.test.len());
+    assert!(predicted.test.iter().any(|&class| class != predicted.test[0]), "not all images of one class");
+    assert!(ZeroShot::new(ndarray::Array3::zeros((0, 1, 8)).view()).is_err());
 }

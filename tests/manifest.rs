@@ -201,3 +201,44 @@ fn missing_keys_files_and_folders_are_named() {
     let error = project.error();
     assert!(error.contains("datasets:0: expected a folder") && error.contains("no such folder"), "{error}");
 }
+
+#[test]
+fn weights_on_the_hub_are_alternatives_in_order() {
+    let project = Project::new();
+    let pixels = fs::read_to_string(project.path("models/pixels.raw.toml")).unwrap();
+    let file = "models/vit_base.in21k.toml";
+    let hub = "[weights.hub]\nrepo = \"google/vit-base\"\nfiles = [\"model.safetensors\", \"old/model.bin\"]\n";
+    let text = pixels.replace("pixels.raw", "vit_base.in21k").replace("weights = \"none\"\n", "");
+    let (before, inputs) = text.split_once("[input]").unwrap();
+    let text = format!("{before}{hub}[input]{inputs}");
+    fs::write(project.path(file), &text).unwrap();
+    let weights = |revision: &str| Weights::Hub {
+        repo: "google/vit-base".into(),
+        revision: revision.into(),
+        files: vec!["model.safetensors".into(), "old/model.bin".into()],
+    };
+    let read = || Manifests::load(project.0.path()).unwrap().model("vit_base.in21k").unwrap().weights.clone();
+    assert_eq!(read(), weights("main"));
+    fs::write(project.path(file), text.replace("files =", "revision = \"refs/pr/15\"\nfiles =")).unwrap();
+    assert_eq!(read(), weights("refs/pr/15"));
+    fs::write(project.path(file), &text).unwrap();
+    for (from, to, expected) in [
+        ("files = [", "file = [", "expected one of `repo`, `revision`, `files`, found unknown field `file`"),
+        ("[\"model.safetensors\", \"old/model.bin\"]", "[]", "`weights.hub.files` to be at least one file"),
+        ("[\"model.safetensors\", \"old/model.bin\"]", "\"model.bin\"", "found string \"model.bin\""),
+        ("old/model.bin", "../model.bin", "`weights.hub.files.1` to be a path in the repository"),
+        ("old/model.bin", "/model.bin", "found `/model.bin`"),
+        ("old/model.bin", "old//model.bin", "found `old//model.bin`"),
+        ("old/model.bin", "model.bin?download=true", "found `model.bin?download=true`"),
+        ("\"old/model.bin\"", "'old\\model.bin'", "found `old\\model.bin`"),
+        ("old/model.bin", "", "found ``"),
+        ("old/model.bin", "model.safetensors", "`weights.hub.files.1` to be every file once"),
+        ("google/vit-base", "https://huggingface.co/google/vit-base", "`weights.hub.repo` to be `owner/name`"),
+        ("google/vit-base", "../vit-base", "`weights.hub.repo` to be `owner/name`"),
+        ("google/vit-base\"", "google/vit-base\"\nrevision = \" \"", "`weights.hub.revision` to be a branch"),
+        ("google/vit-base\"", "google/vit-base\"\nrevision = \"../main\"", "commit, found `../main`"),
+    ] {
+        let (error, _) = project.change(file, from, to);
+        assert!(error.contains(file) && error.contains(expected), "{error}\nlacks\n{expected}");
+    }
+}

@@ -1,16 +1,26 @@
-//! What every backbone must keep, the ViT against timm, and random weights that are the same everywhere.
+//! What every backbone must keep, small ones and every registered one; random weights that are the same everywhere.
+
+#[path = "golden/backbones/random.rs"]
+mod random;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use random::{random_images, random_weights};
 use std::collections::HashMap;
 use std::path::Path;
 use wider_clip::error::{Error, Result};
-use wider_clip::models::{Backbone, EfficientNet, EfficientNetConfig, Pixels, Vit, VitConfig, open_weights};
+use wider_clip::manifest::Manifests;
+use wider_clip::models::{Architecture, Backbone, Pixels, Transformer, TransformerConfig, read_weights};
 
 const SIZE: usize = 32;
 
-fn small_vit() -> VitConfig {
-    VitConfig { image_size: SIZE, patch: 8, dim: 24, depth: 2, heads: 3, mlp_ratio: 4.0, eps: 1e-6 }
+fn small_vit() -> TransformerConfig {
+    let tiny = TransformerConfig::vit_tiny_patch8_64();
+    TransformerConfig { image_size: SIZE, dim: 24, depth: 2, heads: 3, hidden: 96, ..tiny }
+}
+
+fn manifests() -> Result<Manifests> {
+    Manifests::load(Path::new(env!("CARGO_MANIFEST_DIR")))
 }
 
 /// A name, a backbone, and the names and lengths of its features.
@@ -18,13 +28,15 @@ type Candidate = (&'static str, Box<dyn Backbone>, Vec<(&'static str, usize)>);
 
 /// Every kind of backbone for images of 32 pixels.
 fn backbones() -> Result<Vec<Candidate>> {
-    let weights = "data_manifests/embedded/efficientnet_lite0.in1k.safetensors";
-    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join(weights);
-    let lite0 = EfficientNet::load(&EfficientNetConfig::lite(0)?, open_weights(&weights, &Device::Cpu)?)?;
-    let vit = Vit::random(&small_vit(), 0, &Device::Cpu)?;
+    let manifests = manifests()?;
+    let lite0 = manifests.model("efficientnet_lite0.in1k")?;
+    let lite0 = read_weights(Path::new(env!("CARGO_MANIFEST_DIR")), lite0, &Device::Cpu)?;
+    let lite0 = lite0.architecture.build(VarBuilder::from_tensors(lite0.tensors, DType::F32, &Device::Cpu))?;
+    let vit = Transformer::random(&small_vit(), 0, &Device::Cpu)?;
+    let of_vit = vec![("cls", 24), ("patch_mean", 24), ("token_mean", 24), ("cls_patch_mean", 48)];
     Ok(vec![
-        ("efficientnet", Box::new(lite0), vec![("avg", 1280)]),
-        ("vit", Box::new(vit), vec![("cls", 24), ("patch_mean", 24)]),
+        ("efficientnet", lite0, vec![("avg", 1280)]),
+        ("vit", Box::new(vit), of_vit),
         ("pixels", Box::new(Pixels::new(SIZE)?), vec![("pixels", 3 * SIZE * SIZE)]),
     ])
 }
@@ -124,18 +136,61 @@ fn strided_images_are_read_as_they_stand() -> Result<()> {
     Ok(())
 }
 
+/// Full width and depth, few pixels: each architecture that a record names, with weights of its shapes.
 #[test]
-fn vit_equals_timm() -> Result<()> {
-    // Written by tests/reference/vit.py.
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/vit/tiny.safetensors");
-    let golden = candle_core::safetensors::load(&path, &Device::Cpu)?;
-    let config = VitConfig { image_size: 24, patch: 8, dim: 32, depth: 2, heads: 4, mlp_ratio: 3.0, eps: 1e-6 };
-    let model = Vit::load(&config, open_weights(&path, &Device::Cpu)?.pp("weights"))?;
-    for (name, features) in model.forward_features(&golden["images"])? {
-        let moved = difference(&features, &golden[name]);
-        println!("{name} differs by {moved:.1e}");
-        assert!(moved < 1e-5, "{name} differs by {moved}");
+fn every_registered_model_keeps_the_contract() -> Result<()> {
+    let mut seen: Vec<Architecture> = Vec::new();
+    for record in manifests()?.models() {
+        let architecture = match Architecture::named(&record.architecture)? {
+            Architecture::Transformer(config) => {
+                let image_size = 2 * config.patch;
+                Architecture::Transformer(TransformerConfig { image_size, ..config })
+            }
+            other => other.with_image_size(SIZE),
+        };
+        let size = match &architecture {
+            Architecture::Transformer(config) => config.image_size,
+            _ => SIZE,
+        };
+        if seen.contains(&architecture) {
+            continue;
+        }
+        let id = &record.id;
+        let weights = VarBuilder::from_tensors(random_weights(&architecture.parameters()), DType::F32, &Device::Cpu);
+        let model = architecture.build(weights)?;
+        let images = random_images(3, size);
+        let features = model.forward_features(&images)?;
+        let again = model.forward_features(&images)?;
+        let order = Tensor::new(&[2u32, 0, 1], &Device::Cpu)?;
+        let shuffled = model.forward_features(&images.index_select(&order, 0)?)?;
+        let alone = model.forward_features(&images.narrow(0, 1, 1)?)?;
+        let names: Vec<&str> = features.iter().map(|(name, _)| *name).collect();
+        for wanted in std::iter::once(&record.features.default).chain(&record.features.also) {
+            assert!(names.contains(&wanted.as_str()), "{id}: gives {names:?}, the record wants {wanted}");
+        }
+        for (i, (name, feature)) in features.iter().enumerate() {
+            if *name == record.features.default && *name != "pixels" {
+                assert_eq!(feature.dims(), [3, record.features.dim], "{id} {name}");
+            }
+            let values = feature.flatten_all()?.to_vec1::<f32>()?;
+            assert!(values.iter().all(|v| v.is_finite()), "{id} {name}: finite");
+            assert_eq!(values, again[i].1.flatten_all()?.to_vec1::<f32>()?, "{id} {name}: a repeat is equal");
+            let scale = values.iter().fold(0f32, |a, v| a.max(v.abs()));
+            let apart = difference(&feature.narrow(0, 0, 1)?, &feature.narrow(0, 1, 1)?) / scale;
+            assert!(apart > 1e-3, "{id} {name}: images apart by {apart}");
+            let moved = difference(&feature.index_select(&order, 0)?, &shuffled[i].1) / scale;
+            assert!(moved < 1e-4, "{id} {name}: order changes features by {moved}");
+            let moved = difference(&feature.narrow(0, 1, 1)?, &alone[i].1) / scale;
+            assert!(moved < 1e-4, "{id} {name}: the batch changes an image by {moved}");
+        }
+        for wrong in [images.narrow(1, 0, 1)?, images.flatten_from(2)?, images.to_dtype(DType::F64)?] {
+            let error = model.forward_features(&wrong).expect_err("does not fit").to_string();
+            assert!(error.contains("images: expected f32 of shape (B, 3, "), "{id}: {error}");
+        }
+        seen.push(architecture);
     }
+    println!("{} architectures", seen.len());
+    assert!(seen.len() >= 15, "{}", seen.len());
     Ok(())
 }
 
@@ -143,7 +198,7 @@ fn vit_equals_timm() -> Result<()> {
 fn random_weights_follow_their_seed() -> Result<()> {
     let images = images(2)?;
     let features = |seed: u64| -> Result<Tensor> {
-        Ok(Vit::random(&small_vit(), seed, &Device::Cpu)?.forward_features(&images)?.remove(0).1)
+        Ok(Transformer::random(&small_vit(), seed, &Device::Cpu)?.forward_features(&images)?.remove(0).1)
     };
     assert_eq!(features(3)?.to_vec2::<f32>()?, features(3)?.to_vec2::<f32>()?);
     assert!(difference(&features(3)?, &features(4)?) > 0.1);
@@ -162,8 +217,12 @@ const FIRST: [f32; 3] = [-0.068981, -1.712595, 1.477737];
 #[test]
 fn random_images_stay_apart() -> Result<()> {
     // A random network is a fair control only if it does not map everything to one point.
-    let features = Vit::random(&VitConfig { image_size: SIZE, ..VitConfig::tiny_patch8_64() }, 0, &Device::Cpu)?
-        .forward_features(&images(4)?)?;
+    let features = Transformer::random(
+        &TransformerConfig { image_size: SIZE, ..TransformerConfig::vit_tiny_patch8_64() },
+        0,
+        &Device::Cpu,
+    )?
+    .forward_features(&images(4)?)?;
     for (name, features) in features {
         let spread = difference(&features.narrow(0, 0, 1)?, &features.narrow(0, 1, 1)?);
         println!("{name}: {spread}");
@@ -176,21 +235,20 @@ fn random_images_stay_apart() -> Result<()> {
 fn a_vit_that_cannot_be_is_refused() -> Result<()> {
     let good = small_vit();
     let wrong = [
-        VitConfig { patch: 5, ..good.clone() },
-        VitConfig { patch: 0, ..good.clone() },
-        VitConfig { heads: 5, ..good.clone() },
-        VitConfig { heads: 0, ..good.clone() },
-        VitConfig { dim: 0, ..good.clone() },
-        VitConfig { mlp_ratio: 0.0, ..good.clone() },
-        VitConfig { mlp_ratio: f64::NAN, ..good.clone() },
-        VitConfig { image_size: 0, ..good.clone() },
+        TransformerConfig { patch: 5, ..good.clone() },
+        TransformerConfig { patch: 0, ..good.clone() },
+        TransformerConfig { heads: 5, ..good.clone() },
+        TransformerConfig { heads: 0, ..good.clone() },
+        TransformerConfig { dim: 0, ..good.clone() },
+        TransformerConfig { hidden: 0, ..good.clone() },
+        TransformerConfig { image_size: 0, ..good.clone() },
     ];
     for config in wrong {
-        assert!(matches!(Vit::random(&config, 0, &Device::Cpu), Err(Error::Argument { .. })), "{config:?}");
+        assert!(matches!(Transformer::random(&config, 0, &Device::Cpu), Err(Error::Argument { .. })), "{config:?}");
     }
     let empty = VarBuilder::from_tensors(HashMap::new(), DType::F32, &Device::Cpu);
-    let error = Vit::load(&good, empty).err().expect("nothing to load").chain();
-    assert!(error.contains("ViT weights") && error.contains("patch_embed"), "{error}");
+    let error = Transformer::load(&good, empty).err().expect("nothing to load").chain();
+    assert!(error.contains("transformer weights") && error.contains("patch_embed"), "{error}");
     assert!(Pixels::new(0).is_err());
     Ok(())
 }

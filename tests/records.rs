@@ -143,7 +143,7 @@ fn the_studys_suite_is_the_study() {
     let models = manifests.models().filter(|model| model.published_as.is_some()).map(|model| model.id.clone());
     assert_eq!(sorted(&suite.models), models.collect());
     assert_eq!((suite.datasets.len(), suite.models.len()), (8, 13));
-    assert_eq!(suite.methods, [Method::Knn, Method::Lr]);
+    assert_eq!(suite.methods, [Method::Knn, Method::Lr, Method::ZeroShot]);
     assert_eq!((suite.budgets.as_slice(), suite.seeds.as_slice()), (&[10, 100, 1000][..], &[0, 1, 2, 3, 4][..]));
     assert!(suite.note.as_deref().is_some_and(|note| note.contains("downloads")));
 }

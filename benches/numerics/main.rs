@@ -11,12 +11,15 @@
 //! benches/results.csv, the measured part of benches/README.md and the charts beside it.
 
 mod data;
+mod growth;
+#[path = "../report.rs"]
 mod report;
+#[path = "../twin.rs"]
 mod twin;
 
 use clap::Parser;
 use data::{Data, features};
-use report::{Row, median};
+use report::{Row, Unit, median};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -60,10 +63,11 @@ fn main() {
     }
     wider_clip::rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global().unwrap();
     let python = std::env::var("WIDER_CLIP_PYTHON").unwrap_or_else(|_| "python3".into());
-    let mut twin = Twin::start(&python, arguments.threads).unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(1)
-    });
+    let mut twin = Twin::start(&python, "numerics.py", "tests/reference/requirements-numerics.txt", arguments.threads)
+        .unwrap_or_else(|error| {
+            eprintln!("{error}");
+            std::process::exit(1)
+        });
     let folder = tempfile::tempdir().unwrap();
     let sets = Sets::new(folder.path());
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
@@ -73,7 +77,7 @@ fn main() {
     if arguments.only.is_some() {
         return;
     }
-    let charts = growth();
+    let charts = costs();
     for (name, x_name, lines) in &charts {
         for (what, points) in lines {
             for (size, seconds) in points {
@@ -81,6 +85,7 @@ fn main() {
                 let none = (None, Vec::new(), None, String::new());
                 rows.push(Row {
                     bench,
+                    unit: Unit::Seconds,
                     ours: *seconds,
                     reference: none.0,
                     ratios: none.1,
@@ -89,12 +94,16 @@ fn main() {
                 });
             }
         }
-        let svg = report::growth(&format!("Cost by {x_name}"), x_name, lines);
+        let svg = growth::chart(&format!("Cost by {x_name}"), x_name, lines);
         std::fs::write(here(&format!("growth_{name}.svg")), svg).unwrap();
     }
     let memory = memory_of_a_child();
-    std::fs::write(here("results.csv"), report::csv(&rows)).unwrap();
-    report::put_between_markers(&here("README.md"), &page(&rows, &twin.versions, arguments.threads, &memory));
+    report::put_rows(&here("results.csv"), Unit::Seconds, &rows);
+    report::put_between_markers(
+        &here("README.md"),
+        "numerics",
+        &page(&rows, &twin.versions, arguments.threads, &memory),
+    );
     println!("written: benches/results.csv, benches/README.md, benches/growth_*.svg");
 }
 
@@ -137,7 +146,8 @@ fn measure(work: &Work, twin: &mut Twin) -> Row {
     let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| theirs / ours).collect();
     println!("{}: {:.3} s against {:.3} s, {agreement}", work.name, median(&ours), median(&theirs));
     let reference = Some(median(&theirs));
-    Row { bench: work.name.into(), ours: median(&ours), reference, ratios, goal: work.goal, agreement }
+    let (bench, goal) = (work.name.into(), work.goal);
+    Row { bench, unit: Unit::Seconds, ours: median(&ours), reference, ratios, goal, agreement }
 }
 
 /// All data sets of the table.
@@ -332,7 +342,7 @@ fn accuracies(ours: &Value, theirs: &Value) -> String {
 }
 
 /// Seconds of ours alone as one size grows and the others stay.
-fn growth() -> Vec<(&'static str, &'static str, Vec<report::Line>)> {
+fn costs() -> Vec<(&'static str, &'static str, Vec<growth::Line>)> {
     let time = |n: usize, d: usize, k: usize| {
         let (rows, labels) = features(n, d, k, 9);
         let train = labelled(rows.clone(), labels).unwrap();
@@ -355,7 +365,7 @@ fn growth() -> Vec<(&'static str, &'static str, Vec<report::Line>)> {
     let lines = |sizes: &[usize], time: &dyn Fn(usize) -> [f64; 4]| {
         let times: Vec<(f64, [f64; 4])> = sizes.iter().map(|&size| (size as f64, time(size))).collect();
         let line = |(number, name): (usize, &'static str)| (name, times.iter().map(|(x, t)| (*x, t[number])).collect());
-        names.into_iter().enumerate().map(line).collect::<Vec<report::Line>>()
+        names.into_iter().enumerate().map(line).collect::<Vec<growth::Line>>()
     };
     vec![
         ("n", "rows", lines(&[1000, 2000, 4000, 8000, 16_000], &|n| time(n, 256, 20))),
@@ -387,22 +397,13 @@ fn memory_of_a_child() -> String {
 
 /// The measured part of the page.
 fn page(rows: &[Row], versions: &Value, threads: usize, memory: &str) -> String {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let named = cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
-    let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
-    let versions: Vec<String> = versions
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(name, version)| format!("{name} {}", version.as_str().unwrap()))
-        .collect();
     let memory: f64 = memory.parse().unwrap_or(f64::NAN);
     format!(
-        "{}, {cores} cores; {threads} threads for either side; {}.\n\n{}\n\
+        "{}; {threads} threads for either side; {}.\n\n{}\n\
          Peak memory of a kNN search among 200,000 x 768 references, everything in the process included: {memory:.2} x the \
          features themselves (goal: below 1.5).\n",
-        named.unwrap_or("unknown processor"),
-        versions.join(", "),
-        report::table(rows),
+        report::machine(),
+        report::versions(versions),
+        report::table(Unit::Seconds, rows),
     )
 }

@@ -1,11 +1,8 @@
-//! Parquet data sets from the Hugging Face hub, through the `hf-hub` crate.
-//!
-//! Honours `HF_HOME` (cache), `HF_TOKEN`, `HF_ENDPOINT` (a mirror) and `HF_HUB_OFFLINE` (cache only). hf-hub writes a
-//! download under a temporary name and renames it, so a half-written file is never used.
+//! Parquet data sets from the Hugging Face hub, through [`crate::hub`].
 
 use crate::error::{Error, Result};
-use hf_hub::api::sync::{Api, ApiBuilder};
-use hf_hub::{Cache, Repo, RepoType};
+use crate::hub::{self, Client};
+use hf_hub::{Repo, RepoType};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -22,23 +19,16 @@ pub struct HubFile {
 /// one `*`, which take every matching file of the repository in sorted order.
 pub(super) fn fetch_dataset(repo: &str, revision: &str, files: &BTreeMap<String, Vec<String>>) -> Result<Vec<HubFile>> {
     let handle = Repo::with_revision(repo.to_string(), RepoType::Dataset, revision.to_string());
-    if offline() {
-        return fetch_from_cache(repo, handle, files);
-    }
-    let api = api(repo)?;
-    let repository = api.repo(handle);
+    let client = Client::from_env()?;
     let listing = match files.values().flatten().any(|pattern| pattern.contains('*')) {
         false => Vec::new(),
-        true => {
-            let info = repository.info().map_err(|error| failed(repo, revision, &error))?;
-            info.siblings.into_iter().map(|sibling| sibling.rfilename).collect()
-        }
+        true if client.offline() => cached_names(&hub::cache().repo(handle.clone())),
+        true => client.info(&handle)?.siblings.into_iter().map(|sibling| sibling.rfilename).collect(),
     };
     let mut fetched = Vec::new();
     for (part, pattern) in patterns(files) {
         for name in matching(repo, pattern, &listing)? {
-            let path = repository.get(&name).map_err(|error| failed(&format!("{repo}/{name}"), revision, &error))?;
-            fetched.push(HubFile { part: part.to_string(), path });
+            fetched.push(HubFile { part: part.to_string(), path: client.obtain(&handle, &name)? });
         }
     }
     Ok(fetched)
@@ -47,26 +37,6 @@ pub(super) fn fetch_dataset(repo: &str, revision: &str, files: &BTreeMap<String,
 /// Part and pattern, one pair a pattern.
 fn patterns(files: &BTreeMap<String, Vec<String>>) -> impl Iterator<Item = (&str, &str)> {
     files.iter().flat_map(|(part, patterns)| patterns.iter().map(move |pattern| (part.as_str(), pattern.as_str())))
-}
-
-fn fetch_from_cache(repo: &str, handle: Repo, files: &BTreeMap<String, Vec<String>>) -> Result<Vec<HubFile>> {
-    let cache = Cache::from_env().repo(handle);
-    let mut found = Vec::new();
-    for (part, pattern) in patterns(files) {
-        let names = match pattern.contains('*') {
-            false => vec![pattern.to_string()],
-            true => matching(repo, pattern, &cached_names(&cache))?,
-        };
-        for name in names {
-            let path = cache.get(&name).ok_or_else(|| Error::Download {
-                from: format!("{repo}/{name}"),
-                reason: "not in the cache, and HF_HUB_OFFLINE is set".into(),
-                advice: "Unset HF_HUB_OFFLINE to download it, or set HF_HOME to a cache that holds it".into(),
-            })?;
-            found.push(HubFile { part: part.to_string(), path });
-        }
-    }
-    Ok(found)
 }
 
 /// Names of the files that the cache holds at the revision, relative to the snapshot.
@@ -103,27 +73,4 @@ fn matching(repo: &str, pattern: &str, listing: &[String]) -> Result<Vec<String>
         });
     }
     Ok(names)
-}
-
-/// The hub's client, with the environment's cache, endpoint and token.
-fn api(repo: &str) -> Result<Api> {
-    let mut builder = ApiBuilder::from_env().with_progress(false).with_retries(3);
-    if let Some(token) = std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty()) {
-        builder = builder.with_token(Some(token));
-    }
-    builder.build().map_err(|error| failed(repo, "", &error))
-}
-
-fn offline() -> bool {
-    std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false" | "no"))
-}
-
-fn failed(from: &str, revision: &str, error: &dyn std::fmt::Display) -> Error {
-    let from = if revision.is_empty() { from.into() } else { format!("{from} at revision {revision}") };
-    Error::Download {
-        from,
-        reason: error.to_string(),
-        advice: "Check the network, the name and the revision; gated data needs HF_TOKEN; a mirror goes in HF_ENDPOINT"
-            .into(),
-    }
 }

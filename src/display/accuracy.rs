@@ -78,6 +78,7 @@ fn method_name(method: Method) -> &'static str {
         Method::KnnDino => "20 nearest neighbours by cosine, weighted votes",
         Method::Lr => "logistic regression",
         Method::LrSweep => "logistic regression, C chosen on validation images",
+        Method::ZeroShot => "class names, no training image",
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::{Cell, Table};
 use crate::error::Result;
+use crate::hub;
 use crate::manifest::{DatasetRecord, ModelRecord, Source, Weights};
 use crate::progress::thousands;
 use crate::project::Project;
-use hf_hub::{Cache, Repo, RepoType};
+use hf_hub::{Repo, RepoType};
 use std::path::Path;
 
 /// Data sets: images, classes, where they come from, whether they are on this machine, licence.
@@ -15,7 +16,8 @@ pub fn datasets_table(project: &Project) -> Table {
         let (from, here) = match &record.source {
             Source::Embedded { files } => ("ships with the project".into(), embedded_size(project, files)),
             Source::Hub { repo, revision, .. } => {
-                let folder = Cache::from_env().path().join(hub_folder(repo, revision, RepoType::Dataset));
+                let handle = Repo::with_revision(repo.clone(), RepoType::Dataset, revision.clone());
+                let folder = hub::cache().path().join(handle.folder_name());
                 (format!("hub: {repo}"), presence(&folder))
             }
             Source::Archive { downloads, .. } => {
@@ -44,9 +46,10 @@ pub fn models_table(project: &Project) -> Table {
             Weights::Embedded { file, .. } => {
                 ("ships with the project".into(), embedded_size(project, std::slice::from_ref(file)))
             }
-            Weights::Hub { repo, revision, .. } => {
-                let folder = Cache::from_env().path().join(hub_folder(repo, revision, RepoType::Model));
-                (format!("hub: {repo}"), presence(&folder))
+            Weights::Hub { repo, revision, files } => {
+                let lock = hub::lock_path(project.root());
+                let here = hub::model_in_cache(&lock, repo, revision, files);
+                (format!("hub: {repo}"), here.map_or("no", |_| "yes").to_string())
             }
             Weights::Random { seed } => (format!("random, seed {seed}"), "drawn when loaded".into()),
             Weights::None => ("none".into(), "nothing to load".into()),
@@ -104,8 +107,4 @@ fn embedded_size(project: &Project, files: &[String]) -> String {
 
 fn presence(path: &Path) -> String {
     if path.exists() { "yes".into() } else { "no".into() }
-}
-
-fn hub_folder(repo: &str, revision: &str, kind: RepoType) -> String {
-    Repo::with_revision(repo.into(), kind, revision.into()).folder_name()
 }

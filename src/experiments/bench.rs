@@ -1,9 +1,10 @@
 //! What experiments start from: a data set with the features of one model.
 
+use super::ByName;
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::features::{Extraction, FeatureTable, extract};
-use crate::manifest::DatasetRecord;
+use crate::manifest::{DatasetRecord, Method};
 use crate::models;
 use crate::project::Project;
 use crate::results::Arm;
@@ -25,6 +26,7 @@ pub struct Bench {
     pub(super) record: DatasetRecord,
     subset: String,
     pooling: String,
+    by_name: Option<ByName>,
 }
 
 impl Bench {
@@ -35,17 +37,33 @@ impl Bench {
         let set = project.images(dataset)?;
         let most = project.suite()?.max_images.filter(|&most| most < set.len());
         let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
+        let wants_names = project.suite()?.methods.contains(&Method::ZeroShot);
+        let by_name = match wants_names {
+            true => ByName::open(project.root(), project.manifests.model(model)?, &set.classes, device)?,
+            false => None,
+        };
         let model = models::load(project.root(), project.manifests.model(model)?, device)?;
         let what = Extraction { cache: project.cache(), rows: rows.as_deref(), verbose: true };
         let features = extract(&model, &set, what)?;
         let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
-        Ok(Bench { set, features, record, subset, pooling: model.record.features.default.clone() })
+        Ok(Bench { set, features, record, subset, pooling: model.record.features.default.clone(), by_name })
     }
 
     /// The feature that experiments see; another pooling of the model.
     pub fn with_pooling(self, pooling: &str) -> Result<Bench> {
         self.features.pooling(pooling)?;
         Ok(Bench { pooling: pooling.into(), ..self })
+    }
+
+    /// With classes read from their names, for [`Method::ZeroShot`]; a suite that names the method does this by itself.
+    pub fn with_names(self, by_name: ByName) -> Result<Bench> {
+        self.features.pooling(by_name.pooling())?;
+        Ok(Bench { by_name: Some(by_name), ..self })
+    }
+
+    /// What reads classes from their names, where the model has a text tower and the suite asks for it.
+    pub fn by_name(&self) -> Option<&ByName> {
+        self.by_name.as_ref()
     }
 
     /// The features `(N, D)` under the chosen pooling.

@@ -3,6 +3,7 @@
 //! | module | the study's section |
 //! |---|---|
 //! | [`representations`] | classification with features and simple learners, by label budget |
+//! | [`ByName`] | zero-shot classification, described and not run |
 //! | [`clustering`] | clusters found without labels, with and without UMAP |
 //!
 //! What they start from is common to them: [`Bench`], a data set with the features of one model.
@@ -10,5 +11,7 @@
 mod bench;
 pub mod clustering;
 pub mod representations;
+mod zero_shot;
 
 pub use bench::Bench;
+pub use zero_shot::ByName;

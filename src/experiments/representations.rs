@@ -98,7 +98,8 @@ impl Bench {
         };
         let mut arms = Vec::new();
         for (&seed, &budget) in seeds.iter().flat_map(|seed| budgets.iter().map(move |budget| (seed, budget))) {
-            for (&method, &protocol) in methods.iter().flat_map(|m| protocols.iter().map(move |p| (m, p))) {
+            let possible = methods.iter().filter(|method| **method != Method::ZeroShot || self.by_name().is_some());
+            for (&method, &protocol) in possible.flat_map(|m| protocols.iter().map(move |p| (m, p))) {
                 let provenance = self.arm(TABLE, method.as_str(), protocol, CODE_VERSION);
                 arms.push((Arm { budget: Some(budget as u32), seed, ..provenance }, method));
             }
@@ -197,6 +198,14 @@ impl Bench {
         };
         let lr = |model: Logistic| predict(&|positions| model.try_predict(rows(positions).view()), model.warning());
         match method {
+            Method::ZeroShot => {
+                let by_name = self.by_name().ok_or_else(|| {
+                    let found = format!("{}, or a suite without zero_shot", self.features.model);
+                    Error::argument("method zero_shot", "a model with a text tower", found)
+                })?;
+                let features = self.features.pooling(by_name.pooling())?;
+                predict(&|positions| by_name.predict(features.select(Axis(0), positions).view()), String::new())
+            }
             Method::Knn => knn(Knn::params(5)),
             Method::KnnDino => knn(Knn::dino().k(20.min(parts.train.len()))),
             Method::Lr => lr(Logistic::params(1.0).fit(&train)?),
@@ -208,6 +217,7 @@ impl Bench {
     fn measure(&self, arm: &Arm, method: Method) -> Result<Vec<ResultRow>> {
         let parts = self.parts(arm.budget.unwrap_or(0) as usize, arm.seed, arm.protocol == "leaky")?;
         let predictions = self.predict(method, &parts)?;
+        let n_train = if method == Method::ZeroShot { 0 } else { parts.train.len() as u32 };
         let mut rows = Vec::new();
         for (split, positions, predicted) in
             [("test", &parts.test, &predictions.test), ("ood", &parts.ood, &predictions.ood)]
@@ -227,7 +237,7 @@ impl Bench {
                 split: split.into(),
                 metric: metric.into(),
                 value: Some(value),
-                n_train: parts.train.len() as u32,
+                n_train,
                 n_test: positions.len() as u32,
                 warning: predictions.warning.clone(),
             }));

@@ -4,10 +4,10 @@ use super::cache::{FeatureKey, FeatureTable, Shard, shard_path, sweep, write_man
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::images;
-use crate::models::LoadedModel;
+use crate::models::{LoadedModel, device_name};
 use crate::progress::Progress;
 use crate::storage::{self, FolderLock};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const SHARD: usize = 256;
 /// Images a forward pass. Part of the code version: another batch may move the last digit.
 const BATCH: usize = 32;
 /// Raised whenever a change in decoding, resizing, batching or a model's arithmetic moves a number.
-const CODE_VERSION: u32 = 1;
+const CODE_VERSION: u32 = 2;
 
 /// What to extract.
 #[derive(Debug, Clone, Copy)]
@@ -82,18 +82,9 @@ fn key(model: &LoadedModel, set: &ImageSet, rows: Option<&[usize]>) -> FeatureKe
         dataset: set.id.clone(),
         data_sha256: set.data_sha256.clone(),
         rows: rows.map_or_else(|| "all".into(), |rows| storage::sha256_hex(format!("{rows:?}").as_bytes())),
-        dtype: "f32".into(),
-        device: device_kind(&model.device).into(),
+        dtype: model.dtype.as_str().into(),
+        device: device_name(&model.device).into(),
         code: CODE_VERSION,
-    }
-}
-
-/// `cpu`, `cuda` or `metal`.
-fn device_kind(device: &Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda(_) => "cuda",
-        Device::Metal(_) => "metal",
     }
 }
 
@@ -154,11 +145,17 @@ fn prepare(model: &LoadedModel, id: &str, encoded: &Result<Vec<u8>>) -> Result<V
 fn embed(model: &LoadedModel, pixels: Vec<f32>, good: &[usize], shard: &mut Shard) -> Result<()> {
     let size = model.preprocess.size;
     let input = Tensor::from_vec(pixels, (good.len(), 3, size, size), &model.device)?;
-    for (name, features) in model.backbone.forward_features(&input)? {
+    let wanted = &model.record.features;
+    let given = model.backbone.forward_features(&input)?;
+    for name in std::iter::once(&wanted.default).chain(&wanted.also) {
+        let Some((_, features)) = given.iter().find(|(given, _)| given == name) else {
+            let known = given.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            return Err(Error::Unknown { kind: "feature of the model", name: name.clone(), known });
+        };
         let dim = features.dim(1)?;
         let features = features.to_vec2::<f32>()?;
         let n = shard.rows.len();
-        let (_, values) = shard.poolings.entry(name.into()).or_insert_with(|| (dim, vec![f32::NAN; n * dim]));
+        let (_, values) = shard.poolings.entry(name.clone()).or_insert_with(|| (dim, vec![f32::NAN; n * dim]));
         for (&i, row) in good.iter().zip(&features) {
             if let Some(value) = row.iter().find(|value| !value.is_finite()) {
                 return Err(Error::Image {

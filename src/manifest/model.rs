@@ -49,14 +49,14 @@ pub enum Weights {
         /// SHA-256 in lower-case hex. It is checked when the weights are loaded, not when the manifest is.
         sha256: String,
     },
-    /// A file of a model repository on the Hugging Face hub.
+    /// One file of a model repository on the Hugging Face hub.
     Hub {
         /// `owner/name`.
         repo: String,
         /// Branch, tag or commit.
         #[serde(default = "main_branch")]
         revision: String,
-        /// Paths in the repository, the first that is there being taken.
+        /// Paths in the repository, the one to be preferred first: the first that is there is taken.
         files: Vec<String>,
     },
     /// Drawn at random from a seed: a control.
@@ -143,9 +143,7 @@ impl Record for ModelRecord {
         for (key, text) in [("name", &self.name), ("family", &self.family), ("licence", &self.licence)] {
             check_not_empty(key, text)?;
         }
-        if let Weights::Embedded { sha256, .. } = &self.weights {
-            check_digest("weights.embedded.sha256", Some(sha256), 64)?;
-        }
+        self.weights.check()?;
         check_not_empty("features.default", &self.features.default)?;
         if self.features.dim == 0 {
             return Err(Problem::new("features.dim", "a number above 0", "0"));
@@ -155,6 +153,52 @@ impl Record for ModelRecord {
         }
         self.input.check()
     }
+}
+
+impl Weights {
+    fn check(&self) -> Result<(), Problem> {
+        match self {
+            Weights::Embedded { sha256, .. } => check_digest("weights.embedded.sha256", Some(sha256), 64),
+            Weights::Hub { repo, revision, files } => {
+                let (key, quoted) = ("weights.hub.repo", format!("`{repo}`"));
+                if repo.split('/').count() > 2 || !is_plain_path(repo) {
+                    return Err(Problem::new(key, "`owner/name`", quoted));
+                }
+                if !is_plain_path(revision) {
+                    return Err(Problem::new(
+                        "weights.hub.revision",
+                        "a branch, tag or commit",
+                        format!("`{revision}`"),
+                    ));
+                }
+                if files.is_empty() {
+                    return Err(Problem::new("weights.hub.files", "at least one file", "an empty list"));
+                }
+                for (i, file) in files.iter().enumerate() {
+                    let key = format!("weights.hub.files.{i}");
+                    if !is_plain_path(file) {
+                        return Err(Problem::new(
+                            key,
+                            "a path in the repository, with `/` and no `..`",
+                            format!("`{file}`"),
+                        ));
+                    }
+                    if files[..i].contains(file) {
+                        return Err(Problem::new(key, "every file once", format!("`{file}` again")));
+                    }
+                }
+                Ok(())
+            }
+            Weights::Random { .. } | Weights::None => Ok(()),
+        }
+    }
+}
+
+/// Whether `path` is relative and its parts are names: nothing empty, no `.` or `..`, no backslash, space or
+/// character that means something in an address.
+fn is_plain_path(path: &str) -> bool {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"\\?#%:*<>|\"".contains(c);
+    path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.chars().all(plain))
 }
 
 impl InputRecord {

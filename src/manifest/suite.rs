@@ -43,6 +43,9 @@ pub enum Method {
     /// Logistic regression as DINOv2's evaluation has it: C of 45 chosen on the validation images, then fitted on
     /// training and validation images.
     LrSweep,
+    /// CLIP's text tower on the classes' names: no training image is seen. Its rows have the budget whose test images
+    /// they were measured on; models without a text tower have none.
+    ZeroShot,
 }
 
 impl Method {
@@ -53,6 +56,7 @@ impl Method {
             Method::KnnDino => "knn_dino",
             Method::Lr => "lr",
             Method::LrSweep => "lr_sweep",
+            Method::ZeroShot => "zero_shot",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! them; one parameter may be several published tensors, stacked (query, key and value). The scheme that finds most is
 //! taken, so that a file from transformers, timm, torchvision or open_clip loads without being told which it is.
 
+use super::WeightFile;
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -76,6 +77,24 @@ impl Source for HashMap<String, Tensor> {
 
     fn describe(&self) -> String {
         "tensors in memory".into()
+    }
+}
+
+impl Source for WeightFile {
+    fn names(&self) -> Vec<String> {
+        WeightFile::names(self).map(String::from).collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        WeightFile::shape(self, name).ok().map(<[usize]>::to_vec)
+    }
+
+    fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
+        self.get(name, device)
+    }
+
+    fn describe(&self) -> String {
+        self.path().display().to_string()
     }
 }
 

@@ -2,18 +2,21 @@
 //!
 //! | module | model | weights |
 //! |---|---|---|
-//! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's names |
-//! | [`vit`] | ViT, also with seeded random weights | timm's names |
+//! | [`transformer`] | CLIP's image tower, ViT, DINO, MAE, BEiT, data2vec | transformers', timm's, torchvision's names |
+//! | [`convnext`] | ConvNeXt, CLIP's too | transformers', timm's, torchvision's, open_clip's names |
+//! | [`efficientnet`] | EfficientNet-Lite and B0 to B7 | timm's, torchvision's names |
+//! | [`clip`] | CLIP: an image tower, the text tower, one space for both | transformers' and open_clip's names |
 //! | [`pixels`] | the pixels themselves | none |
 //!
-//! [`WeightFile`] opens files of published weights.
-//!
-//! Every backbone here is frozen: it is made for reading features, records no graph and folds batch normalisation into
-//! the convolutions. Images come in as (B, 3, H, W), f32, resized, cropped and normalised as the model's record says.
+//! A record names an [`Architecture`]; [`load`] reads its weights ([`WeightFile`], [`assemble`]) and builds it, frozen.
+//! Built from variables the same code trains ([`Classifier`]): every operation has its gradient. Images come in as
+//! (B, 3, H, W), f32, resized, cropped and normalised as the record says; features are f32.
 
 mod architecture;
 pub mod assemble;
 mod classifier;
+pub mod clip;
+pub mod convnext;
 pub mod efficientnet;
 mod layers;
 mod mode;
@@ -24,10 +27,15 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use classifier::{Classifier, ClassifierParams};
-pub use efficientnet::{EfficientNet, EfficientNetConfig};
+pub use clip::{Clip, ClipConfig};
+pub use convnext::{ConvNeXt, ConvNeXtConfig};
+pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
-pub use registry::{LoadedModel, allow_tf32, best_device, load, preprocess};
+pub use registry::{
+    LoadedModel, ModelWeights, allow_tf32, best_device, describe_device, device_name, load, load_as, preprocess,
+    read_weights,
+};
 pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};
 
@@ -68,7 +76,7 @@ pub trait Backbone: Send + Sync {
 }
 
 /// Checks that `images` is an f32 batch (B, 3, `size`, `size`) and gives B; `None` takes any height and width of 32 or
-/// more. Off the processor f16 and bf16 pass too, for models whose weights have that type.
+/// more.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -87,9 +95,8 @@ pub fn image_batch_check(images: &Tensor, size: Option<usize>) -> Result<usize> 
         None => format!("f32 of shape (B, 3, H, W) with H and W at least {SMALLEST}"),
     };
     let fits = |side: usize| size.map_or(side >= SMALLEST, |size| side == size);
-    let half = matches!(images.dtype(), DType::F16 | DType::BF16) && !images.device().is_cpu();
     match *images.dims() {
-        [batch, 3, height, width] if fits(height) && fits(width) && (half || images.dtype() == DType::F32) => Ok(batch),
+        [batch, 3, height, width] if fits(height) && fits(width) && images.dtype() == DType::F32 => Ok(batch),
         _ => {
             let found = format!("{:?} of shape {:?}", images.dtype(), images.dims());
             Err(Error::argument("images", expected, found))

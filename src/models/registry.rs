@@ -1,12 +1,17 @@
 //! From a model's record to a backbone that is ready to run.
 
-use super::{Backbone, EfficientNet, EfficientNetConfig, Pixels, Transformer, TransformerConfig, open_weights};
+use super::assemble::assemble;
+use super::{Architecture, Backbone, WeightFile, transformer};
 use crate::error::{Error, Result};
+use crate::hub;
 use crate::images::{Interpolation, Preprocess, ResizeMode};
 use crate::manifest::{InputRecord, InterpolationRecord, ModelRecord, ResizeRecord, Weights};
 use crate::storage;
-use candle_core::Device;
-use std::path::{Path, PathBuf};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use ndarray::Array4;
+use std::collections::HashMap;
+use std::path::Path;
 
 /// A backbone with everything that decides its features.
 pub struct LoadedModel {
@@ -18,6 +23,8 @@ pub struct LoadedModel {
     pub preprocess: Preprocess,
     /// SHA-256 of the weights file, `seed N` for random weights, `none`.
     pub weights_id: String,
+    /// Precision of the forward pass.
+    pub dtype: DType,
     /// Where it runs.
     pub device: Device,
 }
@@ -63,47 +70,123 @@ pub fn allow_tf32(allowed: bool) {
     candle_core::cuda::set_gemm_reduced_precision_f32(allowed);
 }
 
-/// Loads the model of `record`: embedded weights are checked against the record's hash, random ones drawn from its
-/// seed. Files of half precision are computed in f32.
+/// The weights of a model, read and named as this crate names them: to build a backbone from, or to train.
+#[derive(Debug)]
+pub struct ModelWeights {
+    /// What they are weights of.
+    pub architecture: Architecture,
+    /// Parameter to tensor.
+    pub tensors: HashMap<String, Tensor>,
+    /// SHA-256 of the file, `seed N` for random weights, `none`.
+    pub id: String,
+}
+
+/// Reads the weights of `record` as f32: embedded files are checked against the record's hash, files of the hub against
+/// the project's lock (fetched where they are not on this machine), random ones drawn from the record's seed.
 ///
 /// # Errors
-/// A family or architecture that no code here builds, weights that are missing, damaged or of another model.
-pub fn load(root: &Path, record: &ModelRecord, device: &Device) -> Result<LoadedModel> {
-    let (weights_id, file) = match &record.weights {
-        Weights::Embedded { file, sha256 } => {
+/// An architecture that no code here builds; a file that is missing, damaged or of another model; whatever
+/// [`hub::fetch_model`] says.
+pub fn read_weights(root: &Path, record: &ModelRecord, device: &Device) -> Result<ModelWeights> {
+    let architecture = match Architecture::named(&record.architecture)? {
+        Architecture::Pixels(_) => Architecture::Pixels(record.input.size),
+        other => other,
+    };
+    let from_file = |path: &Path| -> Result<HashMap<String, Tensor>> {
+        let (parameters, schemes) = (architecture.parameters(), architecture.schemes());
+        Ok(assemble(&WeightFile::open(path)?, &parameters, schemes, DType::F32, device)?.tensors)
+    };
+    let (tensors, id) = match (&record.weights, &architecture) {
+        (Weights::Embedded { file, sha256 }, _) => {
             let path = root.join("data_manifests").join("embedded").join(file);
             let found = storage::sha256_file(&path)?;
             if found != *sha256 {
                 return Err(Error::data(&path, format!("SHA-256 {sha256}"), found));
             }
-            (found, Some(path))
+            (from_file(&path)?, found)
         }
-        Weights::Random { seed } => (format!("seed {seed}"), None),
-        Weights::None => ("none".into(), None),
-        Weights::Hub { repo, .. } => {
-            return Err(Error::argument("weights", "embedded, random or none", format!("hub repository {repo}")));
+        (Weights::Hub { repo, revision, files }, _) => {
+            let file = hub::fetch_model(&hub::lock_path(root), repo, revision, files)?;
+            (from_file(&file.path)?, file.sha256)
+        }
+        (Weights::Random { seed }, Architecture::Transformer(config)) => {
+            (transformer::random_weights(config, *seed, device)?, format!("seed {seed}"))
+        }
+        (Weights::None, Architecture::Pixels(_)) => (HashMap::new(), "none".into()),
+        (weights, _) => {
+            let expected = "a file; or a seed for a transformer; or none for pixels";
+            return Err(Error::argument("weights", expected, format!("{weights:?} for {}", record.architecture)));
         }
     };
-    let backbone = build(record, file, device)?;
-    let preprocess = preprocess(&record.input);
-    preprocess.check()?;
-    Ok(LoadedModel { record: record.clone(), backbone, preprocess, weights_id, device: device.clone() })
+    Ok(ModelWeights { architecture, tensors, id })
 }
 
-fn build(record: &ModelRecord, file: Option<PathBuf>, device: &Device) -> Result<Box<dyn Backbone>> {
-    match (record.architecture.as_str(), file, &record.weights) {
-        ("pixels", None, Weights::None) => Ok(Box::new(Pixels::new(record.input.size)?)),
-        ("vit_tiny_patch8_64", None, Weights::Random { seed }) => {
-            Ok(Box::new(Transformer::random(&TransformerConfig::vit_tiny_patch8_64(), *seed, device)?))
-        }
-        ("efficientnet_lite0", Some(file), _) => {
-            Ok(Box::new(EfficientNet::load(&EfficientNetConfig::lite(0)?, open_weights(&file, device)?)?))
-        }
-        _ => Err(Error::Unknown {
-            kind: "architecture with these weights",
-            name: record.architecture.clone(),
-            known: "efficientnet_lite0 from a file, vit_tiny_patch8_64 from a seed, pixels without weights".into(),
-        }),
+/// Loads the model of `record`, frozen, in f32; see [`read_weights`].
+///
+/// # Errors
+/// As for [`read_weights`].
+pub fn load(root: &Path, record: &ModelRecord, device: &Device) -> Result<LoadedModel> {
+    load_as(root, record, device, DType::F32)
+}
+
+/// [`load`] with a forward pass in `dtype`: f32 everywhere, f16 or bf16 on a GPU. Images and features stay f32.
+///
+/// # Errors
+/// As for [`read_weights`]; [`Error::Argument`] for another type, or for half precision on the processor, which has no
+/// arithmetic for it.
+pub fn load_as(root: &Path, record: &ModelRecord, device: &Device, dtype: DType) -> Result<LoadedModel> {
+    let half = matches!(dtype, DType::F16 | DType::BF16);
+    if dtype != DType::F32 && !(half && !device.is_cpu()) {
+        let found = format!("{dtype:?} on {}", device_name(device));
+        return Err(Error::argument("precision", "f32, or f16 or bf16 on a GPU", found));
+    }
+    let weights = read_weights(root, record, device)?;
+    let backbone = weights.architecture.build(VarBuilder::from_tensors(weights.tensors, dtype, device))?;
+    let preprocess = preprocess(&record.input);
+    preprocess.check()?;
+    Ok(LoadedModel {
+        record: record.clone(),
+        backbone,
+        preprocess,
+        weights_id: weights.id,
+        dtype,
+        device: device.clone(),
+    })
+}
+
+/// The device in words, for a page: `the processor, 2 threads`.
+pub fn describe_device(device: &Device) -> String {
+    match device {
+        Device::Cpu => format!("the processor, {} threads", rayon::current_num_threads()),
+        _ => format!("a GPU ({}, {:?})", device_name(device), device.location()),
+    }
+}
+
+/// `cpu`, `cuda` or `metal`.
+pub fn device_name(device: &Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda(_) => "cuda",
+        Device::Metal(_) => "metal",
+    }
+}
+
+impl LoadedModel {
+    /// How much the class token takes from each patch in the last block, by head: `images` (B, 3, H, W) to
+    /// (B, heads, G, G), the picture of DINO's paper; `None` from a model without attention.
+    ///
+    /// What the class token takes from itself is left out, so a map adds up to less than 1.
+    ///
+    /// # Errors
+    /// As for [`Backbone::forward`].
+    pub fn attention_maps(&self, images: &Tensor) -> Result<Option<Array4<f32>>> {
+        let Some(attention) = self.backbone.attention(images)? else { return Ok(None) };
+        let (batch, heads, tokens, _) = attention.dims4()?;
+        let grid = (tokens - 1).isqrt();
+        let maps = attention.narrow(2, 0, 1)?.narrow(3, 1, tokens - 1)?.to_dtype(DType::F32)?;
+        let shape = (batch, heads, grid, grid);
+        let maps = Array4::from_shape_vec(shape, maps.flatten_all()?.to_vec1()?);
+        maps.map(Some).map_err(|error| Error::argument("attention", format!("{shape:?}"), error.to_string()))
     }
 }
 

@@ -100,7 +100,15 @@ impl Activation {
         }
     }
 
-    /// The same by candle's operations, for devices without a kernel here.
+    /// The same into memory that holds something already.
+    #[inline(always)]
+    pub(super) fn derive_into<const FMA: bool>(self, x: &[f32], gradient: &[f32], y: &mut [f32]) {
+        // SAFETY: `MaybeUninit<f32>` has the layout of f32, and `derive` writes nothing but values.
+        let y = unsafe { &mut *(std::ptr::from_mut(y) as *mut [MaybeUninit<f32>]) };
+        self.derive::<FMA>(x, gradient, y);
+    }
+
+    /// [`Activation::apply`] by candle's operations, for devices without a kernel here.
     pub(super) fn apply_tensor(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Activation::Identity => x.clone(),

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 /// channels. Weights and bias have gradients; asking for that of `x` is candle's error `BackwardNotSupported`.
 ///
 /// # Errors
-/// [`Error::Argument`] if a tensor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
+/// [`Error::Argument`] if a tensor on the processor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
 pub fn conv2d_nhwc_act(
     x: &Tensor,
     w: &Weight,
@@ -21,7 +21,9 @@ pub fn conv2d_nhwc_act(
     padding: Padding,
     activation: Activation,
 ) -> Result<Tensor> {
-    require_f32("conv2d_nhwc_act, x", x)?;
+    if x.device().is_cpu() {
+        require_f32("conv2d_nhwc_act, x", x)?;
+    }
     let misfit = |expected: &str| {
         let w = [w.outputs(), w.inputs()];
         let found = format!("x {:?}, w {w:?}, kernel {kernel}, stride {stride}", x.dims());

@@ -1,20 +1,19 @@
 //! Depthwise convolution (one kernel a channel) with gradients, for processors.
 //!
 //! candle runs a grouped convolution as one convolution a group: for a depthwise layer that is hundreds of tiny ones,
-//! 30 times slower than PyTorch. Here an output pixel is a sum over kernel taps of `x[pixel, :] * w[tap, :]`, whole
-//! vectors of channels, which is why the kernel wants channels last. Forward and input gradient are the same
-//! computation with different tables of taps, see [`Taps`]. Each sum belongs to one thread and runs in a fixed order,
-//! so results do not depend on how many threads there are. On CUDA the functions here go to `ops::cuda`.
+//! 30 times slower than PyTorch. Here whole vectors of channels are summed at once, which is why the kernel wants
+//! channels last; the loops are in `depthwise_rows`. Forward and input gradient are the same computation on other axes.
+//! Each sum belongs to one thread and runs in a fixed order, so results do not depend on how many threads there are.
+//! On CUDA the functions here go to `ops::cuda`.
 
-use super::depthwise_gradients::{InputGradient, KernelGradient};
-use super::{Activation, Padding, require_f32, to_channels_first, to_channels_last, values};
+use super::depthwise_rows::{Axis, Sums, by_block};
+use super::linear::column_sums;
+use super::slices::{map1, map2};
+use super::{Activation, Padding, activate, mean_pixels, require_f32, to_channels_first, to_channels_last, values};
 use crate::error::{Error, Result};
-use crate::simd::{Kernel, dispatch, multiply_add};
+use crate::simd::{Kernel, dispatch};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
-use std::mem::MaybeUninit;
-
-/// Channels that a thread carries in registers at once; what is left over goes in steps of 16, then one by one.
-const BLOCK: usize = 64;
+use std::sync::OnceLock;
 
 /// Depthwise convolution of NCHW tensors, with gradients for both arguments.
 ///
@@ -35,7 +34,7 @@ const BLOCK: usize = 64;
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] if a tensor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
+/// [`Error::Argument`] if a tensor on the processor is not f32, the shapes do not fit, `stride` is 0 or the kernel exceeds the image.
 pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Tensor> {
     if x.rank() != 4 {
         return Err(Error::argument("depthwise_conv2d, x", "(B, C, H, W)", format!("{:?}", x.dims())));
@@ -64,10 +63,10 @@ pub fn depthwise_conv2d_nhwc(x: &Tensor, w: &Tensor, stride: usize, padding: Pad
     Ok(x.contiguous()?.apply_op2(&w.contiguous()?, op)?)
 }
 
-/// `activation(depthwise(x, w) + b)` of channels-last tensors in one pass, for frozen models.
+/// `activation(depthwise(x, w) + b)` of channels-last tensors, with gradients for `x`, `w` and `b`.
 ///
-/// Shapes: `x` (B, H, W, C), `w` (C, 1, K, K), `b` (C,), result (B, H', W', C). The result has no gradient: asking
-/// for one through it is candle's error `BackwardNotSupported`.
+/// Shapes: `x` (B, H, W, C), `w` (C, 1, K, K), `b` (C,), result (B, H', W', C). Where something is to be trained the
+/// activation is a step of its own, since its derivative needs the values before it.
 ///
 /// # Errors
 /// As for [`depthwise_conv2d`].
@@ -80,10 +79,7 @@ pub fn depthwise_conv2d_nhwc_act(
     activation: Activation,
 ) -> Result<Tensor> {
     let op = Depthwise::new(x, w, stride, padding)?;
-    if b.dims() != [op.channels] {
-        let expected = format!("one value for each of {} channels", op.channels);
-        return Err(Error::argument("depthwise convolution, b", expected, format!("{:?}", b.dims())));
-    }
+    op.check_bias(b)?;
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() && !(x.track_op() || w.track_op() || b.track_op()) {
         return Ok(super::cuda::depthwise_act(x, w, b, op.on_cuda(), activation)?);
@@ -92,7 +88,39 @@ pub fn depthwise_conv2d_nhwc_act(
         let y = depthwise_conv2d_nhwc(x, w, stride, padding)?;
         return activation.apply_tensor(&y.broadcast_add(b)?);
     }
-    Ok(x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, WithActivation { op, activation })?)
+    let trained = x.track_op() || w.track_op() || b.track_op();
+    let fused = if trained { Activation::Identity } else { activation };
+    let op = WithBias { op, activation: fused, sums: None };
+    let y = x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, op)?;
+    if trained { activate(&y, activation) } else { Ok(y) }
+}
+
+/// The same, and its mean over pixels (B, C), which squeeze-and-excite wants; with gradients.
+///
+/// # Errors
+/// As for [`depthwise_conv2d`].
+pub fn depthwise_conv2d_nhwc_act_mean(
+    x: &Tensor,
+    w: &Tensor,
+    b: &Tensor,
+    stride: usize,
+    padding: Padding,
+    activation: Activation,
+) -> Result<(Tensor, Tensor)> {
+    let trained = x.track_op() || w.track_op() || b.track_op();
+    if trained || !x.device().is_cpu() {
+        let y = depthwise_conv2d_nhwc_act(x, w, b, stride, padding, activation)?;
+        let mean = mean_pixels(&y)?;
+        return Ok((y, mean));
+    }
+    let op = Depthwise::new(x, w, stride, padding)?;
+    op.check_bias(b)?;
+    let op = WithBias { op, activation, sums: Some(OnceLock::new()) };
+    let y = x.contiguous()?.apply_op3_no_bwd(&w.contiguous()?, &b.contiguous()?, &op)?;
+    let pixels = (op.op.output.0 * op.op.output.1) as f64;
+    let sums = op.sums.and_then(OnceLock::into_inner).unwrap_or_default();
+    let mean = (Tensor::from_vec(sums, (op.op.batch, op.op.channels), x.device())? / pixels)?;
+    Ok((y, mean))
 }
 
 /// Whether there is a kernel here for the device of `x`.
@@ -109,22 +137,24 @@ fn grouped(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Te
 
 /// The sizes of one depthwise convolution, checked.
 #[derive(Clone, Copy)]
-pub(super) struct Depthwise {
-    pub(super) batch: usize,
-    pub(super) channels: usize,
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    pub(super) padding: Padding,
+struct Depthwise {
+    batch: usize,
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+    padding: Padding,
     /// (height, width) of the input.
-    pub(super) input: (usize, usize),
+    input: (usize, usize),
     /// (height, width) of the output.
-    pub(super) output: (usize, usize),
+    output: (usize, usize),
 }
 
 impl Depthwise {
     fn new(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Self> {
-        require_f32("depthwise convolution, x", x)?;
-        require_f32("depthwise convolution, w", w)?;
+        if x.device().is_cpu() {
+            require_f32("depthwise convolution, x", x)?;
+            require_f32("depthwise convolution, w", w)?;
+        }
         let misfit = |expected: &str| {
             let found = format!("x {:?} (channels last), w {:?}, stride {stride}, {padding:?}", x.dims(), w.dims());
             Error::argument("depthwise convolution", expected, found)
@@ -150,120 +180,53 @@ impl Depthwise {
         super::cuda::Convolution { batch, channels, kernel, stride, top, left, input, output }
     }
 
-    fn forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>, activation: Activation) -> Vec<f32> {
-        let (columns, channels) = (self.output.1, self.channels);
-        let (down, across) = self.forward_taps();
-        let w = by_tap(w, channels);
-        let line = columns * channels;
-        super::filled(self.batch * self.output.0 * line, line, |row, line| {
-            let image = &x[row / self.output.0 * self.input.0 * self.input.1 * channels..];
-            let down = &down.0[row % self.output.0];
-            let source = Source { values: image, width: self.input.1, w: &w, kernel: self.kernel, channels };
-            dispatch(Line { line, source, down, across: &across, b, activation });
-        })
+    fn check_bias(&self, b: &Tensor) -> Result<()> {
+        if b.device().is_cpu() {
+            require_f32("depthwise convolution, b", b)?;
+        }
+        if b.dims() != [self.channels] {
+            let expected = format!("one value for each of {} channels", self.channels);
+            return Err(Error::argument("depthwise convolution, b", expected, format!("{:?}", b.dims())));
+        }
+        Ok(())
     }
 
-    pub(super) fn forward_taps(&self) -> (Taps, Taps) {
-        let down = Taps::forward(self.input.0, self.output.0, self.kernel, self.stride, self.padding.top);
-        let across = Taps::forward(self.input.1, self.output.1, self.kernel, self.stride, self.padding.left);
-        (down, across)
-    }
-}
-
-/// For every output position along one axis, the pairs (kernel tap, input position) that it sums over.
-///
-/// Forward, output `o` reads input `o * stride + tap - before`. For the input's gradient the roles change: input `i`
-/// gathers from every output that read it. Taps that fall outside are left out, so no loop asks again.
-pub(super) struct Taps(pub(super) Vec<Vec<(usize, usize)>>);
-
-impl Taps {
-    fn forward(input: usize, output: usize, kernel: usize, stride: usize, before: usize) -> Self {
-        let position = |o: usize, tap: usize| (o * stride + tap).checked_sub(before).filter(|&i| i < input);
-        Taps((0..output).map(|o| (0..kernel).filter_map(|tap| Some((tap, position(o, tap)?))).collect()).collect())
-    }
-
-    pub(super) fn reversed(self, input: usize) -> Self {
-        let mut reversed = vec![Vec::new(); input];
-        for (o, taps) in self.0.iter().enumerate() {
-            for &(tap, i) in taps {
-                reversed[i].push((tap, o));
-            }
-        }
-        Taps(reversed)
-    }
-}
-
-/// (C, K * K) to (K * K, C): the weights of all channels for one tap side by side.
-pub(super) fn by_tap(w: &[f32], channels: usize) -> Vec<f32> {
-    let taps = w.len() / channels.max(1);
-    (0..w.len()).map(|i| w[i % channels * taps + i / channels]).collect()
-}
-
-/// What a line reads: one image (H, `width`, C) and weights (K, K, C).
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) width: usize,
-    pub(super) w: &'a [f32],
-    pub(super) kernel: usize,
-    pub(super) channels: usize,
-}
-
-/// One line of pixels (W, C): `activation(sum over taps + b)`, every value written.
-pub(super) struct Line<'a> {
-    pub(super) line: &'a mut [MaybeUninit<f32>],
-    pub(super) source: Source<'a>,
-    pub(super) down: &'a [(usize, usize)],
-    pub(super) across: &'a Taps,
-    pub(super) b: Option<&'a [f32]>,
-    pub(super) activation: Activation,
-}
-
-impl Kernel for Line<'_> {
-    #[inline(always)]
-    fn run<const FMA: bool>(mut self) {
-        let channels = self.source.channels;
-        let mut from = 0;
-        while from + BLOCK <= channels {
-            self.channels::<FMA, BLOCK>(from);
-            from += BLOCK;
-        }
-        while from + 16 <= channels {
-            self.channels::<FMA, 16>(from);
-            from += 16;
-        }
-        while from < channels {
-            self.channels::<FMA, 1>(from);
-            from += 1;
+    fn sums(&self) -> Sums {
+        let axis = |source, output, before| Axis::forward(source, output, self.stride, before);
+        Sums {
+            batch: self.batch,
+            channels: self.channels,
+            kernel: self.kernel,
+            down: axis(self.input.0, self.output.0, self.padding.top),
+            across: axis(self.input.1, self.output.1, self.padding.left),
         }
     }
-}
 
-impl Line<'_> {
-    /// Channels `from..from + N` of every pixel of the line.
-    #[inline(always)]
-    fn channels<const FMA: bool, const N: usize>(&mut self, from: usize) {
-        let source = self.source;
-        let mut start = [0f32; N];
-        if let Some(b) = self.b {
-            start.copy_from_slice(&b[from..from + N]);
-        }
-        for (pixel, columns) in self.line.chunks_exact_mut(source.channels).zip(&self.across.0) {
-            let mut sums = start;
-            for &(ky, row) in self.down {
-                for &(kx, column) in columns {
-                    let x = &source.values[(row * source.width + column) * source.channels + from..][..N];
-                    let w = &source.w[(ky * source.kernel + kx) * source.channels + from..][..N];
-                    for i in 0..N {
-                        sums[i] = multiply_add::<FMA>(x[i], w[i], sums[i]);
-                    }
-                }
-            }
-            self.activation.apply::<FMA>(&mut sums);
-            for (to, sum) in pixel[from..from + N].iter_mut().zip(sums) {
-                to.write(sum);
-            }
-        }
+    fn output_shape(&self) -> Shape {
+        Shape::from((self.batch, self.output.0, self.output.1, self.channels))
+    }
+
+    fn input_gradient(&self, gradient: &[f32], w: &[f32]) -> Vec<f32> {
+        let sums = self.sums();
+        let (down, across) = (sums.down.reversed(self.kernel), sums.across.reversed(self.kernel));
+        let sums = Sums { down, across, ..sums };
+        sums.run(gradient, &by_block(w, self.channels, true), None, || (), |_, _| ()).0
+    }
+
+    /// The gradients of `x` and `w`, where they are wanted.
+    fn gradients(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        // Second derivatives are not offered: detached arguments make that an absent gradient at once.
+        let of_x = |gradient: &[f32], w: &[f32]| (self.input_gradient(gradient, w), x.shape().clone());
+        let of_w = |gradient: &[f32], x: &[f32]| (self.sums().kernel_gradient(x, gradient), w.shape().clone());
+        Ok((
+            x.track_op().then(|| map2(gradient, &w.detach(), of_x)).transpose()?,
+            w.track_op().then(|| map2(gradient, &x.detach(), of_w)).transpose()?,
+        ))
     }
 }
 
@@ -279,8 +242,9 @@ impl CustomOp2 for Depthwise {
         w: &CpuStorage,
         w_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let y = self.forward(values(x, x_layout)?, values(w, w_layout)?, None, Activation::Identity);
-        Ok((CpuStorage::F32(y), Shape::from((self.batch, self.output.0, self.output.1, self.channels))))
+        let w = by_block(values(w, w_layout)?, self.channels, false);
+        let (y, _) = self.sums().run(values(x, x_layout)?, &w, None, || (), |_, _| ());
+        Ok((CpuStorage::F32(y), self.output_shape()))
     }
 
     fn bwd(
@@ -288,25 +252,22 @@ impl CustomOp2 for Depthwise {
         x: &Tensor,
         w: &Tensor,
         _y: &Tensor,
-        grad: &Tensor,
+        gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        // Second derivatives are not offered: detached arguments make that an absent gradient at once.
-        let grad = grad.detach().contiguous()?;
-        let grad_x = grad.apply_op2_no_bwd(&w.detach(), &InputGradient(*self))?;
-        let grad_w = grad.apply_op2_no_bwd(&x.detach(), &KernelGradient(*self))?;
-        Ok((Some(grad_x), Some(grad_w)))
+        self.gradients(x, w, &gradient.detach())
     }
 }
 
-/// The convolution with bias and activation.
-struct WithActivation {
+/// The convolution with bias and activation, and the sums over pixels if they are wanted.
+struct WithBias {
     op: Depthwise,
     activation: Activation,
+    sums: Option<OnceLock<Vec<f32>>>,
 }
 
-impl CustomOp3 for WithActivation {
+impl CustomOp3 for WithBias {
     fn name(&self) -> &'static str {
-        "depthwise convolution with activation (no gradient)"
+        "depthwise convolution with bias"
     }
 
     fn cpu_fwd(
@@ -318,8 +279,55 @@ impl CustomOp3 for WithActivation {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let b = values(b, b_layout)?;
-        let y = self.op.forward(values(x, x_layout)?, values(w, w_layout)?, Some(b), self.activation);
-        Ok((CpuStorage::F32(y), Shape::from((self.op.batch, self.op.output.0, self.op.output.1, self.op.channels))))
+        let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
+        let (sums, w) = (self.op.sums(), by_block(w, self.op.channels, false));
+        let wanted = if self.sums.is_some() { self.op.channels } else { 0 };
+        let after = |line: &mut [f32], sums: &mut Vec<f32>| dispatch(After { line, sums, activation: self.activation });
+        let (y, bands) = sums.run(x, &w, Some(b), || vec![0f32; wanted], after);
+        if let Some(place) = &self.sums {
+            let each = sums.down.output.div_ceil(sums.band());
+            let mut total = vec![0f32; self.op.batch * wanted];
+            for (i, band) in bands.iter().enumerate() {
+                let total = &mut total[i / each * wanted..][..wanted];
+                total.iter_mut().zip(band).for_each(|(total, band)| *total += band);
+            }
+            // Empty until now: the operation runs once.
+            place.get_or_init(|| total);
+        }
+        Ok((CpuStorage::F32(y), self.op.output_shape()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _y: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let gradient = gradient.detach();
+        let (of_x, of_w) = self.op.gradients(x, w, &gradient)?;
+        let of_b = |gradient: &[f32]| (column_sums(gradient, self.op.channels), b.shape().clone());
+        Ok((of_x, of_w, b.track_op().then(|| map1(&gradient, of_b)).transpose()?))
+    }
+}
+
+/// The activation on a finished line, which is then added to the sums of its band, if there are any.
+struct After<'a> {
+    line: &'a mut [f32],
+    sums: &'a mut [f32],
+    activation: Activation,
+}
+
+impl Kernel for After<'_> {
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.activation.apply::<FMA>(self.line);
+        let channels = self.sums.len();
+        if channels > 0 {
+            for pixel in self.line.chunks_exact(channels) {
+                self.sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+            }
+        }
     }
 }

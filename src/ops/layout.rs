@@ -26,7 +26,7 @@ const SQUARE: usize = 16;
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] if `x` is not f32 or has not four axes.
+/// [`Error::Argument`] if `x` has not four axes, or is on the processor and not f32.
 pub fn to_channels_last(x: &Tensor) -> Result<Tensor> {
     let (batch, channels, height, width) = four_axes(x)?;
     if !x.device().is_cpu() {
@@ -50,7 +50,9 @@ pub fn to_channels_first(x: &Tensor) -> Result<Tensor> {
 }
 
 fn four_axes(x: &Tensor) -> Result<(usize, usize, usize, usize)> {
-    require_f32("a batch of feature maps", x)?;
+    if x.device().is_cpu() {
+        require_f32("a batch of feature maps", x)?;
+    }
     match *x.dims() {
         [a, b, c, d] => Ok((a, b, c, d)),
         _ => Err(Error::argument("a batch of feature maps", "four axes", format!("{:?}", x.dims()))),

@@ -10,9 +10,13 @@
 //! | [`attention_weights`] | its probabilities, for pictures | none: an error, not silence |
 //! | [`patches`], [`merge_pixels`] | non-overlapping patches as rows, for patch, stem and downsampling convolutions | yes |
 //! | [`depthwise_conv2d`], [`depthwise_conv2d_nhwc`] | depthwise convolution, channels first or last | input and kernel |
-//! | [`depthwise_conv2d_nhwc_act`] | the same with bias and activation in one pass | none: an error, not silence |
+//! | [`depthwise_conv2d_nhwc_act`], [`depthwise_conv2d_nhwc_act_mean`] | the same with bias and activation; with the mean over pixels | all arguments |
+//! | [`batch_norm`], [`batch_norm_running`] | batch normalisation and activation, by the batch's statistics or given ones | all arguments |
+//! | [`mean_pixels`], [`scale_channels`] | mean over pixels; a factor a channel | all arguments |
 //! | [`conv2d_nhwc_act`] | dense convolution as patches and matrix product | weights and bias |
 //! | [`to_channels_last`], [`to_channels_first`] | between the two layouts | yes |
+//!
+//! [`keep_memory`] spares large tensors the way through the operating system.
 //!
 //! candle-nn's fused softmax, layer norm and attention have no backward and cut the graph without a word; the ones here
 //! have, and each is held against PyTorch's gradients (tests/ops.rs). Weights are in PyTorch's layout, (outputs, inputs).
@@ -25,41 +29,47 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod conv;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod depthwise;
-mod depthwise_gradients;
+mod depthwise_rows;
 mod layout;
 mod linear;
+mod memory;
 mod norm;
 mod padding;
 mod patches;
 mod residual;
 mod slices;
+mod squeeze;
 
 pub use activation::{Activation, activate};
 pub use attention::{Heads, attention, attention_weights};
+pub use batch_norm::{Moments, batch_norm, batch_norm_running};
 pub use conv::conv2d_nhwc_act;
-pub use depthwise::{depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act};
+pub use depthwise::{
+    depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean,
+};
 pub use layout::{to_channels_first, to_channels_last};
 pub use linear::{Weight, linear, linear_act};
+pub use memory::keep_memory;
 pub use norm::layer_norm;
 pub use padding::Padding;
 pub use patches::{merge_pixels, patches};
 pub use residual::residual;
+pub use squeeze::{mean_pixels, scale_channels};
 
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, DType, Layout, Tensor};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
-/// An error unless `x` is f32: the operations here have no other arithmetic on a processor. Other devices also take f16
-/// and bf16.
+/// An error unless `x` is f32: the operations here have no other arithmetic.
 fn require_f32(what: &'static str, x: &Tensor) -> Result<()> {
     match x.dtype() {
         DType::F32 => Ok(()),
-        DType::F16 | DType::BF16 if !x.device().is_cpu() => Ok(()),
         other => Err(Error::argument(what, "an f32 tensor", format!("{other:?}"))),
     }
 }
@@ -84,4 +94,26 @@ fn filled(length: usize, piece: usize, write: impl Fn(usize, &mut [MaybeUninit<f
     // there leaves this function before the length is set.
     unsafe { all.set_len(length) };
     all
+}
+
+/// As [`filled`], in `parts` of the lengths that stand beside them; `write` gets a part and its memory, and what it
+/// returns is given back in the parts' order.
+fn filled_parts<T: Send, S: Send>(
+    parts: Vec<(T, usize)>,
+    write: impl Fn(T, &mut [MaybeUninit<f32>]) -> S + Sync,
+) -> (Vec<f32>, Vec<S>) {
+    let length = parts.iter().map(|(_, length)| length).sum();
+    let mut all = Vec::with_capacity(length);
+    let mut memory = &mut all.spare_capacity_mut()[..length];
+    let mut tasks = Vec::with_capacity(parts.len());
+    for (part, length) in parts {
+        let (own, rest) = memory.split_at_mut(length);
+        memory = rest;
+        tasks.push((part, own));
+    }
+    let made = tasks.into_par_iter().map(|(part, memory)| write(part, memory)).collect();
+    // SAFETY: the capacity is at least `length`, and the parts, which cover it, were written by `write`. A panic in there
+    // leaves this function before the length is set.
+    unsafe { all.set_len(length) };
+    (all, made)
 }

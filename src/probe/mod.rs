@@ -8,6 +8,7 @@
 //! | [`knn::Knn`] | 5 neighbours, Euclidean distance, one vote each |
 //! | [`logistic::Logistic`] | L2 penalty with C = 1, at most 100 L-BFGS iterations |
 //! | [`sweep::CSweep`] | none: C chosen on validation images, a protocol of CLIP and DINOv2 |
+//! | [`zero_shot::ZeroShot`] | none: class weights from CLIP's text features, no training images |
 
 pub mod knn;
 mod lbfgs;
@@ -15,6 +16,7 @@ pub mod logistic;
 mod softmax;
 pub mod standardise;
 pub mod sweep;
+pub mod zero_shot;
 
 use crate::error::{Error, Result};
 use crate::neighbours::check_features;

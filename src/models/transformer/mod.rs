@@ -114,7 +114,8 @@ impl Transformer {
         &self.config
     }
 
-    /// All tokens after the final norm, where there is one, the class token first: `images` (B, 3, H, W) to (B, T, D).
+    /// All tokens after the final norm, where there is one, the class token first: `images` (B, 3, H, W) to (B, T, D),
+    /// f32.
     ///
     /// # Errors
     /// [`Error::Argument`] if `images` is no batch of the config's size.
@@ -135,16 +136,18 @@ impl Transformer {
 
     fn tokens_of(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let (x, _) = self.through(images, mode, self.blocks.len())?;
-        match &self.norm {
-            Some(norm) => norm.forward(&x),
-            None => Ok(x),
-        }
+        let x = match &self.norm {
+            Some(norm) => norm.forward(&x)?,
+            None => x,
+        };
+        Ok(x.to_dtype(DType::F32)?)
     }
 
     /// The tokens after so many blocks, and the shared bias.
     fn through(&self, images: &Tensor, mode: Mode, n_blocks: usize) -> Result<(Tensor, Option<Tensor>)> {
         let (batch, dim) = (images.dim(0)?, self.config.dim);
-        let x = self.patch_embed.forward(&patches(&images.detach(), self.config.patch)?.flatten(1, 2)?)?;
+        let images = images.detach().to_dtype(self.cls_token.dtype())?;
+        let x = self.patch_embed.forward(&patches(&images, self.config.patch)?.flatten(1, 2)?)?;
         let mut x = Tensor::cat(&[&self.cls_token.expand((batch, 1, dim))?.contiguous()?, &x], 1)?;
         if let Some(positions) = &self.positions {
             x = x.broadcast_add(positions)?;

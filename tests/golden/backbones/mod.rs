@@ -154,13 +154,14 @@ pub fn holds(golden: &Golden, architecture: &Architecture, pooling: &str) -> Res
 }
 
 /// Rows of one of our tensors as the published tensors they came from, each in its published shape.
-fn split(ours: &Tensor, parts: &[String], golden: &Golden, kind: &str) -> Result<Vec<(String, Tensor)>> {
+pub fn split(ours: &Tensor, parts: &[String], golden: &Golden, kind: &str) -> Result<Vec<(String, Tensor)>> {
     let mut from = 0;
     let mut out = Vec::new();
     for part in parts {
         let shape = golden.get(&format!("{kind}.{part}")).dims().to_vec();
-        let rows = if parts.len() == 1 { ours.clone() } else { ours.narrow(0, from, shape[0])? };
-        from += shape[0];
+        let n_rows = shape.first().copied().unwrap_or(1);
+        let rows = if parts.len() == 1 { ours.clone() } else { ours.narrow(0, from, n_rows)? };
+        from += n_rows;
         out.push((part.clone(), rows.contiguous()?.reshape(shape)?));
     }
     Ok(out)

@@ -1,7 +1,10 @@
 //! The Python process that does the same work.
 
+#![allow(dead_code)]
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 pub struct Twin {
@@ -13,14 +16,14 @@ pub struct Twin {
 }
 
 impl Twin {
-    /// Starts `python benches/twin.py` with so many threads.
-    pub fn start(python: &str, threads: usize) -> Result<Twin, String> {
+    /// Starts `python benches/<script>` with so many threads; `requirements` is what it needs installed.
+    pub fn start(python: &str, script: &str, requirements: &str, threads: usize) -> Result<Twin, String> {
         let mut command = Command::new(python);
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/twin.py"));
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(script));
         for variable in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"] {
             command.env(variable, threads.to_string());
         }
-        let advice = "set WIDER_CLIP_PYTHON to a Python with tests/reference/requirements-numerics.txt installed";
+        let advice = format!("set WIDER_CLIP_PYTHON to a Python with {requirements} installed");
         let failed = |reason: String| format!("{python}: {reason}; {advice}");
         let mut child = command
             .stdin(Stdio::piped())
@@ -45,8 +48,7 @@ impl Twin {
     fn read(&mut self) -> Result<Value, String> {
         let mut line = String::new();
         self.output.read_line(&mut line).map_err(|error| error.to_string())?;
-        serde_json::from_str(&line)
-            .map_err(|_| "it ended without an answer (scikit-learn or umap-learn missing?)".into())
+        serde_json::from_str(&line).map_err(|_| "it ended without an answer (a package missing?)".into())
     }
 }
 

@@ -1,81 +1,6 @@
-//! What was measured, as a table for people, a table for programs, and charts of growth.
+//! Charts of how the cost grows.
 
 use std::fmt::Write;
-use std::path::Path;
-
-/// One line of the table.
-pub struct Row {
-    pub bench: String,
-    /// Median seconds.
-    pub ours: f64,
-    /// Median seconds; none where only ours was measured.
-    pub reference: Option<f64>,
-    /// Ratios (theirs / ours) of the pairs, in no order.
-    pub ratios: Vec<f64>,
-    /// What the project wants to reach; none where nothing is set.
-    pub goal: Option<f64>,
-    /// Whether both say the same.
-    pub agreement: String,
-}
-
-impl Row {
-    fn median_ratio(&self) -> Option<f64> {
-        (!self.ratios.is_empty()).then(|| median(&self.ratios))
-    }
-
-    fn ends(&self) -> (f64, f64) {
-        let low = self.ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        (low, self.ratios.iter().copied().fold(0.0, f64::max))
-    }
-}
-
-pub fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
-}
-
-/// bench, device, ours, reference, unit, ratio, low, high.
-pub fn csv(rows: &[Row]) -> String {
-    let mut text = String::from("bench,device,ours,reference,unit,ratio,low,high\n");
-    for row in rows {
-        let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
-        let ends = row.median_ratio().map(|_| row.ends());
-        let cells = [
-            row.bench.clone(),
-            "cpu".into(),
-            format!("{:.4}", row.ours),
-            number(row.reference),
-            "s".into(),
-            number(row.median_ratio()),
-            number(ends.map(|ends| ends.0)),
-            number(ends.map(|ends| ends.1)),
-        ];
-        writeln!(text, "{}", cells.join(",")).unwrap();
-    }
-    text
-}
-
-/// The table of comparisons in Markdown.
-pub fn table(rows: &[Row]) -> String {
-    let mut text = String::from("| work | ours (s) | reference (s) | ratio [lowest, highest] | goal | agreement |\n");
-    text.push_str("|---|---|---|---|---|---|\n");
-    for row in rows {
-        let (Some(ratio), Some(reference)) = (row.median_ratio(), row.reference) else { continue };
-        let (low, high) = row.ends();
-        let goal = row
-            .goal
-            .map_or("–".into(), |goal| format!("{goal}x, {}", if ratio >= goal { "reached" } else { "not reached" }));
-        let Row { bench, ours, agreement, .. } = row;
-        writeln!(
-            text,
-            "| {bench} | {ours:.3} | {reference:.3} | {ratio:.1}x [{low:.1}, {high:.1}] | {goal} | {agreement} |"
-        )
-        .unwrap();
-    }
-    text
-}
 
 /// A named line of a chart: (x, seconds).
 pub type Line = (&'static str, Vec<(f64, f64)>);
@@ -83,7 +8,7 @@ pub type Line = (&'static str, Vec<(f64, f64)>);
 const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#555555"];
 
 /// Seconds against size, both on logarithmic axes with a tick a decade and its halves.
-pub fn growth(title: &str, x_name: &str, lines: &[Line]) -> String {
+pub fn chart(title: &str, x_name: &str, lines: &[Line]) -> String {
     let [width, height, left, top, plot_w, plot_h]: [f64; 6] = [640.0, 380.0, 70.0, 40.0, 400.0, 280.0];
     let points = || lines.iter().flat_map(|(_, points)| points.iter());
     let range = |of: fn(&(f64, f64)) -> f64| {
@@ -134,13 +59,4 @@ pub fn growth(title: &str, x_name: &str, lines: &[Line]) -> String {
     }
     svg.push_str("</svg>\n");
     svg
-}
-
-/// Puts `text` between the markers of a page.
-pub fn put_between_markers(path: &Path, text: &str) {
-    let [begin_marker, end_marker]: [&str; 2] = ["<!-- measured: begin -->", "<!-- measured: end -->"];
-    let page = std::fs::read_to_string(path).unwrap();
-    let begin = page.find(begin_marker).expect("the page has its first marker") + begin_marker.len();
-    let end = page.find(end_marker).expect("the page has its second marker");
-    std::fs::write(path, format!("{}\n{text}{}", &page[..begin], &page[end..])).unwrap();
 }

@@ -1,0 +1,46 @@
+//! Sizes and hashes of files in the cache.
+//!
+//! Hashing a gigabyte costs seconds, so the hash of a file is noted beside the cache with the file's size and time of
+//! change, and taken from there while both are the same.
+
+use crate::error::{Error, Result};
+use crate::storage;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+/// What a file was when it was hashed.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Note {
+    path: String,
+    size: u64,
+    /// Time of the last change, in nanoseconds since 1970.
+    changed: u64,
+    sha256: String,
+}
+
+/// Size and SHA-256 of the file at `path`; the hash from the note in `notes` where the file has not changed since.
+pub(super) fn size_and_sha256(path: &Path, notes: &Path) -> Result<(u64, String)> {
+    let metadata = fs::metadata(path).map_err(Error::io(path, "reading"))?;
+    let changed = metadata.modified().map_err(Error::io(path, "reading the time of change"))?;
+    let changed = changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    let (size, path_text) = (metadata.len(), path.display().to_string());
+    let place = notes.join(format!("{}.json", &storage::sha256_hex(path_text.as_bytes())[..16]));
+    let noted: Option<Note> = fs::read(&place).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if let Some(note) = noted.filter(|note| (&note.path, note.size, note.changed) == (&path_text, size, changed)) {
+        return Ok((size, note.sha256));
+    }
+    let sha256 = storage::sha256_file(path)?;
+    let note = Note { path: path_text, size, changed, sha256: sha256.clone() };
+    if let Ok(bytes) = serde_json::to_vec(&note) {
+        // A cache that cannot be written to costs the hash each time, and is no reason to stop.
+        let _ = storage::write_atomic(&place, &bytes);
+    }
+    Ok((size, sha256))
+}
+
+/// Whether a text is a SHA-256 in lower-case hex.
+pub(super) fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}

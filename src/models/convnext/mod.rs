@@ -1,0 +1,220 @@
+//! ConvNeXt (Liu et al. 2022, <https://arxiv.org/abs/2201.03545>), frozen or trained.
+//!
+//! Patches of four pixels, then four stages of blocks (depthwise 7 x 7 convolution, layer norm, two fully connected layers
+//! with a GELU between, layer scale, all added to what came in); a stage halves the map before it begins. The feature is
+//! the mean over pixels after a last layer norm. References: transformers' `ConvNextModel` and timm's `ConvNeXt`, held
+//! in tests/convnets.rs tensor by tensor, forward and backward; weights also load under torchvision's and open_clip's
+//! names.
+//!
+//! Different on purpose: channels last throughout, so that every convolution but the depthwise one is a matrix product.
+//! candle-transformers' `convnext` has the right forward pass at a seventh of PyTorch's speed, and its last norm cuts
+//! the gradient (measured with candle 0.11.1).
+
+mod names;
+
+pub use names::{SCHEMES, depth_of, n_depths, parameters};
+
+use super::layers::{LayerNorm, Linear};
+use super::{Backbone, Mode, image_batch_check};
+use crate::error::{Error, Result};
+use crate::ops::{Activation, Padding, depthwise_conv2d_nhwc_act, mean_pixels, merge_pixels, patches, residual};
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+
+/// Images that pass through the frozen network together.
+const GROUP: usize = 4;
+
+/// What tells one ConvNeXt from another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvNeXtConfig {
+    /// Blocks of each stage.
+    pub depths: [usize; 4],
+    /// Channels of each stage.
+    pub dims: [usize; 4],
+    /// Epsilon of the layer norms inside.
+    pub eps: f64,
+    /// Epsilon of the last layer norm.
+    pub head_eps: f64,
+}
+
+impl ConvNeXtConfig {
+    /// `facebook/convnext-tiny-224`. transformers has 1e-12 for the last epsilon, the other publishers
+    /// ([`ConvNeXtConfig::with_one_eps`]) 1e-6.
+    pub fn tiny() -> Self {
+        ConvNeXtConfig { depths: [3, 3, 9, 3], dims: [96, 192, 384, 768], eps: 1e-6, head_eps: 1e-12 }
+    }
+
+    /// `facebook/convnext-small-224`.
+    pub fn small() -> Self {
+        ConvNeXtConfig { depths: [3, 3, 27, 3], ..Self::tiny() }
+    }
+
+    /// `facebook/convnext-base-224`; with one epsilon the image tower of `laion/CLIP-convnext_base-laion400M-s13B-b51K`.
+    pub fn base() -> Self {
+        ConvNeXtConfig { dims: [128, 256, 512, 1024], ..Self::small() }
+    }
+
+    /// With the last epsilon equal to the others, as timm, torchvision and open_clip have it.
+    pub fn with_one_eps(self) -> Self {
+        ConvNeXtConfig { head_eps: self.eps, ..self }
+    }
+
+    /// Length of the feature.
+    pub fn feature_dim(&self) -> usize {
+        self.dims[3]
+    }
+}
+
+/// A ConvNeXt, frozen, or trained where the weights it was built from are variables.
+pub struct ConvNeXt {
+    config: ConvNeXtConfig,
+    stem: (Linear, LayerNorm),
+    stages: Vec<Stage>,
+    norm: LayerNorm,
+    classifier: Option<Linear>,
+    trained: bool,
+}
+
+struct Stage {
+    downsample: Option<(LayerNorm, Linear)>,
+    blocks: Vec<Block>,
+}
+
+impl ConvNeXt {
+    /// Builds the model from weights under this crate's names ([`parameters`]). Where they are variables, the model
+    /// trains them. If the weights hold `head.fc`, [`ConvNeXt::forward_logits`] uses it.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] naming the first weight that is missing or has another shape.
+    pub fn load(config: &ConvNeXtConfig, vb: VarBuilder) -> Result<Self> {
+        Self::build(config, &vb).map_err(|error| match error {
+            Error::Tensor { source, .. } => Error::Tensor { context: "loading ConvNeXt weights".into(), source },
+            other => other,
+        })
+    }
+
+    fn build(config: &ConvNeXtConfig, vb: &VarBuilder) -> Result<Self> {
+        let (dims, eps) = (config.dims, config.eps);
+        let stem = vb.get((dims[0], 3, 4, 4), "stem.0.weight")?;
+        let trained = stem.track_op();
+        let stem = Linear::new(&stem, vb.get(dims[0], "stem.0.bias")?)?;
+        let stages = (0..4).map(|s| {
+            let (dim, vb) = (dims[s], vb.pp(format!("stages.{s}")));
+            let downsample = |before: usize| -> Result<(LayerNorm, Linear)> {
+                let norm = LayerNorm::load(&vb.pp("downsample.0"), before, eps)?;
+                Ok((norm, Linear::load(&vb.pp("downsample.1"), &[dim, before, 2, 2])?))
+            };
+            let blocks = (0..config.depths[s]).map(|b| Block::load(dim, eps, &vb.pp(format!("blocks.{b}"))));
+            Ok(Stage {
+                downsample: s.checked_sub(1).map(|before| downsample(dims[before])).transpose()?,
+                blocks: blocks.collect::<Result<_>>()?,
+            })
+        });
+        let classifier = match vb.contains_tensor("head.fc.weight") {
+            false => None,
+            true => {
+                let w = vb.get_unchecked("head.fc.weight")?;
+                Some(Linear::load(&vb.pp("head.fc"), &[w.dims().first().copied().unwrap_or(0), config.feature_dim()])?)
+            }
+        };
+        Ok(ConvNeXt {
+            stem: (stem, LayerNorm::load(&vb.pp("stem.1"), dims[0], eps)?),
+            stages: stages.collect::<Result<_>>()?,
+            norm: LayerNorm::load(&vb.pp("head.norm"), dims[3], config.head_eps)?,
+            classifier,
+            trained,
+            config: config.clone(),
+        })
+    }
+
+    /// The mean over pixels after the last norm: `images` (B, 3, H, W) to (B, D).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if `images` is no f32 batch of three channels and sides of 32 pixels or more.
+    pub fn forward_pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        let batch = image_batch_check(images, None)?;
+        if batch == 0 {
+            return Ok(Tensor::zeros((0, self.config.feature_dim()), images.dtype(), images.device())?);
+        }
+        let images = images.detach();
+        if self.trained || batch <= GROUP || !images.device().is_cpu() {
+            return self.pooled(&images, mode);
+        }
+        let groups =
+            (0..batch).step_by(GROUP).map(|from| self.pooled(&images.narrow(0, from, GROUP.min(batch - from))?, mode));
+        Ok(Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    /// Class scores before softmax by the checkpoint's own classifier: `images` (B, 3, H, W) to (B, K).
+    ///
+    /// # Errors
+    /// As for [`ConvNeXt::forward_pooled`]; [`Error::Argument`] if the weights held no classifier.
+    pub fn forward_logits(&self, images: &Tensor) -> Result<Tensor> {
+        match &self.classifier {
+            Some(classifier) => classifier.forward(&self.forward_pooled(images, Mode::Eval)?),
+            None => Err(Error::argument("ConvNeXt weights", "a classifier head.fc", "none")),
+        }
+    }
+
+    fn pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (embed, norm) = &self.stem;
+        let mut x = norm.forward(&embed.forward(&patches(images, 4)?)?)?;
+        let n_blocks = self.config.depths.iter().sum();
+        let mut i = 0;
+        for stage in &self.stages {
+            if let Some((norm, merge)) = &stage.downsample {
+                x = merge.forward(&merge_pixels(&norm.forward(&x)?, 2)?)?;
+            }
+            for block in &stage.blocks {
+                x = block.forward(&x, mode, (i, n_blocks))?;
+                i += 1;
+            }
+        }
+        self.norm.forward(&mean_pixels(&x)?)
+    }
+}
+
+impl Backbone for ConvNeXt {
+    /// Gives `("avg", ..)`, see [`ConvNeXt::forward_pooled`].
+    fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
+        Ok(vec![("avg", self.forward_pooled(images, mode)?)])
+    }
+}
+
+struct Block {
+    /// Kernel (C, 1, 7, 7) and bias (C,).
+    depthwise: (Tensor, Tensor),
+    norm: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    /// None where it is frozen: `fc2` then holds it.
+    gamma: Option<Tensor>,
+}
+
+impl Block {
+    fn load(dim: usize, eps: f64, vb: &VarBuilder) -> Result<Self> {
+        let fc2 = vb.pp("mlp.fc2");
+        let (w, b, gamma) = (fc2.get((dim, 4 * dim), "weight")?, fc2.get(dim, "bias")?, vb.get(dim, "gamma")?);
+        let trained = w.track_op() || b.track_op() || gamma.track_op();
+        let (fc2, gamma) = match trained {
+            true => (Linear::new(&w, b)?, Some(gamma)),
+            false => (Linear::new(&w.broadcast_mul(&gamma.unsqueeze(1)?)?, (b * gamma)?)?, None),
+        };
+        Ok(Block {
+            depthwise: (vb.get((dim, 1, 7, 7), "conv_dw.weight")?, vb.get(dim, "conv_dw.bias")?),
+            norm: LayerNorm::load(&vb.pp("norm"), dim, eps)?,
+            fc1: Linear::load(&vb.pp("mlp.fc1"), &[4 * dim, dim])?,
+            fc2,
+            gamma,
+        })
+    }
+
+    /// (B, H, W, C) to the same; the block is the `at.0`-th of `at.1`.
+    fn forward(&self, x: &Tensor, mode: Mode, at: (usize, usize)) -> Result<Tensor> {
+        let (w, b) = &self.depthwise;
+        let y = depthwise_conv2d_nhwc_act(x, w, b, 1, Padding::symmetric(3), Activation::Identity)?;
+        let y = self.fc1.forward_act(&self.norm.forward(&y)?, Activation::Gelu)?;
+        let y = mode.drop_path(self.fc2.forward(&y)?, at.0, at.1)?;
+        residual(x, &y, self.gamma.as_ref())
+    }
+}
