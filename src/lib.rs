@@ -9,7 +9,7 @@
 //! | the Hugging Face hub: one client, one cache, weights held to a lock file | [`hub`] |
 //! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
 //! | text for CLIP: class names into prompts, prompts into tokens | [`text`] |
-//! | frozen features: backbones and the fast operations beneath them, cached on disk | [`models`], [`ops`], [`features`] |
+//! | backbones, frozen or trained, and the fast operations beneath them; features cached on disk | [`models`], [`ops`], [`optimiser`], [`features`] |
 //! | splits and metrics with intervals: plain numbers, no tensors | [`splits`], [`metrics`] |
 //! | nearest neighbours, and on them classifiers, clusterings and maps | [`neighbours`], [`probe`], [`clustering`] |
 //! | experiments and their tidy rows | [`experiments`], [`results`] |

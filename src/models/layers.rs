@@ -41,6 +41,11 @@ impl Linear {
     }
 }
 
+/// Two layers with an activation between them, (..., I) to (..., O).
+pub(super) fn mlp(x: &Tensor, first: &Linear, activation: Activation, second: &Linear) -> Result<Tensor> {
+    ops::mlp(x, (&first.w, &first.b), activation, (&second.w, &second.b))
+}
+
 /// Layer normalisation over the last axis.
 #[derive(Clone)]
 pub(super) struct LayerNorm {

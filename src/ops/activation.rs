@@ -157,29 +157,34 @@ impl CustomOp1 for Activate {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let x = values(x, layout)?;
-        let y = filled(x.len(), PIECE, |i, y| {
-            let x = &x[i * PIECE..][..y.len()];
-            for (y, x) in y.iter_mut().zip(x) {
-                y.write(*x);
-            }
-            // SAFETY: every value was written just above.
-            dispatch(Apply { values: unsafe { y.assume_init_mut() }, activation: self.0 });
-        });
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
+        Ok((CpuStorage::F32(activated(values(x, layout)?, self.0)), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let shape = x.shape().clone();
-        let gradient = map2(x, gradient, |x, gradient| {
-            let piece = |i: usize, y: &mut [MaybeUninit<f32>]| {
-                let (x, gradient) = (&x[i * PIECE..][..y.len()], &gradient[i * PIECE..][..y.len()]);
-                dispatch(Derive { x, gradient, y, activation: self.0 });
-            };
-            (filled(x.len(), PIECE, piece), shape.clone())
-        })?;
-        Ok(Some(gradient))
+        let of_x = |x: &[f32], gradient: &[f32]| (derived(x, gradient, self.0), shape.clone());
+        Ok(Some(map2(&x.detach(), &gradient.detach(), of_x)?))
     }
+}
+
+/// The activation of every value.
+pub(super) fn activated(x: &[f32], activation: Activation) -> Vec<f32> {
+    filled(x.len(), PIECE, |i, y| {
+        let x = &x[i * PIECE..][..y.len()];
+        for (y, x) in y.iter_mut().zip(x) {
+            y.write(*x);
+        }
+        // SAFETY: every value was written just above.
+        dispatch(Apply { values: unsafe { y.assume_init_mut() }, activation });
+    })
+}
+
+/// The gradient of x where that of its activation is `gradient`.
+pub(super) fn derived(x: &[f32], gradient: &[f32], activation: Activation) -> Vec<f32> {
+    filled(x.len(), PIECE, |i, y| {
+        let (x, gradient) = (&x[i * PIECE..][..y.len()], &gradient[i * PIECE..][..y.len()]);
+        dispatch(Derive { x, gradient, y, activation });
+    })
 }
 
 struct Apply<'a> {

@@ -112,9 +112,12 @@ fn check(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<usize> {
     Ok(channels)
 }
 
+/// Pixels that are summed by themselves first: thousands of small terms added to one large f32 would lose digits.
+const SUMMED: usize = 256;
+
 /// Values of whole pixels that a task takes.
 fn piece(channels: usize) -> usize {
-    (PIECE / channels).max(1) * channels
+    (PIECE / channels).clamp(1, SUMMED) * channels
 }
 
 /// Mean and variance (dividing by n) as (2, C). Pieces are taken by themselves in two passes and put together in f64

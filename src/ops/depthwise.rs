@@ -174,12 +174,6 @@ impl Depthwise {
         Ok(Depthwise { batch, channels, kernel, stride, padding, input, output })
     }
 
-    #[cfg(feature = "cuda")]
-    fn on_cuda(&self) -> super::cuda::Convolution {
-        let &Depthwise { batch, channels, kernel, stride, padding: Padding { top, left, .. }, input, output } = self;
-        super::cuda::Convolution { batch, channels, kernel, stride, top, left, input, output }
-    }
-
     fn check_bias(&self, b: &Tensor) -> Result<()> {
         if b.device().is_cpu() {
             require_f32("depthwise convolution, b", b)?;
@@ -189,6 +183,12 @@ impl Depthwise {
             return Err(Error::argument("depthwise convolution, b", expected, format!("{:?}", b.dims())));
         }
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> super::cuda::Convolution {
+        let &Depthwise { batch, channels, kernel, stride, padding: Padding { top, left, .. }, input, output } = self;
+        super::cuda::Convolution { batch, channels, kernel, stride, top, left, input, output }
     }
 
     fn sums(&self) -> Sums {

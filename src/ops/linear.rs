@@ -8,18 +8,21 @@
 //! With (inputs, outputs) in memory the product is up to a third faster than with PyTorch's (outputs, inputs), so
 //! [`Weight`] turns what is frozen once and leaves what is trained as it is.
 
-use super::activation::{Activation, activate};
-use super::slices::{map1, map2};
+use super::activation::{Activation, activate, activated, derived};
+use super::slices::{map1, map2, map3};
 use super::{require_f32, values};
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, dispatch};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Rows and columns of a tile, about: with f32 values it fills half of a megabyte.
 const TILE: usize = 384;
 /// Fewer rows than this, and packing the weights for each tile would cost more than it saves.
 const MIN_TILE_ROWS: usize = 96;
+/// Tiles that there should at least be. Fixed, so that sums do not depend on the number of threads.
+const TASKS: usize = 8;
 
 /// The matrix of a fully connected layer, (outputs, inputs) as PyTorch has it.
 #[derive(Clone, Debug)]
@@ -94,33 +97,84 @@ pub fn linear(x: &Tensor, w: &Weight, b: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// [`Error::Argument`] if the shapes do not fit, or a tensor on the processor is not f32.
 pub fn linear_act(x: &Tensor, w: &Weight, b: &Tensor, activation: Activation) -> Result<Tensor> {
+    check(x, w, b)?;
     let (outputs, inputs) = (w.outputs, w.inputs);
-    let Some((&channels, leading)) = x.dims().split_last() else {
-        return Err(Error::argument("linear, x", "(..., I)", "a scalar"));
+    if !x.device().is_cpu() {
+        let matrix = if w.turned { w.matrix.clone() } else { w.matrix.t()? };
+        let rows = x.reshape(((), inputs))?.matmul(&matrix)?.broadcast_add(b)?;
+        let leading = &x.dims()[..x.rank() - 1];
+        return activation.apply_tensor(&rows.reshape([leading, &[outputs]].concat())?);
+    }
+    let trained = x.track_op() || w.matrix.track_op() || b.track_op();
+    let fused = if trained { Activation::Identity } else { activation };
+    let op = Linear { inputs, outputs, turned: w.turned, before: Activation::Identity, after: fused };
+    let y = x.contiguous()?.apply_op3(&w.matrix.contiguous()?, &b.contiguous()?, op)?;
+    if trained { activate(&y, activation) } else { Ok(y) }
+}
+
+/// Two fully connected layers, as (w, b), with an activation between them; with gradients for everything.
+///
+/// Shapes: `x` (..., I), `first` (H, I) and (H,), `second` (O, H) and (O,), result (..., O). Where something is to be
+/// trained, what the activation gives is not kept but made anew for the gradient: it is the largest map of a transformer.
+///
+/// # Errors
+/// As for [`linear_act`].
+pub fn mlp(
+    x: &Tensor,
+    first: (&Weight, &Tensor),
+    activation: Activation,
+    second: (&Weight, &Tensor),
+) -> Result<Tensor> {
+    let tracked = |(w, b): (&Weight, &Tensor)| w.matrix.track_op() || b.track_op();
+    let (w, b) = second;
+    if !x.device().is_cpu() || !(x.track_op() || tracked(first) || tracked(second)) {
+        return linear(&linear_act(x, first.0, first.1, activation)?, w, b);
+    }
+    let hidden = linear(x, first.0, first.1)?;
+    check(&hidden, w, b)?;
+    let op = Linear {
+        inputs: w.inputs,
+        outputs: w.outputs,
+        turned: w.turned,
+        before: activation,
+        after: Activation::Identity,
     };
-    if channels != inputs || b.dims() != [outputs] {
+    Ok(hidden.contiguous()?.apply_op3(&w.matrix.contiguous()?, &b.contiguous()?, op)?)
+}
+
+/// An error unless the shapes fit and the tensors on the processor are f32.
+fn check(x: &Tensor, w: &Weight, b: &Tensor) -> Result<()> {
+    let (outputs, inputs) = (w.outputs, w.inputs);
+    if x.dims().last() != Some(&inputs) || b.dims() != [outputs] {
         let found = format!("x {:?}, w [{outputs}, {inputs}], b {:?}", x.dims(), b.dims());
         return Err(Error::argument("linear", "x (..., I), w (O, I) and b (O,)", found));
     }
-    if !x.device().is_cpu() {
-        let matrix = if w.turned { w.matrix.clone() } else { w.matrix.t()? };
-        let rows = x.reshape(((), channels))?.matmul(&matrix)?.broadcast_add(b)?;
-        return activation.apply_tensor(&rows.reshape([leading, &[outputs]].concat())?);
+    if x.device().is_cpu() {
+        require_f32("linear, x", x)?;
+        require_f32("linear, w", &w.matrix)?;
+        require_f32("linear, b", b)?;
     }
-    require_f32("linear, x", x)?;
-    require_f32("linear, w", &w.matrix)?;
-    let trained = x.track_op() || w.matrix.track_op() || b.track_op();
-    let fused = if trained { Activation::Identity } else { activation };
-    let op = Linear { inputs, outputs, turned: w.turned, activation: fused };
-    let y = x.contiguous()?.apply_op3(&w.matrix.contiguous()?, &b.contiguous()?, op)?;
-    if trained { activate(&y, activation) } else { Ok(y) }
+    Ok(())
 }
 
 struct Linear {
     inputs: usize,
     outputs: usize,
     turned: bool,
-    activation: Activation,
+    /// On what comes in.
+    before: Activation,
+    /// On what goes out; none where there are gradients.
+    after: Activation,
+}
+
+impl Linear {
+    /// `x` as the product takes it.
+    fn taken<'a>(&self, x: &'a [f32]) -> Cow<'a, [f32]> {
+        match self.before {
+            Activation::Identity => Cow::Borrowed(x),
+            activation => Cow::Owned(activated(x, activation)),
+        }
+    }
 }
 
 impl CustomOp3 for Linear {
@@ -138,9 +192,9 @@ impl CustomOp3 for Linear {
         b_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
-        let x = Matrix::rows(x, self.inputs);
+        let x = self.taken(x);
         let w = if self.turned { Matrix::rows(w, self.outputs) } else { Matrix::rows(w, self.inputs).turned() };
-        let y = product(x, w, Some((b, self.activation)));
+        let y = product(Matrix::rows(&x, self.inputs), w, Some((b, self.after)));
         let mut dims = x_layout.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last = self.outputs;
@@ -158,20 +212,26 @@ impl CustomOp3 for Linear {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (inputs, outputs) = (self.inputs, self.outputs);
         // x: G (N, O) times W (O, I).
-        let of_x = |gradient: &[f32], w: &[f32]| {
+        let of_x = |gradient: &[f32], w: &[f32], x_values: &[f32]| {
             let w = if self.turned { Matrix::rows(w, outputs).turned() } else { Matrix::rows(w, inputs) };
-            (product(Matrix::rows(gradient, outputs), w, None), x.shape().clone())
+            let of_taken = product(Matrix::rows(gradient, outputs), w, None);
+            let of_x = match self.before {
+                Activation::Identity => of_taken,
+                activation => derived(x_values, &of_taken, activation),
+            };
+            (of_x, x.shape().clone())
         };
         // w: G^T (O, N) times X (N, I), or its transpose.
         let of_w = |gradient: &[f32], x: &[f32]| {
-            let (gradient, x) = (Matrix::rows(gradient, outputs), Matrix::rows(x, inputs));
+            let x = self.taken(x);
+            let (gradient, x) = (Matrix::rows(gradient, outputs), Matrix::rows(&x, inputs));
             let both = if self.turned { (x.turned(), gradient) } else { (gradient.turned(), x) };
             (product(both.0, both.1, None), w.shape().clone())
         };
         let of_b = |gradient: &[f32]| (column_sums(gradient, outputs), Shape::from(outputs));
         let gradient = gradient.detach();
         Ok((
-            x.track_op().then(|| map2(&gradient, &w.detach(), of_x)).transpose()?,
+            x.track_op().then(|| map3(&gradient, &w.detach(), &x.detach(), of_x)).transpose()?,
             w.track_op().then(|| map2(&gradient, &x.detach(), of_w)).transpose()?,
             b.track_op().then(|| map1(&gradient, of_b)).transpose()?,
         ))
@@ -225,10 +285,9 @@ pub(super) fn product(x: Matrix, w: Matrix, after: Option<(&[f32], Activation)>)
     assert!(w.shape.0 == depth && after.is_none_or(|(b, _)| b.len() == columns), "shapes of a product");
     let mut y = Vec::<f32>::with_capacity(rows * columns);
     if rows * columns > 0 {
-        // Tiles as even as can be; more and lower ones where there would be too few for the threads.
+        // Tiles as even as can be; more and lower ones where they would be few.
         let across = (columns / TILE).max(1);
-        let wanted = (2 * rayon::current_num_threads()).div_ceil(across);
-        let down = rows.div_ceil(TILE).max(wanted.min(rows / MIN_TILE_ROWS)).max(1);
+        let down = rows.div_ceil(TILE).max(TASKS.div_ceil(across).min(rows / MIN_TILE_ROWS)).max(1);
         let (height, width) = (rows.div_ceil(down), columns.div_ceil(across));
         let (down, across) = (rows.div_ceil(height), columns.div_ceil(width));
         let out = Shared(y.as_mut_ptr());

@@ -3,6 +3,7 @@
 //! | function | what it is | gradient |
 //! |---|---|---|
 //! | [`linear`], [`linear_act`] | matrix product and bias; with activation in the same pass | all arguments |
+//! | [`mlp`] | two such layers with an activation between | all arguments |
 //! | [`activate`] | an activation by itself | yes |
 //! | [`layer_norm`] | layer normalisation over the last axis | all arguments |
 //! | [`residual`] | x + gamma y, with or without the scale | all arguments |
@@ -19,7 +20,8 @@
 //! [`keep_memory`] spares large tensors the way through the operating system.
 //!
 //! candle-nn's fused softmax, layer norm and attention have no backward and cut the graph without a word; the ones here
-//! have, and each is held against PyTorch's gradients (tests/ops.rs). Weights are in PyTorch's layout, (outputs, inputs).
+//! have: each is held against candle's slow steps (tests/ops.rs, tests/ops_conv.rs), and in whole networks against
+//! PyTorch. Weights are in PyTorch's layout, (outputs, inputs).
 //!
 //! Convolutional backbones keep their activations channels last (B, H, W, C): a 1x1 convolution is then one matrix
 //! product over all pixels of the batch, and a depthwise convolution reads and writes whole vectors of channels.
@@ -53,7 +55,7 @@ pub use depthwise::{
     depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean,
 };
 pub use layout::{to_channels_first, to_channels_last};
-pub use linear::{Weight, linear, linear_act};
+pub use linear::{Weight, linear, linear_act, mlp};
 pub use memory::keep_memory;
 pub use norm::layer_norm;
 pub use padding::Padding;
@@ -66,10 +68,12 @@ use candle_core::{CpuStorage, DType, Layout, Tensor};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
-/// An error unless `x` is f32: the operations here have no other arithmetic.
+/// An error unless `x` is f32: the operations here have no other arithmetic on a processor. Other devices also take f16
+/// and bf16.
 fn require_f32(what: &'static str, x: &Tensor) -> Result<()> {
     match x.dtype() {
         DType::F32 => Ok(()),
+        DType::F16 | DType::BF16 if !x.device().is_cpu() => Ok(()),
         other => Err(Error::argument(what, "an f32 tensor", format!("{other:?}"))),
     }
 }

@@ -121,6 +121,8 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
         .env("WIDER_CLIP_HOST_DEPS", &compiled.host_dependencies)
         // A panic keeps its backtrace; an error value does not collect one each time it is made.
         .env("RUST_LIB_BACKTRACE", "0")
+        // As .cargo/config.toml, which says why.
+        .env("CANDLE_BARRIER_POOL_SPIN_LIMIT", "0")
         .env_remove("CARGO")
         .env_remove("RUSTC")
         .env_remove("RUSTC_WRAPPER");

@@ -14,11 +14,11 @@ mod names;
 
 pub use names::{SCHEMES, depth_of, n_depths, parameters};
 
-use super::layers::{LayerNorm, Linear};
+use super::layers::{LayerNorm, Linear, mlp};
 use super::{Backbone, Mode, image_batch_check};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, Padding, depthwise_conv2d_nhwc_act, mean_pixels, merge_pixels, patches, residual};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 
 /// Images that pass through the frozen network together.
@@ -73,6 +73,8 @@ pub struct ConvNeXt {
     norm: LayerNorm,
     classifier: Option<Linear>,
     trained: bool,
+    /// Of the weights; images are brought to it, features back to f32.
+    dtype: DType,
 }
 
 struct Stage {
@@ -96,7 +98,7 @@ impl ConvNeXt {
     fn build(config: &ConvNeXtConfig, vb: &VarBuilder) -> Result<Self> {
         let (dims, eps) = (config.dims, config.eps);
         let stem = vb.get((dims[0], 3, 4, 4), "stem.0.weight")?;
-        let trained = stem.track_op();
+        let (trained, dtype) = (stem.track_op(), stem.dtype());
         let stem = Linear::new(&stem, vb.get(dims[0], "stem.0.bias")?)?;
         let stages = (0..4).map(|s| {
             let (dim, vb) = (dims[s], vb.pp(format!("stages.{s}")));
@@ -123,6 +125,7 @@ impl ConvNeXt {
             norm: LayerNorm::load(&vb.pp("head.norm"), dims[3], config.head_eps)?,
             classifier,
             trained,
+            dtype,
             config: config.clone(),
         })
     }
@@ -158,7 +161,7 @@ impl ConvNeXt {
 
     fn pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let (embed, norm) = &self.stem;
-        let mut x = norm.forward(&embed.forward(&patches(images, 4)?)?)?;
+        let mut x = norm.forward(&embed.forward(&patches(&images.to_dtype(self.dtype)?, 4)?)?)?;
         let n_blocks = self.config.depths.iter().sum();
         let mut i = 0;
         for stage in &self.stages {
@@ -170,7 +173,7 @@ impl ConvNeXt {
                 i += 1;
             }
         }
-        self.norm.forward(&mean_pixels(&x)?)
+        Ok(self.norm.forward(&mean_pixels(&x)?)?.to_dtype(DType::F32)?)
     }
 }
 
@@ -213,8 +216,8 @@ impl Block {
     fn forward(&self, x: &Tensor, mode: Mode, at: (usize, usize)) -> Result<Tensor> {
         let (w, b) = &self.depthwise;
         let y = depthwise_conv2d_nhwc_act(x, w, b, 1, Padding::symmetric(3), Activation::Identity)?;
-        let y = self.fc1.forward_act(&self.norm.forward(&y)?, Activation::Gelu)?;
-        let y = mode.drop_path(self.fc2.forward(&y)?, at.0, at.1)?;
+        let y = mlp(&self.norm.forward(&y)?, &self.fc1, Activation::Gelu, &self.fc2)?;
+        let y = mode.drop_path(y, at.0, at.1)?;
         residual(x, &y, self.gamma.as_ref())
     }
 }

@@ -169,6 +169,9 @@ impl EfficientNetConfig {
     }
 }
 
+/// The names of a convolution and of the normalisation behind it.
+pub(super) type LayerNames = (&'static str, &'static str);
+
 /// One block, scaled.
 #[derive(Clone, Debug)]
 pub(super) struct BlockShape {
@@ -188,9 +191,9 @@ impl BlockShape {
         self.inside != self.inputs
     }
 
-    /// The names of (widening, depthwise, narrowing) convolution and normalisation; timm numbers the normalisations in
-    /// order, so a block that does not widen has one less.
-    pub(super) fn layers(&self) -> (Option<(&'static str, &'static str)>, [(&'static str, &'static str); 2]) {
+    /// Widening, and depthwise and narrowing; timm numbers the normalisations in order, so a block that does not widen has
+    /// one less.
+    pub(super) fn layers(&self) -> (Option<LayerNames>, [LayerNames; 2]) {
         match self.widens() {
             true => (Some(("conv_pw", "bn1")), [("conv_dw", "bn2"), ("conv_pwl", "bn3")]),
             false => (None, [("conv_dw", "bn1"), ("conv_pw", "bn2")]),

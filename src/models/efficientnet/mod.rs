@@ -22,7 +22,7 @@ use super::{Backbone, Mode, image_batch_check};
 use crate::error::{Error, Result};
 use crate::ops::{mean_pixels, to_channels_last};
 use block::{Block, Pointwise, Stem};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 
 /// Images that pass through the frozen network together. Larger groups only push their activations (up to 5 MB an image
@@ -37,6 +37,8 @@ pub struct EfficientNet {
     head: Pointwise,
     classifier: Option<Linear>,
     trained: bool,
+    /// Of the weights; images are brought to it, features back to f32.
+    dtype: DType,
 }
 
 impl EfficientNet {
@@ -67,7 +69,8 @@ impl EfficientNet {
                 Some(Linear::load(&vb.pp("classifier"), &[n_classes, features])?)
             }
         };
-        Ok(EfficientNet { config: config.clone(), trained: stem.is_trained(), stem, blocks, head, classifier })
+        let (trained, dtype) = (stem.is_trained(), vb.dtype());
+        Ok(EfficientNet { config: config.clone(), stem, blocks, head, classifier, trained, dtype })
     }
 
     /// Features after the head and the mean over pixels: `images` (B, 3, H, W) to (B, 1280) for Lite0.
@@ -104,12 +107,13 @@ impl EfficientNet {
 
     fn pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let config = &self.config;
-        let mut x = self.stem.forward(&to_channels_last(images)?, config, mode)?;
+        let images = to_channels_last(&images.to_dtype(self.dtype)?)?;
+        let mut x = self.stem.forward(&images, config, mode)?;
         let n_blocks = self.blocks.len();
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, config, mode, (i, n_blocks))?;
         }
-        mean_pixels(&self.head.forward(&x, config.activation, mode)?)
+        Ok(mean_pixels(&self.head.forward(&x, config.activation, mode)?)?.to_dtype(DType::F32)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The pre-norm transformer block, of image and text towers.
 
-use super::super::layers::{LayerNorm, Linear};
+use super::super::layers::{LayerNorm, Linear, mlp};
 use super::super::mode::Mode;
 use crate::error::Result;
 use crate::ops::{Activation, Heads, attention, attention_weights, residual};
@@ -84,8 +84,7 @@ impl Block {
         let y = attention(&self.queries(x)?, self.config.heads, bias)?;
         let y = branch(self.proj.forward(&y)?, 1)?;
         let x = residual(x, &y, self.scale1.as_ref())?;
-        let y = self.fc1.forward_act(&self.norm2.forward(&x)?, self.config.activation)?;
-        let y = branch(self.fc2.forward(&y)?, 2)?;
+        let y = branch(mlp(&self.norm2.forward(&x)?, &self.fc1, self.config.activation, &self.fc2)?, 2)?;
         residual(&x, &y, self.scale2.as_ref())
     }
 
