@@ -170,7 +170,7 @@ fn dependencies_are_compiled_once() {
     // would take the description for a change.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let described = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        let described = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "OUT_DIR"];
         if described.iter().any(|start| name.starts_with(start)) {
             cargo.env_remove(name);
         }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use wider_clip::error::{Error, Result};
 use wider_clip::manifest::Manifests;
-use wider_clip::models::{Architecture, Backbone, Pixels, Transformer, TransformerConfig, read_weights};
+use wider_clip::models::{Architecture, Backbone, Pixels, Transformer, TransformerConfig, load, load_as, read_weights};
 
 const SIZE: usize = 32;
 
@@ -250,5 +250,34 @@ fn a_vit_that_cannot_be_is_refused() -> Result<()> {
     let error = Transformer::load(&good, empty).err().expect("nothing to load").chain();
     assert!(error.contains("transformer weights") && error.contains("patch_embed"), "{error}");
     assert!(Pixels::new(0).is_err());
+    Ok(())
+}
+
+#[test]
+fn attention_maps_are_what_the_class_token_takes_from_patches() -> Result<()> {
+    let (root, manifests) = (Path::new(env!("CARGO_MANIFEST_DIR")), manifests()?);
+    let load = |id: &str| load(root, manifests.model(id)?, &Device::Cpu);
+    let model = load("vit_tiny.random")?;
+    let images = random_images(2, 64);
+    let maps = model.attention_maps(&images)?.expect("a transformer has maps");
+    assert_eq!(maps.dim(), (2, 3, 8, 8), "images, heads, rows and columns of patches");
+    let attention = model.backbone.attention(&images)?.expect("as above").flatten_all()?.to_vec1::<f32>()?;
+    // Row 0 of head 2 of image 1: the class token's own share, then the patches row by row.
+    let row = &attention[(3 + 2) * 65 * 65..][..65];
+    assert_eq!((maps[[1, 2, 0, 0]], maps[[1, 2, 3, 5]], maps[[1, 2, 7, 7]]), (row[1], row[1 + 3 * 8 + 5], row[64]));
+    let sum: f32 = maps.index_axis(ndarray::Axis(0), 1).index_axis(ndarray::Axis(0), 2).sum();
+    assert!((sum - (1.0 - row[0])).abs() < 1e-5, "{sum} and the class token's own {}", row[0]);
+    assert!(load("pixels.raw")?.attention_maps(&random_images(1, 32))?.is_none());
+    Ok(())
+}
+
+#[test]
+fn half_precision_wants_a_gpu() -> Result<()> {
+    let (root, manifests) = (Path::new(env!("CARGO_MANIFEST_DIR")), manifests()?);
+    let record = manifests.model("vit_tiny.random")?;
+    for dtype in [DType::BF16, DType::F16, DType::F64] {
+        let error = load_as(root, record, &Device::Cpu, dtype).err().expect("refused").to_string();
+        assert!(error.contains("f32, or f16 or bf16 on a GPU") && error.contains("cpu"), "{error}");
+    }
     Ok(())
 }

@@ -11,7 +11,9 @@ use candle_nn::loss::cross_entropy;
 use wider_clip::error::Result;
 use wider_clip::models::assemble::assemble;
 use wider_clip::models::transformer::TransformerConfig;
-use wider_clip::models::{Architecture, Classifier, ClassifierParams, Mode, best_device};
+use wider_clip::models::{
+    Architecture, Classifier, ClassifierParams, ConvNeXtConfig, EfficientNetConfig, Mode, best_device,
+};
 use wider_clip::ops::{Activation, Padding, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act};
 
 fn device() -> Result<Option<Device>> {
@@ -77,9 +79,9 @@ fn bias_and_activation_equal_the_processors() -> Result<()> {
     Ok(())
 }
 
-/// Name of the golden, and the architecture in its size.
-fn models() -> Vec<(&'static str, Architecture)> {
-    let models = [
+/// Name of the golden, the architecture in its size, pooling.
+fn models() -> Result<Vec<(&'static str, Architecture, &'static str)>> {
+    let transformers = [
         ("clip", TransformerConfig::clip_vit_b32()),
         ("vit", TransformerConfig::vit_b16()),
         ("dino", TransformerConfig::dino_b16()),
@@ -89,7 +91,14 @@ fn models() -> Vec<(&'static str, Architecture)> {
     ];
     let small =
         |config| TransformerConfig { image_size: 24, patch: 8, dim: 32, depth: 2, heads: 4, hidden: 64, ..config };
-    models.into_iter().map(|(name, config)| (name, Architecture::Transformer(small(config)))).collect()
+    let transformer = |(name, config)| (name, Architecture::Transformer(small(config)), "cls");
+    let convnext = ConvNeXtConfig { depths: [1, 1, 2, 1], dims: [8, 16, 24, 32], ..ConvNeXtConfig::tiny() };
+    let efficientnet = EfficientNetConfig { width: 0.05, depth: 0.5, ..EfficientNetConfig::b(0)? };
+    let convnets = [
+        ("convnext", Architecture::ConvNeXt(convnext), "avg"),
+        ("efficientnet", Architecture::EfficientNet(efficientnet), "avg"),
+    ];
+    Ok(transformers.into_iter().map(transformer).chain(convnets).collect())
 }
 
 /// The smallest cosine of a row of `a` with the same row of `b`.
@@ -102,8 +111,10 @@ fn cosine(a: &Tensor, b: &Tensor) -> Result<f32> {
 #[test]
 fn features_equal_pytorch() -> Result<()> {
     let Some(device) = device()? else { return Ok(()) };
-    for (name, architecture) in models() {
+    for (name, architecture, _) in models()? {
         let golden = Golden::read(name);
+        // The shrunken EfficientNet has few channels to average over: PyTorch's own cosine in bf16 is 0.995.
+        let least = if name == "efficientnet" { 0.98 } else { 0.999 };
         for dtype in [DType::F32, DType::BF16] {
             let (parameters, schemes) = (architecture.parameters(), architecture.schemes());
             let weights = assemble(&golden.weights, &parameters, schemes, dtype, &device)?.tensors;
@@ -114,7 +125,7 @@ fn features_equal_pytorch() -> Result<()> {
                 let (off, cosine) = (relative(&feature, expected), cosine(&feature, expected)?);
                 println!("{name} in {dtype:?}: {kind} differs by {off:.1e}, cosine {cosine}");
                 assert!(dtype != DType::F32 || off < 1e-4, "{name}: {kind} differs by {off}");
-                assert!(cosine >= 0.999, "{name} in {dtype:?}: cosine of {kind} is {cosine}");
+                assert!(cosine >= least, "{name} in {dtype:?}: cosine of {kind} is {cosine}");
             }
         }
     }
@@ -124,16 +135,17 @@ fn features_equal_pytorch() -> Result<()> {
 #[test]
 fn gradients_equal_the_processors() -> Result<()> {
     let Some(device) = device()? else { return Ok(()) };
-    for (name, architecture) in models() {
+    for (name, architecture, pooling) in models()? {
         let golden = Golden::read(name);
+        let dim = golden.get(&format!("features.{pooling}")).dim(1)?;
         let (images, labels) = (golden.get("images"), golden.get("labels").to_dtype(DType::U32)?);
         let on = |device: &Device| -> Result<Vec<(String, Tensor)>> {
             let (parameters, schemes) = (architecture.parameters(), architecture.schemes());
             let weights = assemble(&golden.weights, &parameters, schemes, DType::F32, device)?.tensors;
             let params = ClassifierParams {
                 architecture: &architecture,
-                pooling: "cls",
-                dim: 32,
+                pooling,
+                dim,
                 n_classes: golden.get("head.bias").dim(0)?,
                 seed: 0,
                 layer_decay: 1.0,
