@@ -13,11 +13,15 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};
 
+/// The place of the head's dropout, behind those of all blocks.
+const HEAD: usize = u16::MAX as usize;
+
 /// A backbone and a linear head on one of its features.
 pub struct Classifier {
     backbone: Box<dyn Backbone>,
     pooling: String,
     head: (Var, Var),
+    dropout: bool,
     parameters: Vec<TrainedParameter>,
     statistics: BTreeMap<String, Var>,
 }
@@ -87,7 +91,9 @@ impl Classifier {
         parameters.push(trained("head.weight".into(), head.0.clone(), top));
         parameters.push(trained("head.bias".into(), head.1.clone(), top));
         let backbone = architecture.build(VarBuilder::from_tensors(tensors, DType::F32, device))?;
-        Ok(Classifier { backbone, pooling: params.pooling.into(), head, parameters, statistics })
+        // The convolutional originals have their only dropout here; transformers have theirs in the blocks.
+        let dropout = !matches!(architecture, Architecture::Transformer(_));
+        Ok(Classifier { backbone, pooling: params.pooling.into(), head, dropout, parameters, statistics })
     }
 
     /// Class scores before softmax: `images` (B, 3, H, W) to (B, K).
@@ -100,7 +106,8 @@ impl Classifier {
         let Some((_, feature)) = features.iter().find(|(name, _)| *name == self.pooling) else {
             return Err(Error::Unknown { kind: "pooling", name: self.pooling.clone(), known: known() });
         };
-        linear(feature, &Weight::new(&self.head.0)?, &self.head.1)
+        let feature = if self.dropout { mode.dropout(feature.clone(), HEAD)? } else { feature.clone() };
+        linear(&feature, &Weight::new(&self.head.0)?, &self.head.1)
     }
 
     /// The backbone, for its features and attention.

@@ -4,6 +4,9 @@
 //! vocabulary that is the end token, with which texts are also padded; transformers does so too for OpenAI's
 //! checkpoints, whose config names 2 as the end token. Since a token sees only those before it, what follows the end of
 //! the longest text of a batch is left out: captions of ten words in a context of 77 cost a sixth.
+//!
+//! candle-transformers' text tower gives the same features (tests/clip.rs holds both); it always takes all 77 tokens, and
+//! its layer norms cut the gradient (candle 0.11.1), so that it cannot be trained.
 
 use super::names::{SCHEMES, Turned, text_parameters};
 use crate::error::{Error, Result};
