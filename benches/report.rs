@@ -127,7 +127,7 @@ pub fn machine() -> String {
 /// Names and versions of the other side.
 pub fn versions(versions: &Value) -> String {
     let each = versions.as_object().into_iter().flatten();
-    let each = each.map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or_default()));
+    let each = each.filter_map(|(name, version)| Some(format!("{name} {}", version.as_str()?)));
     each.collect::<Vec<_>>().join(", ")
 }
 

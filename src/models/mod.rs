@@ -104,6 +104,17 @@ pub fn image_batch_check(images: &Tensor, size: Option<usize>) -> Result<usize> 
     }
 }
 
+/// `forward` of a frozen model on `images` (B, ...), on the processor `group` images at a time: more would only push each
+/// other's activations out of the caches.
+fn in_groups(images: &Tensor, group: usize, forward: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let batch = images.dim(0)?;
+    if batch <= group || !images.device().is_cpu() {
+        return forward(images);
+    }
+    let groups = (0..batch).step_by(group).map(|from| forward(&images.narrow(0, from, group.min(batch - from))?));
+    Ok(Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
 /// The smallest side that a convolutional backbone, which halves its input five times, takes.
 const SMALLEST: usize = 32;
 

@@ -15,7 +15,7 @@ mod names;
 pub use names::{SCHEMES, depth_of, n_depths, parameters};
 
 use super::layers::{LayerNorm, Linear, mlp};
-use super::{Backbone, Mode, image_batch_check};
+use super::{Backbone, Mode, image_batch_check, in_groups};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, Padding, depthwise_conv2d_nhwc_act, mean_pixels, merge_pixels, patches, residual};
 use candle_core::{DType, Tensor};
@@ -140,12 +140,10 @@ impl ConvNeXt {
             return Ok(Tensor::zeros((0, self.config.feature_dim()), images.dtype(), images.device())?);
         }
         let images = images.detach();
-        if self.trained || batch <= GROUP || !images.device().is_cpu() {
+        if self.trained || mode.is_train() {
             return self.pooled(&images, mode);
         }
-        let groups =
-            (0..batch).step_by(GROUP).map(|from| self.pooled(&images.narrow(0, from, GROUP.min(batch - from))?, mode));
-        Ok(Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 0)?)
+        in_groups(&images, GROUP, |images| self.pooled(images, mode))
     }
 
     /// Class scores before softmax by the checkpoint's own classifier: `images` (B, 3, H, W) to (B, K).

@@ -18,7 +18,7 @@ pub use config::{EfficientNetConfig, PaddingRule, Stage};
 pub use names::{SCHEMES, depth_of, n_depths, parameters};
 
 use super::layers::Linear;
-use super::{Backbone, Mode, image_batch_check};
+use super::{Backbone, Mode, image_batch_check, in_groups};
 use crate::error::{Error, Result};
 use crate::ops::{mean_pixels, to_channels_last};
 use block::{Block, Pointwise, Stem};
@@ -86,12 +86,10 @@ impl EfficientNet {
         if batch == 0 {
             return Ok(Tensor::zeros((0, self.config.feature_dim()), images.dtype(), images.device())?);
         }
-        if self.trained || batch <= GROUP || !images.device().is_cpu() {
+        if self.trained || mode.is_train() {
             return self.pooled(&images, mode);
         }
-        let groups =
-            (0..batch).step_by(GROUP).map(|from| self.pooled(&images.narrow(0, from, GROUP.min(batch - from))?, mode));
-        Ok(Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 0)?)
+        in_groups(&images, GROUP, |images| self.pooled(images, mode))
     }
 
     /// Class scores before softmax by the checkpoint's own classifier: `images` (B, 3, H, W) to (B, K).

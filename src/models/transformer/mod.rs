@@ -21,7 +21,7 @@ pub use config::{Positions, RelativeBias, TransformerConfig};
 pub use names::{SCHEMES, depth_of, parameters};
 
 use super::layers::{LayerNorm, Linear};
-use super::{Backbone, Mode, image_batch_check};
+use super::{Backbone, Mode, image_batch_check, in_groups};
 use crate::error::{Error, Result};
 use crate::ops::{Heads, patches};
 use crate::random::Random;
@@ -124,14 +124,10 @@ impl Transformer {
         if batch == 0 {
             return Ok(Tensor::zeros((0, tokens, self.config.dim), images.dtype(), images.device())?);
         }
-        let group = (GROUP_TOKENS / tokens).max(1);
-        if mode.is_train() || self.cls_token.track_op() || batch <= group || !images.device().is_cpu() {
+        if mode.is_train() || self.cls_token.track_op() {
             return self.tokens_of(images, mode);
         }
-        let groups = (0..batch)
-            .step_by(group)
-            .map(|from| self.tokens_of(&images.narrow(0, from, group.min(batch - from))?, mode));
-        Ok(Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 0)?)
+        in_groups(images, (GROUP_TOKENS / tokens).max(1), |images| self.tokens_of(images, mode))
     }
 
     fn tokens_of(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
