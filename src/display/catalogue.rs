@@ -38,31 +38,30 @@ pub fn datasets_table(project: &Project) -> Table {
     }
 }
 
-/// Models: parameters, input, features, where the weights come from, whether they are on this machine, licence.
+/// Models: millions of parameters, input, features, where the weights come from, whether they are on this machine, licence.
 pub fn models_table(project: &Project) -> Table {
-    let header = ["model", "name", "parameters", "input", "feature", "weights", "on this machine", "licence"];
+    let header = ["model", "millions", "input", "feature", "weights", "here", "licence"];
     let row = |record: &ModelRecord| {
         let (weights, here) = match &record.weights {
             Weights::Embedded { file, .. } => {
-                ("ships with the project".into(), embedded_size(project, std::slice::from_ref(file)))
+                ("ships with the project".into(), presence(&project.manifests.embedded_path(file)))
             }
             Weights::Hub { repo, revision, files } => {
                 let lock = hub::lock_path(project.root());
                 let here = hub::model_in_cache(&lock, repo, revision, files);
                 (format!("hub: {repo}"), here.map_or("no", |_| "yes").to_string())
             }
-            Weights::Random { seed } => (format!("random, seed {seed}"), "drawn when loaded".into()),
-            Weights::None => ("none".into(), "nothing to load".into()),
+            Weights::Random { seed } => (format!("random, seed {seed}"), "yes".into()),
+            Weights::None => ("none".into(), "yes".into()),
         };
-        let params = record.params.map_or_else(|| "–".into(), |n| thousands(n as usize));
-        let input = format!("{0} x {0}", record.input.size);
+        let params = record.params.map_or_else(|| "–".into(), |n| format!("{:.1}", n as f64 / 1e6));
+        let input = format!("{} px", record.input.size);
         let feature = format!("{} ({})", record.features.default, record.features.dim);
-        let cells =
-            [record.id.clone(), record.name.clone(), params, input, feature, weights, here, record.licence.clone()];
+        let cells = [record.id.clone(), params, input, feature, weights, here, record.licence.clone()];
         cells.map(Cell::from).to_vec()
     };
     Table {
-        caption: "Models".into(),
+        caption: "Models: parameters in millions; whether the weights are on this machine".into(),
         header: header.map(String::from).to_vec(),
         rows: project.manifests.models().map(row).collect(),
     }
