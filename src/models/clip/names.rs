@@ -22,7 +22,7 @@ pub fn text_parameters(config: &TextConfig) -> Vec<Parameter> {
 }
 
 /// The names of transformers' `CLIPModel` (and `CLIPTextModelWithProjection`) and of open_clip's `CLIP`, to be read
-/// through [`Turned`].
+/// through `Turned`.
 pub const SCHEMES: &[Scheme] = &[
     Scheme {
         publisher: "transformers",
