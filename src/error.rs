@@ -59,7 +59,7 @@ pub enum Error {
     /// A weights file does not hold the parameters of the model.
     #[error(
         "{from}: read with the names of {publisher}, the tensors are not this model's. Missing: {missing}. Of another \
-         shape: {misshaped}. Unexpected: {unexpected}"
+         shape: {misshaped}. Unexpected: {unexpected}. Check the file and the architecture that the record names"
     )]
     Weights { from: String, publisher: &'static str, missing: String, misshaped: String, unexpected: String },
 

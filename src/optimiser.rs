@@ -6,6 +6,7 @@
 //! spread over threads. Elsewhere than on the processor the steps are candle's own operations.
 
 use crate::error::{Error, Result};
+use crate::ops::values;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Tensor, Var};
 use rayon::prelude::*;
@@ -140,7 +141,7 @@ impl InplaceOp2 for Average {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> candle_core::Result<()> {
-        let gradient = read(gradient, gradient_layout)?;
+        let gradient = values(gradient, gradient_layout)?;
         let (keep, take) = (self.keep as f32, (1.0 - self.keep) as f32);
         let pieces = write(average, average_layout)?.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE));
         pieces.for_each(|(average, gradient)| match self.square {
@@ -173,7 +174,7 @@ impl InplaceOp3 for Update {
         square: &CpuStorage,
         square_layout: &Layout,
     ) -> candle_core::Result<()> {
-        let (mean, square) = (read(mean, mean_layout)?, read(square, square_layout)?);
+        let (mean, square) = (values(mean, mean_layout)?, values(square, square_layout)?);
         let (shrink, rate) = (self.shrink as f32, self.rate as f32);
         let (inverse, eps) = ((1.0 / self.root) as f32, self.eps as f32);
         let pieces = write(value, value_layout)?.par_chunks_mut(PIECE);
@@ -186,15 +187,7 @@ impl InplaceOp3 for Update {
     }
 }
 
-/// The values of a contiguous tensor.
-fn read<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => candle_core::bail!("expected a contiguous tensor, found strides {:?}", layout.stride()),
-    }
-}
-
-/// The same, to be written.
+/// The values of a contiguous tensor, to be written.
 fn write<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use wider_clip::error::Result;
 use wider_clip::images::{self, Interpolation, Preprocess, ResizeMode};
-use wider_clip::models::{Backbone, EfficientNet, EfficientNetConfig, Mode, open_weights};
+use wider_clip::models::{Backbone, EfficientNet, EfficientNetConfig, Mode, WeightFile};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -21,7 +21,10 @@ fn golden(name: &str) -> HashMap<String, Tensor> {
 
 fn lite0() -> Result<EfficientNet> {
     let weights = repository("data_manifests/embedded/efficientnet_lite0.in1k.safetensors");
-    EfficientNet::load(&EfficientNetConfig::lite(0)?, open_weights(&weights, &Device::Cpu)?)
+    let file = WeightFile::open(&weights)?;
+    let wide = |name: &str| Ok((name.to_string(), file.get(name, &Device::Cpu)?.to_dtype(DType::F32)?));
+    let tensors = file.names().map(wide).collect::<Result<_>>()?;
+    EfficientNet::load(&EfficientNetConfig::lite(0)?, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
 }
 
 /// Largest absolute difference, divided by the largest absolute value of the second.
@@ -138,7 +141,7 @@ fn a_missing_weight_is_named() -> Result<()> {
     let error = EfficientNet::load(&EfficientNetConfig::lite(0)?, weights).err().expect("nothing to load").chain();
     assert!(error.contains("EfficientNet weights") && error.contains("conv_stem"), "{error}");
     let broken = repository("tests/golden/photos/coffee.jpg");
-    let error = open_weights(&broken, &Device::Cpu).err().expect("not a safetensors file").to_string();
+    let error = WeightFile::open(&broken).err().expect("not a safetensors file").to_string();
     assert!(error.contains("safetensors") && error.contains("coffee.jpg"), "{error}");
     Ok(())
 }

@@ -40,9 +40,7 @@ pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};
 
 use crate::error::{Error, Result};
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use std::path::Path;
+use candle_core::{DType, Tensor};
 
 /// A model that turns images into feature vectors.
 pub trait Backbone: Send + Sync {
@@ -117,16 +115,3 @@ fn in_groups(images: &Tensor, group: usize, forward: impl Fn(&Tensor) -> Result<
 
 /// The smallest side that a convolutional backbone, which halves its input five times, takes.
 const SMALLEST: usize = 32;
-
-/// Reads a safetensors file into memory and offers its tensors as f32 on `device`.
-///
-/// Whatever type the file holds (f16, bf16) is widened. For files of a few dozen megabytes; the large ones of the hub
-/// want a memory map.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Data`] if it is not a safetensors file.
-pub fn open_weights(path: &Path, device: &Device) -> Result<VarBuilder<'static>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
-    VarBuilder::from_buffered_safetensors(bytes, DType::F32, device)
-        .map_err(|source| Error::data(path, "a safetensors file", source.to_string()))
-}
