@@ -23,8 +23,8 @@ pub use super::bench::Bench;
 
 /// The study's table that the rows belong to.
 pub const TABLE: &str = "general_probe";
-/// Raised whenever a change in this experiment or in the probes moves a number.
-const CODE_VERSION: u32 = 2;
+/// Raised whenever a change in this experiment, in the probes or in the features moves a number.
+const CODE_VERSION: u32 = 3;
 
 /// Train and test images of one seed and budget, as rows of the feature table.
 #[derive(Debug, Clone, PartialEq, Eq)]
