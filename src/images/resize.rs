@@ -40,7 +40,7 @@ pub enum Interpolation {
 
 impl Interpolation {
     /// Half the width of the filter, in pixels of the coarser of the two grids.
-    fn support(self) -> f64 {
+    pub(crate) fn support(self) -> f64 {
         match self {
             Interpolation::Nearest => 0.5,
             Interpolation::Bilinear => 1.0,
@@ -50,7 +50,7 @@ impl Interpolation {
     }
 
     /// The filter's weight at distance `x`.
-    fn weight(self, x: f64) -> f64 {
+    pub(crate) fn weight(self, x: f64) -> f64 {
         let a = x.abs();
         match self {
             Interpolation::Nearest => f64::from(u8::from(-0.5 < x && x <= 0.5)),
