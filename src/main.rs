@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use wider_clip::display::{datasets_table, models_table};
 use wider_clip::error::Result;
+use wider_clip::pretrain::request::{BUDGET, Request};
 use wider_clip::project::Project;
 use wider_clip::workbench::{Workbench, kernel, lab, report, setup};
 
@@ -35,6 +36,8 @@ enum Command {
     Models,
     /// List the data sets: images, classes, source, licence, what is on this machine
     Datasets,
+    /// Train pocket models from nothing on the icon corpus (see notebooks/05); interrupted, it goes on where it was
+    Pretrain(Pretrain),
     /// Make the Python environment and compile the notebook kernel (the other commands do so when needed)
     Setup,
     /// Become the Rust kernel that serves a connection file; Jupyter calls this
@@ -71,6 +74,30 @@ struct Lab {
     arguments: Vec<String>,
 }
 
+#[derive(Args)]
+struct Pretrain {
+    /// A pocket model: clip, vit_16, vit_32, convnext_base, convnext_tiny, dino, mae, beit, data2vec, efficientnet; or all
+    model: String,
+    /// Where it runs: cpu or cuda
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Source images drawn, views not counted
+    #[arg(long, default_value_t = BUDGET)]
+    images: u64,
+    /// Decides weights, order, views and masks
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Stop after so many steps, with a checkpoint
+    #[arg(long, value_name = "STEPS")]
+    stop_after: Option<u64>,
+    /// Folder for checkpoints and curves, one folder a model and run inside
+    #[arg(long, value_name = "FOLDER", default_value = ".wider-clip/pretrain")]
+    out: PathBuf,
+    /// Put the finished weights, curves and cards where the suites read them, data_manifests/embedded/pocket
+    #[arg(long)]
+    save: bool,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,6 +123,7 @@ fn run(command: Command) -> Result<()> {
             println!("{}", datasets_table(&project).to_text());
             Ok(())
         }
+        Command::Pretrain(arguments) => pretrain(&workbench, arguments),
         Command::Setup => setup::ensure(&workbench).inspect(|()| println!("ready")),
         Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
     }
@@ -114,4 +142,17 @@ fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
     let index = report::make(workbench, &options)?;
     println!("The report is at {}", index.display());
     Ok(())
+}
+
+fn pretrain(workbench: &Workbench, arguments: Pretrain) -> Result<()> {
+    let request = Request {
+        models: if arguments.model == "all" { Vec::new() } else { vec![arguments.model] },
+        device: arguments.device,
+        images: arguments.images,
+        seed: arguments.seed,
+        stop_after: arguments.stop_after,
+        out: workbench.root().join(arguments.out),
+        save: arguments.save,
+    };
+    wider_clip::pretrain::request::serve(workbench.root(), &request)
 }

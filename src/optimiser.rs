@@ -65,6 +65,49 @@ impl Adam {
         self.parameters.iter().map(|(parameter, _, _)| parameter)
     }
 
+    /// The two averages of each parameter, by its name: `mean.*` and `square.*`.
+    pub fn averages(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.parameters.iter().flat_map(|(parameter, mean, square)| {
+            [(format!("mean.{}", parameter.name), mean), (format!("square.{}", parameter.name), square)]
+        })
+    }
+
+    /// Goes on after `step` steps with averages as [`Adam::averages`] gave them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming an average that is missing or has another shape.
+    pub fn resume(&mut self, step: u64, averages: impl Fn(&str) -> Option<Tensor>) -> Result<()> {
+        for (parameter, mean, square) in &mut self.parameters {
+            for (name, average) in [("mean", mean), ("square", square)] {
+                let name = format!("{name}.{}", parameter.name);
+                match averages(&name).filter(|found| found.dims() == average.dims()) {
+                    // A copy: steps are taken in place.
+                    Some(found) => *average = found.copy()?,
+                    None => {
+                        let expected = format!("{name} of shape {:?}", average.dims());
+                        return Err(Error::argument("state of Adam", expected, "none"));
+                    }
+                }
+            }
+        }
+        self.step = step;
+        Ok(())
+    }
+
+    /// The length of all `gradients` as one vector.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] from candle.
+    pub fn norm(&self, gradients: &GradStore) -> Result<f64> {
+        let mut sum = 0.0;
+        for (parameter, _, _) in &self.parameters {
+            if let Some(gradient) = gradients.get(&parameter.var) {
+                sum += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+            }
+        }
+        Ok(sum.sqrt())
+    }
+
     /// One step down the `gradients` at learning rate `rate`.
     ///
     /// ```
@@ -86,6 +129,14 @@ impl Adam {
     /// # Errors
     /// [`Error::Argument`] naming a parameter without a gradient: something cut the graph.
     pub fn step(&mut self, gradients: &GradStore, rate: f64) -> Result<()> {
+        self.scaled_step(gradients, rate, 1.0)
+    }
+
+    /// [`Adam::step`] with all gradients multiplied by `scale`: what clips their length.
+    ///
+    /// # Errors
+    /// As for [`Adam::step`].
+    pub fn scaled_step(&mut self, gradients: &GradStore, rate: f64, scale: f64) -> Result<()> {
         if let Some((parameter, _, _)) = self.parameters.iter().find(|(p, _, _)| gradients.get(&p.var).is_none()) {
             return Err(Error::argument(
                 "gradients",
@@ -98,6 +149,13 @@ impl Adam {
         let (first, second) = (correct(self.beta1), correct(self.beta2));
         for (parameter, mean, square) in &mut self.parameters {
             let Some(gradient) = gradients.get(&parameter.var) else { continue };
+            let scaled;
+            let gradient = if scale == 1.0 {
+                gradient
+            } else {
+                scaled = (gradient * scale)?;
+                &scaled
+            };
             let rate = rate * parameter.rate;
             let update = Update {
                 shrink: 1.0 - rate * parameter.weight_decay,

@@ -68,3 +68,20 @@ impl Random {
         }
     }
 }
+
+/// `n` draws from a normal distribution of mean 0 and the given deviation, cut at two deviations.
+///
+/// A draw is uniform in [-2, 2] and kept with probability exp(-x^2 / 2): no logarithm or cosine, whose last digit may
+/// differ between machines, enters the value.
+pub fn truncated_normal(random: &mut Random, n: usize, deviation: f64) -> Vec<f32> {
+    const STEPS: usize = 1 << 24;
+    let mut unit = || random.below(STEPS) as f64 / STEPS as f64;
+    let mut values = Vec::with_capacity(n);
+    while values.len() < n {
+        let x = 4.0 * unit() - 2.0;
+        if unit() < (-0.5 * x * x).exp() {
+            values.push((x * deviation) as f32);
+        }
+    }
+    values
+}

@@ -41,7 +41,7 @@ fn shipped_weights_have_the_recorded_digest() {
     use sha2::{Digest, Sha256};
     let manifests = Manifests::load(root()).unwrap();
     for model in manifests.models() {
-        if let Weights::Embedded { file, sha256 } = &model.weights {
+        if let Weights::Embedded { file, sha256, .. } = &model.weights {
             let digest = Sha256::digest(fs::read(manifests.embedded_path(file)).unwrap());
             let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(hex, *sha256, "{file}");
@@ -55,7 +55,7 @@ fn an_unknown_id_lists_the_known_ones() {
     let error = manifests.model("clip").unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }));
     let text = error.to_string();
-    assert!(text.contains("no model is called `clip`") && text.contains("_384, vit_tiny.random"), "{text}");
+    assert!(text.contains("no model is called `clip`") && text.contains("_pocket.random, vit_tiny.random"), "{text}");
     assert!(manifests.dataset("mnist").unwrap_err().to_string().contains("dtd, fgvc_aircraft"));
     assert!(manifests.suite("big").unwrap_err().to_string().contains("default, full, smoke, study"));
 }
@@ -161,11 +161,11 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "suites/smoke.toml",
             "\"vit_tiny.random\", \"pixels.raw\"",
             "\"pixels.raw\", \"vit\"",
-            "vit_l32.in21k_ft_in1k_384, vit_tiny.random, found unknown `vit`",
+            "vit_p8_pocket.random, vit_tiny.random, found unknown `vit`",
         ),
         ("suites/smoke.toml", "\"icons\"]", "\"icon\"]", "`datasets.1` to be one of dtd, fgvc_aircraft"),
         ("datasets/icons.toml", "icons.parquet", "icon.parquet", "found `icon.parquet`, which is not there"),
-        ("datasets/icons.toml", "icons.parquet", "../icons.parquet", "a file name without a folder"),
+        ("datasets/icons.toml", "icons.parquet", "../icons.parquet", "a path inside data_manifests/embedded"),
     ] {
         let (error, line) = project.change(file, from, to);
         let place = format!("{file}:{line}: expected ");

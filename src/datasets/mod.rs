@@ -11,7 +11,7 @@ mod layouts;
 mod parquet;
 
 use crate::error::{Error, Result};
-use crate::manifest::{DatasetRecord, Source};
+use crate::manifest::{Columns, DatasetRecord, Source};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -84,6 +84,14 @@ pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSe
 pub fn open_folder(folder: &Path) -> Result<ImageSet> {
     let id = folder.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy().into_owned());
     folder::open(&id, folder)
+}
+
+/// Opens one Parquet file in the form of the Hugging Face `datasets` library.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_parquet(id: &str, path: &Path, columns: &Columns) -> Result<ImageSet> {
+    parquet::open(id, &[(None, path.to_path_buf())], columns)
 }
 
 impl ImageSet {

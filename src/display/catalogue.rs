@@ -51,7 +51,7 @@ pub fn models_table(project: &Project) -> Table {
                 let here = hub::model_in_cache(&lock, repo, revision, files);
                 (format!("hub: {repo}"), here.map_or("no", |_| "yes").to_string())
             }
-            Weights::Random { seed } => (format!("random, seed {seed}"), "yes".into()),
+            Weights::Random { seed, .. } => (format!("random, seed {seed}"), "yes".into()),
             Weights::None => ("none".into(), "yes".into()),
         };
         let params = record.params.map_or_else(|| "–".into(), |n| format!("{:.1}", n as f64 / 1e6));

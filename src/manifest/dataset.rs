@@ -202,6 +202,13 @@ pub struct Columns {
     pub caption: Option<String>,
 }
 
+impl Columns {
+    /// Image and label, nothing else.
+    pub fn new(image: &str, label: &str) -> Self {
+        Columns { image: image.into(), label: label.into(), group: None, domain: None, name: None, caption: None }
+    }
+}
+
 /// How train, val and test are made, with the counts to hold them to.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -28,7 +28,7 @@ pub use dataset::{
     ArchiveLayout, Columns, DatasetRecord, Download, ListLabel, OfficialSplit, PerClass, Source, SplitRecord,
     SplitRule, TablePart,
 };
-pub use model::{FeaturesRecord, InputRecord, InterpolationRecord, ModelRecord, ResizeRecord, Weights};
+pub use model::{FeaturesRecord, InputRecord, InterpolationRecord, ModelRecord, ResizeRecord, TextRecord, Weights};
 pub use suite::{Method, SuiteRecord};
 
 use crate::error::{Error, Result};
@@ -63,8 +63,12 @@ impl Manifests {
             }
         }
         for model in &models {
-            if let Weights::Embedded { file, .. } = &model.record.weights {
+            if let Weights::Embedded { file, text, .. } = &model.record.weights {
                 check_embedded(&folder, model, "weights.embedded.file", file)?;
+                if let Some(text) = text {
+                    check_embedded(&folder, model, "weights.embedded.text.file", &text.file)?;
+                    check_embedded(&folder, model, "weights.embedded.text.pairs", &text.pairs)?;
+                }
             }
         }
         let (datasets, models) = (by_id(datasets), by_id(models));
@@ -140,8 +144,8 @@ fn by_id<T: Record>(loaded: Vec<Loaded<T>>) -> BTreeMap<String, T> {
 
 /// A file name that a manifest gives must be one of `data_manifests/embedded/`.
 fn check_embedded<T: Record>(folder: &Path, loaded: &Loaded<T>, key: &str, file: &str) -> Result<()> {
-    if file.is_empty() || file.contains(['/', '\\']) || file == ".." {
-        return Err(loaded.error(Problem::new(key, "a file name without a folder", format!("`{file}`"))));
+    if !model::is_plain_path(file) {
+        return Err(loaded.error(Problem::new(key, "a path inside data_manifests/embedded", format!("`{file}`"))));
     }
     if !folder.join("embedded").join(file).is_file() {
         let found = format!("`{file}`, which is not there");

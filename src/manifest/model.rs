@@ -48,6 +48,9 @@ pub enum Weights {
         file: String,
         /// SHA-256 in lower-case hex. It is checked when the weights are loaded, not when the manifest is.
         sha256: String,
+        /// The text side of a CLIP model of this project.
+        #[serde(default)]
+        text: Option<TextRecord>,
     },
     /// One file of a model repository on the Hugging Face hub.
     Hub {
@@ -63,9 +66,27 @@ pub enum Weights {
     Random {
         /// The seed.
         seed: u64,
+        /// The weights that this project's pretraining begins with under that seed, and not a normal distribution of
+        /// deviation 0.02.
+        #[serde(default)]
+        of_training: bool,
     },
     /// The model has no weights.
     None,
+}
+
+/// The text side of an embedded CLIP model.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextRecord {
+    /// Text tower and projections, under this crate's names, in `data_manifests/embedded/`.
+    pub file: String,
+    /// SHA-256 of that file in lower-case hex.
+    pub sha256: String,
+    /// The byte pairs of its tokenizer, one a line, in `data_manifests/embedded/`.
+    pub pairs: String,
+    /// How a class is asked for, each with `{}` where its name goes.
+    pub templates: Vec<String>,
 }
 
 fn main_branch() -> String {
@@ -158,7 +179,14 @@ impl Record for ModelRecord {
 impl Weights {
     fn check(&self) -> Result<(), Problem> {
         match self {
-            Weights::Embedded { sha256, .. } => check_digest("weights.embedded.sha256", Some(sha256), 64),
+            Weights::Embedded { sha256, text, .. } => {
+                check_digest("weights.embedded.sha256", Some(sha256), 64)?;
+                let Some(text) = text else { return Ok(()) };
+                if text.templates.is_empty() {
+                    return Err(Problem::new("weights.embedded.text.templates", "at least one", "an empty list"));
+                }
+                check_digest("weights.embedded.text.sha256", Some(&text.sha256), 64)
+            }
             Weights::Hub { repo, revision, files } => {
                 let (key, quoted) = ("weights.hub.repo", format!("`{repo}`"));
                 if repo.split('/').count() > 2 || !is_plain_path(repo) {
@@ -196,7 +224,7 @@ impl Weights {
 
 /// Whether `path` is relative and its parts are names: nothing empty, no `.` or `..`, no backslash, space or
 /// character that means something in an address.
-fn is_plain_path(path: &str) -> bool {
+pub(super) fn is_plain_path(path: &str) -> bool {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"\\?#%:*<>|\"".contains(c);
     path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.chars().all(plain))
 }

@@ -127,6 +127,12 @@ fn known() -> Result<Vec<(&'static str, Architecture)>> {
         ("tf_efficientnet_b6", Architecture::EfficientNet(EfficientNetConfig::tf_b(6)?)),
         ("efficientnet_lite0", Architecture::EfficientNet(EfficientNetConfig::lite(0)?)),
         ("pixels", Architecture::Pixels(32)),
+        ("vit_pocket_patch8_48", transformer(TransformerConfig::vit_pocket(8))),
+        ("clip_pocket", transformer(TransformerConfig::vit_pocket(8))),
+        ("vit_pocket_patch16_48", transformer(TransformerConfig::vit_pocket(16))),
+        ("convnext_pocket_base", Architecture::ConvNeXt(ConvNeXtConfig::pocket_base())),
+        ("convnext_pocket_tiny", Architecture::ConvNeXt(ConvNeXtConfig::pocket_tiny())),
+        ("efficientnet_pocket", Architecture::EfficientNet(EfficientNetConfig::pocket()?)),
         ("vit_tiny_patch8_64", transformer(TransformerConfig::vit_tiny_patch8_64())),
     ])
 }

@@ -18,6 +18,7 @@ mod classifier;
 pub mod clip;
 pub mod convnext;
 pub mod efficientnet;
+pub(crate) mod initial;
 mod layers;
 mod mode;
 pub mod pixels;
@@ -30,11 +31,12 @@ pub use classifier::{Classifier, ClassifierParams};
 pub use clip::{Clip, ClipConfig};
 pub use convnext::{ConvNeXt, ConvNeXtConfig};
 pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
+pub use initial::initial_weights;
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
 pub use registry::{
-    LoadedModel, ModelWeights, allow_tf32, best_device, describe_device, device_name, load, load_as, preprocess,
-    read_weights,
+    LoadedModel, ModelWeights, allow_tf32, best_device, describe_device, device_name, embedded_file, load, load_as,
+    preprocess, read_weights,
 };
 pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};

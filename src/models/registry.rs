@@ -1,7 +1,7 @@
 //! From a model's record to a backbone that is ready to run.
 
 use super::assemble::assemble;
-use super::{Architecture, Backbone, WeightFile, transformer};
+use super::{Architecture, Backbone, WeightFile, initial_weights, transformer};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::images::{Interpolation, Preprocess, ResizeMode};
@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use ndarray::Array4;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A backbone with everything that decides its features.
 pub struct LoadedModel {
@@ -97,28 +97,39 @@ pub fn read_weights(root: &Path, record: &ModelRecord, device: &Device) -> Resul
         Ok(assemble(&WeightFile::open(path)?, &parameters, schemes, DType::F32, device)?.tensors)
     };
     let (tensors, id) = match (&record.weights, &architecture) {
-        (Weights::Embedded { file, sha256 }, _) => {
-            let path = root.join("data_manifests").join("embedded").join(file);
-            let found = storage::sha256_file(&path)?;
-            if found != *sha256 {
-                return Err(Error::data(&path, format!("SHA-256 {sha256}"), found));
-            }
-            (from_file(&path)?, found)
+        (Weights::Embedded { file, sha256, .. }, _) => {
+            (from_file(&embedded_file(root, file, sha256)?)?, sha256.clone())
         }
         (Weights::Hub { repo, revision, files }, _) => {
             let file = hub::fetch_model(&hub::lock_path(root), repo, revision, files)?;
             (from_file(&file.path)?, file.sha256)
         }
-        (Weights::Random { seed }, Architecture::Transformer(config)) => {
+        (Weights::Random { seed, of_training: false }, Architecture::Transformer(config)) => {
             (transformer::random_weights(config, *seed, device)?, format!("seed {seed}"))
+        }
+        (Weights::Random { seed, of_training: true }, architecture) => {
+            (initial_weights(architecture, *seed, device)?, format!("training's seed {seed}"))
         }
         (Weights::None, Architecture::Pixels(_)) => (HashMap::new(), "none".into()),
         (weights, _) => {
-            let expected = "a file; or a seed for a transformer; or none for pixels";
+            let expected = "a file; or a seed, for a transformer or of training; or none for pixels";
             return Err(Error::argument("weights", expected, format!("{weights:?} for {}", record.architecture)));
         }
     };
     Ok(ModelWeights { architecture, tensors, id })
+}
+
+/// The path of an embedded file, whose bytes have been compared with `sha256`.
+///
+/// # Errors
+/// A file that is missing, or has another hash.
+pub fn embedded_file(root: &Path, file: &str, sha256: &str) -> Result<PathBuf> {
+    let path = root.join("data_manifests").join("embedded").join(file);
+    let found = storage::sha256_file(&path)?;
+    match found == sha256 {
+        true => Ok(path),
+        false => Err(Error::data(&path, format!("SHA-256 {sha256}"), found)),
+    }
 }
 
 /// Loads the model of `record`, frozen, in f32; see [`read_weights`].

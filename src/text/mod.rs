@@ -9,4 +9,4 @@ pub mod prompts;
 pub mod tokenizer;
 
 pub use prompts::{Templates, class_name};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Tokenizer, read_pairs};

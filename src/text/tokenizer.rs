@@ -19,13 +19,17 @@ use rayon::prelude::*;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::normalizers::{self, Lowercase, NFC, Replace};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{AddedToken, SplitDelimiterBehavior};
+use tokenizers::{
+    AddedToken, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    SplitDelimiterBehavior,
+};
 
 /// The token before every text.
 pub const START: &str = "<|startoftext|>";
@@ -34,7 +38,7 @@ pub const END: &str = "<|endoftext|>";
 /// Tokens that OpenAI's text towers see, [`START`] and [`END`] among them.
 pub const CLIP_CONTEXT: usize = 77;
 /// What marks the last symbol of a word.
-const WORD_END: &str = "</w>";
+pub(crate) const WORD_END: &str = "</w>";
 
 /// OpenAI's vocabulary, as the Python package open_clip_torch 3.3.0 carries it (MIT).
 const CLIP_FILE: &str = "data_manifests/embedded/bpe_simple_vocab_16e6.txt.gz";
@@ -165,6 +169,20 @@ impl Tokenizer {
         Ok(text.replace(WORD_END, " ").trim_matches(blank).to_string())
     }
 
+    /// The pieces of a text that pairs are merged within, in the symbols of [`byte_symbols`].
+    pub(crate) fn pieces(&self, text: &str) -> Vec<String> {
+        let mut normalised = NormalizedString::from(text);
+        if let Some(normaliser) = self.library.get_normalizer() {
+            normaliser.normalize(&mut normalised).expect("normalisers of this tokenizer take any text");
+        }
+        let mut cut = PreTokenizedString::from(normalised);
+        if let Some(cutter) = self.library.get_pre_tokenizer() {
+            cutter.pre_tokenize(&mut cut).expect("pieces of this tokenizer are cut from any text");
+        }
+        let pieces = cut.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        pieces.into_iter().map(|(piece, _, _)| piece.to_owned()).collect()
+    }
+
     /// One token as the vocabulary writes it, such as `cat</w>`; `None` outside the vocabulary.
     pub fn token(&self, id: u32) -> Option<String> {
         self.library.id_to_token(id)
@@ -244,6 +262,19 @@ fn library(vocabulary: Vocab, merges: &[(String, String)]) -> tokenizers::Result
         AddedToken::from(END, true).normalized(false),
     ])?;
     Ok(tokenizer)
+}
+
+/// Reads pairs for [`Tokenizer::from_merges`] from a file with one pair a line, its symbols parted by a blank.
+///
+/// # Errors
+/// A file that cannot be read, or a line that is no pair.
+pub fn read_pairs(path: &Path) -> Result<Vec<(String, String)>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path, "reading"))?;
+    let pair = |(i, line): (usize, &str)| match line.split_once(' ').filter(|(_, b)| !b.contains(' ')) {
+        Some((a, b)) => Ok((a.to_owned(), b.to_owned())),
+        None => Err(Error::data(path, "two symbols a line", format!("`{line}` in line {}", i + 1))),
+    };
+    text.lines().enumerate().map(pair).collect()
 }
 
 /// The first `n` pairs of a list with one pair a line under a heading.

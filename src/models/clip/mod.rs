@@ -27,6 +27,13 @@ use candle_nn::VarBuilder;
 use names::Turned;
 use ndarray::ArrayView2;
 
+/// Byte pairs that the pocket CLIP's tokenizer has learnt.
+pub const POCKET_PAIRS: usize = 1024;
+/// Its token ids: 256 bytes, the same at the end of a word, a token a pair, start and end.
+pub const POCKET_VOCABULARY: usize = 512 + POCKET_PAIRS + 2;
+/// Its longest text in tokens, start and end among them.
+pub const POCKET_CONTEXT: usize = 20;
+
 /// What a CLIP model is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClipConfig {
@@ -61,11 +68,33 @@ impl ClipConfig {
         }
     }
 
+    /// The pocket CLIP of this project's own pretraining: the plain pocket ViT on patches of 8, and three blocks of 128
+    /// numbers for texts of at most [`POCKET_CONTEXT`] tokens out of [`POCKET_VOCABULARY`].
+    pub fn pocket() -> Self {
+        ClipConfig {
+            image: Architecture::Transformer(TransformerConfig::vit_pocket(8)),
+            pooling: "cls",
+            image_dim: 128,
+            text: TextConfig {
+                vocabulary: POCKET_VOCABULARY,
+                context: POCKET_CONTEXT,
+                dim: 128,
+                depth: 3,
+                heads: 4,
+                hidden: 512,
+                eps: 1e-5,
+                activation: crate::ops::Activation::Gelu,
+                projection: 128,
+            },
+        }
+    }
+
     /// The text and image towers of an architecture that a record names; `None` for one without a text tower.
     pub fn named(architecture: &str) -> Option<Self> {
         match architecture {
             "clip_vit_b32" => Some(Self::clip_vit_b32()),
             "convnext_base_clip" => Some(Self::convnext_base_clip()),
+            "clip_pocket" => Some(Self::pocket()),
             _ => None,
         }
     }
@@ -144,6 +173,11 @@ impl Clip {
     /// The text tower.
     pub fn text(&self) -> &TextTower {
         &self.text
+    }
+
+    /// The logarithm of what cosines are multiplied by, a scalar.
+    pub fn logit_scale(&self) -> &Tensor {
+        &self.logit_scale
     }
 
     /// Projected features, not normalised: `images` (B, 3, H, W) to (B, E).

@@ -54,6 +54,16 @@ impl ConvNeXtConfig {
         ConvNeXtConfig { dims: [128, 256, 512, 1024], ..Self::small() }
     }
 
+    /// The smaller pocket ConvNeXt of this project's own pretraining, 0.3 million parameters.
+    pub fn pocket_tiny() -> Self {
+        ConvNeXtConfig { depths: [1, 1, 3, 1], dims: [16, 32, 64, 128], ..Self::tiny() }.with_one_eps()
+    }
+
+    /// The larger one, 1.2 million parameters.
+    pub fn pocket_base() -> Self {
+        ConvNeXtConfig { depths: [2, 2, 6, 2], dims: [24, 48, 96, 192], ..Self::tiny() }.with_one_eps()
+    }
+
     /// With the last epsilon equal to the others, as timm, torchvision and open_clip have it.
     pub fn with_one_eps(self) -> Self {
         ConvNeXtConfig { head_eps: self.eps, ..self }
@@ -62,6 +72,28 @@ impl ConvNeXtConfig {
     /// Length of the feature.
     pub fn feature_dim(&self) -> usize {
         self.dims[3]
+    }
+
+    /// Multiply-adds of a forward pass on an image of `side` x `side` pixels; norms and activations left out.
+    ///
+    /// ```
+    /// use wider_clip::models::ConvNeXtConfig;
+    ///
+    /// // 4.5 thousand millions (Liu et al. 2022, table 1).
+    /// assert_eq!(ConvNeXtConfig::tiny().multiply_adds(224) / 100_000_000, 44);
+    /// ```
+    pub fn multiply_adds(&self, side: usize) -> u64 {
+        let mut total = 0;
+        let (mut side, mut before) = (side / 4, 0);
+        for (stage, (&depth, &dim)) in self.depths.iter().zip(&self.dims).enumerate() {
+            let into = if stage == 0 { 48 } else { 4 * before };
+            if stage > 0 {
+                side /= 2;
+            }
+            total += side * side * (into * dim + depth * dim * (49 + 8 * dim));
+            before = dim;
+        }
+        total as u64
     }
 }
 

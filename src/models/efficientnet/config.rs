@@ -122,6 +122,14 @@ impl EfficientNetConfig {
         Ok(EfficientNetConfig { padding: PaddingRule::Same, bn_eps: 1e-3, ..Self::b(variant)? })
     }
 
+    /// The pocket EfficientNet of this project's own pretraining: B0 of half the width, 1.1 million parameters.
+    ///
+    /// # Errors
+    /// None.
+    pub fn pocket() -> Result<Self> {
+        Ok(EfficientNetConfig { width: 0.5, ..Self::b(0)? })
+    }
+
     /// Channels scaled by width and rounded to a multiple of 8, never down by more than a tenth.
     fn channels(&self, channels: usize) -> usize {
         let scaled = channels as f64 * self.width;
@@ -142,6 +150,31 @@ impl EfficientNetConfig {
         let fixed = self.fix_stem_and_head && (stage == 0 || stage + 1 == STAGES.len());
         let repeats = STAGES[stage].repeats;
         if fixed { repeats } else { (repeats as f64 * self.depth).ceil() as usize }
+    }
+
+    /// Multiply-adds of a forward pass on an image of `side` x `side` pixels; norms, activations and
+    /// squeeze-and-excite left out.
+    ///
+    /// ```
+    /// use wider_clip::models::EfficientNetConfig;
+    ///
+    /// // 0.39 thousand millions (Tan and Le 2019, table 2).
+    /// assert_eq!(EfficientNetConfig::b(0)?.multiply_adds(224) / 10_000_000, 38);
+    /// # Ok::<(), wider_clip::error::Error>(())
+    /// ```
+    pub fn multiply_adds(&self, side: usize) -> u64 {
+        let mut side = side.div_ceil(2);
+        let mut total = side * side * 27 * self.stem_channels();
+        let mut channels = self.stem_channels();
+        for shape in self.blocks() {
+            if shape.widens() {
+                total += side * side * shape.inputs * shape.inside;
+            }
+            side = side.div_ceil(shape.stride);
+            total += side * side * shape.inside * (shape.kernel * shape.kernel + shape.outputs);
+            channels = shape.outputs;
+        }
+        (total + side * side * channels * self.feature_dim()) as u64
     }
 
     /// All blocks in order.

@@ -24,7 +24,7 @@ use super::layers::{LayerNorm, Linear};
 use super::{Backbone, Mode, image_batch_check, in_groups};
 use crate::error::{Error, Result};
 use crate::ops::{Heads, patches};
-use crate::random::Random;
+use crate::random::{Random, truncated_normal};
 use block::{Block, BlockConfig};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -132,23 +132,29 @@ impl Transformer {
 
     fn tokens_of(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let (x, _) = self.through(images, mode, self.blocks.len())?;
-        let x = match &self.norm {
-            Some(norm) => norm.forward(&x)?,
-            None => x,
-        };
-        Ok(x.to_dtype(DType::F32)?)
+        Ok(self.normed(x)?.to_dtype(DType::F32)?)
     }
 
     /// The tokens after so many blocks, and the shared bias.
     fn through(&self, images: &Tensor, mode: Mode, n_blocks: usize) -> Result<(Tensor, Option<Tensor>)> {
-        let (batch, dim) = (images.dim(0)?, self.config.dim);
         let images = images.detach().to_dtype(self.cls_token.dtype())?;
-        let x = self.patch_embed.forward(&patches(&images, self.config.patch)?.flatten(1, 2)?)?;
-        let mut x = Tensor::cat(&[&self.cls_token.expand((batch, 1, dim))?.contiguous()?, &x], 1)?;
+        let x = self.embed(&patches(&images, self.config.patch)?.flatten(1, 2)?)?;
+        let mut x = self.with_class_token(&x)?;
         if let Some(positions) = &self.positions {
             x = x.broadcast_add(positions)?;
         }
-        x = mode.dropout(x, 0)?;
+        self.through_blocks(x, mode, n_blocks, |_| ())
+    }
+
+    /// Tokens, positions added, through so many blocks; `seen` gets what leaves each of them.
+    fn through_blocks(
+        &self,
+        x: Tensor,
+        mode: Mode,
+        n_blocks: usize,
+        mut seen: impl FnMut(&Tensor),
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let mut x = mode.dropout(x, 0)?;
         if let Some(norm) = &self.norm_pre {
             x = norm.forward(&x)?;
         }
@@ -156,8 +162,39 @@ impl Transformer {
         for (i, (block, own)) in self.blocks[..n_blocks].iter().enumerate() {
             let own = own.as_ref().map(|bias| bias.bias()).transpose()?;
             x = block.forward(&x, own.as_ref().or(shared.as_ref()), mode, (i, self.blocks.len()))?;
+            seen(&x);
         }
         Ok((x, shared))
+    }
+
+    fn normed(&self, x: Tensor) -> Result<Tensor> {
+        self.norm.as_ref().map_or(Ok(x.clone()), |norm| norm.forward(&x))
+    }
+}
+
+/// What pretraining takes apart: patches, positions and blocks one by one.
+impl Transformer {
+    /// Patches cut out by [`patches`], (B, P, 3 p p), to tokens without position (B, P, D).
+    pub(crate) fn embed(&self, patches: &Tensor) -> Result<Tensor> {
+        self.patch_embed.forward(patches)
+    }
+
+    /// The learned positions (1, 1 + P, D), the class token's first.
+    pub(crate) fn positions(&self) -> Option<&Tensor> {
+        self.positions.as_ref()
+    }
+
+    /// `tokens` (B, T, D) with the class token, as yet without position, before them: (B, 1 + T, D).
+    pub(crate) fn with_class_token(&self, tokens: &Tensor) -> Result<Tensor> {
+        let (batch, _, dim) = tokens.dims3()?;
+        Ok(Tensor::cat(&[&self.cls_token.expand((batch, 1, dim))?.contiguous()?, tokens], 1)?)
+    }
+
+    /// Any tokens (B, T, D), positions added, through all blocks and the final norm; `seen` gets what leaves each
+    /// block.
+    pub(crate) fn encode(&self, tokens: Tensor, mode: Mode, seen: impl FnMut(&Tensor)) -> Result<Tensor> {
+        let (x, _) = self.through_blocks(tokens, mode, self.blocks.len(), seen)?;
+        self.normed(x)
     }
 }
 
@@ -207,21 +244,4 @@ pub fn random_weights(config: &TransformerConfig, seed: u64, device: &Device) ->
         tensors.insert(name, Tensor::from_vec(values, parameter.shape, device)?);
     }
     Ok(tensors)
-}
-
-/// `n` draws from a normal distribution of mean 0 and the given deviation, cut at two deviations.
-///
-/// A draw is uniform in [-2, 2] and kept with probability exp(-x^2 / 2): no logarithm or cosine, whose last digit may
-/// differ between machines, enters the value.
-fn truncated_normal(random: &mut Random, n: usize, deviation: f64) -> Vec<f32> {
-    const STEPS: usize = 1 << 24;
-    let mut unit = || random.below(STEPS) as f64 / STEPS as f64;
-    let mut values = Vec::with_capacity(n);
-    while values.len() < n {
-        let x = 4.0 * unit() - 2.0;
-        if unit() < (-0.5 * x * x).exp() {
-            values.push((x * deviation) as f32);
-        }
-    }
-    values
 }

@@ -1,0 +1,89 @@
+//! Byte pairs learnt from captions (Sennrich et al. 2016, <https://arxiv.org/abs/1508.07909>), for the pocket CLIP.
+//!
+//! OpenAI's vocabulary of 49,408 tokens would be five times as large as the whole model. The [`Tokenizer`] that reads the
+//! pairs is CLIP's. The `tokenizers` library could learn them too, but numbers symbols in the order of a hash table, so
+//! that equally frequent pairs change places from run to run (measured with 0.23.2): here the order is fixed.
+
+use crate::error::{Error, Result};
+use crate::models::clip::{POCKET_CONTEXT, POCKET_PAIRS};
+use crate::text::Tokenizer;
+use crate::text::tokenizer::WORD_END;
+use std::collections::{BTreeMap, HashMap};
+
+/// Learns the pairs from captions: again and again the pair of neighbours that is most frequent inside words becomes one
+/// symbol; of equally frequent ones the first in the order of the alphabet.
+///
+/// # Errors
+/// [`Error::Argument`] if the captions have too few different words for so many pairs.
+pub fn learn(captions: &[String]) -> Result<Vec<(String, String)>> {
+    let reader = Tokenizer::from_merges(&[], POCKET_CONTEXT)?;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for piece in captions.iter().flat_map(|caption| reader.pieces(caption)) {
+        *counts.entry(piece).or_default() += 1;
+    }
+    let symbols = |word: &str| {
+        let mut symbols: Vec<String> = word.chars().map(String::from).collect();
+        if let Some(last) = symbols.last_mut() {
+            last.push_str(WORD_END);
+        }
+        symbols
+    };
+    let mut words: Vec<(Vec<String>, u64)> = counts.iter().map(|(word, n)| (symbols(word), *n)).collect();
+    let mut pairs = Vec::with_capacity(POCKET_PAIRS);
+    for _ in 0..POCKET_PAIRS {
+        let Some(pair) = most_frequent(&words) else {
+            let found = format!("words for {}", pairs.len());
+            return Err(Error::argument("captions", format!("words for {POCKET_PAIRS} pairs"), found));
+        };
+        words.iter_mut().for_each(|(word, _)| merge(word, &pair));
+        pairs.push(pair);
+    }
+    Ok(pairs)
+}
+
+/// The pair of neighbours that is most frequent, if one comes twice.
+fn most_frequent(words: &[(Vec<String>, u64)]) -> Option<(String, String)> {
+    let mut counts: HashMap<(&str, &str), u64> = HashMap::new();
+    for (word, n) in words {
+        for pair in word.windows(2) {
+            *counts.entry((&pair[0], &pair[1])).or_default() += n;
+        }
+    }
+    let best = counts.into_iter().filter(|(_, n)| *n >= 2).max_by(|(a, n), (b, m)| n.cmp(m).then(b.cmp(a)))?;
+    Some((best.0.0.to_owned(), best.0.1.to_owned()))
+}
+
+/// Makes one symbol of every such pair in a word, from left to right.
+fn merge(word: &mut Vec<String>, (first, second): &(String, String)) {
+    let mut at = 0;
+    while at + 1 < word.len() {
+        if word[at] == *first && word[at + 1] == *second {
+            word[at].push_str(second);
+            word.remove(at + 1);
+        }
+        at += 1;
+    }
+}
+
+/// The pairs as lines, as [`crate::text::read_pairs`] reads them.
+pub fn to_text(pairs: &[(String, String)]) -> String {
+    pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_pair_comes_first_and_ties_go_by_the_alphabet() {
+        let word = |text: &str, n| (text.chars().map(String::from).collect::<Vec<_>>(), n);
+        let mut words = vec![word("abab", 2), word("cdx", 4), word("q", 9)];
+        // ab four times, cd and dx four times, ba twice.
+        let pair = most_frequent(&words);
+        assert_eq!(pair, Some(("a".into(), "b".into())));
+        words.iter_mut().for_each(|(word, _)| merge(word, &("a".into(), "b".into())));
+        assert_eq!(words[0].0, ["ab", "ab"]);
+        assert_eq!(most_frequent(&words), Some(("c".into(), "d".into())));
+        assert_eq!(most_frequent(&[word("ab", 1)]), None);
+    }
+}

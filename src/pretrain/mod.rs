@@ -1,0 +1,51 @@
+//! Pretraining: six ways to learn an image representation from the same small data, in pocket size.
+//!
+//! The study compares models whose data, size and budget all differ. Here they are equal: one corpus of icons with
+//! captions ([`corpus`]), one number of images drawn, for the transformers one encoder. What differs is the objective:
+//!
+//! | module | objective | learns from |
+//! |---|---|---|
+//! | [`supervised`] | the class of an image | labels |
+//! | [`clip`] | which caption belongs to which image | captions |
+//! | [`dino`] | what a teacher sees in other crops | images |
+//! | [`mae`] | pixels of hidden patches | images |
+//! | [`beit`] | codes of hidden patches, by a [`tokenizer`] | images |
+//! | [`data2vec`] | a teacher's tokens of hidden patches | images |
+//!
+//! A [`Recipe`] is an objective with an architecture and settings; [`run`] trains it: seeded, with progress, checkpoints
+//! that resume to the bit on a processor, a curve of losses and probes as rows, and in the end the weights and a card.
+//! Only the command line and the notebook on pretraining import this module.
+
+pub mod augment;
+pub mod beit;
+pub mod captions;
+mod card;
+mod checkpoint;
+pub mod clip;
+pub mod corpus;
+mod curve;
+pub mod data2vec;
+pub mod dino;
+mod live;
+pub mod mae;
+pub mod mask;
+mod objective;
+mod parameters;
+mod probe;
+mod publish;
+mod recipe;
+pub mod request;
+mod run;
+pub mod schedule;
+pub mod supervised;
+mod teacher;
+pub mod tokenizer;
+
+pub use corpus::Corpus;
+pub use curve::{Curve, CurveRow};
+pub use objective::{Batch, Loss, Moment, Objective};
+pub use parameters::{Parameters, Start};
+pub use probe::{Probe, effective_rank, feature_deviation};
+pub use recipe::{Kind, Recipe};
+pub use run::{Outcome, Settings, run};
+pub use teacher::Teacher;
