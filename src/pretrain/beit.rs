@@ -5,22 +5,18 @@
 //! own and trained on the same corpus ([`super::tokenizer`]), positions are absolute, as in all pocket models, not
 //! relative, and there is no layer scale and no stochastic depth.
 
-use super::data2vec::{hide, with_positions};
-use super::mask::blocks;
-use super::objective::{Batch, Loss, Moment, Objective, mask_tensor, places, rows_of};
+use super::masked::{Masking, hidden_tokens};
+use super::objective::{Batch, Loss, Moment, Objective, rows_of};
 use super::parameters::{Parameters, Start};
 use super::tokenizer::{CODES, Namer};
 use crate::error::{Error, Result};
-use crate::models::{Architecture, Mode, Transformer, TransformerConfig};
-use crate::ops::{Weight, linear, patches};
-use crate::random::Random;
+use crate::models::{Architecture, Transformer, TransformerConfig};
+use crate::ops::{Weight, linear};
 use candle_core::{D, DType, Tensor};
 use std::collections::HashMap;
 
 /// Part of the patches that is hidden.
 const HIDDEN: f64 = 0.4;
-/// Patches of the smallest block.
-const SMALLEST_BLOCK: usize = 4;
 
 /// The encoder, the layer that predicts codes, and the tokenizer that gives them.
 pub struct Beit {
@@ -63,19 +59,10 @@ impl Objective for Beit {
 
     fn loss(&mut self, batch: &Batch, at: Moment) -> Result<Loss> {
         let images = &batch.views[0];
-        let grid = self.config.grid();
-        let n_hidden = (HIDDEN * (grid * grid) as f64).round() as usize;
-        let mask = |i: u64| {
-            blocks(grid, n_hidden, SMALLEST_BLOCK, &mut Random::new("hidden blocks", at.seed, batch.drawn + i))
-        };
-        let masks: Vec<Vec<bool>> = (0..images.dim(0)? as u64).map(mask).collect();
-        let hidden = places(&masks, true);
-        let patches = patches(images, self.config.patch)?.flatten(1, 2)?;
-        let x = hide(&self.encoder.embed(&patches)?, &self.mask_token, &mask_tensor(&masks, images.device())?)?;
-        let x = self.encoder.encode(with_positions(&self.encoder, &x)?, Mode::QUIET, |_| ())?;
-        let x = x.narrow(1, 1, grid * grid)?.reshape(((), self.config.dim))?;
-        let logits = linear(&rows_of(&x, hidden.clone())?, &self.predict.0, &self.predict.1)?;
-        let codes = rows_of(&self.namer.codes(images)?, hidden)?;
+        let masking = Masking { part: HIDDEN, seed: at.seed, drawn: batch.drawn };
+        let hidden = hidden_tokens(&self.encoder, &self.mask_token, images, masking)?;
+        let logits = linear(&hidden.tokens, &self.predict.0, &self.predict.1)?;
+        let codes = rows_of(&self.namer.codes(images)?, hidden.places)?;
         let right = logits.detach().argmax(D::Minus1)?.eq(&codes)?.to_dtype(DType::F32)?.mean_all()?;
         Ok(Loss { total: masked_token_loss(&logits, &codes)?, parts: vec![("codes_found", right)] })
     }

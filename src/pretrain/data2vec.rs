@@ -7,22 +7,19 @@
 //! all pocket models, not relative; no layer scale and no stochastic depth; the momentum rises from 0.99 to 0.999, since
 //! runs have thousands of steps and not hundreds of thousands.
 
-use super::mask::blocks;
-use super::objective::{Batch, Loss, Moment, Objective, mask_tensor, places, rows_of};
+use super::masked::{Masking, hidden_tokens, with_positions};
+use super::objective::{Batch, Loss, Moment, Objective, rows_of};
 use super::parameters::{Parameters, Start};
 use super::schedule::line;
 use super::teacher::Teacher;
 use crate::error::{Error, Result};
 use crate::models::{Architecture, Mode, Transformer, TransformerConfig};
 use crate::ops::{Weight, layer_norm, linear, patches};
-use crate::random::Random;
 use candle_core::{D, DType, Device, Tensor};
 use std::collections::{BTreeMap, HashMap};
 
 /// Part of the patches that is hidden.
 const HIDDEN: f64 = 0.6;
-/// Patches of the smallest block.
-const SMALLEST_BLOCK: usize = 4;
 const BETA: f64 = 2.0;
 /// Momentum of the teacher at the start, at the end, and the part of the run after which it no longer rises.
 const MOMENTUM: (f64, f64, f64) = (0.99, 0.999, 0.3);
@@ -76,21 +73,6 @@ impl Data2Vec {
     }
 }
 
-/// `tokens` (B, P, D) with class token and positions.
-pub(super) fn with_positions(encoder: &Transformer, tokens: &Tensor) -> Result<Tensor> {
-    match encoder.positions() {
-        Some(positions) => Ok(encoder.with_class_token(tokens)?.broadcast_add(positions)?),
-        None => Err(Error::argument("transformer config", "learned positions", "none")),
-    }
-}
-
-/// `tokens` (B, P, D) with `mask_token` (1, 1, D) where `masked` (B, P) is 1.
-pub(super) fn hide(tokens: &Tensor, mask_token: &Tensor, masked: &Tensor) -> Result<Tensor> {
-    let masked = masked.unsqueeze(2)?;
-    let seen = tokens.broadcast_mul(&(1.0 - &masked)?)?;
-    Ok((seen + masked.broadcast_mul(mask_token)?)?)
-}
-
 impl Objective for Data2Vec {
     fn parameters(&self) -> &Parameters {
         &self.parameters
@@ -98,19 +80,10 @@ impl Objective for Data2Vec {
 
     fn loss(&mut self, batch: &Batch, at: Moment) -> Result<Loss> {
         let images = &batch.views[0];
-        let (grid, dim) = (self.config.grid(), self.config.dim);
-        let n_hidden = (HIDDEN * (grid * grid) as f64).round() as usize;
-        let mask = |i: u64| {
-            blocks(grid, n_hidden, SMALLEST_BLOCK, &mut Random::new("hidden blocks", at.seed, batch.drawn + i))
-        };
-        let masks: Vec<Vec<bool>> = (0..images.dim(0)? as u64).map(mask).collect();
-        let hidden = places(&masks, true);
-        let patches = patches(images, self.config.patch)?.flatten(1, 2)?;
-        let x = hide(&self.student.embed(&patches)?, &self.mask_token, &mask_tensor(&masks, images.device())?)?;
-        let x = self.student.encode(with_positions(&self.student, &x)?, Mode::QUIET, |_| ())?;
-        let x = x.narrow(1, 1, grid * grid)?.reshape(((), dim))?;
-        let predicted = linear(&rows_of(&x, hidden.clone())?, &self.predict.0, &self.predict.1)?;
-        let targets = rows_of(&self.targets(images)?.reshape(((), dim))?, hidden)?;
+        let masking = Masking { part: HIDDEN, seed: at.seed, drawn: batch.drawn };
+        let hidden = hidden_tokens(&self.student, &self.mask_token, images, masking)?;
+        let predicted = linear(&hidden.tokens, &self.predict.0, &self.predict.1)?;
+        let targets = rows_of(&self.targets(images)?.flatten_to(1)?, hidden.places)?;
         // Near 0 all images have one target: collapse.
         let spread = targets.broadcast_sub(&targets.mean_keepdim(0)?)?.sqr()?.mean_all()?.sqrt()?;
         Ok(Loss { total: smooth_l1(&predicted, &targets, BETA)?, parts: vec![("target_deviation", spread)] })

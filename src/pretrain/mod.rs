@@ -29,6 +29,7 @@ pub mod dino;
 mod live;
 pub mod mae;
 pub mod mask;
+mod masked;
 mod objective;
 mod parameters;
 mod probe;

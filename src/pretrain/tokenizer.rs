@@ -6,7 +6,7 @@
 //! uniform one. Different from DALL-E's, which is a convolutional network of 8,192 codes with a logit-Laplace loss: here a
 //! transformer block on each side of the codes, squared error, and a weight on the divergence that leaves codes in use.
 
-use super::data2vec::with_positions;
+use super::masked::with_positions;
 use super::objective::{Batch, Loss, Moment, Objective};
 use super::parameters::{Parameters, Start};
 use super::schedule::cosine;
