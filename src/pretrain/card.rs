@@ -17,7 +17,7 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
     let architecture = recipe.architecture()?;
     let parameters: usize = architecture.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
     let seconds = curve.rows().last().map_or(0.0, |row| row.seconds);
-    let trained = corpus.train().len();
+    let (trained, other) = (corpus.train().len(), corpus.other());
     let per_image = recipe.multiply_adds()?;
     let last = |metric: &str| curve.line(metric).last().map_or(f64::NAN, |(_, value)| *value);
     let mut card = format!(
@@ -58,11 +58,11 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
     );
     let _ = write!(
         card,
-        "On the {held_out} held-out drawings, by head word, {classes} classes: nearest neighbours (k = 20, cosine) {knn:.1}%. \
+        "On the {held_out} held-out drawings that have a class, by head word, {classes} classes: nearest neighbours (k = 20, cosine) {knn:.1}%. \
          Signs of collapse: feature deviation {deviation:.2} (0 collapsed, 1 spread evenly), effective rank {rank:.1} of \
          {dim}.\n\n| images drawn | loss | held-out kNN |\n|---:|---:|---:|\n",
-        held_out = thousands(corpus.held_out().len()),
-        classes = corpus.classes.len(),
+        held_out = thousands(corpus.held_out().iter().filter(|&&row| Some(corpus.labels[row]) != other).count()),
+        classes = corpus.classes.len() - usize::from(other.is_some()),
         knn = 100.0 * last("knn_accuracy"),
         deviation = last("feature_deviation"),
         rank = last("effective_rank"),

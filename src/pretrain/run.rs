@@ -340,6 +340,11 @@ impl<'a> Trainer<'a> {
                 effective_rank: last("effective_rank"),
             });
         }
+        let done = Outcome { weights: Some(path.clone()), steps: self.step, seconds: self.seconds, probe: self.probe };
+        if path.exists() {
+            // The card tells where it was trained, not where it is looked at.
+            return Ok(done);
+        }
         self.save()?;
         // What only works with an image tower beside it goes into a file of its own.
         let of_text =
@@ -355,7 +360,7 @@ impl<'a> Trainer<'a> {
         let card = card::card(self.recipe, self.settings, &self.curve)?;
         storage::write_atomic(&self.settings.folder.join(CARD), card.as_bytes())?;
         checkpoint::write(&path, &weights, dtype, facts)?;
-        Ok(Outcome { weights: Some(path), steps: self.step, seconds: self.seconds, probe: self.probe })
+        Ok(done)
     }
 }
 
