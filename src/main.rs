@@ -36,7 +36,7 @@ enum Command {
     Models,
     /// List the data sets: images, classes, source, licence, what is on this machine
     Datasets,
-    /// Train pocket models from nothing on the icon corpus (see notebooks/05); interrupted, it goes on where it was
+    /// Train pocket models from nothing on the icon corpus; interrupted, it goes on where it was
     Pretrain(Pretrain),
     /// Make the Python environment and compile the notebook kernel (the other commands do so when needed)
     Setup,
@@ -93,7 +93,7 @@ struct Pretrain {
     /// Folder for checkpoints and curves, one folder a model and run inside
     #[arg(long, value_name = "FOLDER", default_value = ".wider-clip/pretrain")]
     out: PathBuf,
-    /// Put the finished weights, curves and cards where the suites read them, data_manifests/embedded/pocket
+    /// Put finished weights, curves and cards into data_manifests/embedded/pocket and write their records
     #[arg(long)]
     save: bool,
 }

@@ -14,7 +14,7 @@
 //!
 //! A [`Recipe`] is an objective with an architecture and settings; [`run`] trains it: seeded, with progress, checkpoints
 //! that resume to the bit on a processor, a curve of losses and probes as rows, and in the end the weights and a card.
-//! Only the command line and the notebook on pretraining import this module.
+//! Only the command line imports this module.
 
 pub mod augment;
 pub mod beit;
