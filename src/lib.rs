@@ -13,7 +13,7 @@
 //! | splits and metrics with intervals: plain numbers, no tensors | [`splits`], [`metrics`] |
 //! | nearest neighbours, and on them classifiers, clusterings and maps | [`neighbours`], [`probe`], [`clustering`] |
 //! | experiments and their tidy rows | [`experiments`], [`results`] |
-//! | pretraining: six objectives on one small corpus, for the command line | [`pretrain`] |
+//! | pretraining: six objectives on one small corpus, for the command line and its notebook | [`pretrain`] |
 //! | tables, charts and galleries for a notebook | [`display`] |
 //! | the kernel, the runner, the HTML report | [`workbench`] |
 //!

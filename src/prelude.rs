@@ -3,22 +3,24 @@
 pub use crate::clustering::{kmeans::KMeans, trustworthiness, umap::Umap};
 pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
-    Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table, ari_chart,
-    ari_table, datasets_table, leakage_table, look, models_table, published_ranking_table, published_table,
-    suite_table,
+    Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table,
+    against_table, alignment_chart, ari_chart, ari_table, datasets_table, leakage_table, look, models_table,
+    pooling_table, published_ranking_table, published_table, relatives_table, suite_table, survival_table,
 };
 pub use crate::error::{Error, Result};
-pub use crate::experiments::{Bench, clustering, representations};
+pub use crate::experiments::{Bench, clustering, representations, same_data};
 pub use crate::features::{Extraction, FeatureTable, extract};
 pub use crate::manifest::Method;
 pub use crate::metrics::{
-    PairedBootstrap, accuracy, adjusted_rand, mean_t_interval, normalised_mutual_information, paired_bootstrap,
+    Gram, Interval, PairedBootstrap, accuracy, adjusted_rand, bootstrap_accuracy, mean_t_interval,
+    normalised_mutual_information, paired_bootstrap, spearman,
 };
 pub use crate::models::{
     self, Backbone, Classifier, ClassifierParams, Clip, ClipConfig, LoadedModel, Mode, best_device, describe_device,
 };
 pub use crate::neighbours::Metric;
 pub use crate::optimiser::Adam;
+pub use crate::pretrain::{Curve, Recipe};
 pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep, zero_shot::ZeroShot};
 pub use crate::project::Project;
 pub use crate::results::{ResultRow, frame};

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use wider_clip::metrics::{
-    ConfusionMatrix, accuracy, adjusted_rand, balanced_accuracy, bootstrap_accuracy, correct,
-    expected_calibration_error, macro_f1, mean_t_interval, normalised_mutual_information, paired_bootstrap,
+    ConfusionMatrix, Gram, accuracy, adjusted_rand, balanced_accuracy, bootstrap_accuracy, correct,
+    expected_calibration_error, macro_f1, mean_t_interval, normalised_mutual_information, paired_bootstrap, spearman,
     top_k_accuracy, worst_group,
 };
 use wider_clip::ndarray::Array2;
@@ -206,4 +206,39 @@ fn bad_scores_and_clusterings_are_named() {
     assert!(text(normalised_mutual_information(&[0], &[0, 1]).unwrap_err()).contains("1, one an image, found 2"));
     assert!(text(worst_group(&[0], &[0], &["a", "b"]).unwrap_err()).contains("groups: expected 1"));
     assert!(bootstrap_accuracy(&[], 100, 0).is_err());
+}
+
+fn features(value: &Value) -> Array2<f32> {
+    let rows: Vec<Vec<f64>> = value.as_array().unwrap().iter().map(numbers).collect();
+    Array2::from_shape_fn((rows.len(), rows[0].len()), |(i, j)| rows[i][j] as f32)
+}
+
+#[test]
+fn alignments_equal_the_unbiased_estimate() {
+    let cases = golden("alignments");
+    assert_eq!(cases.len(), 4);
+    for (i, case) in cases.iter().enumerate() {
+        let (a, b) = (Gram::new(features(&case["a"]).view()).unwrap(), Gram::new(features(&case["b"]).view()).unwrap());
+        close(a.cka(&b).unwrap(), &case["cka"], &format!("alignment {i}"));
+        close(b.cka(&a).unwrap(), &case["cka"], &format!("alignment {i}, turned round"));
+    }
+    let few = Gram::new(Array2::zeros((3, 2)).view()).unwrap_err().to_string();
+    assert_eq!(few, "features: expected 4 images or more, found 3");
+    let (alike, apart) = (Gram::new(Array2::ones((5, 2)).view()).unwrap(), features(&cases[0]["a"]));
+    let apart = Gram::new(apart.slice(wider_clip::ndarray::s![..5, ..])).unwrap();
+    assert!(alike.cka(&apart).unwrap_err().to_string().contains("images that differ"));
+    assert!(apart.cka(&Gram::new(Array2::ones((6, 2)).view()).unwrap()).is_err());
+    assert!(Gram::new(Array2::from_elem((5, 2), f32::NAN).view()).is_err());
+}
+
+#[test]
+fn rank_correlations_equal_scipy() {
+    let cases = golden("ranks");
+    assert_eq!(cases.len(), 3);
+    for (i, case) in cases.iter().enumerate() {
+        let found = spearman(&numbers(&case["a"]), &numbers(&case["b"])).unwrap().unwrap();
+        close(found, &case["spearman"], &format!("ranks {i}"));
+    }
+    assert!(spearman(&[1.0], &[1.0]).is_err() && spearman(&[1.0, 2.0], &[1.0]).is_err());
+    assert!(spearman(&[1.0, f64::NAN], &[1.0, 2.0]).is_err());
 }

@@ -3,14 +3,16 @@
 #[path = "golden/backbones/random.rs"]
 mod random;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use random::{random_images, random_weights};
 use std::collections::HashMap;
 use std::path::Path;
 use wider_clip::error::{Error, Result};
 use wider_clip::manifest::Manifests;
-use wider_clip::models::{Architecture, Backbone, Pixels, Transformer, TransformerConfig, load, load_as, read_weights};
+use wider_clip::models::{
+    Architecture, Backbone, Pixels, Transformer, TransformerConfig, grid_mean, load, load_as, read_weights,
+};
 
 const SIZE: usize = 32;
 
@@ -278,6 +280,46 @@ fn half_precision_wants_a_gpu() -> Result<()> {
     for dtype in [DType::BF16, DType::F16, DType::F64] {
         let error = load_as(root, record, &Device::Cpu, dtype).err().expect("refused").to_string();
         assert!(error.contains("f32, or f16 or bf16 on a GPU") && error.contains("cpu"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_pixel_gets_its_part_of_the_gradient() -> Result<()> {
+    let map = Var::ones((2, 6, 6, 3), DType::F32, &Device::Cpu)?;
+    let grid = grid_mean(map.as_tensor(), 3)?;
+    let factors = Tensor::arange(0f32, 54.0, &Device::Cpu)?.reshape((2, 27))?;
+    let gradients = (grid * &factors)?.sum_all()?.backward()?;
+    let gradient = gradients.get(map.as_tensor()).map(|g| g.flatten_all()?.to_vec1::<f32>()).transpose()?;
+    let expected: Vec<f32> = (0..2 * 6 * 6 * 3)
+        .map(|i| {
+            let (image, row, column, channel) = (i / 108, i / 18 % 6, i / 3 % 6, i % 3);
+            (image * 27 + ((row / 2) * 3 + column / 2) * 3 + channel) as f32 / 4.0
+        })
+        .collect();
+    assert_eq!(gradient, Some(expected));
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_cut_is_an_error() {
+    let map = |height: usize, width: usize| Tensor::zeros((1, height, width, 1), DType::F32, &Device::Cpu);
+    let error = map(0, 4).map(|map| grid_mean(&map, 2).map_err(|error| error.to_string()));
+    let expected = "map: expected pixels, and cells to cut them into, found [1, 0, 4, 1] and 2 cells";
+    assert_eq!(error.ok().and_then(Result::err).as_deref(), Some(expected));
+    assert!(map(4, 4).is_ok_and(|map| grid_mean(&map, 0).is_err()));
+}
+
+#[test]
+fn sides_that_cells_do_not_divide_are_cut_as_pytorch_cuts_them() -> Result<()> {
+    // torch.nn.functional.adaptive_avg_pool2d(torch.arange(20.).view(1, 1, 4, 5), 3)
+    let map = Tensor::arange(0f32, 20.0, &Device::Cpu)?.reshape((1, 4, 5, 1))?;
+    let expected = [[3.0, 4.5, 6.0, 8.0, 9.5, 11.0, 13.0, 14.5, 16.0]];
+    // Rows 0-1, 1-2, 2-3; columns 0-1, 1-3, 3-4.
+    let found = grid_mean(&map, 3)?.to_vec2::<f32>()?;
+    assert_eq!(found.len(), 1);
+    for (found, expected) in found[0].iter().zip(expected[0]) {
+        assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
     }
     Ok(())
 }

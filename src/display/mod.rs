@@ -10,6 +10,7 @@ mod colours;
 mod gallery;
 mod map;
 mod ranking;
+mod same_data;
 mod selection;
 mod sprites;
 mod table;
@@ -21,6 +22,7 @@ pub use colours::{Look, look};
 pub use gallery::{Gallery, Picture};
 pub use map::MapChart;
 pub use ranking::{ari_chart, ari_table, published_ranking_table};
+pub use same_data::{against_table, alignment_chart, pooling_table, relatives_table, survival_table};
 pub use sprites::SpriteSheet;
 pub use table::{Cell, Table};
 

@@ -5,12 +5,14 @@
 //! | [`representations`] | classification with features and simple learners, by label budget |
 //! | [`ByName`] | zero-shot classification, described and not run |
 //! | [`clustering`] | clusters found without labels, with and without UMAP |
+//! | [`same_data`] | its open question: the objectives on the same data |
 //!
 //! What they start from is common to them: [`Bench`], a data set with the features of one model.
 
 mod bench;
 pub mod clustering;
 pub mod representations;
+pub mod same_data;
 mod zero_shot;
 
 pub use bench::Bench;

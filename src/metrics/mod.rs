@@ -4,13 +4,17 @@
 //! edge cases are scikit-learn's (`accuracy_score`, `balanced_accuracy_score`, `f1_score(average="macro")`), and
 //! `tests/metrics.rs` holds them to values computed by it.
 
+mod alignment;
 mod clusterings;
 mod intervals;
 mod probabilities;
+mod ranks;
 
+pub use alignment::Gram;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
 pub use intervals::{Interval, PairedBootstrap, bootstrap_accuracy, mean_t_interval, paired_bootstrap};
 pub use probabilities::{WorstGroup, expected_calibration_error, top_k_accuracy, worst_group};
+pub use ranks::spearman;
 
 use crate::error::{Error, Result};
 

@@ -22,6 +22,7 @@ pub(crate) mod initial;
 mod layers;
 mod mode;
 pub mod pixels;
+mod pooling;
 mod registry;
 pub mod transformer;
 mod weights;
@@ -34,6 +35,7 @@ pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use initial::initial_weights;
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
+pub use pooling::grid_mean;
 pub use registry::{
     LoadedModel, ModelWeights, allow_tf32, best_device, describe_device, device_name, embedded_file, load, load_as,
     preprocess, read_weights,
@@ -49,7 +51,8 @@ pub trait Backbone: Send + Sync {
     /// Named features of `images` (B, 3, H, W), each (B, D), f32.
     ///
     /// Names: `"cls"`, `"patch_mean"`, `"token_mean"` and `"cls_patch_mean"` from transformers, `"avg"` from
-    /// convolutional networks, `"pixels"` from [`Pixels`]. In [`Mode::Eval`] a row depends on its own image only.
+    /// convolutional networks, `"grid_mean"` ([`grid_mean`] of the last map) from the pocket models besides, `"pixels"`
+    /// from [`Pixels`]. In [`Mode::Eval`] a row depends on its own image only.
     /// A batch of none gives features of shape (0, D). The features have a graph where the weights are variables; the
     /// images have none.
     ///

@@ -41,8 +41,20 @@ pub fn learn(captions: &[String]) -> Result<Vec<(String, String)>> {
     Ok(pairs)
 }
 
-/// The pair of neighbours that is most frequent, if one comes twice.
-fn most_frequent(words: &[(Vec<String>, u64)]) -> Option<(String, String)> {
+/// The pair of neighbours that is most frequent in words with their counts, if one comes twice; of equals the first by
+/// the alphabet.
+///
+/// ```
+/// use wider_clip::pretrain::captions::most_frequent;
+///
+/// let word = |text: &str, n: u64| (text.chars().map(String::from).collect::<Vec<_>>(), n);
+/// // ab four times, cd and dx four times, ba twice.
+/// let pair = most_frequent(&[word("abab", 2), word("cdx", 4), word("q", 9)]);
+/// assert_eq!(pair, Some(("a".into(), "b".into())));
+/// assert_eq!(most_frequent(&[word("cdx", 4), word("ba", 2)]), Some(("c".into(), "d".into())));
+/// assert_eq!(most_frequent(&[word("ab", 1)]), None);
+/// ```
+pub fn most_frequent(words: &[(Vec<String>, u64)]) -> Option<(String, String)> {
     let mut counts: HashMap<(&str, &str), u64> = HashMap::new();
     for (word, n) in words {
         for pair in word.windows(2) {
@@ -68,22 +80,4 @@ fn merge(word: &mut Vec<String>, (first, second): &(String, String)) {
 /// The pairs as lines, as [`crate::text::read_pairs`] reads them.
 pub fn to_text(pairs: &[(String, String)]) -> String {
     pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_most_frequent_pair_comes_first_and_ties_go_by_the_alphabet() {
-        let word = |text: &str, n| (text.chars().map(String::from).collect::<Vec<_>>(), n);
-        let mut words = vec![word("abab", 2), word("cdx", 4), word("q", 9)];
-        // ab four times, cd and dx four times, ba twice.
-        let pair = most_frequent(&words);
-        assert_eq!(pair, Some(("a".into(), "b".into())));
-        words.iter_mut().for_each(|(word, _)| merge(word, &("a".into(), "b".into())));
-        assert_eq!(words[0].0, ["ab", "ab"]);
-        assert_eq!(most_frequent(&words), Some(("c".into(), "d".into())));
-        assert_eq!(most_frequent(&[word("ab", 1)]), None);
-    }
 }

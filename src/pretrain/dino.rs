@@ -260,7 +260,24 @@ fn entropy(scores: &Tensor, centre: &Tensor) -> Result<Tensor> {
 
 /// Learned positions (1, 1 + `grid`^2, D) for a grid of another `side`, (1, 1 + `side`^2, D): bicubic, as
 /// PyTorch's `interpolate` to a `size` without antialiasing has it (a = -0.75, pixel centres, borders repeated).
-fn positions_of(positions: &Tensor, grid: usize, side: usize) -> Result<Tensor> {
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use wider_clip::pretrain::dino::positions_of;
+///
+/// // torch.nn.functional.interpolate(torch.arange(6.)[None, None, None], size=(1, 3), mode='bicubic') gives
+/// // [0.40625, 2.5, 4.59375], here down the rows of a grid of 6 whose columns are alike; the class token's 7 stays.
+/// let rows: Vec<f32> = std::iter::once(7.0).chain((0..36).map(|at| (at / 6) as f32)).collect();
+/// let positions = Tensor::from_vec(rows, (1, 37, 1), &Device::Cpu)?;
+/// let found = positions_of(&positions, 6, 3)?.flatten_all()?.to_vec1::<f32>()?;
+/// let expected = [7.0, 0.40625, 0.40625, 0.40625, 2.5, 2.5, 2.5, 4.59375, 4.59375, 4.59375];
+/// assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-5), "{found:?}");
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+///
+/// # Errors
+/// Positions of another shape.
+pub fn positions_of(positions: &Tensor, grid: usize, side: usize) -> Result<Tensor> {
     if side == grid {
         return Ok(positions.clone());
     }
@@ -295,21 +312,4 @@ fn bicubic(from: usize, to: usize) -> Vec<Vec<f32>> {
         row
     };
     (0..to).map(row).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_are_resized_as_pytorch_does() {
-        // torch.nn.functional.interpolate(torch.arange(6.)[None, None, None], size=(1, 3), mode='bicubic')
-        // gives [0.40625, 2.5, 4.59375]: half-way between two points, the outer taps 0.09375 below.
-        let line = bicubic(6, 3);
-        let value = |row: &[f32]| row.iter().enumerate().map(|(i, w)| i as f32 * w).sum::<f32>();
-        let found: Vec<f32> = line.iter().map(|row| value(row)).collect();
-        for (found, expected) in found.iter().zip([0.40625, 2.5, 4.59375]) {
-            assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
-        }
-    }
 }

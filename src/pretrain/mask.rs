@@ -48,23 +48,3 @@ pub fn blocks(side: usize, masked: usize, smallest: usize, random: &mut Random) 
     }
     hidden
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_hide_neighbours_together_and_every_patch_as_often() {
-        let (mut pairs, mut counts) = (0usize, vec![0usize; 36]);
-        for image in 0..2000 {
-            let hidden = blocks(6, 15, 4, &mut Random::new("blocks", 0, image));
-            assert_eq!(hidden.iter().filter(|&&hidden| hidden).count(), 15);
-            pairs += (0..36).filter(|at| at % 6 < 5 && hidden[*at] && hidden[at + 1]).count();
-            counts.iter_mut().zip(&hidden).for_each(|(count, hidden)| *count += usize::from(*hidden));
-        }
-        // Of 30 pairs of neighbours in rows, scattered masks of 15 of 36 hide 30 * 15 * 14 / (36 * 35) = 5.
-        assert!(pairs as f64 / 2000.0 > 7.0, "{pairs}");
-        // Corners are in fewer rectangles than the middle, but none is left out.
-        assert!(counts.iter().all(|&count| count > 300), "{counts:?}");
-    }
-}

@@ -14,7 +14,7 @@
 //!
 //! A [`Recipe`] is an objective with an architecture and settings; [`run`] trains it: seeded, with progress, checkpoints
 //! that resume to the bit on a processor, a curve of losses and probes as rows, and in the end the weights and a card.
-//! Only the command line imports this module.
+//! Only the command line and the notebook on these models import this module.
 
 pub mod augment;
 pub mod beit;
@@ -38,6 +38,7 @@ mod recipe;
 pub mod request;
 mod run;
 pub mod schedule;
+mod standardise;
 pub mod supervised;
 mod teacher;
 pub mod tokenizer;
@@ -49,4 +50,5 @@ pub use parameters::{Parameters, Start};
 pub use probe::{Probe, effective_rank, feature_deviation};
 pub use recipe::{Kind, Recipe};
 pub use run::{Outcome, Settings, run};
+pub use standardise::standardised;
 pub use teacher::Teacher;

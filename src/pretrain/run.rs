@@ -14,6 +14,7 @@ use super::objective::{Batch, Moment, Objective};
 use super::probe::Probe;
 use super::recipe::{Kind, Recipe};
 use super::schedule::cosine;
+use super::standardise::standardised;
 use crate::error::{Error, Result};
 use crate::models::clip::POCKET_CONTEXT;
 use crate::optimiser::Adam;
@@ -41,7 +42,7 @@ const ROWS: u64 = 200;
 /// Batches that are drawn ahead.
 const AHEAD: usize = 2;
 /// Raised whenever a change moves the weights that a run ends with.
-const CODE_VERSION: u32 = 1;
+const CODE_VERSION: u32 = 2;
 
 /// What a run needs beside its recipe.
 pub struct Settings<'a> {
@@ -301,12 +302,22 @@ impl<'a> Trainer<'a> {
         });
     }
 
+    /// The weights as they are published.
+    fn published(&self) -> Result<HashMap<String, Tensor>> {
+        let &Settings { corpus, device, .. } = self.settings;
+        let weights = self.objective.published()?;
+        if self.recipe.objective.reads_its_feature() || self.recipe.objective == Kind::Tokenizer {
+            return Ok(weights);
+        }
+        standardised(weights, &self.recipe.transformer()?, corpus, device)
+    }
+
     fn measure(&mut self) -> Result<()> {
         if self.recipe.objective == Kind::Tokenizer {
             return Ok(());
         }
         let &Settings { corpus, device, .. } = self.settings;
-        let weights = VarBuilder::from_tensors(self.objective.published()?, DType::F32, device);
+        let weights = VarBuilder::from_tensors(self.published()?, DType::F32, device);
         let backbone = self.recipe.architecture()?.build(weights)?;
         let size = self.recipe.views[0].size;
         let probe = Probe::measure(backbone.as_ref(), self.recipe.feature.0, size, corpus, device)?;
@@ -350,7 +361,7 @@ impl<'a> Trainer<'a> {
         let of_text =
             |name: &str| name.starts_with("text") || name == "visual_projection.weight" || name == "logit_scale";
         let (text, weights): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            self.objective.published()?.into_iter().partition(|(name, _)| of_text(name));
+            self.published()?.into_iter().partition(|(name, _)| of_text(name));
         let dtype = if self.recipe.objective == Kind::Tokenizer { DType::F32 } else { DType::F16 };
         // One fact only: the library writes several in the order of a hash table, and equal runs shall give equal bytes.
         let facts = HashMap::from([("run".to_owned(), self.fingerprint())]);

@@ -132,6 +132,43 @@ def later_cases():
     }
 
 
+def alignment_case(a, b):
+    """Linear CKA from the unbiased HSIC of Song et al. 2012, equation 5, written out."""
+
+    def hsic(k, l):
+        n = len(k)
+        k, l = k - np.diag(np.diag(k)), l - np.diag(np.diag(l))
+        ones = np.ones(n)
+        middle = (ones @ k @ ones) * (ones @ l @ ones) / ((n - 1) * (n - 2))
+        return (np.trace(k @ l) + middle - 2 / (n - 2) * ones @ k @ l @ ones) / (n * (n - 3))
+
+    a, b = np.asarray(a, dtype=np.float32), np.asarray(b, dtype=np.float32)
+    k, l = a.astype(float) @ a.T.astype(float), b.astype(float) @ b.T.astype(float)
+    return {"a": a.tolist(), "b": b.tolist(), "cka": hsic(k, l) / np.sqrt(hsic(k, k) * hsic(l, l))}
+
+
+def rank_case(a, b):
+    return {"a": list(a), "b": list(b), "spearman": stats.spearmanr(a, b).statistic}
+
+
+def comparison_cases():
+    rng = np.random.default_rng(2)
+    a = rng.normal(size=(30, 6))
+    return {
+        "alignments": [
+            alignment_case(a, a @ rng.normal(size=(6, 9)) + 3),
+            alignment_case(a, rng.normal(size=(30, 40))),
+            alignment_case(a + 20, a[:, :3] ** 2),
+            alignment_case(a[:4], a[:4, :2]),
+        ],
+        "ranks": [
+            rank_case(rng.random(12).round(6).tolist(), rng.random(12).round(6).tolist()),
+            rank_case([1, 1, 2, 2, 3.5, 0], [2, 2, 2, 5, 4, 1]),
+            rank_case([0.1, 0.2], [5, 3]),
+        ],
+    }
+
+
 def main():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 7, size=60)
@@ -157,7 +194,7 @@ def main():
             bootstrap_case(rng, 120, 0.6, 0.1, 0.1),
         ],
     }
-    golden |= later_cases()
+    golden |= later_cases() | comparison_cases()
     path = pathlib.Path("tests/golden/metrics.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(golden) + "\n")

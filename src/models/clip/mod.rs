@@ -73,8 +73,8 @@ impl ClipConfig {
     pub fn pocket() -> Self {
         ClipConfig {
             image: Architecture::Transformer(TransformerConfig::vit_pocket(8)),
-            pooling: "cls",
-            image_dim: 128,
+            pooling: "grid_mean",
+            image_dim: 1152,
             text: TextConfig {
                 vocabulary: POCKET_VOCABULARY,
                 context: POCKET_CONTEXT,

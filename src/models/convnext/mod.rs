@@ -15,6 +15,7 @@ mod names;
 pub use names::{SCHEMES, depth_of, n_depths, parameters};
 
 use super::layers::{LayerNorm, Linear, mlp};
+use super::pooling::Pooled;
 use super::{Backbone, Mode, image_batch_check, in_groups};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, Padding, depthwise_conv2d_nhwc_act, mean_pixels, merge_pixels, patches, residual};
@@ -35,13 +36,15 @@ pub struct ConvNeXtConfig {
     pub eps: f64,
     /// Epsilon of the last layer norm.
     pub head_eps: f64,
+    /// Cells along a side of the feature `grid_mean`; none where 0.
+    pub cells: usize,
 }
 
 impl ConvNeXtConfig {
     /// `facebook/convnext-tiny-224`. transformers has 1e-12 for the last epsilon, the other publishers
     /// ([`ConvNeXtConfig::with_one_eps`]) 1e-6.
     pub fn tiny() -> Self {
-        ConvNeXtConfig { depths: [3, 3, 9, 3], dims: [96, 192, 384, 768], eps: 1e-6, head_eps: 1e-12 }
+        ConvNeXtConfig { depths: [3, 3, 9, 3], dims: [96, 192, 384, 768], eps: 1e-6, head_eps: 1e-12, cells: 0 }
     }
 
     /// `facebook/convnext-small-224`.
@@ -56,12 +59,12 @@ impl ConvNeXtConfig {
 
     /// The smaller pocket ConvNeXt of this project's own pretraining, 0.3 million parameters.
     pub fn pocket_tiny() -> Self {
-        ConvNeXtConfig { depths: [1, 1, 3, 1], dims: [16, 32, 64, 128], ..Self::tiny() }.with_one_eps()
+        ConvNeXtConfig { depths: [1, 1, 3, 1], dims: [16, 32, 64, 128], cells: 2, ..Self::tiny() }.with_one_eps()
     }
 
     /// The larger one, 1.2 million parameters.
     pub fn pocket_base() -> Self {
-        ConvNeXtConfig { depths: [2, 2, 6, 2], dims: [24, 48, 96, 192], ..Self::tiny() }.with_one_eps()
+        ConvNeXtConfig { depths: [2, 2, 6, 2], dims: [24, 48, 96, 192], cells: 2, ..Self::tiny() }.with_one_eps()
     }
 
     /// With the last epsilon equal to the others, as timm, torchvision and open_clip have it.
@@ -167,15 +170,23 @@ impl ConvNeXt {
     /// # Errors
     /// [`Error::Argument`] if `images` is no f32 batch of three channels and sides of 32 pixels or more.
     pub fn forward_pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.features(images, mode, Pooled { cells: 0, ..self.pooled() })
+    }
+
+    fn pooled(&self) -> Pooled {
+        Pooled { dim: self.config.feature_dim(), cells: self.config.cells }
+    }
+
+    fn features(&self, images: &Tensor, mode: Mode, pooled: Pooled) -> Result<Tensor> {
         let batch = image_batch_check(images, None)?;
         if batch == 0 {
-            return Ok(Tensor::zeros((0, self.config.feature_dim()), images.dtype(), images.device())?);
+            return Ok(Tensor::zeros((0, pooled.length()), images.dtype(), images.device())?);
         }
         let images = images.detach();
         if self.trained || mode.is_train() {
-            return self.pooled(&images, mode);
+            return self.features_of(&images, mode, pooled);
         }
-        in_groups(&images, GROUP, |images| self.pooled(images, mode))
+        in_groups(&images, GROUP, |images| self.features_of(images, mode, pooled))
     }
 
     /// Class scores before softmax by the checkpoint's own classifier: `images` (B, 3, H, W) to (B, K).
@@ -189,7 +200,7 @@ impl ConvNeXt {
         }
     }
 
-    fn pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn features_of(&self, images: &Tensor, mode: Mode, pooled: Pooled) -> Result<Tensor> {
         let (embed, norm) = &self.stem;
         let mut x = norm.forward(&embed.forward(&patches(&images.to_dtype(self.dtype)?, 4)?)?)?;
         let n_blocks = self.config.depths.iter().sum();
@@ -203,14 +214,18 @@ impl ConvNeXt {
                 i += 1;
             }
         }
-        Ok(self.norm.forward(&mean_pixels(&x)?)?.to_dtype(DType::F32)?)
+        let avg = self.norm.forward(&mean_pixels(&x)?)?;
+        Ok(pooled.together(avg, || self.norm.forward(&x))?.to_dtype(DType::F32)?)
     }
 }
 
 impl Backbone for ConvNeXt {
-    /// Gives `("avg", ..)`, see [`ConvNeXt::forward_pooled`].
+    /// Gives `avg`, see [`ConvNeXt::forward_pooled`], and from a config with cells `grid_mean`, the [`grid_mean`] of all
+    /// pixels after the last norm.
+    ///
+    /// [`grid_mean`]: super::grid_mean
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
-        Ok(vec![("avg", self.forward_pooled(images, mode)?)])
+        self.pooled().apart(self.features(images, mode, self.pooled())?)
     }
 }
 

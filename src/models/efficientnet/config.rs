@@ -68,6 +68,8 @@ pub struct EfficientNetConfig {
     pub bn_eps: f64,
     /// Part of a batch's statistics that the running ones take in a training step.
     pub bn_momentum: f64,
+    /// Cells along a side of the feature `grid_mean`; none where 0.
+    pub cells: usize,
 }
 
 impl EfficientNetConfig {
@@ -89,6 +91,7 @@ impl EfficientNetConfig {
             padding: PaddingRule::Same,
             bn_eps: 1e-3,
             bn_momentum: 0.1,
+            cells: 0,
         })
     }
 
@@ -110,6 +113,7 @@ impl EfficientNetConfig {
             padding: PaddingRule::Symmetric,
             bn_eps: 1e-5,
             bn_momentum: 0.1,
+            cells: 0,
         })
     }
 
@@ -127,7 +131,7 @@ impl EfficientNetConfig {
     /// # Errors
     /// None.
     pub fn pocket() -> Result<Self> {
-        Ok(EfficientNetConfig { width: 0.5, ..Self::b(0)? })
+        Ok(EfficientNetConfig { width: 0.5, cells: 2, ..Self::b(0)? })
     }
 
     /// Channels scaled by width and rounded to a multiple of 8, never down by more than a tenth.

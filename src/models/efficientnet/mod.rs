@@ -18,6 +18,7 @@ pub use config::{EfficientNetConfig, PaddingRule, Stage};
 pub use names::{SCHEMES, depth_of, n_depths, parameters};
 
 use super::layers::Linear;
+use super::pooling::Pooled;
 use super::{Backbone, Mode, image_batch_check, in_groups};
 use crate::error::{Error, Result};
 use crate::ops::{mean_pixels, to_channels_last};
@@ -81,15 +82,23 @@ impl EfficientNet {
     /// # Errors
     /// [`Error::Argument`] if `images` is no f32 batch of three channels and sides of 32 pixels or more.
     pub fn forward_pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.features(images, mode, Pooled { cells: 0, ..self.pooled() })
+    }
+
+    fn pooled(&self) -> Pooled {
+        Pooled { dim: self.config.feature_dim(), cells: self.config.cells }
+    }
+
+    fn features(&self, images: &Tensor, mode: Mode, pooled: Pooled) -> Result<Tensor> {
         let batch = image_batch_check(images, None)?;
         let images = images.detach();
         if batch == 0 {
-            return Ok(Tensor::zeros((0, self.config.feature_dim()), images.dtype(), images.device())?);
+            return Ok(Tensor::zeros((0, pooled.length()), images.dtype(), images.device())?);
         }
         if self.trained || mode.is_train() {
-            return self.pooled(&images, mode);
+            return self.features_of(&images, mode, pooled);
         }
-        in_groups(&images, GROUP, |images| self.pooled(images, mode))
+        in_groups(&images, GROUP, |images| self.features_of(images, mode, pooled))
     }
 
     /// Class scores before softmax by the checkpoint's own classifier: `images` (B, 3, H, W) to (B, K).
@@ -103,7 +112,7 @@ impl EfficientNet {
         }
     }
 
-    fn pooled(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn features_of(&self, images: &Tensor, mode: Mode, pooled: Pooled) -> Result<Tensor> {
         let config = &self.config;
         let images = to_channels_last(&images.to_dtype(self.dtype)?)?;
         let mut x = self.stem.forward(&images, config, mode)?;
@@ -111,13 +120,17 @@ impl EfficientNet {
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, config, mode, (i, n_blocks))?;
         }
-        Ok(mean_pixels(&self.head.forward(&x, config.activation, mode)?)?.to_dtype(DType::F32)?)
+        let map = self.head.forward(&x, config.activation, mode)?;
+        Ok(pooled.together(mean_pixels(&map)?, || Ok(map))?.to_dtype(DType::F32)?)
     }
 }
 
 impl Backbone for EfficientNet {
-    /// Gives `("avg", ..)`, see [`EfficientNet::forward_pooled`].
+    /// Gives `avg`, see [`EfficientNet::forward_pooled`], and from a config with cells `grid_mean`, the [`grid_mean`] of
+    /// the head's map.
+    ///
+    /// [`grid_mean`]: super::grid_mean
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
-        Ok(vec![("avg", self.forward_pooled(images, mode)?)])
+        self.pooled().apart(self.features(images, mode, self.pooled())?)
     }
 }

@@ -59,6 +59,8 @@ pub struct TransformerConfig {
     pub relative_bias: RelativeBias,
     /// Layer normalisation after the last block.
     pub norm: bool,
+    /// Cells along a side of the feature `grid_mean`; none where 0.
+    pub cells: usize,
 }
 
 impl TransformerConfig {
@@ -80,6 +82,7 @@ impl TransformerConfig {
             layer_scale: false,
             relative_bias: RelativeBias::None,
             norm: true,
+            cells: 0,
         }
     }
 
@@ -163,7 +166,7 @@ impl TransformerConfig {
     pub fn vit_pocket(patch: usize) -> Self {
         // Patches of 16 have 74,000 weights more; what a smaller hidden layer saves keeps the file as small as the other.
         let hidden = if patch > 8 { 480 } else { 512 };
-        TransformerConfig { dim: 128, depth: 6, heads: 4, hidden, eps: 1e-6, ..Self::base(48, patch) }
+        TransformerConfig { dim: 128, depth: 6, heads: 4, hidden, eps: 1e-6, cells: 3, ..Self::base(48, patch) }
     }
 
     /// Patches along one side.

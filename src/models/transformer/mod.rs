@@ -21,7 +21,7 @@ pub use config::{Positions, RelativeBias, TransformerConfig};
 pub use names::{SCHEMES, depth_of, parameters};
 
 use super::layers::{LayerNorm, Linear};
-use super::{Backbone, Mode, image_batch_check, in_groups};
+use super::{Backbone, Mode, grid_mean, image_batch_check, in_groups};
 use crate::error::{Error, Result};
 use crate::ops::{Heads, patches};
 use crate::random::{Random, truncated_normal};
@@ -200,21 +200,33 @@ impl Transformer {
 
 impl Backbone for Transformer {
     /// Gives `cls`, the class token; `patch_mean`, the mean of the patch tokens; `token_mean`, the mean of all; and
-    /// `cls_patch_mean`, class token and patch mean side by side, 2 D numbers.
+    /// `cls_patch_mean`, class token and patch mean side by side, 2 D numbers. A config with cells adds `grid_mean`, the
+    /// [`grid_mean`] of the patch tokens.
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
         let tokens = self.forward_tokens(images, mode)?;
         if tokens.dim(0)? == 0 {
             // candle's mean cannot take an empty tensor.
             let none = |dim: usize| Tensor::zeros((0, dim), tokens.dtype(), tokens.device());
             let dim = self.config.dim;
-            let names = [("cls", dim), ("patch_mean", dim), ("token_mean", dim), ("cls_patch_mean", 2 * dim)];
+            let mut names = vec![("cls", dim), ("patch_mean", dim), ("token_mean", dim), ("cls_patch_mean", 2 * dim)];
+            if self.config.cells > 0 {
+                names.push(("grid_mean", self.config.cells.pow(2) * dim));
+            }
             return names.into_iter().map(|(name, dim)| Ok((name, none(dim)?))).collect();
         }
         let cls = tokens.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?;
-        let patch_mean = tokens.narrow(1, 1, self.config.tokens() - 1)?.mean(1)?;
+        let patches = tokens.narrow(1, 1, self.config.tokens() - 1)?;
+        let patch_mean = patches.mean(1)?;
         let both = Tensor::cat(&[&cls, &patch_mean], 1)?;
         let token_mean = tokens.mean(1)?;
-        Ok(vec![("cls", cls), ("patch_mean", patch_mean), ("token_mean", token_mean), ("cls_patch_mean", both)])
+        let mut features =
+            vec![("cls", cls), ("patch_mean", patch_mean), ("token_mean", token_mean), ("cls_patch_mean", both)];
+        if self.config.cells > 0 {
+            let (batch, _, dim) = patches.dims3()?;
+            let map = patches.contiguous()?.reshape((batch, self.config.grid(), self.config.grid(), dim))?;
+            features.push(("grid_mean", grid_mean(&map, self.config.cells)?));
+        }
+        Ok(features)
     }
 
     /// The probabilities of the last block.

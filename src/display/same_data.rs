@@ -1,0 +1,288 @@
+//! The pocket models side by side: against their controls, by feature, among each other, beside the study's order.
+
+use super::selection::{decimal, model_name, percent};
+use super::{Cell, Chart, Gallery, Picture, Table};
+use crate::datasets::ImageSet;
+use crate::error::Result;
+use crate::experiments::same_data::{Against, Alignment, RELATIVES, attention_of, places_of_study, survival};
+use crate::images;
+use crate::metrics::{Interval, mean_t_interval};
+use crate::models::LoadedModel;
+use crate::project::Project;
+use crate::results::ResultRow;
+use image::{Rgb, RgbImage};
+use ndarray::Array2;
+use plotly::common::{ColorScale, ColorScalePalette, Font, Title};
+use plotly::layout::{Annotation, Axis, Margin};
+use plotly::{HeatMap, Layout, Plot};
+use std::collections::{BTreeMap, BTreeSet};
+
+const LEVEL: f64 = 0.95;
+
+/// Differences in accuracy, in points, of every model (rows) from its untrained twin and from raw pixels (columns) on one
+/// data set, each part by itself; a difference whose interval lies above 0 is marked.
+pub fn against_table(project: &Project, found: &[Against], dataset: &str) -> Table {
+    let here = || found.iter().filter(|against| against.dataset == dataset);
+    let kind = |against: &Against| if against.control.ends_with(".random") { "untrained twin" } else { "raw pixels" };
+    let mut columns: Vec<(&str, &str)> = Vec::new();
+    let mut models: Vec<&str> = Vec::new();
+    for against in here() {
+        let column = (against.split, kind(against));
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+        if !models.contains(&against.model.as_str()) {
+            models.push(&against.model);
+        }
+    }
+    columns.sort_by_key(|(split, control)| (*split != "test", *control != "untrained twin"));
+    let cell = |model: &str, column: &(&str, &str)| {
+        let against = here().find(|against| against.model == model && (against.split, kind(against)) == *column);
+        against.map_or_else(
+            || Cell::from("–"),
+            |against| {
+                let points = |fraction: f64| 100.0 * fraction;
+                let paired = &against.paired;
+                let (low, high) = (points(paired.low), points(paired.high));
+                Cell {
+                    text: format!("{:+.1} [{low:+.1}, {high:+.1}]", points(paired.difference)),
+                    best: paired.low > 0.0,
+                }
+            },
+        )
+    };
+    let mut header = vec!["model".to_string()];
+    header.extend(columns.iter().map(|(split, control)| format!("{split}, minus {control}")));
+    let row = |model: &&str| {
+        let cells = columns.iter().map(|column| cell(model, column));
+        std::iter::once(Cell::from(model_name(project, model))).chain(cells).collect()
+    };
+    Table {
+        caption: format!(
+            "{dataset}: difference in accuracy, points [95% paired bootstrap over images], 20 nearest neighbours; bold \
+             where the interval lies above 0"
+        ),
+        header,
+        rows: models.iter().map(row).collect(),
+    }
+}
+
+/// Accuracy of nearest neighbours by feature: one row a model, one column a feature, mean and 95% t-interval over seeds;
+/// the best feature of each model is marked. Of `rows`, those of [`crate::experiments::same_data::run`] count.
+///
+/// # Errors
+/// A value that is not finite.
+pub fn pooling_table(project: &Project, rows: &[ResultRow], dataset: &str, split: &str) -> Result<Table> {
+    let wanted = |row: &&ResultRow| row.arm.dataset == dataset && row.split == split && row.arm.method == "knn_dino";
+    let mut values: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
+    let mut models: Vec<&str> = Vec::new();
+    for row in rows.iter().filter(wanted) {
+        values.entry((&row.arm.model, &row.arm.pooling)).or_default().extend(row.value);
+        if !models.contains(&row.arm.model.as_str()) {
+            models.push(&row.arm.model);
+        }
+    }
+    let mut intervals: BTreeMap<(&str, &str), Interval> = BTreeMap::new();
+    for (key, values) in &values {
+        if !values.is_empty() {
+            intervals.insert(*key, mean_t_interval(values, LEVEL)?);
+        }
+    }
+    let poolings: BTreeSet<&str> = intervals.keys().map(|(_, pooling)| *pooling).collect();
+    let mut table = Table {
+        caption: format!("{dataset}, {split}: accuracy in percent by feature, mean over seeds [95% t-interval]"),
+        header: std::iter::once("model").chain(poolings.iter().copied()).map(String::from).collect(),
+        rows: Vec::new(),
+    };
+    for model in models {
+        let of = |pooling: &&str| intervals.get(&(model, *pooling)).copied();
+        let best = poolings.iter().filter_map(of).map(|interval| interval.mean).fold(f64::NEG_INFINITY, f64::max);
+        let cells = poolings.iter().map(|pooling| match of(pooling) {
+            Some(interval) => Cell { text: percent(&interval), best: interval.mean == best },
+            None => Cell::from("–"),
+        });
+        table.rows.push(std::iter::once(Cell::from(model_name(project, model))).chain(cells).collect());
+    }
+    Ok(table)
+}
+
+/// Linear CKA of all pairs of models as a map of colours with the numbers on it.
+pub fn alignment_chart(project: &Project, alignment: &Alignment) -> Chart {
+    let names: Vec<String> = alignment.models.iter().map(|model| model_name(project, model)).collect();
+    let means: Vec<Vec<f64>> = alignment.pairs.iter().map(|row| row.iter().map(|pair| pair.mean).collect()).collect();
+    let title = format!("{}: linear CKA of {} images, mean of five samples", alignment.dataset, alignment.n_images);
+    let mut plot = Plot::new();
+    plot.add_trace(
+        HeatMap::new(names.clone(), names.clone(), means.clone())
+            .zmin(0.0)
+            .zmax(1.0)
+            .color_scale(ColorScale::Palette(ColorScalePalette::Blues))
+            .reverse_scale(true)
+            .hover_template("%{y} and %{x}: %{z:.2f}<extra></extra>"),
+    );
+    let mut notes = Vec::new();
+    for (y, row) in names.iter().zip(&means) {
+        for (x, mean) in names.iter().zip(row) {
+            let colour = if *mean > 0.6 { "#ffffff" } else { "#222222" };
+            let font = Font::new().size(11).color(colour);
+            let note = Annotation::new().x(x.clone()).y(y.clone()).text(format!("{mean:.2}"));
+            notes.push(note.show_arrow(false).font(font));
+        }
+    }
+    let side = 140 + 44 * names.len();
+    plot.set_layout(
+        Layout::new()
+            .title(Title::with_text(&title))
+            .x_axis(Axis::new().tick_angle(-45.0).auto_margin(true))
+            .y_axis(Axis::new().auto_margin(true).range(vec![names.len() as f64 - 0.5, -0.5]))
+            .annotations(notes)
+            .margin(Margin::new().left(160).right(20).top(60).bottom(160))
+            .height(side),
+    );
+    let mut text = title;
+    for (i, row) in alignment.pairs.iter().enumerate() {
+        for (j, pair) in row.iter().enumerate().skip(i + 1) {
+            text.push_str(&format!("\n{} and {}: {}", names[i], names[j], decimal(pair)));
+        }
+    }
+    Chart::new(plot, text)
+}
+
+/// Mean ranks of the nine models over the study's data sets, and here on each data set and split of `rows` (nearest
+/// neighbours under the default feature, mean over seeds); rank 1 is best.
+///
+/// # Errors
+/// A published table that cannot be read.
+pub fn relatives_table(project: &Project, rows: &[ResultRow]) -> Result<Table> {
+    let study: Vec<Vec<f64>> = places_of_study(project)?.into_iter().map(|place| ranks(&place.scores)).collect();
+    let places: BTreeSet<(&str, &str)> =
+        rows.iter().map(|row| (row.arm.dataset.as_str(), row.split.as_str())).collect();
+    let mut columns: Vec<(String, Vec<f64>)> = vec![("study, mean rank".into(), mean_of(&study))];
+    for (dataset, split) in places {
+        let mut scores = Vec::new();
+        for (_, model) in RELATIVES {
+            let default = project.manifests.model(model)?.features.default.as_str();
+            let wanted = |row: &&ResultRow| {
+                let arm = &row.arm;
+                arm.model == model
+                    && arm.pooling == default
+                    && arm.method == "knn_dino"
+                    && arm.dataset == dataset
+                    && row.split == split
+            };
+            let values: Vec<f64> = rows.iter().filter(wanted).filter_map(|row| row.value).collect();
+            if !values.is_empty() {
+                scores.push(values.iter().sum::<f64>() / values.len() as f64);
+            }
+        }
+        if scores.len() == RELATIVES.len() {
+            columns.push((format!("{dataset}, {split}"), ranks(&scores)));
+        }
+    }
+    let mut order: Vec<usize> = (0..RELATIVES.len()).collect();
+    order.sort_by(|&a, &b| columns[0].1[a].total_cmp(&columns[0].1[b]));
+    let mut header = vec!["study's model".to_string()];
+    header.extend(columns.iter().map(|(name, _)| name.clone()));
+    let row = |&i: &usize| {
+        let digits = |column: usize| if column == 0 { 1 } else { 0 };
+        let cells = columns.iter().enumerate().map(|(c, (_, ranks))| format!("{:.*}", digits(c), ranks[i]).into());
+        std::iter::once(Cell::from(RELATIVES[i].0)).chain(cells).collect()
+    };
+    Ok(Table {
+        caption: "Order of the nine models by nearest neighbours, 1 is best: the study's, and the pocket relatives'"
+            .into(),
+        header,
+        rows: order.iter().map(row).collect(),
+    })
+}
+
+/// How well orders of the nine models agree: the study's data sets with each other, and with each of ours.
+///
+/// # Errors
+/// As for [`survival`].
+pub fn survival_table(project: &Project, rows: &[ResultRow]) -> Result<Table> {
+    let places: BTreeSet<(&str, &str)> =
+        rows.iter().map(|row| (row.arm.dataset.as_str(), row.split.as_str())).collect();
+    let line = |name: String, found: crate::experiments::same_data::Survival| {
+        let text = format!("{:.2} [{:.2}, {:.2}]", found.mean, found.low, found.high);
+        vec![Cell::from(name), text.into(), found.n_pairs.to_string().into()]
+    };
+    let mut table = Table {
+        caption:
+            "Spearman's rank correlation of nine models' accuracies, mean over pairs [95% bootstrap over data sets \
+                  and seeds]"
+                .into(),
+        header: ["the study's data sets with", "rank correlation", "pairs"].map(String::from).to_vec(),
+        rows: vec![line("each other".into(), survival(project, rows, None)?)],
+    };
+    for (dataset, split) in places {
+        table.rows.push(line(format!("{dataset}, {split}"), survival(project, rows, Some((dataset, split)))?));
+    }
+    Ok(table)
+}
+
+/// Ranks from 1 for the highest score; equal scores share the mean of theirs.
+fn ranks(scores: &[f64]) -> Vec<f64> {
+    let rank = |score: &f64| {
+        let above = scores.iter().filter(|other| *other > score).count();
+        let equal = scores.iter().filter(|other| *other == score).count();
+        above as f64 + (equal + 1) as f64 / 2.0
+    };
+    scores.iter().map(rank).collect()
+}
+
+fn mean_of(lists: &[Vec<f64>]) -> Vec<f64> {
+    let n = lists.first().map_or(0, Vec::len);
+    (0..n).map(|i| lists.iter().map(|list| list[i]).sum::<f64>() / lists.len() as f64).collect()
+}
+
+impl Gallery {
+    /// For each of the images `rows` of `set`: the image, then under every model what its class token looks at in the
+    /// last block (mean over heads; the strongest patch of an image is darkest). Models without attention are left out.
+    ///
+    /// # Errors
+    /// An image that cannot be read or decoded; as for [`LoadedModel::attention_maps`].
+    pub fn of_attention(models: &[&LoadedModel], set: &ImageSet, rows: &[usize]) -> Result<Gallery> {
+        let mut maps = Vec::new();
+        for model in models {
+            if let Some(found) = attention_of(model, set, rows)? {
+                maps.push((model.record.name.as_str(), found));
+            }
+        }
+        let mut gallery = Gallery {
+            caption: "An image, then where the class token of each model looks in its last block: the darker, the more"
+                .into(),
+            rows: Vec::new(),
+        };
+        for (i, &row) in rows.iter().enumerate() {
+            let picture = Picture::of(set, row)?;
+            let title = set.classes[set.labels[row] as usize].clone();
+            let bytes = set.read(row..row + 1)?.pop().unwrap_or_else(|| Ok(Vec::new()))?;
+            let image = images::thumbnail(&images::decode(&set.ids[row], &bytes)?, 64);
+            let mut pictures = vec![picture];
+            for (name, maps) in &maps {
+                let png = images::encode_png(&shaded(&image, &maps[i]))?;
+                pictures.push(Picture { png, label: (*name).into(), right: None });
+            }
+            gallery.rows.push((title, pictures));
+        }
+        Ok(gallery)
+    }
+}
+
+/// The image, pale, under a veil of blue as dark as the map is strong there.
+fn shaded(image: &RgbImage, map: &Array2<f32>) -> RgbImage {
+    const PALE: f32 = 0.25;
+    const BLUE: [f32; 3] = [0.0, 68.0, 140.0];
+    let strongest = map.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let (width, height) = image.dimensions();
+    RgbImage::from_fn(width, height, |x, y| {
+        let place = |at: u32, of: u32| (at as usize * map.nrows() / of as usize).min(map.nrows() - 1);
+        let veil = 0.9 * map[[place(y, height), place(x, width)]] / strongest;
+        let channel = |c: usize| {
+            let pale = 255.0 - PALE * (255.0 - f32::from(image.get_pixel(x, y).0[c]));
+            (pale * (1.0 - veil) + BLUE[c] * veil).round() as u8
+        };
+        Rgb([channel(0), channel(1), channel(2)])
+    })
+}

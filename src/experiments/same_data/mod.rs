@@ -1,0 +1,225 @@
+//! The same data, six objectives: what is left of the study's comparison when corpus and budget are equal?
+//!
+//! The pocket models learned from one corpus and drew one number of images, so that objective and architecture are all
+//! that tells them apart. Here they are read by every feature they have ([`run`]), held against raw pixels and against
+//! the weights they began with ([`against_controls`]), against each other ([`alignment`]), and against the study's order
+//! of their big relatives ([`Survival`]); [`attention_lift`] says whether the class token looks at the drawing.
+//!
+//! The classifier is DINO's (k = 20, cosine, weighted votes), which has nothing to tune and no scale to get wrong.
+
+mod alignment;
+mod attention;
+mod ranking;
+
+pub use alignment::{Alignment, alignment};
+pub use attention::{attention_lift, attention_of};
+pub use ranking::{RELATIVES, Survival, places_of_study, survival};
+
+use super::{Bench, ByName};
+use crate::error::{Error, Result};
+use crate::manifest::{ModelRecord, SplitRule, Weights};
+use crate::metrics::{self, PairedBootstrap};
+use crate::models::{Architecture, ClipConfig};
+use crate::probe::{knn::Knn, labelled, standardise::Standardiser};
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::results::{Arm, ResultRow, Results};
+use candle_core::Device;
+use linfa::traits::Fit;
+use ndarray::{Array2, Axis};
+use std::collections::{BTreeMap, HashSet};
+
+/// What the rows call their table; it is none of the study's.
+pub const TABLE: &str = "same_data";
+/// Behind the name of a feature whose columns were standardised on the training images.
+pub const STANDARDISED: &str = ", standardised";
+/// Raised whenever a change here, in the probe or in the features moves a number.
+const CODE_VERSION: u32 = 1;
+const RESAMPLES: usize = 2000;
+
+/// Runs every feature of every model of the project's suite, at its largest budget, on every seed; the model's default
+/// feature also standardised. CLIP is besides asked by class names (`zero_shot`), on the same images. Rows are saved
+/// after every model.
+///
+/// # Errors
+/// Whatever loading, extraction, splitting or fitting gives; rows saved until then stay.
+pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
+    let suite = project.suite()?.clone();
+    let budget = largest_budget(project)?;
+    let mut results = Results::open(&project.results_path(TABLE))?;
+    let mut wanted = HashSet::new();
+    for dataset in &suite.datasets {
+        for model in &suite.models {
+            let bench = Bench::open(project, dataset, model, device)?;
+            let record = project.manifests.model(model)?;
+            let by_name = ByName::open(project.root(), record, &bench.set.classes, device)?;
+            let arms = arms(&bench, by_name.as_ref(), &record.features.default, &suite.seeds, budget);
+            let missing: Vec<&Arm> = arms.iter().filter(|arm| !results.contains(arm)).collect();
+            let label = format!("features on {dataset} under {model}");
+            let mut progress = Progress::new(label, "arms", arms.len(), arms.len() - missing.len());
+            let mut rows = Vec::new();
+            for arm in missing {
+                rows.extend(measure(&bench, by_name.as_ref(), arm)?);
+                progress.advance(1);
+            }
+            progress.finish();
+            wanted.extend(arms);
+            if !rows.is_empty() {
+                results.add(rows)?;
+            }
+        }
+    }
+    Ok(results.select(|row| wanted.contains(&row.arm)))
+}
+
+fn largest_budget(project: &Project) -> Result<usize> {
+    let budgets = &project.suite()?.budgets;
+    budgets.iter().max().copied().ok_or_else(|| Error::argument("suite", "a label budget", "none"))
+}
+
+fn arms(bench: &Bench, by_name: Option<&ByName>, default: &str, seeds: &[u64], budget: usize) -> Vec<Arm> {
+    let protocol = match bench.record.split.rule {
+        SplitRule::Study | SplitRule::StudyCapped => "study",
+        SplitRule::StudyGrouped => "grouped",
+    };
+    let arm = |method: &str, pooling: String, seed: u64| {
+        let provenance = bench.arm(TABLE, method, protocol, CODE_VERSION);
+        Arm { budget: Some(budget as u32), seed, pooling, ..provenance }
+    };
+    let mut arms = Vec::new();
+    for &seed in seeds {
+        arms.extend(bench.features.poolings.keys().map(|pooling| arm("knn_dino", pooling.clone(), seed)));
+        arms.push(arm("knn_dino", format!("{default}{STANDARDISED}"), seed));
+        arms.extend(by_name.map(|by_name| arm("zero_shot", by_name.pooling().into(), seed)));
+    }
+    arms
+}
+
+fn measure(bench: &Bench, by_name: Option<&ByName>, arm: &Arm) -> Result<Vec<ResultRow>> {
+    let parts = bench.parts(arm.budget.unwrap_or(0) as usize, arm.seed, false)?;
+    let (pooling, standardised) = match arm.pooling.strip_suffix(STANDARDISED) {
+        Some(pooling) => (pooling, true),
+        None => (arm.pooling.as_str(), false),
+    };
+    let features = bench.features.pooling(pooling)?;
+    let of = |positions: &[usize]| features.select(Axis(0), positions);
+    let zero_shot = by_name.filter(|_| arm.method == "zero_shot");
+    let n_train = if zero_shot.is_some() { 0 } else { parts.train.len() as u32 };
+    let predict: Box<dyn Fn(Array2<f32>) -> Result<Vec<u32>>> = match zero_shot {
+        Some(by_name) => Box::new(|features| Ok(by_name.predict(features.view())?.to_vec())),
+        None => {
+            let train = of(&parts.train);
+            let scale = standardised.then(|| Standardiser::fit(train.view())).transpose()?;
+            let scaled = move |features: Array2<f32>| match &scale {
+                Some(scale) => scale.apply(features.view()),
+                None => Ok(features),
+            };
+            let train = labelled(scaled(train)?, bench.labels_at(&parts.train))?;
+            let knn = Knn::dino().k(20.min(parts.train.len())).fit(&train)?;
+            Box::new(move |features| Ok(knn.try_predict(scaled(features)?.view())?.to_vec()))
+        }
+    };
+    let mut rows = Vec::new();
+    for (split, positions) in [("test", &parts.test), ("ood", &parts.ood)] {
+        if positions.is_empty() {
+            continue;
+        }
+        let truth = bench.labels_at(positions);
+        rows.push(ResultRow {
+            arm: arm.clone(),
+            split: split.into(),
+            metric: "accuracy".into(),
+            value: Some(metrics::accuracy(&predict(of(positions))?, &truth)?),
+            n_train,
+            n_test: positions.len() as u32,
+            warning: String::new(),
+        });
+    }
+    Ok(rows)
+}
+
+/// A model held against a control on the same images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Against {
+    /// Data set id.
+    pub dataset: String,
+    /// `test` or `ood`.
+    pub split: &'static str,
+    /// Model id.
+    pub model: String,
+    /// Id of the control: raw pixels, or the model's twin with the weights that it began with.
+    pub control: String,
+    /// Model minus control.
+    pub paired: PairedBootstrap,
+}
+
+/// The model with the weights that `record`'s training began with; `None` for a model of another kind.
+///
+/// # Errors
+/// An architecture that is not known.
+pub fn twin<'a>(project: &'a Project, record: &ModelRecord) -> Result<Option<&'a ModelRecord>> {
+    let image_tower = |record: &ModelRecord| match ClipConfig::named(&record.architecture) {
+        Some(config) => Ok(config.image),
+        None => Architecture::named(&record.architecture),
+    };
+    if matches!(record.weights, Weights::Random { .. }) {
+        return Ok(None);
+    }
+    let architecture = image_tower(record)?;
+    for other in project.manifests.models() {
+        if matches!(other.weights, Weights::Random { of_training: true, .. }) && image_tower(other)? == architecture {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
+}
+
+/// Every model of the suite that has a [`twin`], on every data set, against its twin and against raw pixels: nearest
+/// neighbours under the default feature, the suite's largest budget, the split of `seed`, 95% by a paired bootstrap over
+/// images.
+///
+/// # Errors
+/// As for [`run`].
+pub fn against_controls(project: &Project, device: &Device, seed: u64) -> Result<Vec<Against>> {
+    const PIXELS: &str = "pixels.raw";
+    let suite = project.suite()?.clone();
+    let budget = largest_budget(project)?;
+    let mut all = Vec::new();
+    for dataset in &suite.datasets {
+        let mut answers: BTreeMap<String, [Vec<bool>; 2]> = BTreeMap::new();
+        let mut answer = |model: &str| -> Result<[Vec<bool>; 2]> {
+            if let Some(known) = answers.get(model) {
+                return Ok(known.clone());
+            }
+            let bench = Bench::open(project, dataset, model, device)?;
+            let parts = bench.parts(budget, seed, false)?;
+            let found = bench.predict(crate::manifest::Method::KnnDino, &parts)?;
+            let right = |found: &[u32], positions: &[usize]| match positions {
+                [] => Ok(Vec::new()),
+                positions => metrics::correct(found, &bench.labels_at(positions)),
+            };
+            let right = [right(&found.test, &parts.test)?, right(&found.ood, &parts.ood)?];
+            answers.insert(model.into(), right.clone());
+            Ok(right)
+        };
+        for model in &suite.models {
+            let Some(twin) = twin(project, project.manifests.model(model)?)? else { continue };
+            let of_model = answer(model)?;
+            for control in [twin.id.as_str(), PIXELS] {
+                let of_control = answer(control)?;
+                for (split, (ours, theirs)) in ["test", "ood"].into_iter().zip(of_model.iter().zip(&of_control)) {
+                    if !ours.is_empty() {
+                        all.push(Against {
+                            dataset: dataset.clone(),
+                            split,
+                            model: model.clone(),
+                            control: control.into(),
+                            paired: metrics::paired_bootstrap(ours, theirs, RESAMPLES, seed)?,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    Ok(all)
+}
