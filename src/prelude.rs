@@ -20,7 +20,7 @@ pub use crate::models::{
 };
 pub use crate::neighbours::Metric;
 pub use crate::optimiser::Adam;
-pub use crate::pretrain::{Curve, Recipe};
+pub use crate::pretrain;
 pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep, zero_shot::ZeroShot};
 pub use crate::project::Project;
 pub use crate::results::{ResultRow, frame};

@@ -242,7 +242,7 @@ impl Gallery {
     ///
     /// # Errors
     /// An image that cannot be read or decoded; as for [`LoadedModel::attention_maps`].
-    pub fn of_attention(models: &[&LoadedModel], set: &ImageSet, rows: &[usize]) -> Result<Gallery> {
+    pub fn of_attention(models: &[LoadedModel], set: &ImageSet, rows: &[usize]) -> Result<Gallery> {
         let mut maps = Vec::new();
         for model in models {
             if let Some(found) = attention_of(model, set, rows)? {

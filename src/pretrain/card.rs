@@ -25,7 +25,7 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
          | | |\n|---|---|\n\
          | architecture | `{architecture}`, {parameters} parameters |\n\
          | feature | `{feature}`, {dim} numbers |\n\
-         | data | pocket icons: {trained} of {all} drawings of open-licensed icon sets with their names (data_manifests/corpus), \
+{standard}         | data | pocket icons: {trained} of {all} drawings of open-licensed icon sets with their names (data_manifests/corpus), \
          the rest held out; SHA-256 `{sha}` |\n\
          | budget | {images} source images drawn, {epochs:.2} epochs, {steps} steps of {batch} |\n\
          | cost | {per:.0} million multiply-adds an image, {total:.1} x 10^12 in all |\n\
@@ -41,6 +41,11 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
         parameters = thousands(parameters),
         feature = recipe.feature.0,
         dim = recipe.feature.1,
+        standard = match recipe.objective.reads_its_feature() {
+            true => "",
+            false =>
+                "| last norm | standardised once on 1,024 training drawings (nothing read this feature while it was learnt) |\n",
+        },
         trained = thousands(trained),
         all = thousands(corpus.len()),
         sha = corpus.sha256,

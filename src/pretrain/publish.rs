@@ -3,6 +3,7 @@
 
 use super::recipe::{Kind, Recipe};
 use super::run::{CARD, CURVE, PAIRS, TEXT, WEIGHTS};
+use super::shipped::folder as folder_of_shipped;
 use crate::error::{Error, Result};
 use crate::models::Architecture;
 use crate::storage;
@@ -16,7 +17,7 @@ const LARGEST: u64 = 2_500_000;
 /// # Errors
 /// A run that is not over; weights that are too large to ship; files that cannot be written.
 pub(super) fn publish(root: &Path, recipe: &Recipe, folder: &Path) -> Result<String> {
-    let (id, pocket) = (recipe.id, root.join("data_manifests").join("embedded").join("pocket"));
+    let (id, pocket) = (recipe.id, folder_of_shipped(root));
     let copy = |from: &str, to: String| -> Result<String> {
         let path = folder.join(from);
         let bytes = std::fs::read(&path).map_err(Error::io(&path, "reading"))?;
@@ -61,7 +62,7 @@ fn record(recipe: &Recipe, sha256: &str, text: &str) -> Result<String> {
                 all.iter().filter(|name| **name != pooling).map(|name| format!("\"{name}\"")).collect();
             format!("also = [{}]\n", others.join(", "))
         }
-        _ => String::new(),
+        _ => "also = [\"avg\"]\n".to_owned(),
     };
     let named = if recipe.objective == Kind::Clip { "clip_pocket" } else { recipe.architecture };
     Ok(format!(

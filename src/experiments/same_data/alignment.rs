@@ -38,7 +38,7 @@ impl Alignment {
 ///
 /// # Errors
 /// A data set of fewer than 20 images; as for [`Bench::open`] and [`Gram::cka`].
-pub fn alignment(project: &Project, dataset: &str, models: &[&str], device: &Device) -> Result<Alignment> {
+pub fn alignment(project: &Project, dataset: &str, models: &[String], device: &Device) -> Result<Alignment> {
     let mut grams: Vec<Vec<Gram>> = Vec::new();
     let mut n_images = 0;
     for model in models {
@@ -58,6 +58,6 @@ pub fn alignment(project: &Project, dataset: &str, models: &[&str], device: &Dev
         mean_t_interval(&values, 0.95)
     };
     let pairs = grams.iter().map(|a| grams.iter().map(|b| pair(a, b)).collect::<Result<_>>()).collect::<Result<_>>()?;
-    let models = models.iter().map(|model| (*model).to_owned()).collect();
+    let models = models.to_vec();
     Ok(Alignment { dataset: dataset.into(), models, pairs, n_images })
 }

@@ -37,8 +37,8 @@ pub const STANDARDISED: &str = ", standardised";
 const CODE_VERSION: u32 = 1;
 const RESAMPLES: usize = 2000;
 
-/// Runs every feature of every model of the project's suite, at its largest budget, on every seed; the model's default
-/// feature also standardised. CLIP is besides asked by class names (`zero_shot`), on the same images. Rows are saved
+/// Runs every feature of every model of the project's suite, and of its [`twin`], at the largest budget, on every seed; the
+/// model's default feature also standardised. CLIP is besides asked by class names (`zero_shot`), on the same images. Rows are saved
 /// after every model.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     let mut results = Results::open(&project.results_path(TABLE))?;
     let mut wanted = HashSet::new();
     for dataset in &suite.datasets {
-        for model in &suite.models {
+        for model in &with_twins(project)? {
             let bench = Bench::open(project, dataset, model, device)?;
             let record = project.manifests.model(model)?;
             let by_name = ByName::open(project.root(), record, &bench.set.classes, device)?;
@@ -70,6 +70,19 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
         }
     }
     Ok(results.select(|row| wanted.contains(&row.arm)))
+}
+
+/// The suite's models, then their twins, each once.
+fn with_twins(project: &Project) -> Result<Vec<String>> {
+    let mut models = project.suite()?.models.clone();
+    for model in project.suite()?.models.iter() {
+        if let Some(twin) = twin(project, project.manifests.model(model)?)?
+            && !models.contains(&twin.id)
+        {
+            models.push(twin.id.clone());
+        }
+    }
+    Ok(models)
 }
 
 fn largest_budget(project: &Project) -> Result<usize> {

@@ -5,6 +5,41 @@
 
 use super::channels;
 use crate::error::{Error, Result};
+use crate::random::Random;
+
+/// Paints black as `ink` and white as `paper`, what lies between in proportion, each channel by itself. No step of
+/// torchvision's: drawings in black on white have no hue to turn.
+///
+/// # Errors
+/// [`Error::Argument`] for a length that is not a multiple of three.
+///
+/// ```
+/// use wider_clip::pretrain::augment::recolour;
+/// let mut view = [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]; // a black and a white pixel
+/// recolour(&mut view, [1.0, 0.0, 0.0], [1.0, 1.0, 0.5])?;
+/// assert_eq!(view, [1.0, 1.0, 0.0, 1.0, 0.0, 0.5]); // red, pale yellow
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn recolour(view: &mut [f32], ink: [f32; 3], paper: [f32; 3]) -> Result<()> {
+    for ((channel, ink), paper) in channels(view)?.into_iter().zip(ink).zip(paper) {
+        channel.iter_mut().for_each(|value| *value = unit(ink + (paper - ink) * *value));
+    }
+    Ok(())
+}
+
+/// Ink and paper: any colour on white in half of the cases, else any two colours whose greys lie 0.3 apart or more.
+pub(super) fn two_colours(random: &mut Random) -> ([f32; 3], [f32; 3]) {
+    const APART: f32 = 0.3;
+    let white = random.unit() < 0.5;
+    let mut colour = || [random.unit() as f32, random.unit() as f32, random.unit() as f32];
+    loop {
+        let (ink, paper) = (colour(), if white { [1.0; 3] } else { colour() });
+        let grey = |[red, green, blue]: [f32; 3]| grey_of(red, green, blue);
+        if (grey(ink) - grey(paper)).abs() >= APART {
+            return (ink, paper);
+        }
+    }
+}
 
 /// Multiplies by `factor`: 0 gives black, 1 changes nothing.
 ///

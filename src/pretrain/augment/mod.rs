@@ -3,7 +3,7 @@
 //! An [`Augmentation`] crops, resizes, mirrors, changes colours, blurs and solarises images held in memory as RGB
 //! bytes, and gives what a model reads: a square of `f32`, channels first, `(x - 0.5) / 0.5`. Its constructors are the
 //! recipes of the papers (`recipes.rs`); the steps are public functions of their own, with everything random in their
-//! arguments: [`crop_resized`], [`brightness`], [`contrast`], [`saturation`], [`hue`], [`grey`], [`blur`], [`solarise`]
+//! arguments: [`crop_resized`], [`recolour`], [`brightness`], [`contrast`], [`saturation`], [`hue`], [`grey`], [`blur`], [`solarise`]
 //! on values from 0 to 1, and [`random_box`].
 //!
 //! Sources: the random crop of Szegedy et al. 2015, "Going deeper with convolutions", and the colour operations as
@@ -25,7 +25,7 @@ mod crop;
 mod recipes;
 
 pub use blur::blur;
-pub use colour::{brightness, contrast, grey, hue, saturation, solarise};
+pub use colour::{brightness, contrast, grey, hue, recolour, saturation, solarise};
 pub use crop::{crop_resized, random_box};
 
 use self::colour::unit;
@@ -44,7 +44,7 @@ use crate::random::Random;
 /// assert!(view.iter().all(|value| (value - 1.0).abs() < 1e-5)); // (1 - 0.5) / 0.5, whatever the crop
 /// # Ok::<(), wider_clip::error::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Augmentation {
     /// Side of the view in pixels.
     pub size: usize,
@@ -54,6 +54,8 @@ pub struct Augmentation {
     pub ratio: (f64, f64),
     /// Probability of a mirrored view, left for right.
     pub flip: f64,
+    /// Probability of black and white in two other colours, see [`recolour`].
+    pub recolour: f64,
     /// Change of brightness, contrast, saturation and hue.
     pub jitter: Option<Jitter>,
     /// Probability of a view without colours.
@@ -102,6 +104,7 @@ impl Augmentation {
         pair("scale", self.scale, 1.0)?;
         pair("ratio", self.ratio, f64::MAX)?;
         probability("flip", self.flip)?;
+        probability("recolour", self.recolour)?;
         probability("grey", self.grey)?;
         probability("solarise", self.solarise)?;
         if let Some(jitter) = &self.jitter {
@@ -130,6 +133,11 @@ impl Augmentation {
         let window = random_box(side, self.scale, self.ratio, random);
         let mirrored = random.unit() < self.flip;
         crop_resized(pixels, side, window, self.size, mirrored, view)?;
+        // No draw where there is none: what a seed gives does not depend on steps that are left out.
+        if self.recolour > 0.0 && random.unit() < self.recolour {
+            let (ink, paper) = colour::two_colours(random);
+            recolour(view, ink, paper)?;
+        }
         if let Some(jitter) = self.jitter.as_ref().filter(|jitter| random.unit() < jitter.probability) {
             jitter.draw(random, view)?;
         }
@@ -145,6 +153,20 @@ impl Augmentation {
         // A blur can be a rounding above 1.
         view.iter_mut().for_each(|value| *value = 2.0 * unit(*value) - 1.0);
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Augmentation {
+    /// As derived, but for a recolouring that never happens: a run is known by this text, and runs without it are the
+    /// same runs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Augmentation { size, scale, ratio, flip, recolour, jitter, grey, blur, solarise } = self;
+        let mut text = f.debug_struct("Augmentation");
+        text.field("size", size).field("scale", scale).field("ratio", ratio).field("flip", flip);
+        if *recolour > 0.0 {
+            text.field("recolour", recolour);
+        }
+        text.field("jitter", jitter).field("grey", grey).field("blur", blur).field("solarise", solarise).finish()
     }
 }
 

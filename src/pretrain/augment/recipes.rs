@@ -27,7 +27,17 @@ impl Augmentation {
     /// Only the image, all of it, resized to `size`: what evaluation sees.
     pub fn plain(size: usize) -> Self {
         let (scale, ratio) = ((1.0, 1.0), (1.0, 1.0));
-        Augmentation { size, scale, ratio, flip: 0.0, jitter: None, grey: 0.0, blur: None, solarise: 0.0 }
+        Augmentation {
+            size,
+            scale,
+            ratio,
+            flip: 0.0,
+            recolour: 0.0,
+            jitter: None,
+            grey: 0.0,
+            blur: None,
+            solarise: 0.0,
+        }
     }
 
     /// A crop of a part `scale` of the area, mirrored half of the time.
@@ -71,15 +81,15 @@ impl Augmentation {
         Augmentation { jitter: Some(Jitter::without_hue()), ..Augmentation::cropped(size, (0.2, 1.0)) }
     }
 
-    /// CLIP's views: most of the image, never mirrored (Radford et al. 2021).
+    /// CLIP's views: most of the image, never mirrored (Radford et al. 2021), half of them in other colours.
     pub fn clip(size: usize) -> Self {
-        Augmentation { flip: 0.0, ..Augmentation::cropped(size, (0.7, 1.0)) }
+        Augmentation { recolour: 0.5, ..Augmentation::supervised(size) }
     }
 
-    /// Views for training with labels: CLIP's. Left out of DeiT's recipe (Touvron et al. 2021, "Training data-efficient
+    /// Views for training with labels: most of the image. Left out of DeiT's recipe (Touvron et al. 2021, "Training data-efficient
     /// image transformers"): flip, colours, RandAugment, Mixup, CutMix, random erasing and repeated augmentation.
     pub fn supervised(size: usize) -> Self {
-        Augmentation::clip(size)
+        Augmentation { flip: 0.0, ..Augmentation::cropped(size, (0.7, 1.0)) }
     }
 }
 
