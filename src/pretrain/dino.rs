@@ -5,14 +5,15 @@
 //! prototypes of length 1; the teacher's scores are centred by their running mean and sharpened by a low temperature, and
 //! take no gradient; the teacher follows the student with a momentum that rises from 0.996 to 1; the prototypes stand
 //! still at the beginning. The teacher's encoder is published. Different: 1,024 prototypes for 65,536 and a head of 512
-//! for 2,048, four small crops of half the side, a constant weight decay.
+//! for 2,048, four small crops of half the side, a constant weight decay; the head reads the pocket models' grid of
+//! patch tokens and not the class token.
 
 use super::objective::{Batch, Loss, Moment, Objective, unit_rows};
 use super::parameters::{Parameters, Start};
 use super::schedule::cosine;
 use super::teacher::Teacher;
 use crate::error::{Error, Result};
-use crate::models::{Architecture, Mode, Transformer, TransformerConfig};
+use crate::models::{Architecture, Mode, Transformer, TransformerConfig, grid_mean};
 use crate::ops::{Activation, Weight, linear, linear_act, patches};
 use candle_core::{D, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -58,7 +59,7 @@ impl Network {
         };
         Ok(Network {
             layers: [
-                layer("head.0", HIDDEN, config.dim)?,
+                layer("head.0", HIDDEN, feature_dim(config))?,
                 layer("head.1", HIDDEN, HIDDEN)?,
                 layer("head.2", BOTTLENECK, HIDDEN)?,
             ],
@@ -78,7 +79,7 @@ impl Network {
         let side = images.dim(3)? / config.patch;
         let x = x.broadcast_add(&positions_of(positions, config.grid(), side)?)?;
         let tokens = self.encoder.encode(x, Mode::QUIET, |_| ())?;
-        let mut x = tokens.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?;
+        let mut x = feature(&tokens, side, config)?;
         let [first, second, last] = &self.layers;
         for (w, b) in [first, second] {
             x = linear_act(&x, w, b, Activation::Gelu)?;
@@ -96,6 +97,20 @@ impl Network {
     }
 }
 
+/// Length of what the head reads: a grid of the patch tokens, or the class token of an encoder without cells.
+fn feature_dim(config: &TransformerConfig) -> usize {
+    if config.cells > 0 { config.cells.pow(2) * config.dim } else { config.dim }
+}
+
+/// What the head reads of tokens (B, 1 + `side`^2, D).
+fn feature(tokens: &Tensor, side: usize, config: &TransformerConfig) -> Result<Tensor> {
+    let (batch, _, dim) = tokens.dims3()?;
+    if config.cells == 0 {
+        return Ok(tokens.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?);
+    }
+    grid_mean(&tokens.narrow(1, 1, side * side)?.contiguous()?.reshape((batch, side, side, dim))?, config.cells)
+}
+
 impl Dino {
     /// Draws the student from `parameters`; the teacher begins as its copy.
     ///
@@ -103,7 +118,7 @@ impl Dino {
     /// A config that contradicts itself.
     pub fn new(config: &TransformerConfig, mut parameters: Parameters, device: &Device) -> Result<Self> {
         parameters.encoder(&Architecture::Transformer(config.clone()))?;
-        parameters.layer("head.0", HIDDEN, config.dim)?;
+        parameters.layer("head.0", HIDDEN, feature_dim(config))?;
         parameters.layer("head.1", HIDDEN, HIDDEN)?;
         parameters.layer("head.2", BOTTLENECK, HIDDEN)?;
         parameters.draw("head.prototypes", &[PROTOTYPES, BOTTLENECK], Start::Normal(0.02))?;

@@ -17,7 +17,7 @@ has a function for the same thing, both must agree to 1e-12.
 | mae | He et al. 2022, sections 3 and 4.1 | facebookresearch/mae, models_mae.py |
 | beit | Bao et al. 2022, section 2.3 | microsoft/unilm, beit/engine_for_pretraining.py |
 | tokenizer | Ramesh et al. 2021, section 2.1; Jang et al. 2017; Rolfe 2017 | openai/DALL-E holds no training code |
-| data2vec | Baevski et al. 2022, sections 3.3 and 3.4 | facebookresearch/data2vec_vision, beit/engine_for_cyclical.py |
+| data2vec | Baevski et al. 2022, sections 3.3 and 3.4; data2vec 2.0, section 3.2 | fairseq, examples/data2vec/models/data2vec2.py |
 | supervised | Szegedy et al. 2016, section 7 | PyTorch's CrossEntropyLoss |
 | schedule | Loshchilov and Hutter 2017, equation 5 | facebookresearch/dino, utils.py |
 """
@@ -148,7 +148,8 @@ def kl_by_torch(logits):
     return torch.distributions.kl_divergence(q, uniform).mean()
 
 
-# -- data2vec. The published script leaves the last normalisation to a flag (post_target_layer_norm).
+# -- data2vec. Targets as data2vec 2.0 makes them: each layer normalised over the tokens of an image, channel by channel,
+# then averaged, then normalised over channels.
 
 def standardise(x):
     centred = x - x.mean(-1, keepdim=True)
@@ -156,12 +157,14 @@ def standardise(x):
 
 
 def targets(layers):
-    return standardise(sum(standardise(x.detach()) for x in layers) / len(layers))
+    of_image = [standardise(x.detach().transpose(1, 2)).transpose(1, 2) for x in layers]
+    return standardise(sum(of_image) / len(layers))
 
 
 def targets_by_torch(layers):
     dim = layers[0].shape[-1:]
-    return F.layer_norm(torch.stack([F.layer_norm(x, dim) for x in layers]).mean(0), dim)
+    of_image = [F.instance_norm(x.transpose(1, 2)).transpose(1, 2) for x in layers]
+    return F.layer_norm(torch.stack(of_image).mean(0), dim)
 
 
 def smooth_l1(predicted, targets, beta):

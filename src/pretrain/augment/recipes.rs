@@ -50,23 +50,23 @@ impl Augmentation {
         let jitter = Jitter { probability: 0.8, brightness: 0.4, contrast: 0.4, saturation: 0.2, hue: 0.1 };
         let pixel = size as f64 / 96.0;
         let blur = Blur { probability: blur, sigma: (0.1 * pixel, 2.0 * pixel) };
-        let cropped = Augmentation::cropped(size, scale);
+        let cropped = Augmentation { flip: 0.0, ..Augmentation::cropped(size, scale) };
         Augmentation { jitter: Some(jitter), grey: 0.2, blur: Some(blur), solarise, ..cropped }
     }
 
     /// DINO's first large view: always blurred.
     pub fn dino_first(size: usize) -> Self {
-        Augmentation::dino(size, (0.4, 1.0), 1.0, 0.0)
+        Augmentation::dino(size, (0.7, 1.0), 1.0, 0.0)
     }
 
     /// DINO's second large view: seldom blurred, sometimes solarised.
     pub fn dino_second(size: usize) -> Self {
-        Augmentation::dino(size, (0.4, 1.0), 0.1, 0.2)
+        Augmentation::dino(size, (0.7, 1.0), 0.1, 0.2)
     }
 
     /// DINO's small views.
     pub fn dino_local(size: usize) -> Self {
-        Augmentation::dino(size, (0.1, 0.4), 0.5, 0.0)
+        Augmentation::dino(size, (0.3, 0.7), 0.5, 0.0)
     }
 
     /// MAE's views: crop and flip (He et al. 2022, "Masked autoencoders are scalable vision learners", appendix A;
