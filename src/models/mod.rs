@@ -51,8 +51,8 @@ pub trait Backbone: Send + Sync {
     /// Named features of `images` (B, 3, H, W), each (B, D), f32.
     ///
     /// Names: `"cls"`, `"patch_mean"`, `"token_mean"` and `"cls_patch_mean"` from transformers, `"avg"` from
-    /// convolutional networks, `"grid_mean"` ([`grid_mean`] of the last map) from the pocket models besides, `"pixels"`
-    /// from [`Pixels`]. In [`Mode::Eval`] a row depends on its own image only.
+    /// convolutional networks, `"grid_mean"` ([`grid_mean`] of the last map) from the pocket models besides, and
+    /// `"patches"` (all patch tokens side by side) from their transformers, `"pixels"` from [`Pixels`]. In [`Mode::Eval`] a row depends on its own image only.
     /// A batch of none gives features of shape (0, D). The features have a graph where the weights are variables; the
     /// images have none.
     ///

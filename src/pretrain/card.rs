@@ -24,7 +24,7 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
         "# {model}\n\nA pocket model of Wider CLIP, trained from nothing by `wider-clip pretrain {id}`: {objective}\n\n\
          | | |\n|---|---|\n\
          | architecture | `{architecture}`, {parameters} parameters |\n\
-         | feature | `{feature}`, {dim} numbers |\n\
+         | feature | `{feature}`, {dim} numbers; measured below by `{measured}` |\n\
 {standard}         | data | pocket icons: {trained} of {all} drawings of open-licensed icon sets with their names (data_manifests/corpus), \
          the rest held out; SHA-256 `{sha}` |\n\
          | budget | {images} source images drawn, {epochs:.2} epochs, {steps} steps of {batch} |\n\
@@ -39,12 +39,13 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
         objective = objective(recipe.objective),
         architecture = recipe.architecture,
         parameters = thousands(parameters),
-        feature = recipe.feature.0,
-        dim = recipe.feature.1,
-        standard = match recipe.objective.reads_its_feature() {
+        feature = recipe.default_feature()?.0,
+        dim = thousands(recipe.default_feature()?.1),
+        measured = recipe.feature.0,
+        standard = match recipe.objective.learns_from_words() {
             true => "",
             false =>
-                "| last norm | standardised once on 1,024 training drawings (nothing read this feature while it was learnt) |\n",
+                "| last norm | standardised once on 1,024 training drawings (no words were found from it while it was learnt) |\n",
         },
         trained = thousands(trained),
         all = thousands(corpus.len()),

@@ -52,17 +52,12 @@ fn text_record(id: &str, sha256: &str) -> String {
 fn record(recipe: &Recipe, sha256: &str, text: &str) -> Result<String> {
     let Words { name, family, paper } = words(recipe);
     let (id, size) = (recipe.id, recipe.views[0].size);
-    let (pooling, dim) = recipe.feature;
+    let (pooling, dim) = recipe.default_feature()?;
     let architecture = recipe.architecture()?;
     let params: usize = architecture.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
     let also = match architecture {
-        Architecture::Transformer(_) => {
-            let all = ["cls", "patch_mean", "token_mean", "cls_patch_mean"];
-            let others: Vec<String> =
-                all.iter().filter(|name| **name != pooling).map(|name| format!("\"{name}\"")).collect();
-            format!("also = [{}]\n", others.join(", "))
-        }
-        _ => "also = [\"avg\"]\n".to_owned(),
+        Architecture::Transformer(_) => "[\"grid_mean\", \"cls\", \"patch_mean\"]",
+        _ => "[\"avg\"]",
     };
     let named = if recipe.objective == Kind::Clip { "clip_pocket" } else { recipe.architecture };
     Ok(format!(
@@ -71,7 +66,7 @@ fn record(recipe: &Recipe, sha256: &str, text: &str) -> Result<String> {
          notes = \"Trained by this project on icons and their names alone; data_manifests/embedded/pocket/{id}.md is its \
          card. Not for photographs.\"\n\n[weights.embedded]\nfile = \"pocket/{id}.safetensors\"\nsha256 = \"{sha256}\"\n\
          {text}\n[input]\nsize = {size}\ncrop_pct = 1.0\nresize = \"shorter\"\ninterpolation = \"bicubic\"\n\
-         mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n\n[features]\ndefault = \"{pooling}\"\ndim = {dim}\n{also}",
+         mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n\n[features]\ndefault = \"{pooling}\"\ndim = {dim}\nalso = {also}\n",
         model = recipe.model,
     ))
 }

@@ -4,8 +4,8 @@
 //! within a batch, 256), a warm-up of a twentieth of the run. Learning rates, initial weights, crops and the feature were
 //! chosen after short runs on the corpus's held-out images (rates of 2e-4 to 3e-3).
 //!
-//! Every model is read by a coarse grid ([`crate::models::grid_mean`]): 3 x 3 cells of a transformer's patch tokens, the
-//! 2 x 2 pixels of a convolutional network's last map; supervised models and CLIP learn through it. With a class token
+//! Supervised models, CLIP and DINO learn through a coarse grid ([`crate::models::grid_mean`]): 3 x 3 cells of a
+//! transformer's patch tokens, the 2 x 2 pixels of a convolutional network's last map. With a class token
 //! alone, or a mean over everything, they learn next to nothing in a budget like this one: after 58,000 images a
 //! supervised ViT read by its class token had 8.1% of the held-out neighbours right, by its grid 19.3%, and raw pixels
 //! have 17.6%. Convolutions before the blocks, other initial weights, optimisers, positions and normalisations changed
@@ -50,9 +50,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The published feature is read while it is learnt: classes or captions are found from it. A feature that nothing
-    /// has read is standardised before it is published.
-    pub fn reads_its_feature(self) -> bool {
+    /// Words are found from the feature that is learned through: classes or captions. What learned without words is
+    /// standardised before it is published.
+    pub fn learns_from_words(self) -> bool {
         matches!(self, Kind::Supervised | Kind::Clip)
     }
 }
@@ -68,7 +68,7 @@ pub struct Recipe {
     pub objective: Kind,
     /// Name of the architecture.
     pub architecture: &'static str,
-    /// The feature that experiments read, and its length.
+    /// The feature that is learned through, where one is, and that the run is measured by; its length.
     pub feature: (&'static str, usize),
     /// Images a step.
     pub batch: usize,
@@ -128,7 +128,7 @@ impl Recipe {
         dino_views.extend((0..4).map(|_| Augmentation::dino_local(SIDE / 2)));
         vec![
             Recipe {
-                batch: 256,
+                batch: 128,
                 beta2: 0.98,
                 weight_decay: 0.1,
                 longest_gradient: None,
@@ -180,6 +180,18 @@ impl Recipe {
         let known = all.iter().map(|recipe| recipe.id).collect::<Vec<_>>().join(", ");
         let found = all.into_iter().find(|recipe| recipe.id == id);
         found.ok_or_else(|| Error::Unknown { kind: "pocket model", name: id.into(), known })
+    }
+
+    /// The feature that experiments read by default, and its length: all that leaves the last layer, position by
+    /// position.
+    ///
+    /// # Errors
+    /// As for [`Architecture::named`].
+    pub fn default_feature(&self) -> Result<(&'static str, usize)> {
+        Ok(match self.architecture()? {
+            Architecture::Transformer(config) => ("patches", config.grid().pow(2) * config.dim),
+            _ => self.feature,
+        })
     }
 
     /// The architecture.

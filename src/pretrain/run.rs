@@ -306,7 +306,7 @@ impl<'a> Trainer<'a> {
     fn published(&self) -> Result<HashMap<String, Tensor>> {
         let &Settings { corpus, device, .. } = self.settings;
         let weights = self.objective.published()?;
-        if self.recipe.objective.reads_its_feature() || self.recipe.objective == Kind::Tokenizer {
+        if self.recipe.objective.learns_from_words() || self.recipe.objective == Kind::Tokenizer {
             return Ok(weights);
         }
         standardised(weights, &self.recipe.transformer()?, corpus, device)

@@ -1,8 +1,7 @@
-//! The last norm of a transformer that nothing has read yet, brought to a common scale.
+//! The last norm of a transformer that learned without words, brought to a common scale.
 //!
-//! An objective that does not read the published feature (DINO trains a head on the class token, MAE and BEiT layers on
-//! single tokens) leaves channels of the tokens with means far from 0, which all images share: by cosine, all images
-//! then look alike. MAE's authors put a batch norm without scale and bias before their linear probe for that reason (He
+//! An objective that reads tokens through layers of its own, which are thrown away, leaves channels with means far from 0,
+//! which all images share: by cosine, all images then look alike. MAE's authors put a batch norm without scale and bias before their linear probe for that reason (He
 //! et al. 2022, appendix A). The same is done here once, from training images of the corpus, and folded into scale
 //! and bias of the last norm: afterwards each channel of the patch tokens has mean 0 and standard deviation 1 over them.
 

@@ -59,7 +59,7 @@ pub struct TransformerConfig {
     pub relative_bias: RelativeBias,
     /// Layer normalisation after the last block.
     pub norm: bool,
-    /// Cells along a side of the feature `grid_mean`; none where 0.
+    /// Cells along a side of the feature `grid_mean`; where 0, neither that nor `patches` is given.
     pub cells: usize,
 }
 

@@ -201,7 +201,7 @@ impl Transformer {
 impl Backbone for Transformer {
     /// Gives `cls`, the class token; `patch_mean`, the mean of the patch tokens; `token_mean`, the mean of all; and
     /// `cls_patch_mean`, class token and patch mean side by side, 2 D numbers. A config with cells adds `grid_mean`, the
-    /// [`grid_mean`] of the patch tokens.
+    /// [`grid_mean`] of the patch tokens, and `patches`, all of them side by side.
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
         let tokens = self.forward_tokens(images, mode)?;
         if tokens.dim(0)? == 0 {
@@ -211,6 +211,7 @@ impl Backbone for Transformer {
             let mut names = vec![("cls", dim), ("patch_mean", dim), ("token_mean", dim), ("cls_patch_mean", 2 * dim)];
             if self.config.cells > 0 {
                 names.push(("grid_mean", self.config.cells.pow(2) * dim));
+                names.push(("patches", (self.config.tokens() - 1) * dim));
             }
             return names.into_iter().map(|(name, dim)| Ok((name, none(dim)?))).collect();
         }
@@ -225,6 +226,7 @@ impl Backbone for Transformer {
             let (batch, _, dim) = patches.dims3()?;
             let map = patches.contiguous()?.reshape((batch, self.config.grid(), self.config.grid(), dim))?;
             features.push(("grid_mean", grid_mean(&map, self.config.cells)?));
+            features.push(("patches", map.flatten_from(1)?));
         }
         Ok(features)
     }

@@ -81,9 +81,9 @@ impl Augmentation {
         Augmentation { jitter: Some(Jitter::without_hue()), ..Augmentation::cropped(size, (0.2, 1.0)) }
     }
 
-    /// CLIP's views: most of the image, never mirrored (Radford et al. 2021), half of them in other colours.
+    /// CLIP's views: most of the image, never mirrored (Radford et al. 2021), four of five in other colours.
     pub fn clip(size: usize) -> Self {
-        Augmentation { recolour: 0.5, ..Augmentation::supervised(size) }
+        Augmentation { recolour: 0.8, ..Augmentation::supervised(size) }
     }
 
     /// Views for training with labels: most of the image. Left out of DeiT's recipe (Touvron et al. 2021, "Training data-efficient
