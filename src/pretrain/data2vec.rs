@@ -4,10 +4,10 @@
 //! As there: 60% of the patches hidden in blocks, each replaced by a learned token; the teacher sees the whole image; its
 //! targets are the tokens that leave its upper half of blocks, each normalised, averaged, and normalised again; smooth L1
 //! of beta 2; the teacher's momentum rises. The student's encoder is published. Different: a block's tokens are normalised
-//! over the images of the batch, place by place and channel by channel, and not over the channels of a token. What all
-//! images share at a place can be predicted from the place alone, and in drawings, most of whose patches are blank, that
-//! is nearly everything: with the paper's norm the features went towards an effective rank of 3 in 51,000 images; with
-//! data2vec 2.0's, over the tokens of an image, they ended below raw pixels;
+//! over the patches of an image, channel by channel, as in data2vec 2.0 (Baevski et al. 2023,
+//! <https://arxiv.org/abs/2212.07525>), and not over the channels of a patch: there what all patches share remains, most
+//! patches of a drawing are blank, and the features went towards one and the same (effective rank 3 after 51,000 images;
+//! normalised over a batch at each place they fared no better);
 //! positions are absolute, as in all pocket models, not relative; no layer scale and no stochastic depth; the momentum rises from 0.99 to 0.999, since
 //! runs have thousands of steps and not hundreds of thousands.
 
@@ -114,7 +114,7 @@ impl Objective for Data2Vec {
     }
 }
 
-/// What is predicted: the tokens `layers`, (B, P, D) each, normalised over the batch at each place and channel,
+/// What is predicted: the tokens `layers`, (B, P, D) each, normalised over the patches of each image channel by channel,
 /// averaged, normalised over channels (no scale or shift, eps 1e-5). Without gradient.
 ///
 /// # Errors
@@ -129,10 +129,10 @@ pub fn targets(layers: &[Tensor]) -> Result<Tensor> {
         let zero = Tensor::zeros(length, DType::F32, first.device())?;
         layer_norm(&x.contiguous()?, &one, &zero, 1e-5)
     };
-    let of_batch = |x: &Tensor| -> Result<Tensor> { Ok(normalised(&x.detach().transpose(0, 2)?)?.transpose(0, 2)?) };
-    let mut sum = of_batch(first)?;
+    let of_image = |x: &Tensor| -> Result<Tensor> { Ok(normalised(&x.detach().transpose(1, 2)?)?.transpose(1, 2)?) };
+    let mut sum = of_image(first)?;
     for layer in &layers[1..] {
-        sum = (sum + of_batch(layer)?)?;
+        sum = (sum + of_image(layer)?)?;
     }
     normalised(&(sum / layers.len() as f64)?)
 }

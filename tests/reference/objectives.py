@@ -17,7 +17,7 @@ has a function for the same thing, both must agree to 1e-12.
 | mae | He et al. 2022, sections 3 and 4.1 | facebookresearch/mae, models_mae.py |
 | beit | Bao et al. 2022, section 2.3 | microsoft/unilm, beit/engine_for_pretraining.py |
 | tokenizer | Ramesh et al. 2021, section 2.1; Jang et al. 2017; Rolfe 2017 | openai/DALL-E holds no training code |
-| data2vec | Baevski et al. 2022, sections 3.3 and 3.4 | fairseq, examples/data2vec/models/data2vec_vision.py |
+| data2vec | Baevski et al. 2022, sections 3.3 and 3.4; data2vec 2.0, section 3.2 | fairseq, examples/data2vec/models/data2vec2.py |
 | supervised | Szegedy et al. 2016, section 7 | PyTorch's CrossEntropyLoss |
 | schedule | Loshchilov and Hutter 2017, equation 5 | facebookresearch/dino, utils.py |
 """
@@ -148,8 +148,8 @@ def kl_by_torch(logits):
     return torch.distributions.kl_divergence(q, uniform).mean()
 
 
-# -- data2vec. Each layer is normalised over the images of a batch, place by place and channel by channel (fairseq's
-# batch_norm_target_layer takes the places together), then averaged, then normalised over channels.
+# -- data2vec. Targets as data2vec 2.0 makes them: each layer normalised over the tokens of an image, channel by channel,
+# then averaged, then normalised over channels.
 
 def standardise(x):
     centred = x - x.mean(-1, keepdim=True)
@@ -157,14 +157,14 @@ def standardise(x):
 
 
 def targets(layers):
-    of_batch = [standardise(x.detach().transpose(0, 2)).transpose(0, 2) for x in layers]
-    return standardise(sum(of_batch) / len(layers))
+    of_image = [standardise(x.detach().transpose(1, 2)).transpose(1, 2) for x in layers]
+    return standardise(sum(of_image) / len(layers))
 
 
 def targets_by_torch(layers):
     dim = layers[0].shape[-1:]
-    of_batch = [F.batch_norm(x.flatten(1), None, None, training=True).view_as(x) for x in layers]
-    return F.layer_norm(torch.stack(of_batch).mean(0), dim)
+    of_image = [F.instance_norm(x.transpose(1, 2)).transpose(1, 2) for x in layers]
+    return F.layer_norm(torch.stack(of_image).mean(0), dim)
 
 
 def smooth_l1(predicted, targets, beta):
