@@ -168,7 +168,10 @@ pub fn load_as(root: &Path, record: &ModelRecord, device: &Device, dtype: DType)
 /// The device in words, for a page: `the processor, 2 threads`.
 pub fn describe_device(device: &Device) -> String {
     match device {
-        Device::Cpu => format!("the processor, {} threads", rayon::current_num_threads()),
+        Device::Cpu => match rayon::current_num_threads() {
+            1 => "the processor, 1 thread".into(),
+            n => format!("the processor, {n} threads"),
+        },
         _ => format!("a GPU ({}, {:?})", device_name(device), device.location()),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
          | | |\n|---|---|\n\
          | architecture | `{architecture}`, {parameters} parameters |\n\
          | feature | `{feature}`, {dim} numbers; measured below by `{measured}` |\n\
-{standard}         | data | pocket icons: {trained} of {all} drawings of open-licensed icon sets with their names (data_manifests/corpus), \
+{standard}| data | pocket icons: {trained} of {all} drawings of open-licensed icon sets with their names (data_manifests/corpus), \
          the rest held out; SHA-256 `{sha}` |\n\
          | budget | {images} source images drawn, {epochs:.2} epochs, {steps} steps of {batch} |\n\
          | cost | {per:.0} million multiply-adds an image, {total:.1} x 10^12 in all |\n\

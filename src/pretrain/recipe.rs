@@ -1,7 +1,7 @@
 //! The ten pocket models: which architecture, which objective, which settings.
 //!
 //! Settings are those of the papers, scaled to runs of some thousands of steps: batches of 64 (CLIP, which compares
-//! within a batch, 256), a warm-up of a twentieth of the run. Learning rates, initial weights, crops and the feature were
+//! within a batch, 128), a warm-up of a twentieth of the run. Learning rates, initial weights, crops and the feature were
 //! chosen after short runs on the corpus's held-out images (rates of 2e-4 to 3e-3).
 //!
 //! Supervised models, CLIP and DINO learn through a coarse grid ([`crate::models::grid_mean`]): 3 x 3 cells of a
