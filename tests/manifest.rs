@@ -66,14 +66,14 @@ struct Project(tempfile::TempDir);
 impl Project {
     fn new() -> Project {
         let folder = tempfile::tempdir().unwrap();
-        for kind in ["datasets", "models", "suites", "embedded"] {
+        for kind in ["datasets", "models", "suites", "embedded", "embedded/pocket"] {
             let (from, to) =
                 (root().join("data_manifests").join(kind), folder.path().join("data_manifests").join(kind));
             fs::create_dir_all(&to).unwrap();
             for entry in fs::read_dir(from).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_file() {
-                    let text = if kind == "embedded" { Vec::new() } else { fs::read(&path).unwrap() };
+                    let text = if kind.starts_with("embedded") { Vec::new() } else { fs::read(&path).unwrap() };
                     fs::write(to.join(path.file_name().unwrap()), text).unwrap();
                 }
             }
