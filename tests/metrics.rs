@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use wider_clip::metrics::{
-    ConfusionMatrix, Gram, accuracy, adjusted_rand, balanced_accuracy, bootstrap_accuracy, correct,
-    expected_calibration_error, macro_f1, mean_t_interval, normalised_mutual_information, paired_bootstrap, spearman,
-    top_k_accuracy, worst_group,
+    ConfusionMatrix, Gram, PairedBootstrap, accuracy, adjusted_rand, balanced_accuracy, bootstrap_accuracy, correct,
+    expected_calibration_error, macro_f1, mean_t_interval, normalised_mutual_information, paired_bootstrap,
+    paired_group_bootstrap, spearman, top_k_accuracy, worst_group,
 };
 use wider_clip::ndarray::Array2;
 
@@ -241,4 +241,31 @@ fn rank_correlations_equal_scipy() {
     }
     assert!(spearman(&[1.0], &[1.0]).is_err() && spearman(&[1.0, 2.0], &[1.0]).is_err());
     assert!(spearman(&[1.0, f64::NAN], &[1.0, 2.0]).is_err());
+}
+
+#[test]
+fn versions_of_a_subject_are_drawn_together() {
+    let (a, b) = (|subject: usize| subject % 3 != 0, |subject: usize| subject.is_multiple_of(2));
+    let of_subjects = |f: &dyn Fn(usize) -> bool| (0..60).map(f).collect::<Vec<bool>>();
+    let single = paired_bootstrap(&of_subjects(&a), &of_subjects(&b), 500, 3).unwrap();
+    // Each subject five times, in whatever order: the same draws, the same numbers.
+    let subject: Vec<usize> = (0..300).map(|image| (7 * image) % 60).collect();
+    let of_images = |f: &dyn Fn(usize) -> bool| subject.iter().map(|&s| f(s)).collect::<Vec<bool>>();
+    let grouped = paired_group_bootstrap(&subject, &of_images(&a), &of_images(&b), 500, 3).unwrap();
+    assert_eq!((grouped.n_images, grouped.n_groups, single.n_groups), (300, 60, 60));
+    assert_eq!(PairedBootstrap { n_images: 60, ..grouped }, single);
+
+    // Groups of unequal size: the ratio's standard error is sqrt(sum (gain - ratio n)^2) / sum n.
+    let subject: Vec<usize> = (0..300).flat_map(|s| std::iter::repeat_n(s, 1 + s % 5)).collect();
+    let right: Vec<bool> = subject.iter().map(|s| (s * s) % 7 < 4).collect();
+    let never = vec![false; right.len()];
+    let found = paired_group_bootstrap(&subject, &right, &never, 4000, 0).unwrap();
+    let n = |s: usize| (1 + s % 5) as f64;
+    let squares: f64 =
+        (0..300).map(|s| n(s) * (f64::from(u8::from((s * s) % 7 < 4)) - found.difference)).map(|x| x * x).sum();
+    let width = 2.0 * 1.96 * squares.sqrt() / right.len() as f64;
+    assert!(((found.high - found.low) / width - 1.0).abs() < 0.06, "{} for {width}", found.high - found.low);
+
+    let error = paired_group_bootstrap(&subject[1..], &right, &never, 500, 0).unwrap_err().to_string();
+    assert_eq!(error, "groups: expected 900, as a has, found 899");
 }

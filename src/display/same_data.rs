@@ -59,8 +59,8 @@ pub fn against_table(project: &Project, found: &[Against], dataset: &str) -> Tab
     };
     Table {
         caption: format!(
-            "{dataset}: difference in accuracy, points [95% paired bootstrap over images], 20 nearest neighbours; bold \
-             where the interval lies above 0"
+            "{dataset}: difference in accuracy, points [95% paired bootstrap over what a split keeps together], 20 nearest \
+             neighbours, all seeds; bold where the interval lies above 0"
         ),
         header,
         rows: models.iter().map(row).collect(),

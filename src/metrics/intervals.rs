@@ -1,4 +1,6 @@
-//! How sure a score is: over seeds by Student's t, between two models by a paired bootstrap over images.
+//! How sure a score is: over seeds by Student's t, between two models by a paired bootstrap over images or groups of them.
+
+use std::collections::BTreeMap;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -98,8 +100,10 @@ pub struct PairedBootstrap {
     /// Two-sided: twice the smaller share of resamples in which the difference is on the other side of 0 or at 0, one
     /// resample added to each side and to the total, at most 1.
     pub p_value: f64,
-    /// Images.
+    /// Answers of each model: images, or one image as often as it was asked.
     pub n_images: usize,
+    /// Groups that were drawn: `n_images`, unless answers hang together.
+    pub n_groups: usize,
     /// Resamples.
     pub n_resamples: usize,
 }
@@ -107,7 +111,8 @@ pub struct PairedBootstrap {
 /// The difference of two accuracies and its 95% interval by resampling images with replacement, both models' answers
 /// to an image together (Efron and Tibshirani 1993, the percentile interval; quantiles interpolated as numpy does).
 ///
-/// The interval speaks of other images of the same kind; the split and the fit stay as they are.
+/// The interval speaks of other images of the same kind; the split and the fit stay as they are. Where images come in
+/// families, or one image was asked more than once, [`paired_group_bootstrap`] is the one to take.
 ///
 /// # Errors
 /// [`Error::Argument`] for no image, lists of different lengths, or fewer than 40 resamples, with which there would be
@@ -130,39 +135,85 @@ pub fn paired_bootstrap(
     n_resamples: usize,
     seed: u64,
 ) -> Result<PairedBootstrap> {
+    let each: Vec<usize> = (0..correct_a.len()).collect();
+    paired_group_bootstrap(&each, correct_a, correct_b, n_resamples, seed)
+}
+
+/// [`paired_bootstrap`] that draws groups of answers in place of single ones: the answers of a group are drawn together
+/// or not at all (the cluster bootstrap; Davison and Hinkley 1997, section 3.8). A group is what may not be taken for
+/// independent: versions of one subject, and one image in the test sets of several splits.
+///
+/// The difference is that over all answers, whatever group they are of; so is that of every resample.
+///
+/// # Errors
+/// As for [`paired_bootstrap`], and where there are not as many groups as answers.
+///
+/// ```
+/// use wider_clip::metrics::{paired_bootstrap, paired_group_bootstrap};
+///
+/// // Ten subjects in ten versions each; a is right on all versions of seven subjects, b on all of five.
+/// let subject: Vec<usize> = (0..100).map(|image| image / 10).collect();
+/// let a: Vec<bool> = subject.iter().map(|&subject| subject < 7).collect();
+/// let b: Vec<bool> = subject.iter().map(|&subject| subject < 5).collect();
+/// let of_images = paired_bootstrap(&a, &b, 1000, 0)?;
+/// let of_subjects = paired_group_bootstrap(&subject, &a, &b, 1000, 0)?;
+/// assert_eq!(of_images.difference, of_subjects.difference);
+/// // A hundred images that are ten subjects say less than a hundred subjects would.
+/// assert!(of_images.low > 0.1 && of_subjects.low == 0.0);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn paired_group_bootstrap<G: Ord>(
+    groups: &[G],
+    correct_a: &[bool],
+    correct_b: &[bool],
+    n_resamples: usize,
+    seed: u64,
+) -> Result<PairedBootstrap> {
     let n_images = correct_a.len();
     if n_images == 0 {
         return Err(Error::argument("answers of a", "at least one image", "none"));
     }
-    if correct_b.len() != n_images {
-        return Err(Error::argument("answers of b", format!("{n_images}, as a has"), correct_b.len().to_string()));
+    for (what, found) in [("answers of b", correct_b.len()), ("groups", groups.len())] {
+        if found != n_images {
+            return Err(Error::argument(what, format!("{n_images}, as a has"), found.to_string()));
+        }
     }
     if n_resamples < 40 {
         return Err(Error::argument("resamples", "at least 40", n_resamples.to_string()));
     }
-    let gains: Vec<i8> = correct_a.iter().zip(correct_b).map(|(&a, &b)| i8::from(a) - i8::from(b)).collect();
-    let total = |sum: i64| sum as f64 / n_images as f64;
+    // Gain and number of answers of each group.
+    let mut by_group: BTreeMap<&G, (i64, i64)> = BTreeMap::new();
+    for ((group, &a), &b) in groups.iter().zip(correct_a).zip(correct_b) {
+        let (gain, n) = by_group.entry(group).or_default();
+        *gain += i64::from(a) - i64::from(b);
+        *n += 1;
+    }
+    let by_group: Vec<(i64, i64)> = by_group.into_values().collect();
+    let difference = |(gain, n): (i64, i64)| gain as f64 / n as f64;
+    let sum = |(gain, n): (i64, i64), &(more, others): &(i64, i64)| (gain + more, n + others);
     let mut random = Random::new("paired bootstrap", seed, 0);
-    let mut sums: Vec<i64> =
-        (0..n_resamples).map(|_| (0..n_images).map(|_| i64::from(gains[random.below(n_images)])).sum()).collect();
-    sums.sort_unstable();
-    let not_above = sums.partition_point(|&sum| sum <= 0);
-    let not_below = n_resamples - sums.partition_point(|&sum| sum < 0);
+    let mut resampled: Vec<f64> = (0..n_resamples)
+        .map(|_| difference((0..by_group.len()).map(|_| &by_group[random.below(by_group.len())]).fold((0, 0), sum)))
+        .collect();
+    resampled.sort_unstable_by(f64::total_cmp);
+    let not_above = resampled.partition_point(|&gain| gain <= 0.0);
+    let not_below = n_resamples - resampled.partition_point(|&gain| gain < 0.0);
     let smaller_side = (not_above.min(not_below) + 1) as f64 / (n_resamples + 1) as f64;
     Ok(PairedBootstrap {
-        difference: total(gains.iter().map(|&gain| i64::from(gain)).sum()),
-        low: quantile(&sums, 0.025) / n_images as f64,
-        high: quantile(&sums, 0.975) / n_images as f64,
+        difference: difference(by_group.iter().fold((0, 0), sum)),
+        low: quantile(&resampled, 0.025),
+        high: quantile(&resampled, 0.975),
         p_value: (2.0 * smaller_side).min(1.0),
         n_images,
+        n_groups: by_group.len(),
         n_resamples,
     })
 }
 
 /// The quantile of ascending numbers, linear between the two that surround it.
-fn quantile(sorted: &[i64], fraction: f64) -> f64 {
+fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     let position = fraction * (sorted.len() - 1) as f64;
     let (below, weight) = (position.floor() as usize, position.fract());
     let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] as f64 * (1.0 - weight) + sorted[above] as f64 * weight
+    sorted[below] * (1.0 - weight) + sorted[above] * weight
 }

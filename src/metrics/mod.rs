@@ -12,7 +12,9 @@ mod ranks;
 
 pub use alignment::Gram;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
-pub use intervals::{Interval, PairedBootstrap, bootstrap_accuracy, mean_t_interval, paired_bootstrap};
+pub use intervals::{
+    Interval, PairedBootstrap, bootstrap_accuracy, mean_t_interval, paired_bootstrap, paired_group_bootstrap,
+};
 pub use probabilities::{WorstGroup, expected_calibration_error, top_k_accuracy, worst_group};
 pub use ranks::spearman;
 

@@ -17,7 +17,7 @@ pub use ranking::{RELATIVES, Survival, places_of_study, survival};
 
 use super::{Bench, ByName};
 use crate::error::{Error, Result};
-use crate::manifest::{ModelRecord, SplitRule, Weights};
+use crate::manifest::{Method, ModelRecord, SplitRule, Weights};
 use crate::metrics::{self, PairedBootstrap};
 use crate::models::{Architecture, ClipConfig};
 use crate::probe::{knn::Knn, labelled, standardise::Standardiser};
@@ -188,32 +188,26 @@ pub fn twin<'a>(project: &'a Project, record: &ModelRecord) -> Result<Option<&'a
 }
 
 /// Every model of the suite that has a [`twin`], on every data set, against its twin and against raw pixels: nearest
-/// neighbours under the default feature, the suite's largest budget, the split of `seed`, 95% by a paired bootstrap over
-/// images.
+/// neighbours under the default feature at the suite's largest budget, the test images of all of its seeds, 95% by
+/// [`metrics::paired_group_bootstrap`]. A group is what a split keeps together (all versions of a subject, in all
+/// seeds), or an image of a data set without groups.
 ///
 /// # Errors
 /// As for [`run`].
-pub fn against_controls(project: &Project, device: &Device, seed: u64) -> Result<Vec<Against>> {
+pub fn against_controls(project: &Project, device: &Device) -> Result<Vec<Against>> {
     const PIXELS: &str = "pixels.raw";
     let suite = project.suite()?.clone();
-    let budget = largest_budget(project)?;
     let mut all = Vec::new();
     for dataset in &suite.datasets {
-        let mut answers: BTreeMap<String, [Vec<bool>; 2]> = BTreeMap::new();
-        let mut answer = |model: &str| -> Result<[Vec<bool>; 2]> {
-            if let Some(known) = answers.get(model) {
-                return Ok(known.clone());
+        let mut known: BTreeMap<String, [Answers; 2]> = BTreeMap::new();
+        let mut answer = |model: &str| -> Result<[Answers; 2]> {
+            if let Some(answers) = known.get(model) {
+                return Ok(answers.clone());
             }
-            let bench = Bench::open(project, dataset, model, device)?;
-            let parts = bench.parts(budget, seed, false)?;
-            let found = bench.predict(crate::manifest::Method::KnnDino, &parts)?;
-            let right = |found: &[u32], positions: &[usize]| match positions {
-                [] => Ok(Vec::new()),
-                positions => metrics::correct(found, &bench.labels_at(positions)),
-            };
-            let right = [right(&found.test, &parts.test)?, right(&found.ood, &parts.ood)?];
-            answers.insert(model.into(), right.clone());
-            Ok(right)
+            let answers =
+                answers(&Bench::open(project, dataset, model, device)?, &suite.seeds, largest_budget(project)?)?;
+            known.insert(model.into(), answers.clone());
+            Ok(answers)
         };
         for model in &suite.models {
             let Some(twin) = twin(project, project.manifests.model(model)?)? else { continue };
@@ -221,16 +215,48 @@ pub fn against_controls(project: &Project, device: &Device, seed: u64) -> Result
             for control in [twin.id.as_str(), PIXELS] {
                 let of_control = answer(control)?;
                 for (split, (ours, theirs)) in ["test", "ood"].into_iter().zip(of_model.iter().zip(&of_control)) {
-                    if !ours.is_empty() {
-                        all.push(Against {
-                            dataset: dataset.clone(),
-                            split,
-                            model: model.clone(),
-                            control: control.into(),
-                            paired: metrics::paired_bootstrap(ours, theirs, RESAMPLES, seed)?,
-                        });
+                    if ours.right.is_empty() {
+                        continue;
                     }
+                    let Answers { groups, right } = ours;
+                    all.push(Against {
+                        dataset: dataset.clone(),
+                        split,
+                        model: model.clone(),
+                        control: control.into(),
+                        paired: metrics::paired_group_bootstrap(groups, right, &theirs.right, RESAMPLES, 0)?,
+                    });
                 }
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Which test images were told right, those of all seeds, and what each belongs to.
+#[derive(Clone, Default)]
+struct Answers {
+    groups: Vec<String>,
+    right: Vec<bool>,
+}
+
+/// The answers of nearest neighbours for the test images and for those of the held-out styles.
+fn answers(bench: &Bench, seeds: &[u64], budget: usize) -> Result<[Answers; 2]> {
+    let mut all = [Answers::default(), Answers::default()];
+    for &seed in seeds {
+        let parts = bench.parts(budget, seed, false)?;
+        let found = bench.predict(Method::KnnDino, &parts)?;
+        for (answers, (found, positions)) in all.iter_mut().zip([(&found.test, &parts.test), (&found.ood, &parts.ood)])
+        {
+            if positions.is_empty() {
+                continue;
+            }
+            answers.right.extend(metrics::correct(found, &bench.labels_at(positions))?);
+            match bench.record.split.rule {
+                SplitRule::StudyGrouped => {
+                    answers.groups.extend(bench.groups_at(positions)?.into_iter().map(String::from));
+                }
+                _ => answers.groups.extend(positions.iter().map(usize::to_string)),
             }
         }
     }
