@@ -93,6 +93,19 @@ fn a_folder_without_images_is_an_error_that_names_it() {
 }
 
 #[test]
+fn tables_show_as_many_decimals_as_a_column_needs() {
+    let frame: DataFrame = df!("name" => ["a", "b", "c"], "whole" => [90.0, 6.0, 0.0], "half" => [6.5, 100.0, 0.0],
+        "all" => [0.12345, 1.0, 2.0], "some" => [Some(2.25), None, Some(10.0)])
+    .expect("a table");
+    let table = Table::from_frame("", &frame).expect("a table");
+    let column = |i: usize| table.rows.iter().map(|row| row[i].text.as_str()).collect::<Vec<_>>();
+    assert_eq!(column(1), ["90", "6", "0"]);
+    assert_eq!(column(2), ["6.5", "100.0", "0.0"]);
+    assert_eq!(column(3), ["0.1235", "1.0000", "2.0000"]);
+    assert_eq!(column(4), ["2.25", "–", "10.00"]);
+}
+
+#[test]
 fn tables_escape_what_they_show() {
     let long = "x".repeat(10_000);
     let frame: DataFrame = df!("name" => ["<script>", "\"&'", long.as_str()], "n" => [1, 2, 3]).expect("a table");

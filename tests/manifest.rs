@@ -20,7 +20,7 @@ fn shipped_manifests_load() {
         let suite = manifests.suite(id).unwrap();
         assert_eq!(suite.methods, [Method::Knn, Method::Lr], "{id}");
     }
-    assert_eq!(manifests.suite("default").unwrap().seeds.len(), 5);
+    assert_eq!(manifests.suite("default").unwrap().seeds.len(), 3);
     for id in &manifests.suite("full").unwrap().datasets {
         let dataset = manifests.dataset(id).unwrap();
         assert_eq!(dataset.split.rule, SplitRule::StudyGrouped, "{id}");

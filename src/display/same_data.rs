@@ -4,7 +4,9 @@ use super::selection::{decimal, model_name, percent};
 use super::{Cell, Chart, Gallery, Picture, Table};
 use crate::datasets::ImageSet;
 use crate::error::Result;
-use crate::experiments::same_data::{Against, Alignment, RELATIVES, attention_of, places_of_study, survival};
+use crate::experiments::same_data::{
+    Against, Alignment, RELATIVES, STANDARDISED, attention_of, places_of_study, survival,
+};
 use crate::images;
 use crate::metrics::{Interval, mean_t_interval};
 use crate::models::LoadedModel;
@@ -67,6 +69,21 @@ pub fn against_table(project: &Project, found: &[Against], dataset: &str) -> Tab
     }
 }
 
+/// The columns of [`pooling_table`], from one token to all of them.
+const COLUMNS: [&str; 5] =
+    ["cls", "mean (patch_mean, avg)", "grid_mean", "all (patches, pixels)", "default, standardised"];
+
+/// The column that a feature stands in. Only a model's default feature is standardised, so that one column is enough.
+fn column_of(pooling: &str) -> &'static str {
+    match pooling {
+        _ if pooling.ends_with(STANDARDISED) => COLUMNS[4],
+        "cls" => COLUMNS[0],
+        "grid_mean" => COLUMNS[2],
+        "patches" | "pixels" => COLUMNS[3],
+        _ => COLUMNS[1],
+    }
+}
+
 /// Accuracy of nearest neighbours by feature: one row a model, one column a feature, mean and 95% t-interval over seeds;
 /// the best feature of each model is marked. Of `rows`, those of [`crate::experiments::same_data::run`] count.
 ///
@@ -77,7 +94,7 @@ pub fn pooling_table(project: &Project, rows: &[ResultRow], dataset: &str, split
     let mut values: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     let mut models: Vec<&str> = Vec::new();
     for row in rows.iter().filter(wanted) {
-        values.entry((&row.arm.model, &row.arm.pooling)).or_default().extend(row.value);
+        values.entry((&row.arm.model, column_of(&row.arm.pooling))).or_default().extend(row.value);
         if !models.contains(&row.arm.model.as_str()) {
             models.push(&row.arm.model);
         }
@@ -88,7 +105,15 @@ pub fn pooling_table(project: &Project, rows: &[ResultRow], dataset: &str, split
             intervals.insert(*key, mean_t_interval(values, LEVEL)?);
         }
     }
-    let poolings: BTreeSet<&str> = intervals.keys().map(|(_, pooling)| *pooling).collect();
+    // Models in the order of their best feature, features from the one token to all of them.
+    let best_of = |model: &str| {
+        let of_model = intervals.iter().filter(|((of, _), _)| *of == model);
+        of_model.map(|(_, interval)| interval.mean).fold(f64::NEG_INFINITY, f64::max)
+    };
+    models.sort_by(|a, b| best_of(b).total_cmp(&best_of(a)));
+    let mut poolings: Vec<&str> =
+        intervals.keys().map(|(_, pooling)| *pooling).collect::<BTreeSet<_>>().into_iter().collect();
+    poolings.sort_by_key(|pooling| COLUMNS.iter().position(|column| column == pooling));
     let mut table = Table {
         caption: format!("{dataset}, {split}: accuracy in percent by feature, mean over seeds [95% t-interval]"),
         header: std::iter::once("model").chain(poolings.iter().copied()).map(String::from).collect(),

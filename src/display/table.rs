@@ -42,7 +42,8 @@ const MOST_ROWS: usize = 40;
 const TEXT_WIDTH: usize = 40;
 
 impl Table {
-    /// A polars table, at most 40 rows of it; the caption says how many there are.
+    /// A polars table, at most 40 rows of it; the caption says how many there are. Numbers have four decimals, fewer where
+    /// the rest of a column's are all 0.
     ///
     /// # Errors
     /// A value that polars cannot give.
@@ -55,6 +56,9 @@ impl Table {
                 cells.push(Cell::from(text_of(&column.get(row).map_err(Error::table(caption))?)));
             }
             rows.push(cells);
+        }
+        for (i, _) in frame.columns().iter().enumerate().filter(|(_, column)| column.dtype().is_float()) {
+            drop_common_zeros(rows.iter_mut().filter_map(|row: &mut Vec<Cell>| row.get_mut(i)).collect());
         }
         let caption = match frame.height() > MOST_ROWS {
             true => format!("{caption} (the first {MOST_ROWS} of {} rows)", frame.height()),
@@ -131,6 +135,20 @@ impl Table {
     pub fn evcxr_display(&self) {
         emit("text/html", &self.to_html());
         emit("text/plain", &self.to_text());
+    }
+}
+
+/// Takes away the zeros that all numbers of a column end with behind the point: 90.0000 and 6.5000 become 90.0 and 6.5.
+fn drop_common_zeros(mut cells: Vec<&mut Cell>) {
+    let zeros = |cell: &&mut Cell| cell.text.len() - cell.text.trim_end_matches('0').len();
+    let numbers = cells.iter().filter(|cell| cell.text.contains('.'));
+    let Some(common) = numbers.map(zeros).min() else { return };
+    for cell in cells.iter_mut().filter(|cell| cell.text.contains('.')) {
+        let length = cell.text.len() - common;
+        cell.text.truncate(length);
+        if cell.text.ends_with('.') {
+            cell.text.pop();
+        }
     }
 }
 

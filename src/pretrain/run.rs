@@ -17,6 +17,7 @@ use super::schedule::cosine;
 use super::standardise::standardised;
 use crate::error::{Error, Result};
 use crate::models::clip::POCKET_CONTEXT;
+use crate::ops::keep_memory;
 use crate::optimiser::Adam;
 use crate::progress::Progress;
 use crate::random::Random;
@@ -92,6 +93,7 @@ pub(super) const CARD: &str = "card.md";
 /// A folder that holds another run; losses that are not finite, by step; a corpus without captions for CLIP; everything
 /// that reading and writing can fail with.
 pub fn run(recipe: &Recipe, settings: &Settings) -> Result<Outcome> {
+    keep_memory();
     let _lock = FolderLock::acquire(settings.folder, || println!("{}: another process trains it", recipe.id))?;
     Trainer::begin(recipe, settings)?.train()
 }

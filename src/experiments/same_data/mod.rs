@@ -34,7 +34,7 @@ pub const TABLE: &str = "same_data";
 /// Behind the name of a feature whose columns were standardised on the training images.
 pub const STANDARDISED: &str = ", standardised";
 /// Raised whenever a change here, in the probe or in the features moves a number.
-const CODE_VERSION: u32 = 1;
+const CODE_VERSION: u32 = 2;
 const RESAMPLES: usize = 2000;
 
 /// Runs every feature of every model of the project's suite, and of its [`twin`], at the largest budget, on every seed; the
