@@ -82,30 +82,45 @@ fn method_name(method: Method) -> &'static str {
     }
 }
 
-/// What leakage is worth: accuracy with groups kept apart, with groups ignored, and the difference, in percent.
+/// What leakage is worth, by budget: accuracy in percent with groups ignored, and how much that is above the accuracy with
+/// groups kept apart. The models with the largest last accuracy come first.
+///
+/// # Errors
+/// A value that is not finite.
 pub fn leakage_table(project: &Project, rows: &[ResultRow], dataset: &str) -> Result<Table> {
-    let honest = Selection::new(rows, dataset, "test", "accuracy", false).intervals()?;
-    let leaky = Selection::new(rows, dataset, "test", "accuracy", true).intervals()?;
-    let header = ["model", "method", "budget", "groups apart", "groups ignored", "gain from leakage"];
-    let mut table = Table {
-        caption: format!("{dataset}: accuracy in percent when near-copies may sit in train and test"),
-        header: header.map(String::from).to_vec(),
-        rows: Vec::new(),
+    let apart = Selection::new(rows, dataset, "test", "accuracy", false).intervals()?;
+    let ignored = Selection::new(rows, dataset, "test", "accuracy", true).intervals()?;
+    let gain = |key: &(String, String, Option<u32>)| {
+        Some((ignored.get(key)?.mean, ignored.get(key)?.mean - apart.get(key)?.mean))
     };
-    for (key, apart) in &honest {
-        let Some(ignored) = leaky.get(key) else { continue };
-        let (model, method, budget) = key;
-        let name = model_name(project, model);
-        table.rows.push(vec![
-            name.into(),
-            method.clone().into(),
-            budget.map_or_else(|| "–".into(), |budget| budget.to_string()).into(),
-            percent(apart).into(),
-            percent(ignored).into(),
-            format!("{:+.1}", 100.0 * (ignored.mean - apart.mean)).into(),
-        ]);
+    let budgets: BTreeSet<Option<u32>> = apart.keys().map(|(_, _, budget)| *budget).collect();
+    let mut arms: Vec<(String, String)> = Vec::new();
+    for (model, method, _) in apart.keys() {
+        if !arms.iter().any(|(a, b)| a == model && b == method) {
+            arms.push((model.clone(), method.clone()));
+        }
     }
-    Ok(table)
+    let at = |(model, method): &(String, String), budget| gain(&(model.clone(), method.clone(), budget));
+    let last = |arm: &(String, String)| {
+        at(arm, budgets.iter().next_back().copied().flatten()).map_or(f64::NEG_INFINITY, |(mean, _)| mean)
+    };
+    arms.sort_by(|a, b| last(b).total_cmp(&last(a)));
+    let budget_name = |budget: &Option<u32>| budget.map_or_else(|| "–".into(), |budget| format!("budget {budget}"));
+    let row = |arm: &(String, String)| -> Vec<Cell> {
+        let of_budget = |budget: &Option<u32>| match at(arm, *budget) {
+            Some((mean, gain)) => Cell::from(format!("{:.1} ({:+.1})", 100.0 * mean, 100.0 * gain)),
+            None => Cell::from("–"),
+        };
+        let name = [model_name(project, &arm.0).into(), arm.1.clone().into()];
+        name.into_iter().chain(budgets.iter().map(of_budget)).collect()
+    };
+    Ok(Table {
+        caption: format!(
+            "{dataset}: accuracy in percent when near-copies may sit in train and test, and in brackets what that adds"
+        ),
+        header: ["model", "method"].map(String::from).into_iter().chain(budgets.iter().map(budget_name)).collect(),
+        rows: arms.iter().map(row).collect(),
+    })
 }
 
 /// The study's own accuracy table for one of its data sets, in percent, in its order.

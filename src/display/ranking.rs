@@ -178,7 +178,7 @@ fn layout(title: &str, groups: &[Group]) -> Layout {
         .hover_mode(HoverMode::Closest)
         .plot_background_color("#ffffff")
         .margin(Margin::new().left(70).right(20).top(60).bottom(60))
-        .height(440)
+        .height(600)
 }
 
 fn text(project: &Project, title: &str, columns: &[Column], models: &[&String]) -> String {

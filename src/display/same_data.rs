@@ -148,7 +148,7 @@ pub fn alignment_chart(project: &Project, alignment: &Alignment) -> Chart {
     let mut notes = Vec::new();
     for (y, row) in names.iter().zip(&means) {
         for (x, mean) in names.iter().zip(row) {
-            let colour = if *mean > 0.6 { "#ffffff" } else { "#222222" };
+            let colour = if *mean > 0.35 { "#ffffff" } else { "#222222" };
             let font = Font::new().size(11).color(colour);
             let note = Annotation::new().x(x.clone()).y(y.clone()).text(format!("{mean:.2}"));
             notes.push(note.show_arrow(false).font(font));
