@@ -35,7 +35,7 @@ pub struct Arm {
     pub protocol: String,
     /// Rows of the data set that took part: `all`, or the size of the subset.
     pub subset: String,
-    /// Hash of the weights, or how they were drawn.
+    /// Hash of the weights, or how they were drawn; with the prompts, where classes are found by their names.
     pub weights: String,
     /// SHA-256 of the data.
     pub data_sha256: String,

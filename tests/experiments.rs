@@ -103,3 +103,37 @@ fn classes_are_read_from_their_names_where_there_is_a_text_tower() {
     assert!(predicted.test.iter().any(|&class| class != predicted.test[0]), "not all images of one class");
     assert!(ZeroShot::new(ndarray::Array3::zeros((0, 1, 8)).view()).is_err());
 }
+
+#[cfg(unix)]
+#[test]
+fn other_prompts_are_another_result() {
+    use std::{fs, os::unix::fs::symlink};
+    let root = tempfile::tempdir().unwrap();
+    let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("data_manifests"), root.path().join("data_manifests"));
+    fs::create_dir_all(to.join("models")).unwrap();
+    fs::create_dir_all(to.join("suites")).unwrap();
+    for entry in fs::read_dir(&from).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name();
+        if name != "models" && name != "suites" && name != "build" {
+            symlink(entry.path(), to.join(name)).unwrap();
+        }
+    }
+    let suite = "id = \"asked\"\ndescription = \"One model, by names.\"\ndatasets = [\"icons\"]\n\
+                 models = [\"clip_pocket.icons\"]\nmethods = [\"zero_shot\"]\nbudgets = [10]\nseeds = [0]\n\
+                 max_images = 300\nnote = \"For a test.\"\n";
+    fs::write(to.join("suites/asked.toml"), suite).unwrap();
+    let record = fs::read_to_string(from.join("models/clip_pocket.icons.toml")).unwrap();
+    let rows = |record: &str| {
+        fs::write(to.join("models/clip_pocket.icons.toml"), record).unwrap();
+        let project = Project::open(root.path(), "asked").unwrap();
+        representations::run(&project, &Device::Cpu).unwrap()
+    };
+    let once = rows(&record);
+    assert_eq!(once, rows(&record), "nothing changed");
+    let asked_otherwise = record.replace("templates = [\"{}\"]", "templates = [\"{}, interface\"]");
+    assert_ne!(asked_otherwise, record);
+    let other = rows(&asked_otherwise);
+    assert_eq!(once.len(), other.len());
+    assert!(once.iter().zip(&other).all(|(a, b)| a.arm.weights != b.arm.weights));
+    assert!(once.iter().zip(&other).any(|(a, b)| a.value != b.value), "the old answers to a new question");
+}

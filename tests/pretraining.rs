@@ -43,7 +43,9 @@ fn corpus(n: usize) -> Corpus {
             (0..6).map(|_| char::from(b'a' + random.below(26) as u8)).collect()
         };
         let words: Vec<String> = (0..30).map(|k| word((13 * k + 7 * i) % 400)).collect();
-        captions.push(format!("{} {}", classes[class].trim_matches(['(', ')']), words.join(" ")));
+        // Every other one with a category.
+        let category = if i % 2 == 0 { ", shape" } else { "" };
+        captions.push(format!("{} {}{category}", classes[class].trim_matches(['(', ')']), words.join(" ")));
     }
     Corpus::new(pixels, labels, classes, captions, "shapes".into()).expect("a corpus")
 }

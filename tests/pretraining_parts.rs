@@ -1,10 +1,12 @@
-//! Small parts of pretraining by themselves: masks, and norms that are standardised.
+//! Small parts of pretraining by themselves: masks, norms that are standardised, captions read in parts.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use std::collections::BTreeMap;
 use wider_clip::error::Result;
 use wider_clip::models::{Architecture, Mode, Transformer, TransformerConfig, initial_weights};
 use wider_clip::pretrain::augment::Augmentation;
+use wider_clip::pretrain::captions::reading;
 use wider_clip::pretrain::{Corpus, corpus::SIDE, mask, standardised};
 use wider_clip::random::Random;
 
@@ -46,4 +48,20 @@ fn patch_tokens_have_mean_0_and_deviation_1_afterwards() -> Result<()> {
     let squares = tokens.sqr()?.mean((0, 1))?.to_vec1::<f32>()?;
     assert!(squares.iter().all(|square| (square - 1.0).abs() < 1e-4), "{squares:?}");
     Ok(())
+}
+
+#[test]
+fn a_caption_is_read_whole_by_its_name_and_by_its_category_equally_often() {
+    let caption = "shopping cart, commerce";
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for place in 0..3000 {
+        *counts.entry(reading(caption, 5, place)).or_default() += 1;
+    }
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["commerce", "shopping cart", caption]);
+    assert!(counts.values().all(|n| (900..=1100).contains(n)), "{counts:?}");
+    // A place decides it, whatever was read before; another seed reads otherwise.
+    let first = |seed: u64| (0..30).map(|place| reading(caption, seed, place)).collect::<Vec<_>>();
+    assert_eq!(first(5), first(5));
+    assert_ne!(first(5), first(6));
+    assert_eq!(reading("cart", 5, 0), "cart");
 }

@@ -101,7 +101,12 @@ impl Bench {
             let possible = methods.iter().filter(|method| **method != Method::ZeroShot || self.by_name().is_some());
             for (&method, &protocol) in possible.flat_map(|m| protocols.iter().map(move |p| (m, p))) {
                 let provenance = self.arm(TABLE, method.as_str(), protocol, CODE_VERSION);
-                arms.push((Arm { budget: Some(budget as u32), seed, ..provenance }, method));
+                let arm = Arm { budget: Some(budget as u32), seed, ..provenance };
+                let arm = match self.by_name() {
+                    Some(by_name) if method == Method::ZeroShot => by_name.asked(arm),
+                    _ => arm,
+                };
+                arms.push((arm, method));
             }
         }
         arms

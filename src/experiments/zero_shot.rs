@@ -10,6 +10,8 @@ use crate::models::clip::TextTower;
 use crate::models::{ClipConfig, Mode, WeightFile, embedded_file};
 use crate::probe::zero_shot::ZeroShot;
 use crate::products::{Threads, multiply};
+use crate::results::Arm;
+use crate::storage::sha256_hex;
 use crate::text::{Templates, Tokenizer, read_pairs};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -27,6 +29,7 @@ pub struct ByName {
     projection: Array2<f32>,
     pooling: String,
     classes: ZeroShot,
+    asked: String,
 }
 
 impl ByName {
@@ -52,7 +55,9 @@ impl ByName {
                 let tokenizer = Tokenizer::from_merges(&pairs, config.text.context)?;
                 let classes: Vec<String> = classes.iter().map(|class| class.replace('-', " ")).collect();
                 let templates = Templates::new(&text.templates)?;
-                ByName::new(&config, weights, &tokenizer, &templates, &classes, device).map(Some)
+                let by_name = ByName::new(&config, weights, &tokenizer, &templates, &classes, device)?;
+                let asked = format!("{} of text tower {}", by_name.asked, text.sha256);
+                Ok(Some(ByName { asked, ..by_name }))
             }
             _ => Ok(None),
         }
@@ -90,7 +95,13 @@ impl ByName {
             projection: Array2::from_shape_vec((e, d), projection.flatten_all()?.to_vec1()?).map_err(array)?,
             pooling: config.pooling.into(),
             classes: ZeroShot::new(features.view())?,
+            asked: format!("prompts {}", &sha256_hex(prompts.join("\n").as_bytes())[..16]),
         })
+    }
+
+    /// The arm of a result that is found by these names: other prompts, or another text tower, give another result.
+    pub(super) fn asked(&self, arm: Arm) -> Arm {
+        Arm { weights: format!("{}, {}", arm.weights, self.asked), ..arm }
     }
 
     /// The feature that it reads: the one that CLIP projects.

@@ -1,4 +1,11 @@
-//! Byte pairs learnt from captions (Sennrich et al. 2016, <https://arxiv.org/abs/1508.07909>), for the pocket CLIP.
+//! Captions as the pocket CLIP reads them: drawn readings, and byte pairs learnt from all of them (Sennrich et al. 2016,
+//! <https://arxiv.org/abs/1508.07909>).
+//!
+//! A caption of the corpus is `name` or `name, category`. Were it always read whole, no category would ever be seen
+//! without a name before it, although that is how classes are asked for later. So each time an image is drawn its caption
+//! is read whole, as its name or as its category, each one time in three. Then 13.7% of held-out drawings find their
+//! category among 47, and 10.2% did when captions were read whole. Single words of a name as a fourth reading were worse
+//! in everything after a third of a run.
 //!
 //! OpenAI's vocabulary of 49,408 tokens would be five times as large as the whole model. The [`Tokenizer`] that reads the
 //! pairs is CLIP's. The `tokenizers` library could learn them too, but numbers symbols in the order of a hash table, so
@@ -6,6 +13,7 @@
 
 use crate::error::{Error, Result};
 use crate::models::clip::{POCKET_CONTEXT, POCKET_PAIRS};
+use crate::random::Random;
 use crate::text::Tokenizer;
 use crate::text::tokenizer::WORD_END;
 use std::collections::{BTreeMap, HashMap};
@@ -75,6 +83,27 @@ fn merge(word: &mut Vec<String>, (first, second): &(String, String)) {
         }
         at += 1;
     }
+}
+
+/// Every reading of a caption: whole, its name, its category; three times the same without a category.
+///
+/// ```
+/// use wider_clip::pretrain::captions::readings;
+///
+/// assert_eq!(readings("shopping cart, commerce"), ["shopping cart, commerce", "shopping cart", "commerce"]);
+/// assert_eq!(readings("cart"), ["cart"; 3]);
+/// ```
+pub fn readings(caption: &str) -> [&str; 3] {
+    match caption.split_once(", ") {
+        Some((name, category)) => [caption, name, category],
+        None => [caption; 3],
+    }
+}
+
+/// The reading of a caption when a run of `seed` draws its `place`-th image: each of [`readings`] one time in three.
+pub fn reading(caption: &str, seed: u64, place: u64) -> &str {
+    let all = readings(caption);
+    all[Random::new("reading of a caption", seed, place).below(all.len())]
 }
 
 /// The pairs as lines, as [`crate::text::read_pairs`] reads them.

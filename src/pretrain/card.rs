@@ -92,7 +92,9 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
 fn objective(kind: Kind) -> &'static str {
     match kind {
         Kind::Supervised => "the head word of a drawing's name, by cross-entropy.",
-        Kind::Clip => "which name belongs to which drawing (CLIP's symmetric contrastive loss).",
+        Kind::Clip => {
+            "which words belong to which drawing: its name, its category or both, drawn anew each time (CLIP's symmetric contrastive loss)."
+        }
         Kind::Dino => "what a teacher sees in other crops of a drawing (DINO). No labels, no names.",
         Kind::Mae => "the pixels of hidden patches (masked autoencoding). No labels, no names.",
         Kind::Beit => "the codes of hidden patches (BEiT). No labels, no names.",

@@ -4,7 +4,8 @@
 //! caption and each caption its image. As there: a learned temperature that starts at 0.07 and never passes 1 / 100,
 //! captions as lower-case byte pairs between two special tokens, causal attention. Different: the image tower is the
 //! plain ViT of all pocket models (no norm before the blocks, exact GELU); the byte pairs are learnt from the captions
-//! of the corpus; batches of hundreds, in which two icons of one name may meet and count as different.
+//! of the corpus, and a caption is read whole, as its name or as its category, drawn anew each time
+//! ([`super::captions`]); batches of hundreds, in which two icons of one name may meet and count as different.
 
 use super::objective::{Batch, Loss, Moment, Objective, unit_rows};
 use super::parameters::{Parameters, Start};

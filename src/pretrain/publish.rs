@@ -45,8 +45,8 @@ pub(super) fn publish(root: &Path, recipe: &Recipe, folder: &Path) -> Result<Str
 fn text_record(id: &str, sha256: &str) -> String {
     format!(
         "\n[weights.embedded.text]\nfile = \"pocket/{id}_text.safetensors\"\nsha256 = \"{sha256}\"\n\
-         pairs = \"pocket/{id}_pairs.txt\"\n# Captions of the corpus are `name` or `name, category`; a class is asked for as both.\n\
-         templates = [\"{{}}\", \", {{}}\"]\n"
+         pairs = \"pocket/{id}_pairs.txt\"\n# Categories were captions of their own; held-out drawings find theirs best so.\n\
+         templates = [\"{{}}\"]\n"
     )
 }
 

@@ -25,7 +25,6 @@ use crate::storage::{self, FolderLock};
 use crate::text::{Tokenizer, read_pairs};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use ndarray::Array2;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -105,7 +104,7 @@ struct Trainer<'a> {
     objective: Box<dyn Objective>,
     adam: Adam,
     curve: Curve,
-    captions: Option<Array2<u32>>,
+    tokenizer: Option<Tokenizer>,
     total: u64,
     step: u64,
     seconds: f64,
@@ -120,13 +119,13 @@ impl<'a> Trainer<'a> {
             (Kind::Beit, Some(folder)) => Some(candle_core::safetensors::load(folder.join(WEIGHTS), device)?),
             _ => None,
         };
-        let captions = (recipe.objective == Kind::Clip).then(|| tokens(corpus, folder)).transpose()?;
         let objective = recipe.begin(corpus, seed, device, tokenizer)?;
+        let tokenizer = (recipe.objective == Kind::Clip).then(|| byte_pairs(corpus, folder)).transpose()?;
         let mut adam = Adam::new(objective.parameters().trained().to_vec())?;
         adam.beta2 = recipe.beta2;
         let curve = Curve::open(&folder.join(CURVE))?;
         let mut trainer =
-            Trainer { recipe, settings, objective, adam, curve, captions, total, step: 0, seconds: 0.0, probe: None };
+            Trainer { recipe, settings, objective, adam, curve, tokenizer, total, step: 0, seconds: 0.0, probe: None };
         trainer.resume()?;
         Ok(trainer)
     }
@@ -134,7 +133,8 @@ impl<'a> Trainer<'a> {
     /// What tells this run from all others.
     fn fingerprint(&self) -> String {
         let Settings { corpus, seed, images, .. } = self.settings;
-        let words = format!("{CODE_VERSION} {:?} {seed} {images} {}", self.recipe, corpus.sha256);
+        let captions = if self.recipe.objective == Kind::Clip { " captions read in parts" } else { "" };
+        let words = format!("{CODE_VERSION} {:?} {seed} {images} {}{captions}", self.recipe, corpus.sha256);
         storage::sha256_hex(words.as_bytes())
     }
 
@@ -204,14 +204,14 @@ impl<'a> Trainer<'a> {
         if !self.settings.verbose {
             progress = progress.silent();
         }
-        let (recipe, settings, captions) = (self.recipe, self.settings, self.captions.take());
+        let (recipe, settings, tokenizer) = (self.recipe, self.settings, self.tokenizer.take());
         let step = self.step;
         std::thread::scope(|scope| -> Result<()> {
             let (sender, batches) = sync_channel(AHEAD);
             scope.spawn(move || {
                 for step in step..last {
                     // The run is over, or has failed: nobody listens.
-                    if sender.send(draw(recipe, settings, captions.as_ref(), step)).is_err() {
+                    if sender.send(draw(recipe, settings, tokenizer.as_ref(), step)).is_err() {
                         return;
                     }
                 }
@@ -377,18 +377,18 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The tokens of all captions; the byte pairs are learnt once and kept in the run's folder.
-fn tokens(corpus: &Corpus, folder: &Path) -> Result<Array2<u32>> {
+/// The reader of captions; its byte pairs are learnt once and kept in the run's folder.
+fn byte_pairs(corpus: &Corpus, folder: &Path) -> Result<Tokenizer> {
     let path = folder.join(PAIRS);
     if !path.exists() {
         let text = captions::to_text(&captions::learn(&corpus.captions)?);
         storage::write_atomic(&path, text.as_bytes())?;
     }
-    Ok(Tokenizer::from_merges(&read_pairs(&path)?, POCKET_CONTEXT)?.encode_batch(&corpus.captions))
+    Tokenizer::from_merges(&read_pairs(&path)?, POCKET_CONTEXT)
 }
 
 /// The batch of a step: views of the images that the run draws then.
-fn draw(recipe: &Recipe, settings: &Settings, captions: Option<&Array2<u32>>, step: u64) -> Result<Batch> {
+fn draw(recipe: &Recipe, settings: &Settings, tokenizer: Option<&Tokenizer>, step: u64) -> Result<Batch> {
     let &Settings { corpus, device, seed, .. } = settings;
     let (n, drawn) = (recipe.batch, step * recipe.batch as u64);
     let rows = corpus.drawn(seed, drawn..drawn + n as u64);
@@ -406,6 +406,10 @@ fn draw(recipe: &Recipe, settings: &Settings, captions: Option<&Array2<u32>>, st
         drawn,
         views: recipe.views.iter().enumerate().map(view).collect::<Result<_>>()?,
         labels: rows.iter().map(|&row| corpus.labels[row]).collect(),
-        tokens: captions.map(|captions| captions.select(ndarray::Axis(0), &rows)),
+        tokens: tokenizer.map(|tokenizer| {
+            let captions = rows.iter().map(|&row| corpus.captions[row].as_str());
+            let read: Vec<&str> = (drawn..).zip(captions).map(|(at, text)| captions::reading(text, seed, at)).collect();
+            tokenizer.encode_batch(&read)
+        }),
     })
 }

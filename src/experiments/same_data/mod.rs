@@ -103,7 +103,7 @@ fn arms(bench: &Bench, by_name: Option<&ByName>, default: &str, seeds: &[u64], b
     for &seed in seeds {
         arms.extend(bench.features.poolings.keys().map(|pooling| arm("knn_dino", pooling.clone(), seed)));
         arms.push(arm("knn_dino", format!("{default}{STANDARDISED}"), seed));
-        arms.extend(by_name.map(|by_name| arm("zero_shot", by_name.pooling().into(), seed)));
+        arms.extend(by_name.map(|by_name| by_name.asked(arm("zero_shot", by_name.pooling().into(), seed))));
     }
     arms
 }
