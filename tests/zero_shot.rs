@@ -1,6 +1,6 @@
 //! Classes by their names: what is normalised, who wins a tie, what has no answer.
 
-use wider_clip::error::{Error, Result};
+use wider_clip::error::Result;
 use wider_clip::ndarray::{Array2, Array3, ArrayView2, Axis, array};
 use wider_clip::probe::zero_shot::ZeroShot;
 

@@ -5,7 +5,8 @@
 //! without a name before it, although that is how classes are asked for later. So each time an image is drawn its caption
 //! is read whole, as its name or as its category, each one time in three. Then 13.7% of held-out drawings find their
 //! category among 47, and 10.2% did when captions were read whole. Single words of a name as a fourth reading were worse
-//! in everything after a third of a run.
+//! in everything after a third of a run. All readings at once, the head word of the name among them and each compared with
+//! the images by itself, came to 15.2% after a whole run, and to no more than before on the data sets of the experiments.
 //!
 //! OpenAI's vocabulary of 49,408 tokens would be five times as large as the whole model. The [`Tokenizer`] that reads the
 //! pairs is CLIP's. The `tokenizers` library could learn them too, but numbers symbols in the order of a hash table, so
