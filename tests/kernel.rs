@@ -3,8 +3,10 @@
 //! Set-up (Python environment, compiled kernel) is done on first use and shared; a lock keeps tests apart.
 
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use wider_clip::error::Error;
 use wider_clip::workbench::notebooks::{Outcome, Run, execute};
 use wider_clip::workbench::{Workbench, setup};
@@ -143,6 +145,44 @@ fn two_kernels_do_not_disturb_each_other() {
     assert_eq!((one[3].as_str(), one[4].as_str()), ("\"firstfirst\"", "5"));
     assert_eq!((other[3].as_str(), other[4].as_str()), ("\"second onesecond one\"", "10"));
     assert_ne!(one[5], other[5], "two kernels at once have a slot each");
+}
+
+/// Not a test by itself: what the next one starts as a program of its own and kills.
+#[test]
+#[ignore = "sleeps; a_killed_run_leaves_no_kernel starts it"]
+fn sleeping_notebook() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    let run = notebook(&workbench, folder.path(), &["std::thread::sleep(std::time::Duration::from_secs(600));"]);
+    execute(&workbench, &run).unwrap();
+}
+
+#[test]
+fn a_killed_run_leaves_no_kernel() {
+    workbench();
+    let mut run = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "sleeping_notebook", "--nocapture"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdout, mut stderr) = (BufReader::new(run.stdout.take().unwrap()), run.stderr.take().unwrap());
+    let mut line = String::new();
+    // The set-up cell is done: the one that sleeps has begun.
+    while !line.contains("cell 1/2") {
+        line.clear();
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "the run ended by itself");
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    // The runner writes to the one, the kernel to the other: both end when no program holds them any more.
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        stdout.read_to_end(&mut Vec::new()).unwrap();
+        stderr.read_to_end(&mut Vec::new()).unwrap();
+        sender.send(())
+    });
+    ended.recv_timeout(Duration::from_secs(60)).expect("runner and kernel end with the program that started them");
 }
 
 /// The binary, the tests and the kernel use one compiled copy of every dependency.

@@ -64,6 +64,8 @@ class Runner(NotebookClient):
         return super().process_message(message, cell, cell_index)
 
     async def run(self):
+        # The event loop keeps no task alive by itself.
+        self.watcher = asyncio.create_task(self.watch_parent(os.getppid(), asyncio.current_task()))
         # The kernel's own greeting is of no use to anyone; its errors stay visible.
         async with self.async_setup_kernel(stdout=subprocess.DEVNULL):
             self.say(f"kernel ready ({self.seconds()})")
@@ -73,6 +75,13 @@ class Runner(NotebookClient):
             for number, index in enumerate(self.code_cells, start=1):
                 await self.run_cell(number, index)
                 self.say(f"cell {number}/{len(self.code_cells)} ({self.seconds()})")
+
+    @staticmethod
+    async def watch_parent(parent, run):
+        """Ends the run when the program that started it is gone: what ended that alone was not told to us."""
+        while os.getppid() == parent:
+            await asyncio.sleep(1.0)
+        run.cancel()
 
     async def run_cell(self, number, index):
         cell = self.nb.cells[index]
