@@ -1,8 +1,11 @@
 //! Classes by their names: what is normalised, who wins a tie, what has no answer.
 
+use std::collections::HashSet;
+use std::path::Path;
 use wider_clip::error::Result;
 use wider_clip::ndarray::{Array2, Array3, ArrayView2, Axis, array};
 use wider_clip::probe::zero_shot::ZeroShot;
+use wider_clip::text::Kinds;
 
 #[test]
 fn prompts_are_normalised_before_and_after_the_mean() -> Result<()> {
@@ -69,4 +72,73 @@ fn what_has_no_answer_is_an_error() -> Result<()> {
     assert!(message(array![[1.0, f32::INFINITY]]).ends_with("found inf in row 0, column 1"));
     assert!(message(array![[1.0, 0.0], [0.0, 0.0]]).ends_with("found zeros in row 1"));
     Ok(())
+}
+
+#[test]
+fn the_best_kind_counts_as_much_as_the_class() -> Result<()> {
+    // numpy: (x / norm) @ w.T; 0.5 * (of_class + of_kinds.max()), by hand in fifths.
+    let names = ZeroShot::of_prompts(&[array![[3.0, 4.0]].view(), array![[1.0, 0.0], [9.0, 0.0]].view()])?;
+    assert_eq!(names, ZeroShot::new(array![[[3.0, 4.0]], [[2.0, 0.0]]].view())?);
+    let none = Array2::<f32>::zeros((0, 2));
+    let images = array![[0.0, 2.0], [-4.0, 3.0], [5.0, 0.0]];
+    let close = |found: Array2<f32>, expected: Array2<f32>| {
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found} for {expected}");
+    };
+    let of_second = array![[0.0, 0.5], [-8.0, 6.0]];
+    let model = names.clone().with_kinds(&[none.view(), of_second.view()])?;
+    close(model.scores(images.view())?, array![[0.8, 0.5], [0.0, 0.1], [0.6, 0.5]]);
+    assert_eq!(model.try_predict(images.view())?.0.to_vec(), [0, 1, 0]);
+    assert_eq!(names.try_predict(images.view())?.0.to_vec(), [0, 0, 1]);
+    // Without any kinds nothing changes.
+    let without = names.clone().with_kinds(&[none.view(), none.view()])?;
+    close(without.scores(images.view())?, names.scores(images.view())?);
+
+    let message = |kinds: &[ArrayView2<f32>]| names.clone().with_kinds(kinds).expect_err("no kinds").to_string();
+    assert_eq!(message(&[none.view()]), "kinds: expected those of 2 classes, found 1");
+    assert_eq!(
+        message(&[none.view(), array![[0.0, 0.0]].view()]),
+        "kinds: expected features with a direction, found zeros for kind 0 of class 1"
+    );
+    assert!(message(&[none.view(), array![[1.0]].view()]).contains("expected 2 columns"));
+    assert!(message(&[none.view(), array![[1.0, f32::NAN]].view()]).contains("found NaN in row 0, column 1"));
+    assert!(ZeroShot::of_prompts(&[]).is_err());
+    assert!(ZeroShot::of_prompts(&[array![[1.0]].view(), array![[1.0, 0.0]].view()]).is_err());
+    Ok(())
+}
+
+#[test]
+fn the_shipped_kinds_are_wordnets() -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data_manifests/embedded/pocket/clip_kinds.txt");
+    let kinds = Kinds::read(&path)?;
+    let mammals = kinds.of_word("mammal");
+    assert!(mammals.contains(&"horse") && mammals.contains(&"bear") && !mammals.contains(&"bird"), "{mammals:?}");
+    let animals = kinds.of_word("animal");
+    assert!(mammals.iter().all(|mammal| animals.contains(mammal)) && animals.contains(&"bird"));
+    assert_eq!(kinds.of_class("animal-mammal").iter().collect::<HashSet<_>>(), animals.iter().collect());
+    for (plural, singular) in [("Fruits", "fruit"), ("boxes", "box"), ("churches", "church"), ("batteries", "battery")]
+    {
+        assert_eq!(kinds.of_word(plural), kinds.of_word(singular), "{plural}");
+        assert!(!kinds.of_word(singular).is_empty(), "{singular}");
+    }
+    // Instances are kinds too, and a word comes once although many synsets have it.
+    let all = kinds.of_word("entity");
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    assert!(all.len() > 1000 && kinds.of_word("smiling").len() < 5 && kinds.of_word("qwerty").is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_broken_list_of_kinds_is_an_error() {
+    let message = |text: &str| Kinds::parse(text, "k.txt".as_ref()).expect_err("no kinds").to_string();
+    for (text, expected) in [
+        ("animal\thorse\n", "names, words and kinds, parted by tabs"),
+        ("animal\t\t1\nhorse\thorse\t7\n", "kinds that are lines from 0 to 1"),
+        ("animal\t\tx\n", "kinds that are lines from 0 to 0"),
+    ] {
+        let found = message(text);
+        assert!(found.contains(expected) && found.contains("in line"), "{found}");
+    }
+    // A circle ends.
+    let circle = Kinds::parse("a\tone\t1\nb\ttwo\t0\n", "k.txt".as_ref()).unwrap();
+    assert_eq!(circle.of_word("b"), ["two", "one"]);
 }

@@ -79,6 +79,7 @@ fn method_name(method: Method) -> &'static str {
         Method::Lr => "logistic regression",
         Method::LrSweep => "logistic regression, C chosen on validation images",
         Method::ZeroShot => "class names, no training image",
+        Method::ZeroShotEnsemble => "class names, their words and kinds, three crops, no training image",
     }
 }
 

@@ -4,7 +4,7 @@ use super::ByName;
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::features::{Extraction, FeatureTable, extract};
-use crate::manifest::{DatasetRecord, Method};
+use crate::manifest::{DatasetRecord, InputRecord, Method, ModelRecord};
 use crate::models;
 use crate::project::Project;
 use crate::results::Arm;
@@ -15,6 +15,9 @@ use std::collections::HashSet;
 
 /// Seed of the subset that `max_images` draws: the same images for every split seed.
 const SUBSET_SEED: u64 = 0;
+
+/// The narrower crops of the ensemble, as parts of a model's own.
+const NARROWER: [f64; 2] = [0.95, 0.9];
 
 /// A data set with the features of one model.
 #[derive(Debug, Clone)]
@@ -27,6 +30,9 @@ pub struct Bench {
     subset: String,
     pooling: String,
     by_name: Option<ByName>,
+    ensemble: Option<ByName>,
+    /// The features of the narrower crops that the ensemble sees besides.
+    crops: Vec<FeatureTable>,
 }
 
 impl Bench {
@@ -37,16 +43,25 @@ impl Bench {
         let set = project.images(dataset)?;
         let most = project.suite()?.max_images.filter(|&most| most < set.len());
         let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
-        let wants_names = project.suite()?.methods.contains(&Method::ZeroShot);
-        let by_name = match wants_names {
-            true => ByName::open(project.root(), project.manifests.model(model)?, &set.classes, device)?,
-            false => None,
+        let (root, model) = (project.root(), project.manifests.model(model)?);
+        let (mut by_name, mut ensemble) = (None, None);
+        for method in &project.suite()?.methods {
+            match method {
+                Method::ZeroShot => by_name = ByName::open(root, model, &set.classes, device)?,
+                Method::ZeroShotEnsemble => ensemble = ByName::open_with_kinds(root, model, &set.classes, device)?,
+                _ => {}
+            }
+        }
+        let narrower = if ensemble.is_some() { NARROWER.as_slice() } else { &[] };
+        let features = |crop_pct: f64| {
+            let record = ModelRecord { input: InputRecord { crop_pct, ..model.input.clone() }, ..model.clone() };
+            let model = models::load(root, &record, device)?;
+            extract(&model, &set, Extraction { cache: project.cache(), rows: rows.as_deref(), verbose: true })
         };
-        let model = models::load(project.root(), project.manifests.model(model)?, device)?;
-        let what = Extraction { cache: project.cache(), rows: rows.as_deref(), verbose: true };
-        let features = extract(&model, &set, what)?;
+        let crops = narrower.iter().map(|part| features(part * model.input.crop_pct)).collect::<Result<Vec<_>>>()?;
+        let features = features(model.input.crop_pct)?;
         let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
-        Ok(Bench { set, features, record, subset, pooling: model.record.features.default.clone(), by_name })
+        Ok(Bench { set, features, record, subset, pooling: model.features.default.clone(), by_name, ensemble, crops })
     }
 
     /// The feature that experiments see; another pooling of the model.
@@ -64,6 +79,21 @@ impl Bench {
     /// What reads classes from their names, where the model has a text tower and the suite asks for it.
     pub fn by_name(&self) -> Option<&ByName> {
         self.by_name.as_ref()
+    }
+
+    /// The features that a method sees of an image, under the pooling that CLIP projects: of one crop, or of several.
+    pub(super) fn views(&self, method: Method, pooling: &str) -> Result<Vec<&Array2<f32>>> {
+        let crops = if method == Method::ZeroShotEnsemble { self.crops.as_slice() } else { &[] };
+        std::iter::once(&self.features).chain(crops).map(|table| table.pooling(pooling)).collect()
+    }
+
+    /// What answers a method that asks by words; `None` for other methods, and where there is nothing to be asked.
+    pub(super) fn answers(&self, method: Method) -> Option<&ByName> {
+        match method {
+            Method::ZeroShot => self.by_name.as_ref(),
+            Method::ZeroShotEnsemble => self.ensemble.as_ref(),
+            _ => None,
+        }
     }
 
     /// The features `(N, D)` under the chosen pooling.

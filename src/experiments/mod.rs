@@ -3,7 +3,7 @@
 //! | module | the study's section |
 //! |---|---|
 //! | [`representations`] | classification with features and simple learners, by label budget |
-//! | [`ByName`] | zero-shot classification, described and not run |
+//! | [`ByName`] | zero-shot classification, described and not run; by names, or by all that names stand for |
 //! | [`clustering`] | clusters found without labels, with and without UMAP |
 //! | [`same_data`] | its open question: the objectives on the same data |
 //!

@@ -16,7 +16,7 @@ use crate::results::{Arm, ResultRow, Results};
 use crate::splits::{Shortage, balanced_subset, draw_per_class, grouped_split, leaky_split, study_counts, study_split};
 use candle_core::Device;
 use linfa::traits::Fit;
-use ndarray::{Array1, Axis};
+use ndarray::{Array1, Array2, Axis};
 use std::collections::HashSet;
 
 pub use super::bench::Bench;
@@ -98,13 +98,13 @@ impl Bench {
         };
         let mut arms = Vec::new();
         for (&seed, &budget) in seeds.iter().flat_map(|seed| budgets.iter().map(move |budget| (seed, budget))) {
-            let possible = methods.iter().filter(|method| **method != Method::ZeroShot || self.by_name().is_some());
+            let possible = methods.iter().filter(|method| !method.asks_by_words() || self.answers(**method).is_some());
             for (&method, &protocol) in possible.flat_map(|m| protocols.iter().map(move |p| (m, p))) {
                 let provenance = self.arm(TABLE, method.as_str(), protocol, CODE_VERSION);
                 let arm = Arm { budget: Some(budget as u32), seed, ..provenance };
-                let arm = match self.by_name() {
-                    Some(by_name) if method == Method::ZeroShot => by_name.asked(arm),
-                    _ => arm,
+                let arm = match self.answers(method) {
+                    Some(by_name) => by_name.asked(arm),
+                    None => arm,
                 };
                 arms.push((arm, method));
             }
@@ -203,13 +203,22 @@ impl Bench {
         };
         let lr = |model: Logistic| predict(&|positions| model.try_predict(rows(positions).view()), model.warning());
         match method {
-            Method::ZeroShot => {
-                let by_name = self.by_name().ok_or_else(|| {
-                    let found = format!("{}, or a suite without zero_shot", self.features.model);
-                    Error::argument("method zero_shot", "a model with a text tower", found)
+            Method::ZeroShot | Method::ZeroShotEnsemble => {
+                let by_name = self.answers(method).ok_or_else(|| {
+                    let found = format!("{}, or a suite without {}", self.features.model, method.as_str());
+                    let (what, expected) = match method {
+                        Method::ZeroShot => ("method zero_shot", "a model with a text tower"),
+                        _ => ("method zero_shot_ensemble", "a model with a text tower and a list of kinds"),
+                    };
+                    Error::argument(what, expected, found)
                 })?;
-                let features = self.features.pooling(by_name.pooling())?;
-                predict(&|positions| by_name.predict(features.select(Axis(0), positions).view()), String::new())
+                let views = self.views(method, by_name.pooling())?;
+                let at =
+                    |positions: &[usize]| views.iter().map(|view| view.select(Axis(0), positions)).collect::<Vec<_>>();
+                predict(
+                    &|positions| by_name.predict_views(&at(positions).iter().map(Array2::view).collect::<Vec<_>>()),
+                    String::new(),
+                )
             }
             Method::Knn => knn(Knn::params(5)),
             Method::KnnDino => knn(Knn::dino().k(20.min(parts.train.len()))),
@@ -222,7 +231,7 @@ impl Bench {
     fn measure(&self, arm: &Arm, method: Method) -> Result<Vec<ResultRow>> {
         let parts = self.parts(arm.budget.unwrap_or(0) as usize, arm.seed, arm.protocol == "leaky")?;
         let predictions = self.predict(method, &parts)?;
-        let n_train = if method == Method::ZeroShot { 0 } else { parts.train.len() as u32 };
+        let n_train = if method.asks_by_words() { 0 } else { parts.train.len() as u32 };
         let mut rows = Vec::new();
         for (split, positions, predicted) in
             [("test", &parts.test, &predictions.test), ("ood", &parts.ood, &predictions.ood)]

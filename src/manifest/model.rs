@@ -87,6 +87,8 @@ pub struct TextRecord {
     pub pairs: String,
     /// How a class is asked for, each with `{}` where its name goes.
     pub templates: Vec<String>,
+    /// The kinds of things that it has words for, in `data_manifests/embedded/`; read by [`crate::text::Kinds`].
+    pub kinds: Option<String>,
 }
 
 fn main_branch() -> String {

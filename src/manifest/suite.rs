@@ -46,6 +46,9 @@ pub enum Method {
     /// CLIP's text tower on the classes' names: no training image is seen. Its rows have the budget whose test images
     /// they were measured on; models without a text tower have none.
     ZeroShot,
+    /// As `zero_shot`, with more asked and more seen: each class by its name, the words of it and the kinds of things that
+    /// they stand for, and each image whole and in two narrower crops. Models whose record names no kinds have no rows.
+    ZeroShotEnsemble,
 }
 
 impl Method {
@@ -57,7 +60,13 @@ impl Method {
             Method::Lr => "lr",
             Method::LrSweep => "lr_sweep",
             Method::ZeroShot => "zero_shot",
+            Method::ZeroShotEnsemble => "zero_shot_ensemble",
         }
+    }
+
+    /// Whether classes are asked for by words, so that no training image is seen.
+    pub fn asks_by_words(self) -> bool {
+        matches!(self, Method::ZeroShot | Method::ZeroShotEnsemble)
     }
 }
 

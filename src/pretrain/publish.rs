@@ -46,7 +46,7 @@ fn text_record(id: &str, sha256: &str) -> String {
     format!(
         "\n[weights.embedded.text]\nfile = \"pocket/{id}_text.safetensors\"\nsha256 = \"{sha256}\"\n\
          pairs = \"pocket/{id}_pairs.txt\"\n# Categories were captions of their own; held-out drawings find theirs best so.\n\
-         templates = [\"{{}}\"]\n"
+         templates = [\"{{}}\"]\nkinds = \"pocket/{id}_kinds.txt\"\n"
     )
 }
 

@@ -1,7 +1,8 @@
 //! Makes the image data under `data_manifests/embedded/`: two Parquet files, their attribution, and a report of what
 //! was used and what was left out. README.md beside this crate's manifest says how to run it.
 //!
-//! `corpus [OUT] [--record]` makes the pretraining corpus, `check [CORPUS]` proves that it shares nothing with them.
+//! `corpus [OUT] [--record]` makes the pretraining corpus, `check [CORPUS]` proves that it shares nothing with them,
+//! `kinds [CORPUS]` lists what its words are kinds of.
 
 mod cores;
 mod corpus;
@@ -11,6 +12,7 @@ mod geometry;
 mod iconify;
 mod icons;
 mod join;
+mod kinds;
 mod overlap;
 mod packages;
 mod pick;
@@ -39,7 +41,8 @@ fn main() -> Result<()> {
         None => embedded(here),
         Some("corpus") => corpus::build(here, &path, record),
         Some("check") => overlap::check(here, &path),
-        Some(other) => bail!("no job {other}: corpus [OUT] [--record], check [CORPUS], or none"),
+        Some("kinds") => kinds::build(here, &path),
+        Some(other) => bail!("no job {other}: corpus [OUT] [--record], check [CORPUS], kinds [CORPUS], or none"),
     }
 }
 
