@@ -10,7 +10,7 @@ use crate::project::Project;
 use crate::results::Arm;
 use crate::splits::stratified_subset;
 use candle_core::Device;
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use std::collections::HashSet;
 
 /// Seed of the subset that `max_images` draws: the same images for every split seed.
@@ -39,13 +39,24 @@ impl Bench {
     /// Opens a data set and brings the features of a model, from the cache or computed, with the project's suite
     /// deciding how many images take part.
     pub fn open(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Bench> {
+        Bench::open_for(project, dataset, model, &project.suite()?.methods, device)
+    }
+
+    /// The same for other methods than the suite's.
+    pub(super) fn open_for(
+        project: &Project,
+        dataset: &str,
+        model: &str,
+        methods: &[Method],
+        device: &Device,
+    ) -> Result<Bench> {
         let record = project.manifests.dataset(dataset)?.clone();
         let set = project.images(dataset)?;
         let most = project.suite()?.max_images.filter(|&most| most < set.len());
         let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
         let (root, model) = (project.root(), project.manifests.model(model)?);
         let (mut by_name, mut ensemble) = (None, None);
-        for method in &project.suite()?.methods {
+        for method in methods {
             match method {
                 Method::ZeroShot => by_name = ByName::open(root, model, &set.classes, device)?,
                 Method::ZeroShotEnsemble => ensemble = ByName::open_with_kinds(root, model, &set.classes, device)?,
@@ -81,10 +92,25 @@ impl Bench {
         self.by_name.as_ref()
     }
 
-    /// The features that a method sees of an image, under the pooling that CLIP projects: of one crop, or of several.
-    pub(super) fn views(&self, method: Method, pooling: &str) -> Result<Vec<&Array2<f32>>> {
+    /// The classes of the images at `positions`, found by words.
+    pub(super) fn ask(&self, method: Method, positions: &[usize]) -> Result<Vec<u32>> {
+        let by_name = self.answers(method).ok_or_else(|| {
+            let found = format!("{}, or a suite without {}", self.features.model, method.as_str());
+            let (what, expected) = match method {
+                Method::ZeroShotEnsemble => {
+                    ("method zero_shot_ensemble", "a model with a text tower and a list of kinds")
+                }
+                _ => ("method zero_shot", "a model with a text tower"),
+            };
+            Error::argument(what, expected, found)
+        })?;
+        // The ensemble sees several crops of an image.
         let crops = if method == Method::ZeroShotEnsemble { self.crops.as_slice() } else { &[] };
-        std::iter::once(&self.features).chain(crops).map(|table| table.pooling(pooling)).collect()
+        let views = std::iter::once(&self.features)
+            .chain(crops)
+            .map(|table| Ok(table.pooling(by_name.pooling())?.select(Axis(0), positions)));
+        let views = views.collect::<Result<Vec<_>>>()?;
+        Ok(by_name.predict_views(&views.iter().map(Array2::view).collect::<Vec<_>>())?.to_vec())
     }
 
     /// What answers a method that asks by words; `None` for other methods, and where there is nothing to be asked.

@@ -16,7 +16,7 @@ use crate::results::{Arm, ResultRow, Results};
 use crate::splits::{Shortage, balanced_subset, draw_per_class, grouped_split, leaky_split, study_counts, study_split};
 use candle_core::Device;
 use linfa::traits::Fit;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Axis};
 use std::collections::HashSet;
 
 pub use super::bench::Bench;
@@ -204,21 +204,7 @@ impl Bench {
         let lr = |model: Logistic| predict(&|positions| model.try_predict(rows(positions).view()), model.warning());
         match method {
             Method::ZeroShot | Method::ZeroShotEnsemble => {
-                let by_name = self.answers(method).ok_or_else(|| {
-                    let found = format!("{}, or a suite without {}", self.features.model, method.as_str());
-                    let (what, expected) = match method {
-                        Method::ZeroShot => ("method zero_shot", "a model with a text tower"),
-                        _ => ("method zero_shot_ensemble", "a model with a text tower and a list of kinds"),
-                    };
-                    Error::argument(what, expected, found)
-                })?;
-                let views = self.views(method, by_name.pooling())?;
-                let at =
-                    |positions: &[usize]| views.iter().map(|view| view.select(Axis(0), positions)).collect::<Vec<_>>();
-                predict(
-                    &|positions| by_name.predict_views(&at(positions).iter().map(Array2::view).collect::<Vec<_>>()),
-                    String::new(),
-                )
+                predict(&|positions| Ok(Array1::from(self.ask(method, positions)?)), String::new())
             }
             Method::Knn => knn(Knn::params(5)),
             Method::KnnDino => knn(Knn::dino().k(20.min(parts.train.len()))),

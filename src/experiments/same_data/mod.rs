@@ -3,15 +3,18 @@
 //! The pocket models learned from one corpus and drew one number of images, so that objective and architecture are all
 //! that tells them apart. Here they are read by every feature they have ([`run`]), held against raw pixels and against
 //! the weights they began with ([`against_controls`]), against each other ([`alignment`]), and against the study's order
-//! of their big relatives ([`Survival`]); [`attention_lift`] says whether the class token looks at the drawing.
+//! of their big relatives ([`Survival`]); [`attention_lift`] says whether the class token looks at the drawing, [`asked`]
+//! how often CLIP finds a class by words.
 //!
 //! The classifier is DINO's (k = 20, cosine, weighted votes), which has nothing to tune and no scale to get wrong.
 
 mod alignment;
+mod asked;
 mod attention;
 mod ranking;
 
 pub use alignment::{Alignment, alignment};
+pub use asked::{Asked, asked};
 pub use attention::{attention_lift, attention_of};
 pub use ranking::{RELATIVES, Survival, places_of_study, survival};
 

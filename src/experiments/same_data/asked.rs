@@ -1,0 +1,57 @@
+//! Classes found by words alone, on every image there is.
+
+use crate::error::Result;
+use crate::experiments::Bench;
+use crate::manifest::{Method, SplitRule};
+use crate::metrics::{correct, paired_group_bootstrap};
+use crate::project::Project;
+use candle_core::Device;
+
+const RESAMPLES: usize = 2000;
+
+/// How often a way of asking finds the class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// `zero_shot` or `zero_shot_ensemble`.
+    pub method: Method,
+    /// `all` images, those of known domains (`id`), those of held-out ones (`ood`).
+    pub split: &'static str,
+    /// Images.
+    pub n: usize,
+    /// Part of them whose class was found.
+    pub accuracy: f64,
+    /// Its 95% interval by the bootstrap; what a split keeps together is drawn together.
+    pub interval: (f64, f64),
+}
+
+/// Asks `model` for the classes of `dataset` by [`Method::ZeroShot`] and [`Method::ZeroShotEnsemble`]. No image was
+/// trained on, so all of the suite's images are asked about, and no seed draws any. Ways in which the model cannot be asked
+/// are left out.
+///
+/// # Errors
+/// Whatever loading and extraction give.
+pub fn asked(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Vec<Asked>> {
+    let methods = [Method::ZeroShot, Method::ZeroShotEnsemble];
+    let bench = Bench::open_for(project, dataset, model, &methods, device)?;
+    let all: Vec<usize> = (0..bench.features.rows.len()).collect();
+    let (ood, id): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&position| bench.is_held_out(position));
+    let mut found = Vec::new();
+    for method in methods.into_iter().filter(|method| bench.answers(*method).is_some()) {
+        for (split, positions) in [("all", &all), ("id", &id), ("ood", &ood)] {
+            if positions.is_empty() || (split == "id" && ood.is_empty()) {
+                continue;
+            }
+            let right = correct(&bench.ask(method, positions)?, &bench.labels_at(positions))?;
+            let groups: Vec<String> = match bench.record.split.rule {
+                SplitRule::StudyGrouped => bench.groups_at(positions)?.into_iter().map(String::from).collect(),
+                _ => positions.iter().map(usize::to_string).collect(),
+            };
+            // Against one that is never right.
+            let never = vec![false; right.len()];
+            let paired = paired_group_bootstrap(&groups, &right, &never, RESAMPLES, 0)?;
+            let interval = (paired.low, paired.high);
+            found.push(Asked { method, split, n: right.len(), accuracy: paired.difference, interval });
+        }
+    }
+    Ok(found)
+}
