@@ -174,13 +174,14 @@ fn the_ensemble_has_rows_where_a_record_names_kinds() {
 }
 
 #[test]
-fn the_shipped_clip_finds_emoji_by_words_five_times_as_often_as_chance() {
+fn the_shipped_clip_finds_emoji_by_words_as_often_as_it_did() {
     let cache = tempfile::tempdir().unwrap();
     let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default").unwrap().with_cache(cache.path());
     let asked = same_data::asked(&project, "openemoji", "clip_pocket.icons", &Device::Cpu).unwrap();
     let n_classes = project.images("openemoji").unwrap().classes.len() as f64;
-    // Times chance; numpy, with Pillow's crops, gives 4.38 and 3.08 in known and held-out styles by name, 5.29 and 4.35
-    // by the ensemble.
+    // Times chance. numpy, with Pillow's crops, gives 4.38 and 3.08 in known and held-out styles by name, 5.26 and 4.31
+    // by the ensemble. That the ensemble's parts were chosen on these emoji, notebook 05 says: this holds the code to
+    // what it gave, and proves nothing of other data.
     let expected = [("all", 4.1), ("id", 4.2), ("ood", 2.8), ("all", 5.0), ("id", 5.0), ("ood", 4.0)];
     assert_eq!(asked.len(), expected.len());
     for (i, (found, (split, least))) in asked.iter().zip(expected).enumerate() {
