@@ -8,6 +8,12 @@
 //! in everything after a third of a run. All readings at once, the head word of the name among them and each compared with
 //! the images by itself, came to 15.2% after a whole run, and to no more than before on the data sets of the experiments.
 //!
+//! Nor did it help there to say what things are kinds of. In a whole run each drawing was compared, besides, with WordNet's
+//! kinds of what a word of its name stands for (`mammal`, `animal mammal` for a horse), after K-LITE (Shen et al. 2022,
+//! <https://arxiv.org/abs/2204.09222>). For 315 kinds, how often a held-out drawing of the kind fits its name better than
+//! another drawing rose from 53 to 70%, names among 128 fell from 36 to 31%; OpenEmoji's classes by name fell from 4.2
+//! times chance to 3.8.
+//!
 //! OpenAI's vocabulary of 49,408 tokens would be five times as large as the whole model. The [`Tokenizer`] that reads the
 //! pairs is CLIP's. The `tokenizers` library could learn them too, but numbers symbols in the order of a hash table, so
 //! that equally frequent pairs change places from run to run (measured with 0.23.2): here the order is fixed.
