@@ -17,7 +17,8 @@
 //!   tried as well, in place of AutoAugment: held-out neighbours fell from 24.0 to 18.5%, so it has none.
 //! - CLIP's drawings painted in, each closed area and each line in a colour of its own, in place of half of its other
 //!   colours: 15.2% of held-out drawings found their name among 128 after 256,000 images, 16.8% did without, and 5.4 and
-//!   6.4% in five coloured sets that this training had not seen. It has none.
+//!   6.4% in five coloured sets that this training had not seen (both runs read kinds too, as `captions.rs` tells).
+//!   It has none.
 //! - BEiT's crops take at least 0.2 of the area, as MAE's do, not 0.08: 0.08 of 64 x 64 are 18 x 18 pixels.
 //!
 //! Solarisation is kept as it is, but does more than to photographs: white paper turns black, and of black lines on it
