@@ -98,7 +98,7 @@ pub fn sha256_file(path: &Path) -> Result<String> {
     }
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

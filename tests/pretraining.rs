@@ -187,7 +187,8 @@ fn published_weights_are_those_of_the_record_in_half_precision() {
         assert_eq!(names, expected, "{id}");
         assert!(names.iter().all(|name| file.dtype(name).expect("a type") == candle_core::DType::F16), "{id}");
         let card = std::fs::read_to_string(place.path().join(id).join("card.md")).expect("a card");
-        for word in [recipe.model, "16 source images", "seed | 3", "effective rank", "Known limits"] {
+        let digest = corpus.digest();
+        for word in [recipe.model, "16 source images", "seed | 3", "effective rank", "Known limits", digest.as_str()] {
             assert!(card.contains(word), "{id}: no {word} in\n{card}");
         }
         let page = std::fs::read_to_string(place.path().join(id).join("live.html")).expect("a page");
@@ -220,6 +221,14 @@ fn a_folder_of_another_run_is_refused() {
     assert_eq!(error, "images: expected a multiple of the batch, 8, found 33");
     let error = small("beit").begin(&corpus, 0, &Device::Cpu, None).err().expect("no tokenizer").to_string();
     assert_eq!(error, "BEiT: expected a visual tokenizer, trained first, found none");
+}
+
+#[test]
+fn the_digest_of_a_corpus_is_the_builders() {
+    let corpus = corpus(3);
+    let parts = (0..3).flat_map(|row| [corpus.image(row), corpus.captions[row].as_bytes(), &[0]].concat());
+    let bytes: Vec<u8> = parts.collect();
+    assert_eq!(corpus.digest(), wider_clip::storage::sha256_hex(&bytes));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
          | architecture | `{architecture}`, {parameters} parameters |\n\
          | feature | `{feature}`, {dim} numbers; measured below by `{measured}` |\n\
 {standard}| data | pocket icons: {trained} of {all} drawings of open-licensed icon sets with their names (data_manifests/corpus), \
-         the rest held out; SHA-256 `{sha}` |\n\
+         the rest held out; digest over pixels and captions `{digest}` |\n\
          | budget | {images} source images drawn, {epochs:.2} epochs, {steps} steps of {batch} |\n\
          | cost | {per:.0} million multiply-adds an image, {total:.1} x 10^12 in all |\n\
          | seed | {seed} |\n\
@@ -49,7 +49,7 @@ pub(super) fn card(recipe: &Recipe, settings: &Settings, curve: &Curve) -> Resul
         },
         trained = thousands(trained),
         all = thousands(corpus.len()),
-        sha = corpus.sha256,
+        digest = corpus.digest(),
         images = thousands(images as usize),
         epochs = images as f64 / trained as f64,
         steps = thousands((images / recipe.batch as u64) as usize),

@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::images;
 use crate::manifest::Columns;
 use crate::random::Random;
+use crate::storage;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// The class of images whose names have no word in common with enough others: no class to learn.
@@ -88,6 +90,18 @@ impl Corpus {
     /// Never: a corpus has two images at least.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// SHA-256 over the pixels and the caption of each image in turn, a zero behind each: what the builder records, and
+    /// the same however the file is compressed.
+    pub fn digest(&self) -> String {
+        let mut sha = Sha256::new();
+        for (pixels, caption) in self.pixels.chunks_exact(IMAGE).zip(&self.captions) {
+            sha.update(pixels);
+            sha.update(caption);
+            sha.update([0]);
+        }
+        storage::hex(&sha.finalize())
     }
 
     /// The bytes of an image, row by row, RGB.
