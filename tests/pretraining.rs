@@ -47,7 +47,7 @@ fn corpus(n: usize) -> Corpus {
         let category = if i % 2 == 0 { ", shape" } else { "" };
         captions.push(format!("{} {}{category}", classes[class].trim_matches(['(', ')']), words.join(" ")));
     }
-    Corpus::new(pixels, labels, classes, captions, "shapes".into()).expect("a corpus")
+    Corpus::new(pixels, labels, classes, captions).expect("a corpus")
 }
 
 /// A recipe with small batches.
@@ -188,7 +188,7 @@ fn published_weights_are_those_of_the_record_in_half_precision() {
         assert!(names.iter().all(|name| file.dtype(name).expect("a type") == candle_core::DType::F16), "{id}");
         let card = std::fs::read_to_string(place.path().join(id).join("card.md")).expect("a card");
         let digest = corpus.digest();
-        for word in [recipe.model, "16 source images", "seed | 3", "effective rank", "Known limits", digest.as_str()] {
+        for word in [recipe.model, "16 source images", "seed | 3", "effective rank", "Known limits", digest] {
             assert!(card.contains(word), "{id}: no {word} in\n{card}");
         }
         let page = std::fs::read_to_string(place.path().join(id).join("live.html")).expect("a page");
@@ -229,6 +229,33 @@ fn the_digest_of_a_corpus_is_the_builders() {
     let parts = (0..3).flat_map(|row| [corpus.image(row), corpus.captions[row].as_bytes(), &[0]].concat());
     let bytes: Vec<u8> = parts.collect();
     assert_eq!(corpus.digest(), wider_clip::storage::sha256_hex(&bytes));
+}
+
+#[test]
+fn a_run_goes_on_with_the_same_corpus_from_elsewhere_and_with_no_other() {
+    let (first, again) = (corpus(24), corpus(24));
+    let (pixels, captions) = ((0..24).flat_map(|row| first.image(row).to_vec()).collect(), first.captions.clone());
+    let mut labels = first.labels.clone();
+    labels[5] = (labels[5] + 1) % first.classes.len() as u32;
+    let relabelled = Corpus::new(pixels, labels, first.classes.clone(), captions).expect("a corpus");
+    assert_eq!(relabelled.digest(), first.digest());
+
+    let (recipe, place) = (small("mae"), folder());
+    train(&recipe, &first, 32, place.path(), None, Some(1));
+    let settings = Settings {
+        corpus: &relabelled,
+        device: &Device::Cpu,
+        seed: 3,
+        images: 32,
+        folder: place.path(),
+        tokenizer: None,
+        every: Duration::from_secs(60),
+        stop_after: None,
+        verbose: false,
+    };
+    let error = run(&recipe, &settings).expect_err("another corpus").to_string();
+    assert!(error.contains("one of another run; remove it or choose another folder"), "{error}");
+    assert_eq!(train(&recipe, &again, 32, place.path(), None, None).steps, 4);
 }
 
 #[test]

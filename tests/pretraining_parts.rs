@@ -29,7 +29,7 @@ fn blocks_hide_neighbours_together_and_every_patch_as_often() {
 fn patch_tokens_have_mean_0_and_deviation_1_afterwards() -> Result<()> {
     let (n, bytes) = (48, 48 * SIDE * SIDE * 3);
     let pixels = (0..bytes).map(|i| ((i as u32).wrapping_mul(2_654_435_761) >> 24) as u8 | (i % 7) as u8).collect();
-    let corpus = Corpus::new(pixels, vec![0; n], vec!["a".into()], vec!["a".into(); n], String::new())?;
+    let corpus = Corpus::new(pixels, vec![0; n], vec!["a".into()], vec!["a".into(); n])?;
     let config = TransformerConfig { dim: 16, depth: 1, heads: 2, hidden: 32, ..TransformerConfig::vit_pocket(8) };
     let architecture = Architecture::Transformer(config.clone());
     let device = Device::Cpu;

@@ -2,7 +2,7 @@
 //!
 //! [`Index`] is exact: its f32 products only propose, distances in f64 decide, and a query for which rounding could
 //! have hidden a neighbour is searched again in f64. [`knn_graph`] gives the neighbours of a set within itself, exactly
-//! up to [`EXACT_ROWS`] rows and by [`approximate`] beyond.
+//! up to [`EXACT_ROWS`] rows and by [`approximate_graph`] beyond.
 
 mod approximate;
 mod device;

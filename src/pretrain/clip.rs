@@ -13,6 +13,9 @@
 //! run that ships), 10.2% their category among 212 (7.3%), and the probe's neighbours were right for 24.1% (22.5%).
 //! OpenEmoji's classes by name came to 4.3 times chance (4.2). It does not ship: no other objective was given twice the
 //! arithmetic and a second choice of settings.
+//!
+//! So was more colour, with the same budget: with 2,627 drawings of the Open Clip Art library in the corpus OpenEmoji's
+//! classes came to 4.3 times chance, with 2,842 of them and 1,028 emoji of families that OpenEmoji lacks to 4.6.
 
 use super::objective::{Batch, Loss, Moment, Objective, unit_rows};
 use super::parameters::{Parameters, Start};

@@ -31,8 +31,8 @@ pub struct Corpus {
     pub classes: Vec<String>,
     /// What each image shows, in words.
     pub captions: Vec<String>,
-    /// SHA-256 of the file.
-    pub sha256: String,
+    digest: String,
+    content: String,
     train: Vec<usize>,
     held_out: Vec<usize>,
 }
@@ -47,20 +47,14 @@ impl Corpus {
         let set = datasets::open_parquet("pretraining corpus", path, &columns)?;
         let captions = set.names.clone().unwrap_or_default();
         let pixels = decode(&set)?;
-        Corpus::new(pixels, set.labels, set.classes, captions, set.data_sha256)
+        Corpus::new(pixels, set.labels, set.classes, captions)
     }
 
     /// From pixels (N x [`SIDE`] x [`SIDE`] x 3) and one label and caption an image.
     ///
     /// # Errors
     /// [`Error::Argument`] if the lengths do not fit, or there are fewer than two images.
-    pub fn new(
-        pixels: Vec<u8>,
-        labels: Vec<u32>,
-        classes: Vec<String>,
-        captions: Vec<String>,
-        sha256: String,
-    ) -> Result<Corpus> {
+    pub fn new(pixels: Vec<u8>, labels: Vec<u32>, classes: Vec<String>, captions: Vec<String>) -> Result<Corpus> {
         let n = labels.len();
         if n < 2 || pixels.len() != n * IMAGE || captions.len() != n {
             let found = format!("{} bytes, {n} labels, {} captions", pixels.len(), captions.len());
@@ -74,7 +68,9 @@ impl Corpus {
         let mut held_out = rows.split_off(n - HELD_OUT.min(n / 4));
         rows.sort_unstable();
         held_out.sort_unstable();
-        Ok(Corpus { pixels, labels, classes, captions, sha256, train: rows, held_out })
+        let digest = digest(&pixels, &captions);
+        let content = content(&digest, &labels, &classes);
+        Ok(Corpus { pixels, labels, classes, captions, digest, content, train: rows, held_out })
     }
 
     /// Number of images, held out ones included.
@@ -94,14 +90,13 @@ impl Corpus {
 
     /// SHA-256 over the pixels and the caption of each image in turn, a zero behind each: what the builder records, and
     /// the same however the file is compressed.
-    pub fn digest(&self) -> String {
-        let mut sha = Sha256::new();
-        for (pixels, caption) in self.pixels.chunks_exact(IMAGE).zip(&self.captions) {
-            sha.update(pixels);
-            sha.update(caption);
-            sha.update([0]);
-        }
-        storage::hex(&sha.finalize())
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// SHA-256 of all that a run can read: [`Corpus::digest`], labels and classes.
+    pub fn content(&self) -> &str {
+        &self.content
     }
 
     /// The bytes of an image, row by row, RGB.
@@ -138,6 +133,27 @@ impl Corpus {
 
 /// Bytes of an image.
 const IMAGE: usize = SIDE * SIDE * 3;
+
+fn digest(pixels: &[u8], captions: &[String]) -> String {
+    let mut sha = Sha256::new();
+    for (pixels, caption) in pixels.chunks_exact(IMAGE).zip(captions) {
+        sha.update(pixels);
+        sha.update(caption);
+        sha.update([0]);
+    }
+    storage::hex(&sha.finalize())
+}
+
+fn content(digest: &str, labels: &[u32], classes: &[String]) -> String {
+    let mut sha = Sha256::new();
+    sha.update(digest);
+    labels.iter().for_each(|label| sha.update(label.to_le_bytes()));
+    for class in classes {
+        sha.update(class);
+        sha.update([0]);
+    }
+    storage::hex(&sha.finalize())
+}
 
 fn decode(set: &ImageSet) -> Result<Vec<u8>> {
     const AT_ONCE: usize = 4096;

@@ -134,7 +134,7 @@ impl<'a> Trainer<'a> {
     fn fingerprint(&self) -> String {
         let Settings { corpus, seed, images, .. } = self.settings;
         let captions = if self.recipe.objective == Kind::Clip { " captions read in parts" } else { "" };
-        let words = format!("{CODE_VERSION} {:?} {seed} {images} {}{captions}", self.recipe, corpus.sha256);
+        let words = format!("{CODE_VERSION} {:?} {seed} {images} {}{captions}", self.recipe, corpus.content());
         storage::sha256_hex(words.as_bytes())
     }
 
