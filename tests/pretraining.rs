@@ -55,6 +55,20 @@ fn small(id: &str) -> Recipe {
     Recipe { batch: 8, ..Recipe::named(id).expect("a recipe") }
 }
 
+fn settings<'a>(corpus: &'a Corpus, images: u64, folder: &'a Path) -> Settings<'a> {
+    Settings {
+        corpus,
+        device: &Device::Cpu,
+        seed: 3,
+        images,
+        folder,
+        tokenizer: None,
+        every: Duration::ZERO,
+        stop_after: None,
+        verbose: false,
+    }
+}
+
 fn train(
     recipe: &Recipe,
     corpus: &Corpus,
@@ -63,17 +77,7 @@ fn train(
     tokenizer: Option<&Path>,
     stop: Option<u64>,
 ) -> Outcome {
-    let settings = Settings {
-        corpus,
-        device: &Device::Cpu,
-        seed: 3,
-        images,
-        folder,
-        tokenizer,
-        every: Duration::ZERO,
-        stop_after: stop,
-        verbose: false,
-    };
+    let settings = Settings { tokenizer, stop_after: stop, ..settings(corpus, images, folder) };
     run(recipe, &settings).unwrap_or_else(|error| panic!("{}: {}", recipe.id, error.chain()))
 }
 
@@ -204,17 +208,7 @@ fn a_folder_of_another_run_is_refused() {
     let recipe = small("convnext_tiny");
     train(&recipe, &corpus, 32, place.path(), None, Some(1));
     let other = Recipe { rate: 2.0 * recipe.rate, ..recipe };
-    let settings = Settings {
-        corpus: &corpus,
-        device: &Device::Cpu,
-        seed: 3,
-        images: 32,
-        folder: place.path(),
-        tokenizer: None,
-        every: Duration::from_secs(60),
-        stop_after: None,
-        verbose: false,
-    };
+    let settings = settings(&corpus, 32, place.path());
     let error = run(&other, &settings).expect_err("another recipe").to_string();
     assert!(error.contains("one of another run; remove it or choose another folder"), "{error}");
     let error = run(&other, &Settings { images: 33, ..settings }).expect_err("no multiple").to_string();
@@ -242,18 +236,7 @@ fn a_run_goes_on_with_the_same_corpus_from_elsewhere_and_with_no_other() {
 
     let (recipe, place) = (small("mae"), folder());
     train(&recipe, &first, 32, place.path(), None, Some(1));
-    let settings = Settings {
-        corpus: &relabelled,
-        device: &Device::Cpu,
-        seed: 3,
-        images: 32,
-        folder: place.path(),
-        tokenizer: None,
-        every: Duration::from_secs(60),
-        stop_after: None,
-        verbose: false,
-    };
-    let error = run(&recipe, &settings).expect_err("another corpus").to_string();
+    let error = run(&recipe, &settings(&relabelled, 32, place.path())).expect_err("another corpus").to_string();
     assert!(error.contains("one of another run; remove it or choose another folder"), "{error}");
     assert_eq!(train(&recipe, &again, 32, place.path(), None, None).steps, 4);
 }
