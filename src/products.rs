@@ -3,7 +3,8 @@
 //! Measured on two cores: `ndarray`'s own product runs on one thread; gemm reaches what the hardware has.
 
 use crate::simd::{Kernel, dispatch};
-use ndarray::{Array1, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use rayon::prelude::*;
 
 /// The two precisions that probes compute in.
 pub(crate) trait Real: Copy + Default + Send + Sync + 'static {
@@ -92,6 +93,36 @@ fn product<T: Real>(threads: Threads, a: ArrayView2<T>, b: ArrayView2<T>, mut ou
             parallelism,
         );
     }
+}
+
+/// Rows of inner products that are computed together.
+const BAND: usize = 256;
+/// Side of the tiles in which inner products are mirrored.
+const TILE: usize = 64;
+
+/// The inner products `(N, N)` of all rows: the lower half band by band, each on one thread, then mirrored.
+pub(crate) fn inner_products<T: Real>(rows: ArrayView2<T>) -> Array2<T> {
+    let n = rows.nrows();
+    let mut products = Array2::<T>::default((n, n));
+    // The longest bands first, so that none is waited for at the end.
+    let mut bands: Vec<_> = products.axis_chunks_iter_mut(Axis(0), BAND).enumerate().collect();
+    bands.reverse();
+    bands.into_par_iter().with_max_len(1).for_each(|(number, mut band)| {
+        let start = number * BAND;
+        let end = start + band.nrows();
+        let out = band.slice_mut(s![.., ..end]);
+        multiply(Threads::One, rows.slice(s![start..end, ..]), rows.slice(s![..end, ..]).t(), out);
+    });
+    for top in (0..n).step_by(TILE) {
+        for left in (0..=top).step_by(TILE) {
+            for row in top..(top + TILE).min(n) {
+                for column in left..(left + TILE).min(row) {
+                    products[[column, row]] = products[[row, column]];
+                }
+            }
+        }
+    }
+    products
 }
 
 /// The mean of each column, summed in f64.

@@ -69,6 +69,45 @@ fn every_row_has_its_nearest_centre_and_every_centre_is_a_mean() {
     }
 }
 
+/// The same rows with columns of zeros to their right: the same distances, by the way that wide rows go.
+fn widened(rows: &ArcArray2<f32>, width: usize) -> ArcArray2<f32> {
+    let mut wide = Array2::zeros((rows.nrows(), width));
+    wide.slice_mut(s![.., ..rows.ncols()]).assign(rows);
+    wide.into_shared()
+}
+
+#[test]
+fn wide_rows_are_clustered_by_inner_products_to_the_same_end() {
+    let narrow = openemoji().0.slice(s![..600, ..20]).to_owned().into_shared();
+    let wide = widened(&narrow, 1600);
+    for seed in 0..5 {
+        let fit = |rows: &ArcArray2<f32>| KMeans::params(10).seed(seed).fit(&DatasetBase::from(rows.clone())).unwrap();
+        let (bounds, products) = (fit(&narrow), fit(&wide));
+        assert_eq!((bounds.labels, bounds.iterations), (products.labels, products.iterations), "seed {seed}");
+        assert!((bounds.inertia / products.inertia - 1.0).abs() < 1e-6, "{} {}", bounds.inertia, products.inertia);
+        let apart = &bounds.centres - &products.centres.slice(s![.., ..20]);
+        assert!(apart.iter().all(|difference| difference.abs() < 1e-4));
+        assert!(products.centres.slice(s![.., 20..]).iter().all(|&value| value == 0.0));
+    }
+    let one = wider_clip::rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let fit = || KMeans::params(10).fit(&DatasetBase::from(wide.clone())).unwrap();
+    let (many, single) = (fit(), one.install(fit));
+    assert_eq!((many.inertia, many.centres), (single.inertia, single.centres));
+
+    // Repeated rows: a centre without a row takes one, or stays without where there are no more places.
+    let places = [0.0f32, 0.0, 0.0, 5.0, 9.0, 9.0, 14.0, 20.0, 27.0];
+    let rows = widened(&Array2::from_shape_fn((9, 1), |(i, _)| places[i]).into_shared(), 3000);
+    for k in [6, 8] {
+        let model = KMeans::params(k).fit(&DatasetBase::from(rows.clone())).unwrap();
+        assert!(model.inertia < 1e-9, "{k}: {}", model.inertia);
+        assert_eq!(model.predict(&rows.to_owned()).to_vec().len(), 9);
+        let mut used = model.labels.clone();
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used.len(), 6, "{k}");
+    }
+}
+
 #[test]
 fn k_means_repeats_on_any_number_of_threads_and_fills_empty_clusters() {
     let (rows, _) = digits();

@@ -5,18 +5,18 @@
 //! row is looked at again only when its upper bound to its own centre passes its lower bound to all others. Bounds are
 //! widened by the rounding of the products, so that sparing a row does not change its centre. Rows go in strips of
 //! fixed number, whose sums are added in order: the result does not depend on the number of threads.
+//!
+//! In thousands of features bounds spare few rows; there `gram.rs` takes over (see [`Rows::with_products_for`]).
 
-use super::seeding;
+use super::rows::{BLOCK, Rows};
+use super::{gram, seeding};
 use crate::error::{Error, Result};
 use crate::neighbours::{check_features, check_width};
-use crate::products::{Threads, column_means, multiply, squared_distance};
+use crate::products::{Threads, multiply, squared_distance};
 use linfa::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
-
-const STRIPS: usize = 32;
-const BLOCK: usize = 128;
 
 /// Parameters of k-means.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,8 +106,48 @@ impl<T> Fit<ArcArray2<f32>, T, Error> for KMeansParams {
     /// # Errors
     /// Features that are empty or not finite, k = 0 or above the number of rows, no start, no iteration.
     fn fit(&self, data: &DatasetBase<ArcArray2<f32>, T>) -> Result<KMeans> {
-        check_features("features", data.records.view())?;
-        let n = data.records.nrows();
+        self.fit_rows(&self.prepare(data.records.view())?)
+    }
+}
+
+impl KMeansParams {
+    /// Rows made ready for fits that differ in their seeds alone.
+    ///
+    /// # Errors
+    /// Features that are empty or not finite.
+    pub(crate) fn prepare(&self, features: ArrayView2<f32>) -> Result<Rows> {
+        Ok(Rows::new(features)?.with_products_for(self.k, self.n_init))
+    }
+
+    /// [`Fit::fit`] on rows that other fits share.
+    ///
+    /// # Errors
+    /// Parameters that make no sense for the rows.
+    pub(crate) fn fit_rows(&self, rows: &Rows) -> Result<KMeans> {
+        self.check(rows.len())?;
+        let starts = seeding::starts(rows, self.k, self.n_init, self.seed);
+        let tolerance = self.tolerance * rows.mean_variance;
+        let best = match &rows.products {
+            Some(products) => {
+                let run = |chosen: Vec<usize>| gram::run(rows, products, &chosen, self.max_iterations, tolerance);
+                let runs: Vec<gram::End> = starts.into_par_iter().map(run).collect();
+                let best = runs.into_iter().min_by(|a, b| a.inertia.total_cmp(&b.inertia));
+                best.map(|end| KMeans::of_end(rows, end))
+            }
+            None => {
+                let run = |chosen: Vec<usize>| {
+                    Lloyd::new(rows, rows.values.select(Axis(0), &chosen)).run(self.max_iterations, tolerance)
+                };
+                starts.into_iter().map(run).min_by(|a, b| a.inertia.total_cmp(&b.inertia))
+            }
+        };
+        let mut best = best.ok_or_else(|| Error::argument("n_init", "at least 1", "0"))?;
+        best.centres += &rows.mean;
+        Ok(best)
+    }
+
+    /// Refuses parameters that make no sense for `n` rows.
+    fn check(&self, n: usize) -> Result<()> {
         if self.k == 0 || self.k > n {
             return Err(Error::argument("k", format!("between 1 and the {n} rows"), self.k.to_string()));
         }
@@ -119,18 +159,18 @@ impl<T> Fit<ArcArray2<f32>, T, Error> for KMeansParams {
         if !(self.tolerance >= 0.0) {
             return Err(Error::argument("tolerance", "0 or more", self.tolerance.to_string()));
         }
-        let rows = Rows::new(data.records.view());
-        let starts = seeding::starts(&rows, self.k, self.n_init, self.seed);
-        let mut best: Option<KMeans> = None;
-        for start in starts {
-            let run = Lloyd::new(&rows, start).run(self.max_iterations, self.tolerance * rows.mean_variance);
-            if best.as_ref().is_none_or(|best| run.inertia < best.inertia) {
-                best = Some(run);
-            }
-        }
-        let mut best = best.ok_or_else(|| Error::argument("n_init", "at least 1", "0"))?;
-        best.centres += &rows.mean;
-        Ok(best)
+        Ok(())
+    }
+}
+
+impl KMeans {
+    /// What a start by inner products ended with, its inertia from the features themselves.
+    fn of_end(rows: &Rows, end: gram::End) -> KMeans {
+        let square = |(row, &label): (usize, &u32)| squared_distance(rows.row(row), centre_row(&end.centres, label));
+        let squares: Vec<f64> = end.labels.par_iter().enumerate().map(square).collect();
+        let inertia = squares.iter().sum();
+        let gram::End { centres, labels, iterations, converged, .. } = end;
+        KMeans { centres, labels, inertia, iterations, converged }
     }
 }
 
@@ -144,43 +184,6 @@ impl PredictInplace<Array2<f32>, Array1<u32>> for KMeans {
 
     fn default_target(&self, features: &Array2<f32>) -> Array1<u32> {
         Array1::zeros(features.nrows())
-    }
-}
-
-/// The rows less their mean, which saves digits, with what all starts need of them.
-pub(super) struct Rows {
-    pub values: Array2<f32>,
-    pub squares: Vec<f32>,
-    mean: Array1<f32>,
-    mean_variance: f64,
-}
-
-impl Rows {
-    fn new(features: ArrayView2<f32>) -> Rows {
-        let n = features.nrows() as f64;
-        let mean = column_means(features).mapv(|mean| mean as f32);
-        let values = (&features - &mean).as_standard_layout().into_owned();
-        let squares: Vec<f64> = values
-            .axis_iter(Axis(0))
-            .into_par_iter()
-            .map(|row| row.iter().map(|&x| f64::from(x).powi(2)).sum())
-            .collect();
-        let mean_variance = squares.iter().sum::<f64>() / n / features.ncols() as f64;
-        Rows { values, squares: squares.into_iter().map(|square| square as f32).collect(), mean, mean_variance }
-    }
-
-    pub fn len(&self) -> usize {
-        self.values.nrows()
-    }
-
-    pub fn row(&self, row: usize) -> &[f32] {
-        let width = self.values.ncols();
-        &self.values.as_slice().unwrap_or(&[])[row * width..(row + 1) * width]
-    }
-
-    /// Rows a strip.
-    pub fn strip(&self) -> usize {
-        self.len().div_ceil(STRIPS).max(BLOCK)
     }
 }
 

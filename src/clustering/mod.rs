@@ -3,7 +3,9 @@
 //! [`kmeans::KMeans`] follows linfa's vocabulary; [`umap::Umap`] is umap-learn's algorithm, seeded, with the same map
 //! for a seed on any number of threads; [`trustworthiness`] says how far a map keeps the neighbours it was made from.
 
+mod gram;
 pub mod kmeans;
+pub(crate) mod rows;
 mod seeding;
 mod trust;
 pub mod umap;

@@ -4,10 +4,9 @@
 //! All starts take their steps together: one product of the rows with the draws of every start costs little more than
 //! with those of one, because reading the rows is what takes the time.
 
-use super::kmeans::Rows;
-use crate::products::{Threads, multiply};
+use super::rows::Rows;
 use crate::random::Random;
-use ndarray::{Array2, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, s};
 use rayon::prelude::*;
 
 /// One start in the making.
@@ -20,8 +19,8 @@ struct Start {
     draws: Vec<usize>,
 }
 
-/// The centres `(k, D)` of `n_init` starts. The starts of a seed do not depend on their number.
-pub(super) fn starts(rows: &Rows, k: usize, n_init: usize, seed: u64) -> Vec<Array2<f32>> {
+/// The rows that are the `k` centres of each of `n_init` starts. The starts of a seed do not depend on their number.
+pub(super) fn starts(rows: &Rows, k: usize, n_init: usize, seed: u64) -> Vec<Vec<usize>> {
     let n_draws = 2 + (k as f64).ln() as usize;
     let start = |number: usize| {
         let mut random = Random::new("k-means", seed, number as u64);
@@ -33,7 +32,7 @@ pub(super) fn starts(rows: &Rows, k: usize, n_init: usize, seed: u64) -> Vec<Arr
     for step in 0..k {
         let draws: Vec<usize> = starts.iter().flat_map(|start| start.draws.iter().copied()).collect();
         let mut distances = distances.slice_mut(s![.., ..draws.len()]);
-        distances_to(rows, &draws, distances.view_mut());
+        rows.distances_to(&draws, distances.view_mut());
         let width = draws.len() / n_init;
         let distances = distances.view();
         starts.par_iter_mut().enumerate().for_each(|(number, start)| {
@@ -43,8 +42,7 @@ pub(super) fn starts(rows: &Rows, k: usize, n_init: usize, seed: u64) -> Vec<Arr
             }
         });
     }
-    let centres = |start: &Start| rows.values.select(Axis(0), &start.chosen);
-    starts.iter().map(centres).collect()
+    starts.into_iter().map(|start| start.chosen).collect()
 }
 
 impl Start {
@@ -80,23 +78,5 @@ impl Start {
                 up_to.partition_point(|&sum| sum <= place).min(self.closest.len() - 1)
             })
             .collect();
-    }
-}
-
-/// Squared distances of all rows `(N, draws)` to the drawn ones.
-fn distances_to(rows: &Rows, draws: &[usize], mut distances: ArrayViewMut2<f32>) {
-    let centres = rows.values.select(Axis(0), draws);
-    let squares: Vec<f32> = draws.iter().map(|&row| rows.squares[row]).collect();
-    let strip = rows.strip().min(1024);
-    distances.axis_chunks_iter_mut(Axis(0), strip).into_par_iter().enumerate().for_each(|(number, mut out)| {
-        let start = number * strip;
-        let values = rows.values.slice(s![start..start + out.nrows(), ..]);
-        multiply(Threads::One, values, centres.t(), out.view_mut());
-        for (mut row, square) in out.rows_mut().into_iter().zip(&rows.squares[start..]) {
-            row.iter_mut().zip(&squares).for_each(|(value, other)| *value = (square + other - 2.0 * *value).max(0.0));
-        }
-    });
-    for (draw, &row) in draws.iter().enumerate() {
-        distances[[row, draw]] = 0.0;
     }
 }

@@ -67,6 +67,7 @@ pub(super) fn from_files(
         parts,
         data_sha256: storage::sha256_hex(hashes.as_bytes()),
         store: Store::Files(files),
+        decoded: Default::default(),
     }
     .checked(origin)
 }

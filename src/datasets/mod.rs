@@ -5,16 +5,21 @@
 //! (features, splits, probes) is the same code for a shipped set, a published one, and a reader's own images.
 
 mod archive;
+mod decoded;
 mod folder;
 mod hub;
 mod layouts;
 mod parquet;
 
 use crate::error::{Error, Result};
+use crate::images;
 use crate::manifest::{Columns, DatasetRecord, Source};
+use decoded::Decoded;
+use image::RgbImage;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use hub::HubFile;
 
@@ -42,6 +47,7 @@ pub struct ImageSet {
     /// SHA-256 over the bytes of the source files: changes when any image or label does.
     pub data_sha256: String,
     store: Store,
+    decoded: Decoded,
 }
 
 /// Where the encoded images are.
@@ -120,6 +126,15 @@ impl ImageSet {
                 Ok(paths[rows].iter().map(|path| std::fs::read(path).map_err(Error::io(path, "reading"))).collect())
             }
         }
+    }
+
+    /// The picture in `row`, whose encoded bytes are `encoded`. This set and its clones decode it once, as long as their
+    /// pictures fit into 512 MB of memory.
+    ///
+    /// # Errors
+    /// As [`images::decode`].
+    pub fn decode(&self, row: usize, encoded: &[u8]) -> Result<Arc<RgbImage>> {
+        self.decoded.get_or(row, || images::decode(&self.ids[row], encoded))
     }
 
     /// The rows whose published part is `part` ("train", "test").

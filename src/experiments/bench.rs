@@ -39,19 +39,20 @@ impl Bench {
     /// Opens a data set and brings the features of a model, from the cache or computed, with the project's suite
     /// deciding how many images take part.
     pub fn open(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Bench> {
-        Bench::open_for(project, dataset, model, &project.suite()?.methods, device)
+        Bench::of(&project.images(dataset)?, project, model, &project.suite()?.methods, device)
     }
 
-    /// The same for other methods than the suite's.
-    pub(super) fn open_for(
+    /// The same for a data set of the project that is open already, so that its images are decoded once for all models, and
+    /// for any methods.
+    pub(super) fn of(
+        set: &ImageSet,
         project: &Project,
-        dataset: &str,
         model: &str,
         methods: &[Method],
         device: &Device,
     ) -> Result<Bench> {
-        let record = project.manifests.dataset(dataset)?.clone();
-        let set = project.images(dataset)?;
+        let record = project.manifests.dataset(&set.id)?.clone();
+        let set = set.clone();
         let most = project.suite()?.max_images.filter(|&most| most < set.len());
         let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
         let (root, model) = (project.root(), project.manifests.model(model)?);

@@ -7,7 +7,8 @@
 //! starts of k-means.
 
 use super::bench::Bench;
-use crate::clustering::{kmeans::KMeans, umap::Umap};
+use crate::clustering::kmeans::{KMeans, KMeansParams};
+use crate::clustering::{rows::Rows, umap::Umap};
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::neighbours::{Neighbours, knn_graph};
@@ -18,7 +19,9 @@ use candle_core::Device;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use ndarray::{ArcArray2, Array2, Axis};
+use rayon::prelude::*;
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 /// The study's table that the rows belong to.
 pub const TABLE: &str = "clustering";
@@ -50,7 +53,7 @@ pub struct Subject {
 
 /// Runs every arm of the project's suite that is not in the results yet; gives the rows of the suite.
 ///
-/// Rows are saved after every data set, model and seed, so a run that was stopped goes on where it was.
+/// Rows are saved after every data set and model, so a run that was stopped goes on where it was.
 ///
 /// # Errors
 /// Whatever loading, extraction, UMAP or k-means gives; rows saved until then stay.
@@ -59,8 +62,9 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     let mut results = Results::open(&project.results_path(TABLE))?;
     let mut wanted = HashSet::new();
     for dataset in &suite.datasets {
+        let set = project.images(dataset)?;
         for model in &suite.models {
-            let bench = Bench::open(project, dataset, model, device)?;
+            let bench = Bench::of(&set, project, model, &[], device)?;
             let arms = bench.clustering_arms(&suite.seeds);
             let missing: Vec<&[Arm; 2]> =
                 arms.iter().filter(|pair| pair.iter().any(|arm| !results.contains(arm))).collect();
@@ -70,16 +74,22 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
             }
             let parts = bench.clustering_parts()?;
             let label = format!("clusters of {dataset} under {model}");
-            let mut progress = Progress::new(label, "seeds", arms.len(), arms.len() - missing.len());
-            let subjects: Vec<Subject> = parts.iter().map(|part| bench.subject(part)).collect::<Result<_>>()?;
-            for pair in missing {
-                let mut rows = Vec::new();
-                for (part, subject) in parts.iter().zip(&subjects) {
-                    rows.extend(subject.measure(pair, part.split)?);
-                }
-                results.add(rows)?;
-                progress.advance(1);
-            }
+            let progress = Mutex::new(Progress::new(label, "seeds", arms.len(), arms.len() - missing.len()));
+            let subject = |part| {
+                let subject = bench.subject(part)?;
+                let rows = subject.k_means(0).prepare(subject.features.view())?;
+                Ok((part.split, subject, rows))
+            };
+            let subjects: Vec<(&str, Subject, Rows)> = parts.iter().map(subject).collect::<Result<_>>()?;
+            // Seeds beside each other: alone, none keeps all processors busy all the time.
+            let rows = missing.par_iter().map(|pair| {
+                let of_part = |(split, subject, rows): &(&str, Subject, Rows)| subject.measure(rows, pair, split);
+                let rows = subjects.iter().map(of_part).collect::<Result<Vec<_>>>()?;
+                progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1);
+                Ok(rows.concat())
+            });
+            results.add(rows.collect::<Result<Vec<_>>>()?.concat())?;
+            let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
             progress.finish();
         }
     }
@@ -174,16 +184,22 @@ impl Subject {
     /// # Errors
     /// As k-means.
     pub fn clusters(&self, points: &ArcArray2<f32>, seed: u64) -> Result<KMeans> {
-        let n_classes = self.labels.iter().collect::<HashSet<_>>().len();
-        KMeans::params(n_classes).n_init(STARTS).seed(seed).fit(&DatasetBase::from(points.clone()))
+        self.k_means(seed).fit(&DatasetBase::from(points.clone()))
     }
 
-    /// The rows of a seed's two arms, with UMAP and without.
-    fn measure(&self, arms: &[Arm; 2], split: &str) -> Result<Vec<ResultRow>> {
-        let mut rows = Vec::new();
+    fn k_means(&self, seed: u64) -> KMeansParams {
+        let n_classes = self.labels.iter().collect::<HashSet<_>>().len();
+        KMeans::params(n_classes).n_init(STARTS).seed(seed)
+    }
+
+    /// The rows of a seed's two arms, with UMAP and without; `rows` are the features as k-means wants them.
+    fn measure(&self, rows: &Rows, arms: &[Arm; 2], split: &str) -> Result<Vec<ResultRow>> {
+        let mut measured = Vec::new();
         for (arm, reduce) in arms.iter().zip([true, false]) {
-            let points = if reduce { self.map(arm.seed)?.into_shared() } else { self.features.clone() };
-            let clusters = self.clusters(&points, arm.seed)?;
+            let clusters = match reduce {
+                true => self.clusters(&self.map(arm.seed)?.into_shared(), arm.seed)?,
+                false => self.k_means(arm.seed).fit_rows(rows)?,
+            };
             let values = [
                 ("ari", metrics::adjusted_rand(&clusters.labels, &self.labels)?),
                 ("nmi", metrics::normalised_mutual_information(&clusters.labels, &self.labels)?),
@@ -192,7 +208,7 @@ impl Subject {
                 true => String::new(),
                 false => format!("k-means not converged after {} iterations", clusters.iterations),
             };
-            rows.extend(values.map(|(metric, value)| ResultRow {
+            measured.extend(values.map(|(metric, value)| ResultRow {
                 arm: arm.clone(),
                 split: split.into(),
                 metric: metric.into(),
@@ -202,7 +218,7 @@ impl Subject {
                 warning: warning.clone(),
             }));
         }
-        Ok(rows)
+        Ok(measured)
     }
 }
 

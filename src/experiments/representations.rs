@@ -17,7 +17,9 @@ use crate::splits::{Shortage, balanced_subset, draw_per_class, grouped_split, le
 use candle_core::Device;
 use linfa::traits::Fit;
 use ndarray::{Array1, Axis};
+use rayon::prelude::*;
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 pub use super::bench::Bench;
 
@@ -64,8 +66,9 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     let mut results = Results::open(&project.results_path("representations"))?;
     let mut wanted = HashSet::new();
     for dataset in &suite.datasets {
+        let set = project.images(dataset)?;
         for model in &suite.models {
-            let bench = Bench::open(project, dataset, model, device)?;
+            let bench = Bench::of(&set, project, model, &suite.methods, device)?;
             if let Some(first) = bench.features.set_aside.first() {
                 let n = bench.features.set_aside.len();
                 println!("{dataset}: {n} image(s) set aside, the first: {}", first.reason);
@@ -73,13 +76,15 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
             let arms = bench.arms(&suite.methods, &suite.budgets, &suite.seeds);
             let missing: Vec<_> = arms.iter().filter(|(arm, _)| !results.contains(arm)).cloned().collect();
             let label = format!("probes on {dataset} under {model}");
-            let mut progress = Progress::new(label, "arms", arms.len(), arms.len() - missing.len());
-            let mut rows = Vec::new();
-            for (arm, method) in missing {
-                rows.extend(bench.measure(&arm, method)?);
-                progress.advance(1);
-            }
-            progress.finish();
+            let progress = Mutex::new(Progress::new(label, "arms", arms.len(), arms.len() - missing.len()));
+            // Arms beside each other: alone, none keeps all processors busy all the time.
+            let rows = missing.par_iter().map(|(arm, method)| {
+                let rows = bench.measure(arm, *method);
+                progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1);
+                rows
+            });
+            let rows = rows.collect::<Result<Vec<_>>>()?.concat();
+            progress.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
             wanted.extend(arms.into_iter().map(|(arm, _)| arm));
             if !rows.is_empty() {
                 results.add(rows)?;

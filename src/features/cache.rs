@@ -9,7 +9,8 @@ use ndarray::Array2;
 use polars::prelude::*;
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
-use polars_io::parquet::write::ParquetWriter;
+use polars_io::parquet::write::{ParquetCompression, ParquetWriter};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -97,8 +98,8 @@ impl FeatureTable {
         let mut rows = Vec::new();
         let mut set_aside = Vec::new();
         let mut flat: BTreeMap<String, (usize, Vec<f32>)> = BTreeMap::new();
-        for shard in 0..n_shards {
-            let shard = Shard::read(&shard_path(folder, shard))?;
+        let shards = (0..n_shards).into_par_iter().map(|shard| Shard::read(&shard_path(folder, shard)));
+        for shard in shards.collect::<Result<Vec<Shard>>>()? {
             for (i, &row) in shard.rows.iter().enumerate() {
                 match &shard.errors[i] {
                     Some(reason) => set_aside.push(SetAside { row, id: shard.ids[i].clone(), reason: reason.clone() }),
@@ -158,7 +159,9 @@ impl Shard {
         }
         let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
         storage::write_atomic_with(path, |file| {
-            ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(context()))?;
+            // Compression finds nothing in the digits of features, and takes longer to undo than to read them as they are.
+            let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
+            writer.finish(&mut frame).map_err(Error::table(context()))?;
             Ok(())
         })
     }
@@ -187,7 +190,10 @@ impl Shard {
                     let arrays = column.array().map_err(Error::table(context()))?;
                     let inner = arrays.get_inner();
                     let values = inner.f32().map_err(Error::table(context()))?;
-                    let values = values.iter().map(|value| value.unwrap_or(f32::NAN)).collect();
+                    let values = match values.cont_slice() {
+                        Ok(values) => values.to_vec(),
+                        Err(_) => values.iter().map(|value| value.unwrap_or(f32::NAN)).collect(),
+                    };
                     shard.poolings.insert(name.to_string(), (arrays.width(), values));
                 }
             }

@@ -3,7 +3,6 @@
 use super::cache::{FeatureKey, FeatureTable, Shard, shard_path, sweep, write_manifest};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
-use crate::images;
 use crate::models::{LoadedModel, device_name};
 use crate::progress::Progress;
 use crate::storage::{self, FolderLock};
@@ -111,7 +110,7 @@ fn compute(model: &LoadedModel, set: &ImageSet, rows: &[usize], progress: &mut P
     let positions: Vec<usize> = (0..rows.len()).collect();
     for batch in positions.chunks(BATCH) {
         let inputs: Vec<Result<Vec<f32>>> =
-            batch.par_iter().map(|&i| prepare(model, &shard.ids[i], &encoded[i])).collect();
+            batch.par_iter().map(|&i| prepare(model, set, rows[i], &encoded[i])).collect();
         let mut good = Vec::with_capacity(batch.len());
         let mut pixels = Vec::new();
         for (&i, input) in batch.iter().zip(inputs) {
@@ -132,13 +131,13 @@ fn compute(model: &LoadedModel, set: &ImageSet, rows: &[usize], progress: &mut P
 }
 
 /// One image, decoded and turned into the model's input.
-fn prepare(model: &LoadedModel, id: &str, encoded: &Result<Vec<u8>>) -> Result<Vec<f32>> {
+fn prepare(model: &LoadedModel, set: &ImageSet, row: usize, encoded: &Result<Vec<u8>>) -> Result<Vec<f32>> {
     let bytes = encoded.as_ref().map_err(|error| Error::Image {
-        name: id.into(),
+        name: set.ids[row].clone(),
         expected: "a readable file".into(),
         found: error.to_string(),
     })?;
-    model.preprocess.apply(&images::decode(id, bytes)?)
+    model.preprocess.apply(&*set.decode(row, bytes)?)
 }
 
 /// Runs the model on a batch and puts each image's features at its place `good[i]` in the shard.

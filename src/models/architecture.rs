@@ -134,5 +134,6 @@ fn known() -> Result<Vec<(&'static str, Architecture)>> {
         ("convnext_pocket_tiny", Architecture::ConvNeXt(ConvNeXtConfig::pocket_tiny())),
         ("efficientnet_pocket", Architecture::EfficientNet(EfficientNetConfig::pocket()?)),
         ("vit_tiny_patch8_64", transformer(TransformerConfig::vit_tiny_patch8_64())),
+        ("vit_tiny_patch16_64", transformer(TransformerConfig::vit_tiny_patch16_64())),
     ])
 }

@@ -32,8 +32,12 @@ const CARGO_FOR_CELLS: &str = include_str!("cargo_for_cells.sh");
 /// What keeps the kernel's type inference to the crates that matter.
 const CRATES_FOR_TYPES: &str = include_str!("crates_for_types.py");
 
+/// What stands in for the linker's driver when a cell is linked.
+const LINKER_FOR_CELLS: &str = include_str!("linker_for_cells.sh");
+
 /// The kernel's settings; `opt_level` is that of the cell alone, the library is compiled with the crate's profile.
-const SETTINGS: &str = "[evcxr]\npreserve_vars_on_panic = false\nopt_level = \"1\"\noffline_mode = false\n";
+/// Nothing that a cell does itself takes long enough to pay for more; `:opt 2` is there for a loop that does.
+const SETTINGS: &str = "[evcxr]\npreserve_vars_on_panic = false\nopt_level = \"0\"\noffline_mode = false\n";
 
 /// More kernels at once than any machine serves.
 const MAX_SLOTS: usize = 64;
@@ -117,6 +121,8 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
         .env("WIDER_CLIP_TARGET", &toolchain.target)
         .env("WIDER_CLIP_LIB", slot.library())
         .env("WIDER_CLIP_SUFFIX", std::env::consts::DLL_SUFFIX)
+        .env("WIDER_CLIP_LINKER", slot.linker())
+        .env("WIDER_CLIP_HOLLOW", slot.hollow_library())
         .env("WIDER_CLIP_DEPS", &compiled.dependencies)
         .env("WIDER_CLIP_HOST_DEPS", &compiled.host_dependencies)
         // A panic keeps its backtrace; an error value does not collect one each time it is made.
@@ -150,8 +156,7 @@ impl Compiled {
             (Some(name), Some(above)) if above.ends_with(&toolchain.target) => above.with_file_name(name).join("deps"),
             _ => dependencies.clone(),
         };
-        let dynamic = format!("{}wider_clip{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-        let files = [dependencies.join(dynamic), dependencies.join("libwider_clip.rlib")];
+        let files = [dependencies.join(library_name()), dependencies.join("libwider_clip.rlib")];
         match files.iter().find(|file| !file.exists()) {
             Some(missing) => Err(Error::data(missing, "the compiled library", "no such file; run `cargo build`")),
             None => Ok(Compiled { files, dependencies, host_dependencies }),
@@ -188,6 +193,31 @@ impl Slot {
         self.folder.join("lib")
     }
 
+    /// The linker's driver for cells.
+    fn linker(&self) -> PathBuf {
+        self.folder.join("linker").join("cc")
+    }
+
+    /// A library of the name of the real one, without a symbol.
+    fn hollow_library(&self) -> PathBuf {
+        self.folder.join("linker").join(library_name())
+    }
+
+    /// Cells are linked against the hollow library (`linker_for_cells.sh`), where the system lets a library leave symbols
+    /// open; elsewhere there is none, and cells are linked against the real one.
+    fn prepare_linker(&self) -> Result<()> {
+        let (linker, hollow) = (self.linker(), self.hollow_library());
+        write_atomic(&linker, LINKER_FOR_CELLS.as_bytes())?;
+        make_executable(&linker)?;
+        if cfg!(target_os = "linux") && !hollow.exists() {
+            let mut cc = Command::new("cc");
+            cc.args(["-shared", "-nostdlib", "-x", "c", "/dev/null", "-o"]).arg(&hollow);
+            cc.arg(format!("-Wl,-soname,{}", library_name()));
+            process::output("cc", &mut cc, "Install a C compiler: `apt install build-essential` (Debian, Ubuntu)")?;
+        }
+        Ok(())
+    }
+
     fn prepare(&self, workbench: &Workbench, toolchain: &Toolchain, compiled: &Compiled) -> Result<()> {
         // Old cells: their file names come again, and a running kernel's must be its own.
         let cells = self.folder.join("crate").join("target");
@@ -203,8 +233,8 @@ impl Slot {
         let bin = self.folder.join("toolchain").join("bin");
         let cargo = bin.join("cargo");
         write_atomic(&cargo, CARGO_FOR_CELLS.as_bytes())?;
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&cargo, executable).map_err(Error::io(&cargo, "making it executable"))?;
+        make_executable(&cargo)?;
+        self.prepare_linker()?;
         replace(&bin.join("rustc"), |path| symlink(&toolchain.rustc, path))?;
 
         let library = self.library();
@@ -237,6 +267,15 @@ fn end_with_parent() {
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
     }
+}
+
+fn make_executable(path: &Path) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(Error::io(path, "making it executable"))
+}
+
+/// `libwider_clip.so`.
+fn library_name() -> String {
+    format!("{}wider_clip{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
 }
 
 /// Makes `path` anew with `make`.

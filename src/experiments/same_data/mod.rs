@@ -30,7 +30,9 @@ use crate::results::{Arm, ResultRow, Results};
 use candle_core::Device;
 use linfa::traits::Fit;
 use ndarray::{Array2, Axis};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 /// What the rows call their table; it is none of the study's.
 pub const TABLE: &str = "same_data";
@@ -52,20 +54,22 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     let mut results = Results::open(&project.results_path(TABLE))?;
     let mut wanted = HashSet::new();
     for dataset in &suite.datasets {
+        let set = project.images(dataset)?;
         for model in &with_twins(project)? {
-            let bench = Bench::open(project, dataset, model, device)?;
+            let bench = Bench::of(&set, project, model, &[], device)?;
             let record = project.manifests.model(model)?;
             let by_name = ByName::open(project.root(), record, &bench.set.classes, device)?;
             let arms = arms(&bench, by_name.as_ref(), &record.features.default, &suite.seeds, budget);
             let missing: Vec<&Arm> = arms.iter().filter(|arm| !results.contains(arm)).collect();
             let label = format!("features on {dataset} under {model}");
-            let mut progress = Progress::new(label, "arms", arms.len(), arms.len() - missing.len());
-            let mut rows = Vec::new();
-            for arm in missing {
-                rows.extend(measure(&bench, by_name.as_ref(), arm)?);
-                progress.advance(1);
-            }
-            progress.finish();
+            let progress = Mutex::new(Progress::new(label, "arms", arms.len(), arms.len() - missing.len()));
+            let rows = missing.par_iter().map(|arm| {
+                let rows = measure(&bench, by_name.as_ref(), arm);
+                progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1);
+                rows
+            });
+            let rows = rows.collect::<Result<Vec<_>>>()?.concat();
+            progress.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
             wanted.extend(arms);
             if !rows.is_empty() {
                 results.add(rows)?;

@@ -161,6 +161,11 @@ impl TransformerConfig {
         TransformerConfig { dim: 192, heads: 3, hidden: 768, eps: 1e-6, ..Self::base(64, 8) }
     }
 
+    /// The same on patches of 16: 17 tokens, and a quarter of the cost.
+    pub fn vit_tiny_patch16_64() -> Self {
+        TransformerConfig { dim: 192, heads: 3, hidden: 768, eps: 1e-6, ..Self::base(64, 16) }
+    }
+
     /// The pocket ViT of this project's own pretraining: a plain ViT of 128 numbers, 6 blocks and 4 heads on 48 pixels,
     /// 1.2 million parameters with patches of 8.
     pub fn vit_pocket(patch: usize) -> Self {
