@@ -39,6 +39,9 @@ const LINKER_FOR_CELLS: &str = include_str!("linker_for_cells.sh");
 /// Nothing that a cell does itself takes long enough to pay for more; `:opt 2` is there for a loop that does.
 const SETTINGS: &str = "[evcxr]\npreserve_vars_on_panic = false\nopt_level = \"0\"\noffline_mode = false\n";
 
+const CC_ADVICE: &str = "Install a C compiler: `apt install build-essential` (Debian, Ubuntu), `dnf install gcc` (Fedora), \
+                         `xcode-select --install` (macOS)";
+
 /// More kernels at once than any machine serves.
 const MAX_SLOTS: usize = 64;
 
@@ -97,7 +100,6 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
     let slot = Slot::take(&workbench.folder().join("kernel"))?;
     slot.prepare(workbench, &toolchain, &compiled)?;
 
-    let bin = slot.folder.join("toolchain").join("bin");
     let mut command = Command::new(&evcxr);
     command
         .arg("--control_file")
@@ -109,7 +111,7 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
         .env("JUPYTER_PATH", slot.folder.join("settings"))
         // With rustup the kernel asks `rustup which cargo`, without it the PATH.
         .env("RUSTUP_TOOLCHAIN", slot.folder.join("toolchain"))
-        .env("PATH", prepend(&[bin], "PATH")?)
+        .env("PATH", prepend(&[slot.programs()], "PATH")?)
         .env(
             library_path_variable(),
             prepend(&[slot.library(), toolchain.standard_library()], library_path_variable())?,
@@ -121,7 +123,7 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
         .env("WIDER_CLIP_TARGET", &toolchain.target)
         .env("WIDER_CLIP_LIB", slot.library())
         .env("WIDER_CLIP_SUFFIX", std::env::consts::DLL_SUFFIX)
-        .env("WIDER_CLIP_LINKER", slot.linker())
+        .env("WIDER_CLIP_CC", real_cc()?)
         .env("WIDER_CLIP_HOLLOW", slot.hollow_library())
         .env("WIDER_CLIP_DEPS", &compiled.dependencies)
         .env("WIDER_CLIP_HOST_DEPS", &compiled.host_dependencies)
@@ -193,27 +195,29 @@ impl Slot {
         self.folder.join("lib")
     }
 
-    /// The linker's driver for cells.
-    fn linker(&self) -> PathBuf {
-        self.folder.join("linker").join("cc")
+    /// The folder of the programs that the kernel finds first.
+    fn programs(&self) -> PathBuf {
+        self.folder.join("toolchain").join("bin")
     }
 
     /// A library of the name of the real one, without a symbol.
     fn hollow_library(&self) -> PathBuf {
-        self.folder.join("linker").join(library_name())
+        self.folder.join("hollow").join(library_name())
     }
 
     /// Cells are linked against the hollow library (`linker_for_cells.sh`), where the system lets a library leave symbols
     /// open; elsewhere there is none, and cells are linked against the real one.
     fn prepare_linker(&self) -> Result<()> {
-        let (linker, hollow) = (self.linker(), self.hollow_library());
+        let (linker, hollow) = (self.programs().join("cc"), self.hollow_library());
         write_atomic(&linker, LINKER_FOR_CELLS.as_bytes())?;
         make_executable(&linker)?;
         if cfg!(target_os = "linux") && !hollow.exists() {
-            let mut cc = Command::new("cc");
+            let folder = hollow.parent().unwrap_or(&self.folder);
+            fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
+            let mut cc = Command::new(real_cc()?);
             cc.args(["-shared", "-nostdlib", "-x", "c", "/dev/null", "-o"]).arg(&hollow);
             cc.arg(format!("-Wl,-soname,{}", library_name()));
-            process::output("cc", &mut cc, "Install a C compiler: `apt install build-essential` (Debian, Ubuntu)")?;
+            process::output("cc", &mut cc, CC_ADVICE)?;
         }
         Ok(())
     }
@@ -230,7 +234,7 @@ impl Slot {
         let locked = fs::read(&lock_file).map_err(Error::io(&lock_file, "reading"))?;
         write_atomic(&self.folder.join("crate").join("Cargo.lock"), &locked)?;
 
-        let bin = self.folder.join("toolchain").join("bin");
+        let bin = self.programs();
         let cargo = bin.join("cargo");
         write_atomic(&cargo, CARGO_FOR_CELLS.as_bytes())?;
         make_executable(&cargo)?;
@@ -267,6 +271,13 @@ fn end_with_parent() {
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
     }
+}
+
+/// What `cc` is on the PATH.
+fn real_cc() -> Result<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join("cc")).find(|path| path.is_file());
+    found.ok_or_else(|| failed("cc", "not found", CC_ADVICE))
 }
 
 fn make_executable(path: &Path) -> Result<()> {
