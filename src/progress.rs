@@ -1,85 +1,269 @@
-//! Progress as whole lines, now and then.
+//! Progress: one line that is replaced in a terminal, and one line that stays when the work is done.
 //!
-//! A notebook shows output line by line and a log file keeps it, so a bar that redraws itself would show nothing.
-//! A line is printed at the start, at most every few seconds, and at the end, with count, rate and time to go.
+//! Where the output goes decides how it is told. A terminal has a line that redraws itself (`indicatif`). The runner of
+//! the notebooks sets `WIDER_CLIP_STATUS`; it gets lines with a mark in front, shows the newest in its own terminal and
+//! keeps none. Anything else (a log, JupyterLab, whose output grows line by line and cannot take a line back) gets a line
+//! after 15 s, after 30 more, after 60 more, and so on. At the end all three have one line: what was done, and how long it
+//! took.
+//!
+//! Time left is what is left of the work over the pace of late: of the second half of the time so far, so that a slow start
+//! is forgotten. Work is counted in units of one cost, or, where units differ, in seconds that they would take on some
+//! machine; only their proportions matter.
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Counts steps of a job whose length is known and prints lines such as
-/// `features of openemoji: 512 of 3,000 images, 41/s, 60 s to go`.
+/// The environment variable by which a runner asks for marked lines.
+pub const STATUS_VARIABLE: &str = "WIDER_CLIP_STATUS";
+/// In front of a marked line.
+pub const STATUS_MARK: &str = "[status] ";
+
+/// Counts the work of a job and tells how far it is, from any thread.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Progress(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
     label: String,
-    unit: &'static str,
-    total: usize,
-    done: usize,
-    skipped: usize,
+    /// The one unit of a job whose steps cost the same.
+    unit: Option<&'static str>,
+    /// What is being done, where steps differ.
+    detail: String,
+    total: f64,
+    done: f64,
+    /// Work done before this run.
+    skipped: f64,
+    /// What this run did, by unit.
+    counts: BTreeMap<&'static str, usize>,
     started: Instant,
-    last_line: Instant,
-    interval: Duration,
-    quiet: bool,
+    pace: Pace,
+    sink: Sink,
+    told: Instant,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Terminal(ProgressBar),
+    Marked,
+    Lines { next: Duration },
+    Silent,
 }
 
 impl Progress {
-    /// A job called `label` of `total` steps, counted in `unit` ("images", "arms"). `done` steps were done before
-    /// (a resumed job); they count as done and not towards the rate.
+    /// A job called `label` of `total` steps of one cost, counted in `unit` ("images"). `done` steps were done before (a
+    /// resumed job); they count as done and not towards the pace.
     pub fn new(label: impl Into<String>, unit: &'static str, total: usize, done: usize) -> Progress {
-        let now = Instant::now();
-        Progress {
-            label: label.into(),
-            unit,
-            total,
-            done,
-            skipped: done,
-            started: now,
-            last_line: now,
-            interval: Duration::from_secs(10),
-            quiet: false,
-        }
+        let state = State {
+            unit: Some(unit),
+            skipped: done as f64,
+            done: done as f64,
+            ..State::new(label.into(), total as f64)
+        };
+        Progress(Mutex::new(state))
+    }
+
+    /// A job called `label` of steps that differ, `total` in all; see [`Progress::add`].
+    pub fn weighted(label: impl Into<String>, total: f64) -> Progress {
+        Progress(Mutex::new(State::new(label.into(), total)))
     }
 
     /// Prints nothing.
-    pub fn silent(mut self) -> Progress {
-        self.quiet = true;
+    pub fn silent(self) -> Progress {
+        self.lock().sink = Sink::Silent;
         self
     }
 
-    /// `n` more steps are done.
-    pub fn advance(&mut self, n: usize) {
-        self.done += n;
-        if self.last_line.elapsed() >= self.interval && self.done < self.total {
-            self.last_line = Instant::now();
-            self.print(&self.line());
-        }
+    /// What is being done now.
+    pub fn doing(&self, detail: impl Into<String>) {
+        let mut state = self.lock();
+        state.detail = detail.into();
+        state.tell();
+    }
+
+    /// `n` more steps of one cost are done.
+    pub fn advance(&self, n: usize) {
+        let unit = self.lock().unit.unwrap_or("steps");
+        self.add(n, unit, n as f64);
+    }
+
+    /// `n` more steps, counted in `unit`, are done, which are `work` of the total.
+    pub fn add(&self, n: usize, unit: &'static str, work: f64) {
+        let mut state = self.lock();
+        state.done += work;
+        *state.counts.entry(unit).or_default() += n;
+        let (seconds, done) = (state.started.elapsed().as_secs_f64(), state.done - state.skipped);
+        state.pace.note(seconds, done);
+        state.tell();
+    }
+
+    /// `work` of the total turns out to be done already.
+    pub fn skip(&self, work: f64) {
+        let mut state = self.lock();
+        state.done += work;
+        state.skipped += work;
+        state.tell();
     }
 
     /// The job is over; prints the closing line unless nothing was to do.
     pub fn finish(self) {
-        let fresh = self.done - self.skipped;
-        if fresh > 0 {
-            let seconds = self.started.elapsed().as_secs_f64();
-            self.print(&format!("{}: {} {} in {seconds:.1} s", self.label, thousands(fresh), self.unit));
+        let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Sink::Terminal(bar) = &state.sink {
+            bar.finish_and_clear();
+        }
+        if !matches!(state.sink, Sink::Silent)
+            && let Some(line) = state.closing()
+        {
+            println!("{line}");
+        }
+    }
+
+    /// A thread that panicked while it told left nothing half-done.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn new(label: String, total: f64) -> State {
+        let now = Instant::now();
+        State {
+            label,
+            unit: None,
+            detail: String::new(),
+            total,
+            done: 0.0,
+            skipped: 0.0,
+            counts: BTreeMap::new(),
+            started: now,
+            pace: Pace::default(),
+            sink: Sink::of_output(),
+            told: now,
+        }
+    }
+
+    fn tell(&mut self) {
+        let since = self.told.elapsed();
+        let due = match &self.sink {
+            Sink::Terminal(_) | Sink::Marked => since >= Duration::from_millis(200),
+            Sink::Lines { next } => since >= *next,
+            Sink::Silent => false,
+        };
+        if !due || self.done >= self.total {
+            return;
+        }
+        self.told = Instant::now();
+        let line = self.line();
+        match &mut self.sink {
+            Sink::Terminal(bar) => bar.set_message(line),
+            Sink::Marked => println!("{STATUS_MARK}{line}"),
+            Sink::Lines { next } => {
+                *next *= 2;
+                println!("{line}");
+            }
+            Sink::Silent => {}
         }
     }
 
     fn line(&self) -> String {
         let seconds = self.started.elapsed().as_secs_f64();
-        let rate = (self.done - self.skipped) as f64 / seconds.max(1e-9);
-        let left = self.total.saturating_sub(self.done) as f64 / rate.max(1e-9);
-        let pace = if rate >= 1.0 { format!("{rate:.0}/s") } else { format!("{:.0} s each", 1.0 / rate.max(1e-9)) };
-        format!(
-            "{}: {} of {} {}, {pace}, {left:.0} s to go",
-            self.label,
-            thousands(self.done),
-            thousands(self.total),
-            self.unit
-        )
+        let left = self.pace.seconds_left(seconds, self.total - self.done);
+        let left = left.map_or(String::new(), |left| format!(", {} to go", duration(left)));
+        match self.unit {
+            Some(unit) => {
+                let (done, total) = (thousands(self.done as usize), thousands(self.total as usize));
+                let rate = (self.done - self.skipped) / seconds.max(1e-9);
+                let pace = if rate >= 1.0 { format!(", {rate:.0}/s") } else { String::new() };
+                format!("{}: {done} of {total} {unit}{pace}{left}", self.label)
+            }
+            None => {
+                let percent = 100.0 * self.done / self.total.max(1e-9);
+                let detail = if self.detail.is_empty() { String::new() } else { format!(", {}", self.detail) };
+                format!("{}: {percent:.0}%{detail}{left}", self.label)
+            }
+        }
     }
 
-    fn print(&self, line: &str) {
-        if !self.quiet {
-            println!("{line}");
+    /// `probes: 624 arms, 13,629 images in 212 s`; nothing where nothing was done.
+    fn closing(&self) -> Option<String> {
+        let counts = self.counts.iter().filter(|(_, n)| **n > 0);
+        let done = counts.map(|(unit, n)| format!("{} {unit}", thousands(*n))).collect::<Vec<_>>().join(", ");
+        let seconds = duration(self.started.elapsed().as_secs_f64());
+        (!done.is_empty()).then(|| format!("{}: {done} in {seconds}", self.label))
+    }
+}
+
+impl Sink {
+    fn of_output() -> Sink {
+        if std::env::var_os(STATUS_VARIABLE).is_some() {
+            return Sink::Marked;
         }
+        if std::io::stdout().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
+            // A template of its own part alone cannot be wrong.
+            return Sink::Terminal(match ProgressStyle::with_template("{wide_msg}") {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            });
+        }
+        Sink::Lines { next: Duration::from_secs(15) }
+    }
+}
+
+/// How fast a job goes.
+///
+/// ```
+/// use wider_clip::progress::Pace;
+///
+/// let mut pace = Pace::default();
+/// pace.note(30.0, 1.0); // the first took three times as long as those that follow
+/// for step in 2..=11 {
+///     pace.note(20.0 + 10.0 * f64::from(step), f64::from(step));
+/// }
+/// assert_eq!(pace.seconds_left(130.0, 89.0), Some(890.0));
+/// assert_eq!(Pace::default().seconds_left(5.0, 10.0), None); // nothing is known yet
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Pace {
+    /// Seconds and work done by then, ascending.
+    marks: Vec<(f64, f64)>,
+}
+
+/// Marks that are kept; above, every other one goes.
+const MOST_MARKS: usize = 1024;
+
+impl Pace {
+    /// `done` of the work was done after `seconds`.
+    pub fn note(&mut self, seconds: f64, done: f64) {
+        self.marks.push((seconds, done));
+        if self.marks.len() > MOST_MARKS {
+            let mut number = 0;
+            self.marks.retain(|_| {
+                number += 1;
+                number % 2 == 0
+            });
+        }
+    }
+
+    /// Seconds that `left` of the work will take, at the pace of the second half of the time to the last mark, less what has
+    /// passed since; `None` before there is a mark.
+    pub fn seconds_left(&self, seconds: f64, left: f64) -> Option<f64> {
+        let &(last, done) = self.marks.last()?;
+        let half = self.marks.iter().rev().find(|(seconds, _)| *seconds <= 0.5 * last).copied().unwrap_or_default();
+        let pace = (done - half.1) / (last - half.0).max(1e-9);
+        (pace > 0.0).then(|| (left / pace - (seconds - last).max(0.0)).max(0.0))
+    }
+}
+
+/// `45 s`, `12 min`, `3.5 h`.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        short if short < 10.0 => format!("{short:.1} s"),
+        short if short < 120.0 => format!("{short:.0} s"),
+        middle if middle < 7200.0 => format!("{:.0} min", middle / 60.0),
+        long => format!("{:.1} h", long / 3600.0),
     }
 }
 

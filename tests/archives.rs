@@ -376,7 +376,7 @@ fn images_that_are_not_there_are_set_aside_by_name() {
     let model = project.manifests.model("pixels.raw").expect("known");
     let model = models::load(project.root(), model, &Device::Cpu).expect("loads");
     let cache = place.cache();
-    let what = Extraction { cache: &cache, rows: None, verbose: false };
+    let what = Extraction { cache: &cache, rows: None, verbose: false, within: None };
     let table = extract(&model, &set, what).expect("extracts");
     assert_eq!(table.rows, [0, 1, 3]);
     assert_eq!(table.set_aside.len(), 1);

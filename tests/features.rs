@@ -23,7 +23,7 @@ fn model(id: &str) -> LoadedModel {
 fn run(cache: &Path, model_id: &str) -> Result<FeatureTable> {
     let set = project().images("icons")?;
     let rows: Vec<usize> = (0..ROWS).collect();
-    extract(&model(model_id), &set, Extraction { cache, rows: Some(&rows), verbose: false })
+    extract(&model(model_id), &set, Extraction { cache, rows: Some(&rows), verbose: false, within: None })
 }
 
 /// Name and bytes of every shard, in order.
@@ -154,7 +154,7 @@ fn bad_images_are_set_aside_by_name() {
     fs::write(class.join("f_good.png"), &good).expect("writes");
     let set = open_folder(folder.path()).expect("opens");
     let cache = tempfile::tempdir().expect("a folder");
-    let what = Extraction { cache: cache.path(), rows: None, verbose: false };
+    let what = Extraction { cache: cache.path(), rows: None, verbose: false, within: None };
     let table = extract(&model("pixels.raw"), &set, what).expect("extracts");
     assert_eq!(table.rows, [0, 5]);
     let names: Vec<&str> = table.set_aside.iter().map(|image| image.id.as_str()).collect();

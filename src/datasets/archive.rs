@@ -123,7 +123,7 @@ fn receive(download: &Download, file: &Path, partial: &Path, have: u64) -> Resul
         .open(partial)
         .map_err(Error::io(partial, "opening"))?;
     let label = format!("downloading {}", download.file_name());
-    let mut progress = Progress::new(label, "bytes", total.unwrap_or(0) as usize, have as usize);
+    let progress = Progress::new(label, "bytes", total.unwrap_or(0) as usize, have as usize);
     let mut body = response.body_mut().as_reader();
     let mut piece = vec![0u8; 1 << 20];
     loop {

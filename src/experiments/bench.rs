@@ -1,11 +1,12 @@
 //! What experiments start from: a data set with the features of one model.
 
-use super::ByName;
+use super::{ByName, effort};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::features::{Extraction, FeatureTable, extract};
 use crate::manifest::{DatasetRecord, InputRecord, Method, ModelRecord};
 use crate::models;
+use crate::progress::Progress;
 use crate::project::Project;
 use crate::results::Arm;
 use crate::splits::stratified_subset;
@@ -39,17 +40,18 @@ impl Bench {
     /// Opens a data set and brings the features of a model, from the cache or computed, with the project's suite
     /// deciding how many images take part.
     pub fn open(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Bench> {
-        Bench::of(&project.images(dataset)?, project, model, &project.suite()?.methods, device)
+        Bench::of(&project.images(dataset)?, project, model, &project.suite()?.methods, device, None)
     }
 
     /// The same for a data set of the project that is open already, so that its images are decoded once for all models, and
-    /// for any methods.
+    /// for any methods; images are counted in `progress`, each as [`effort::of_image`], or told by themselves.
     pub(super) fn of(
         set: &ImageSet,
         project: &Project,
         model: &str,
         methods: &[Method],
         device: &Device,
+        progress: Option<&Progress>,
     ) -> Result<Bench> {
         let record = project.manifests.dataset(&set.id)?.clone();
         let set = set.clone();
@@ -65,13 +67,17 @@ impl Bench {
             }
         }
         let narrower = if ensemble.is_some() { NARROWER.as_slice() } else { &[] };
-        let features = |crop_pct: f64| {
+        let work = effort::of_image(model)?;
+        let features = |crop_pct: f64, progress: Option<&Progress>| {
             let record = ModelRecord { input: InputRecord { crop_pct, ..model.input.clone() }, ..model.clone() };
             let model = models::load(root, &record, device)?;
-            extract(&model, &set, Extraction { cache: project.cache(), rows: rows.as_deref(), verbose: true })
+            let within = progress.map(|progress| (progress, work));
+            let what = Extraction { cache: project.cache(), rows: rows.as_deref(), verbose: true, within };
+            extract(&model, &set, what)
         };
-        let crops = narrower.iter().map(|part| features(part * model.input.crop_pct)).collect::<Result<Vec<_>>>()?;
-        let features = features(model.input.crop_pct)?;
+        let crops =
+            narrower.iter().map(|part| features(part * model.input.crop_pct, None)).collect::<Result<Vec<_>>>()?;
+        let features = features(model.input.crop_pct, progress)?;
         let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
         Ok(Bench { set, features, record, subset, pooling: model.features.default.clone(), by_name, ensemble, crops })
     }

@@ -6,9 +6,10 @@
 //! the published out-of-distribution test) apart from the others. A seed draws the start of UMAP's descent and the
 //! starts of k-means.
 
-use super::bench::Bench;
+use super::{bench::Bench, effort};
 use crate::clustering::kmeans::{KMeans, KMeansParams};
 use crate::clustering::{rows::Rows, umap::Umap};
+use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::neighbours::{Neighbours, knn_graph};
@@ -21,7 +22,6 @@ use linfa::traits::Fit;
 use ndarray::{ArcArray2, Array2, Axis};
 use rayon::prelude::*;
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 
 /// The study's table that the rows belong to.
 pub const TABLE: &str = "clustering";
@@ -61,20 +61,23 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     let suite = project.suite()?.clone();
     let mut results = Results::open(&project.results_path(TABLE))?;
     let mut wanted = HashSet::new();
-    for dataset in &suite.datasets {
-        let set = project.images(dataset)?;
+    let sets = suite.datasets.iter().map(|dataset| project.images(dataset)).collect::<Result<Vec<_>>>()?;
+    let progress = Progress::weighted("maps and clusters", work(project, &sets)?);
+    for set in &sets {
         for model in &suite.models {
-            let bench = Bench::of(&set, project, model, &[], device)?;
+            progress.doing(format!("{} under {model}", set.id));
+            let bench = Bench::of(set, project, model, &[], device, Some(&progress))?;
             let arms = bench.clustering_arms(&suite.seeds);
             let missing: Vec<&[Arm; 2]> =
                 arms.iter().filter(|pair| pair.iter().any(|arm| !results.contains(arm))).collect();
             wanted.extend(arms.iter().flatten().cloned());
+            let (n, dim) = bench.chosen()?.dim();
+            let work = effort::of_clusters(n, dim);
+            progress.skip((arms.len() - missing.len()) as f64 * work);
             if missing.is_empty() {
                 continue;
             }
             let parts = bench.clustering_parts()?;
-            let label = format!("clusters of {dataset} under {model}");
-            let progress = Mutex::new(Progress::new(label, "seeds", arms.len(), arms.len() - missing.len()));
             let subject = |part| {
                 let subject = bench.subject(part)?;
                 let rows = subject.k_means(0).prepare(subject.features.view())?;
@@ -85,15 +88,29 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
             let rows = missing.par_iter().map(|pair| {
                 let of_part = |(split, subject, rows): &(&str, Subject, Rows)| subject.measure(rows, pair, split);
                 let rows = subjects.iter().map(of_part).collect::<Result<Vec<_>>>()?;
-                progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1);
+                progress.add(1, "maps", work);
                 Ok(rows.concat())
             });
             results.add(rows.collect::<Result<Vec<_>>>()?.concat())?;
-            let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
-            progress.finish();
         }
     }
+    progress.finish();
     Ok(results.select(|row| wanted.contains(&row.arm)))
+}
+
+/// About how much there is to do for a suite where nothing is done.
+fn work(project: &Project, sets: &[ImageSet]) -> Result<f64> {
+    let suite = project.suite()?;
+    let mut total = 0.0;
+    for set in sets {
+        let n = suite.max_images.map_or(set.len(), |most| most.min(set.len()));
+        for model in &suite.models {
+            let model = project.manifests.model(model)?;
+            total += n as f64 * effort::of_image(model)?;
+            total += effort::of_clusters(n, model.features.dim) * suite.seeds.len() as f64;
+        }
+    }
+    Ok(total)
 }
 
 /// What of a part's map is drawn.

@@ -11,6 +11,7 @@
 
 mod bench;
 pub mod clustering;
+mod effort;
 pub mod representations;
 pub mod same_data;
 mod zero_shot;

@@ -5,6 +5,8 @@
 //! (`test`), and, where a data set holds domains out, the images of those domains (`ood`). Where images come in groups,
 //! a second arm ignores the groups (`leaky`), to show what leakage is worth.
 
+use super::effort;
+use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::manifest::{Method, SplitRule};
 use crate::metrics::{self, PairedBootstrap};
@@ -19,7 +21,6 @@ use linfa::traits::Fit;
 use ndarray::{Array1, Axis};
 use rayon::prelude::*;
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 
 pub use super::bench::Bench;
 
@@ -65,42 +66,73 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     let suite = project.suite()?.clone();
     let mut results = Results::open(&project.results_path("representations"))?;
     let mut wanted = HashSet::new();
-    for dataset in &suite.datasets {
-        let set = project.images(dataset)?;
+    let sets = suite.datasets.iter().map(|dataset| project.images(dataset)).collect::<Result<Vec<_>>>()?;
+    let progress = Progress::weighted("features and probes", work(project, &sets)?);
+    for set in &sets {
+        let dataset = &set.id;
         for model in &suite.models {
-            let bench = Bench::of(&set, project, model, &suite.methods, device)?;
+            progress.doing(format!("{dataset} under {model}"));
+            let bench = Bench::of(set, project, model, &suite.methods, device, Some(&progress))?;
             if let Some(first) = bench.features.set_aside.first() {
                 let n = bench.features.set_aside.len();
                 println!("{dataset}: {n} image(s) set aside, the first: {}", first.reason);
             }
             let arms = bench.arms(&suite.methods, &suite.budgets, &suite.seeds);
             let missing: Vec<_> = arms.iter().filter(|(arm, _)| !results.contains(arm)).cloned().collect();
-            let label = format!("probes on {dataset} under {model}");
-            let progress = Mutex::new(Progress::new(label, "arms", arms.len(), arms.len() - missing.len()));
+            let (n, dim) = bench.chosen()?.dim();
+            let work = |arm: &Arm, method: Method| {
+                effort::of_probe(method, set, n, dim, arm.budget.unwrap_or_default() as usize)
+            };
+            let known = arms.iter().filter(|(arm, _)| results.contains(arm));
+            progress.skip(known.map(|(arm, method)| work(arm, *method)).sum());
             // Arms beside each other: alone, none keeps all processors busy all the time.
             let rows = missing.par_iter().map(|(arm, method)| {
                 let rows = bench.measure(arm, *method);
-                progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1);
+                progress.add(1, "arms", work(arm, *method));
                 rows
             });
             let rows = rows.collect::<Result<Vec<_>>>()?.concat();
-            progress.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
             wanted.extend(arms.into_iter().map(|(arm, _)| arm));
             if !rows.is_empty() {
                 results.add(rows)?;
             }
         }
     }
+    progress.finish();
     Ok(results.select(|row| wanted.contains(&row.arm)))
+}
+
+/// About how much there is to do for a suite where nothing is done.
+fn work(project: &Project, sets: &[ImageSet]) -> Result<f64> {
+    let suite = project.suite()?;
+    let mut total = 0.0;
+    for set in sets {
+        let n = suite.max_images.map_or(set.len(), |most| most.min(set.len()));
+        let n_protocols = protocols(project.manifests.dataset(&set.id)?.split.rule).len();
+        for model in &suite.models {
+            let model = project.manifests.model(model)?;
+            total += n as f64 * effort::of_image(model)?;
+            for (&method, &budget) in suite.methods.iter().flat_map(|m| suite.budgets.iter().map(move |b| (m, b))) {
+                let one = effort::of_probe(method, set, n, model.features.dim, budget);
+                total += one * (n_protocols * suite.seeds.len()) as f64;
+            }
+        }
+    }
+    Ok(total)
+}
+
+/// How images are divided: where they come in groups, with and without minding them.
+fn protocols(rule: SplitRule) -> &'static [&'static str] {
+    match rule {
+        SplitRule::Study | SplitRule::StudyCapped => &["study"],
+        SplitRule::StudyGrouped => &["grouped", "leaky"],
+    }
 }
 
 impl Bench {
     /// The arms of these methods, budgets and seeds, with the leaky ones where the data set has groups.
     fn arms(&self, methods: &[Method], budgets: &[usize], seeds: &[u64]) -> Vec<(Arm, Method)> {
-        let protocols: &[&str] = match self.record.split.rule {
-            SplitRule::Study | SplitRule::StudyCapped => &["study"],
-            SplitRule::StudyGrouped => &["grouped", "leaky"],
-        };
+        let protocols = protocols(self.record.split.rule);
         let mut arms = Vec::new();
         for (&seed, &budget) in seeds.iter().flat_map(|seed| budgets.iter().map(move |budget| (seed, budget))) {
             let possible = methods.iter().filter(|method| !method.asks_by_words() || self.answers(**method).is_some());

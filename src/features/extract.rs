@@ -26,6 +26,8 @@ pub struct Extraction<'a> {
     pub rows: Option<&'a [usize]>,
     /// Print progress.
     pub verbose: bool,
+    /// Count the images in a larger job's progress instead, each as so much work.
+    pub within: Option<(&'a Progress, f64)>,
 }
 
 /// Features of `set` under `model`, from the cache where they are there, computed and cached where not.
@@ -53,17 +55,26 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
     let shards: Vec<&[usize]> = rows.chunks(SHARD).collect();
     let done = (0..shards.len()).filter(|&index| shard_path(&folder, index).exists()).count();
     let finished = (done * SHARD).min(rows.len());
-    let mut progress = Progress::new(label, "images", rows.len(), finished);
-    if !what.verbose {
-        progress = progress.silent();
+    let own = match (what.verbose, what.within) {
+        (true, None) => Progress::new(label, "images", rows.len(), finished),
+        _ => Progress::new(label, "images", rows.len(), finished).silent(),
+    };
+    if let Some((progress, work)) = what.within {
+        progress.skip(finished as f64 * work);
     }
+    let tell = |n: usize| {
+        own.advance(n);
+        if let Some((progress, work)) = what.within {
+            progress.add(n, "images", n as f64 * work);
+        }
+    };
     for (index, rows) in shards.iter().enumerate() {
         let path = shard_path(&folder, index);
         if !path.exists() {
-            compute(model, set, rows, &mut progress)?.write(&path)?;
+            compute(model, set, rows, &tell)?.write(&path)?;
         }
     }
-    progress.finish();
+    own.finish();
     let table = FeatureTable::read(&folder, &key, shards.len())?;
     if table.rows.is_empty() {
         let first = table.set_aside.first().map_or(String::new(), |image| format!("; the first: {}", image.reason));
@@ -95,8 +106,8 @@ fn checked_rows(rows: &[usize], n: usize) -> Result<&[usize]> {
     Ok(rows)
 }
 
-/// Reads, decodes and embeds the images of one shard.
-fn compute(model: &LoadedModel, set: &ImageSet, rows: &[usize], progress: &mut Progress) -> Result<Shard> {
+/// Reads, decodes and embeds the images of one shard; `tell` counts them.
+fn compute(model: &LoadedModel, set: &ImageSet, rows: &[usize], tell: &(dyn Fn(usize) + Sync)) -> Result<Shard> {
     let mut encoded = Vec::with_capacity(rows.len());
     for run in rows.chunk_by(|a, b| a + 1 == *b) {
         encoded.extend(set.read(run[0]..run[run.len() - 1] + 1)?);
@@ -108,26 +119,46 @@ fn compute(model: &LoadedModel, set: &ImageSet, rows: &[usize], progress: &mut P
         poolings: Default::default(),
     };
     let positions: Vec<usize> = (0..rows.len()).collect();
-    for batch in positions.chunks(BATCH) {
+    let batch = |batch: &[usize]| {
         let inputs: Vec<Result<Vec<f32>>> =
             batch.par_iter().map(|&i| prepare(model, set, rows[i], &encoded[i])).collect();
-        let mut good = Vec::with_capacity(batch.len());
+        let mut embedded = Batch::default();
         let mut pixels = Vec::new();
         for (&i, input) in batch.iter().zip(inputs) {
             match input {
                 Ok(input) => {
-                    good.push(i);
+                    embedded.good.push(i);
                     pixels.extend(input);
                 }
-                Err(error) => shard.errors[i] = Some(error.to_string()),
+                Err(error) => embedded.broken.push((i, error.to_string())),
             }
         }
-        if !good.is_empty() {
-            embed(model, pixels, &good, &mut shard)?;
+        if !embedded.good.is_empty() {
+            embedded.features = embed(model, pixels, embedded.good.len())?;
         }
-        progress.advance(batch.len());
+        tell(batch.len());
+        Ok(embedded)
+    };
+    // On processors batches go beside each other: alone, none keeps all of them busy all the time.
+    let batches: Vec<Result<Batch>> = match model.device.is_cpu() {
+        true => positions.par_chunks(BATCH).map(batch).collect(),
+        false => positions.chunks(BATCH).map(batch).collect(),
+    };
+    for batch in batches {
+        put(batch?, model, &mut shard)?;
     }
     Ok(shard)
+}
+
+/// What a batch of images gave.
+#[derive(Default)]
+struct Batch {
+    /// Places in the shard of the images that were embedded.
+    good: Vec<usize>,
+    /// Of the others, with the reason.
+    broken: Vec<(usize, String)>,
+    /// Wanted features by name, a row for each of `good`.
+    features: Vec<(String, Vec<Vec<f32>>)>,
 }
 
 /// One image, decoded and turned into the model's input.
@@ -140,28 +171,35 @@ fn prepare(model: &LoadedModel, set: &ImageSet, row: usize, encoded: &Result<Vec
     model.preprocess.apply(&*set.decode(row, bytes)?)
 }
 
-/// Runs the model on a batch and puts each image's features at its place `good[i]` in the shard.
-fn embed(model: &LoadedModel, pixels: Vec<f32>, good: &[usize], shard: &mut Shard) -> Result<()> {
+/// Runs the model on a batch of `n` images; the features that its record wants.
+fn embed(model: &LoadedModel, pixels: Vec<f32>, n: usize) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
     let size = model.preprocess.size;
-    let input = Tensor::from_vec(pixels, (good.len(), 3, size, size), &model.device)?;
+    let input = Tensor::from_vec(pixels, (n, 3, size, size), &model.device)?;
     let wanted = &model.record.features;
     let given = model.backbone.forward_features(&input)?;
-    for name in std::iter::once(&wanted.default).chain(&wanted.also) {
+    let of_name = |name: &String| {
         let Some((_, features)) = given.iter().find(|(given, _)| given == name) else {
             let known = given.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
             return Err(Error::Unknown { kind: "feature of the model", name: name.clone(), known });
         };
-        let dim = features.dim(1)?;
-        let features = features.to_vec2::<f32>()?;
-        let n = shard.rows.len();
-        let (_, values) = shard.poolings.entry(name.clone()).or_insert_with(|| (dim, vec![f32::NAN; n * dim]));
-        for (&i, row) in good.iter().zip(&features) {
+        Ok((name.clone(), features.to_vec2::<f32>()?))
+    };
+    std::iter::once(&wanted.default).chain(&wanted.also).map(of_name).collect()
+}
+
+/// Puts a batch at its place in the shard.
+fn put(batch: Batch, model: &LoadedModel, shard: &mut Shard) -> Result<()> {
+    for (i, reason) in batch.broken {
+        shard.errors[i] = Some(reason);
+    }
+    let n = shard.rows.len();
+    for (name, features) in batch.features {
+        let dim = features.first().map_or(0, Vec::len);
+        let expected = format!("finite features `{name}` under {}", model.record.id);
+        let (_, values) = shard.poolings.entry(name).or_insert_with(|| (dim, vec![f32::NAN; n * dim]));
+        for (&i, row) in batch.good.iter().zip(&features) {
             if let Some(value) = row.iter().find(|value| !value.is_finite()) {
-                return Err(Error::Image {
-                    name: shard.ids[i].clone(),
-                    expected: format!("finite features `{name}` under {}", model.record.id),
-                    found: value.to_string(),
-                });
+                return Err(Error::Image { name: shard.ids[i].clone(), expected, found: value.to_string() });
             }
             values[i * dim..(i + 1) * dim].copy_from_slice(row);
         }

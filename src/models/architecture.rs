@@ -36,6 +36,16 @@ impl Architecture {
         })
     }
 
+    /// Multiply-adds of a forward pass over an image of `side` pixels (a transformer's own size counts).
+    pub fn multiply_adds(&self, side: usize) -> u64 {
+        match self {
+            Architecture::Transformer(config) => config.multiply_adds(config.tokens()),
+            Architecture::ConvNeXt(config) => config.multiply_adds(side),
+            Architecture::EfficientNet(config) => config.multiply_adds(side),
+            Architecture::Pixels(_) => 0,
+        }
+    }
+
     /// The same for images of another size, which must have patches to match; convolutional networks take any size.
     pub fn with_image_size(self, size: usize) -> Architecture {
         match self {

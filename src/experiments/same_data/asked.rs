@@ -32,7 +32,7 @@ pub struct Asked {
 /// Whatever loading and extraction give.
 pub fn asked(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Vec<Asked>> {
     let methods = [Method::ZeroShot, Method::ZeroShotEnsemble];
-    let bench = Bench::of(&project.images(dataset)?, project, model, &methods, device)?;
+    let bench = Bench::of(&project.images(dataset)?, project, model, &methods, device, None)?;
     let all: Vec<usize> = (0..bench.features.rows.len()).collect();
     let (ood, id): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&position| bench.is_held_out(position));
     let mut found = Vec::new();

@@ -18,7 +18,8 @@ pub use asked::{Asked, asked};
 pub use attention::{attention_lift, attention_of};
 pub use ranking::{RELATIVES, Survival, places_of_study, survival};
 
-use super::{Bench, ByName};
+use super::{Bench, ByName, effort};
+use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::manifest::{Method, ModelRecord, SplitRule, Weights};
 use crate::metrics::{self, PairedBootstrap};
@@ -32,7 +33,6 @@ use linfa::traits::Fit;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 
 /// What the rows call their table; it is none of the study's.
 pub const TABLE: &str = "same_data";
@@ -53,30 +53,46 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     let budget = largest_budget(project)?;
     let mut results = Results::open(&project.results_path(TABLE))?;
     let mut wanted = HashSet::new();
-    for dataset in &suite.datasets {
-        let set = project.images(dataset)?;
-        for model in &with_twins(project)? {
-            let bench = Bench::of(&set, project, model, &[], device)?;
+    let models = with_twins(project)?;
+    let sets = suite.datasets.iter().map(|dataset| project.images(dataset)).collect::<Result<Vec<_>>>()?;
+    let mut total = 0.0;
+    for (set, model) in sets.iter().flat_map(|set| models.iter().map(move |model| (set, model))) {
+        let model = project.manifests.model(model)?;
+        let n = suite.max_images.map_or(set.len(), |most| most.min(set.len()));
+        total += n as f64 * effort::of_image(model)? + arm_work(set, n, model, budget) * suite.seeds.len() as f64;
+    }
+    let progress = Progress::weighted("features and neighbours", total);
+    for set in &sets {
+        for model in &models {
+            progress.doing(format!("{} under {model}", set.id));
+            let bench = Bench::of(set, project, model, &[], device, Some(&progress))?;
             let record = project.manifests.model(model)?;
             let by_name = ByName::open(project.root(), record, &bench.set.classes, device)?;
             let arms = arms(&bench, by_name.as_ref(), &record.features.default, &suite.seeds, budget);
             let missing: Vec<&Arm> = arms.iter().filter(|arm| !results.contains(arm)).collect();
-            let label = format!("features on {dataset} under {model}");
-            let progress = Mutex::new(Progress::new(label, "arms", arms.len(), arms.len() - missing.len()));
+            let work = arm_work(set, bench.features.rows.len(), record, budget)
+                / (arms.len() as f64 / suite.seeds.len() as f64);
+            progress.skip((arms.len() - missing.len()) as f64 * work);
             let rows = missing.par_iter().map(|arm| {
                 let rows = measure(&bench, by_name.as_ref(), arm);
-                progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1);
+                progress.add(1, "arms", work);
                 rows
             });
             let rows = rows.collect::<Result<Vec<_>>>()?.concat();
-            progress.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
             wanted.extend(arms);
             if !rows.is_empty() {
                 results.add(rows)?;
             }
         }
     }
+    progress.finish();
     Ok(results.select(|row| wanted.contains(&row.arm)))
+}
+
+/// About how long the arms of a seed take, every feature of a model once and the default one twice.
+fn arm_work(set: &ImageSet, n: usize, model: &ModelRecord, budget: usize) -> f64 {
+    // The others are a third of the default together.
+    effort::of_probe(Method::KnnDino, set, n, 2 * model.features.dim + model.features.dim / 3, budget)
 }
 
 /// The suite's models, then their twins, each once.

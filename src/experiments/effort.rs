@@ -1,0 +1,49 @@
+//! About how long the parts of an experiment take, for the time that progress says is left.
+//!
+//! Seconds on two cores of a server of 2024; a machine that is twice as fast is so for all of them. Measured on the
+//! embedded suite: sums over a model are right within a fifth.
+
+use crate::datasets::ImageSet;
+use crate::error::Result;
+use crate::manifest::{Method, ModelRecord};
+use crate::models::{Architecture, ClipConfig};
+use crate::splits::study_counts;
+
+/// Multiply-adds per second.
+const PACE: f64 = 45e9;
+
+/// One image through a model, resized first.
+///
+/// # Errors
+/// An architecture that is not known.
+pub(super) fn of_image(model: &ModelRecord) -> Result<f64> {
+    let architecture = match ClipConfig::named(&model.architecture) {
+        Some(config) => config.image,
+        None => Architecture::named(&model.architecture)?,
+    };
+    let pixels = (model.input.size * model.input.size) as f64;
+    Ok(architecture.multiply_adds(model.input.size) as f64 / PACE + 1e-4 + 5e-9 * pixels)
+}
+
+/// One fit and the predictions of the rest of `n` images under a feature of `dim` numbers.
+pub(super) fn of_probe(method: Method, set: &ImageSet, n: usize, dim: usize, budget: usize) -> f64 {
+    let classes = set.classes.len();
+    let smallest = set.class_counts().into_iter().min().unwrap_or(0) * n / set.len().max(1);
+    let train = study_counts(budget, smallest.max(2)).map_or(1, |counts| counts.train.max(1)) * classes;
+    let products = match method {
+        // Some 45 evaluations of two products each.
+        Method::Lr => 90.0 * (train * dim * classes) as f64,
+        Method::LrSweep => 900.0 * (train * dim * classes) as f64,
+        // In bytes, where the processor can; and all at least are read.
+        Method::Knn | Method::KnnDino => 0.25 * (train * n * dim) as f64,
+        Method::ZeroShot | Method::ZeroShotEnsemble => (classes * n * dim) as f64,
+    };
+    products / PACE + 2e-9 * (n * dim) as f64
+}
+
+/// The map of `n` images, and their clusters with and without it; of one seed.
+pub(super) fn of_clusters(n: usize, dim: usize) -> f64 {
+    let n = n as f64;
+    // Neighbours and inner products, which all seeds share, are part of the last term.
+    2.5e-4 * n + 1.5e-8 * n * n + 0.15 * n * n * dim as f64 / PACE
+}
