@@ -124,7 +124,7 @@ fn run(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
-        Command::Setup => setup::ensure(&workbench).inspect(|()| println!("ready")),
+        Command::Setup => setup::ensure(&workbench).map(|_| println!("ready")),
         Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
     }
 }

@@ -34,7 +34,13 @@ fn notebook(workbench: &Workbench, folder: &Path, cells: &[&str]) -> Run {
     let text = json!({ "cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5 });
     let source = folder.join("test.ipynb");
     std::fs::write(&source, text.to_string()).unwrap();
-    Run { source, executed: folder.join("executed.ipynb"), folder: workbench.notebooks(), suite: "smoke".into() }
+    Run {
+        source,
+        executed: folder.join("executed.ipynb"),
+        folder: workbench.notebooks(),
+        suite: "smoke".into(),
+        position: None,
+    }
 }
 
 /// What each code cell printed or returned, as text.

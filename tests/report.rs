@@ -9,7 +9,7 @@ use wider_clip::workbench::{Workbench, browser, report, setup};
 
 fn workbench() -> Workbench {
     let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).unwrap();
-    setup::ensure(&workbench).unwrap();
+    setup::ensure_python(&workbench).unwrap();
     workbench
 }
 

@@ -2,7 +2,8 @@
 
 A cell fails the run when the kernel reports an error, when the kernel caught a panic or a returned error (it answers
 "ok" to both; cargo_for_cells.sh makes it print a notice), and when the cell writes to standard error. The failure goes
-to a JSON file; everything meant for people goes to standard output, one whole line at a time.
+to a JSON file; everything meant for people goes to standard output: in a terminal as one line that is replaced, else
+one whole line at a time. Lines with the mark of a status (src/progress.rs) are shown and not kept.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +27,9 @@ NOTICES = {
     "[cell failed: panic]": "the cell panicked",
     "[cell failed: error]": "the cell returned an error",
 }
+# As in src/progress.rs.
+STATUS_VARIABLE = "WIDER_CLIP_STATUS"
+STATUS_MARK = "[status] "
 # Colours of terminals, which the kernel puts into compiler messages.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -48,9 +53,36 @@ class Runner(NotebookClient):
         self.code_cells = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
         self.started = time.monotonic()
         self.partial_line = ""
+        self.terminal = sys.stdout.isatty()
+        self.cell, self.status = "starting the kernel", ""
 
     def say(self, text):
-        print(f"{self.label}: {text}", flush=True)
+        """A line that stays."""
+        self.print_line(f"{self.label}: {text}")
+
+    def print_line(self, line):
+        if self.terminal:
+            sys.stdout.write("\r\x1b[K")
+        print(line, flush=True)
+        self.show()
+
+    def show(self):
+        """The line that is replaced, in a terminal."""
+        if self.terminal:
+            text = f"{self.label}: {self.cell}, {self.seconds()}" + (f": {self.status}" if self.status else "")
+            width = shutil.get_terminal_size().columns - 1
+            sys.stdout.write(f"\r\x1b[K{text[:width]}")
+            sys.stdout.flush()
+
+    def leave(self):
+        """Takes that line away."""
+        if self.terminal:
+            sys.stdout.write("\r\x1b[K")
+            sys.stdout.flush()
+
+    def tell_cell(self, number, status):
+        self.cell, self.status = f"cell {number}/{len(self.code_cells)}", status
+        self.show()
 
     def seconds(self):
         return f"{time.monotonic() - self.started:.0f} s"
@@ -58,9 +90,20 @@ class Runner(NotebookClient):
     def process_message(self, message, cell, cell_index):
         content = message["content"]
         if message["msg_type"] == "stream" and content.get("name") == "stdout":
+            kept = []
+            # The kernel sends whole lines.
+            for line in content["text"].splitlines(keepends=True):
+                if line.startswith(STATUS_MARK):
+                    self.status = line[len(STATUS_MARK) :].strip()
+                    self.show()
+                else:
+                    kept.append(line)
+            if not kept:
+                return None
+            content["text"] = "".join(kept)
             *lines, self.partial_line = (self.partial_line + content["text"]).split("\n")
             for line in lines:
-                print(f"    {line}", flush=True)
+                self.print_line(f"    {line}")
         return super().process_message(message, cell, cell_index)
 
     async def run(self):
@@ -68,19 +111,22 @@ class Runner(NotebookClient):
         self.watcher = asyncio.create_task(self.watch_parent(os.getppid(), asyncio.current_task()))
         # The kernel's own greeting is of no use to anyone; its errors stay visible.
         async with self.async_setup_kernel(stdout=subprocess.DEVNULL):
-            self.say(f"kernel ready ({self.seconds()})")
+            if not self.terminal:
+                self.say(f"kernel ready ({self.seconds()})")
             # Ctrl-C ends the run here; leaving the block then stops the kernel.
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, asyncio.current_task().cancel)
             for number, index in enumerate(self.code_cells, start=1):
+                self.tell_cell(number, "")
                 await self.run_cell(number, index)
-                self.say(f"cell {number}/{len(self.code_cells)} ({self.seconds()})")
+                if not self.terminal:
+                    self.say(f"cell {number}/{len(self.code_cells)} ({self.seconds()})")
 
-    @staticmethod
-    async def watch_parent(parent, run):
+    async def watch_parent(self, parent, run):
         """Ends the run when the program that started it is gone: what ended that alone was not told to us."""
         while os.getppid() == parent:
             await asyncio.sleep(1.0)
+            self.show()
         run.cancel()
 
     async def run_cell(self, number, index):
@@ -194,20 +240,22 @@ def main():
     parser.add_argument("--failure", type=Path, required=True, help="where a failure is described as JSON")
     parser.add_argument("--record", required=True, help="JSON kept in the copy's metadata")
     parser.add_argument("--kernel", required=True)
+    parser.add_argument("--position", default="", help="which of how many notebooks it is, such as 2/4")
     parser.add_argument("--cell-seconds", type=int, default=0, help="limit for one cell, 0 for none")
     args = parser.parse_args()
 
     notebook = prepared(args.notebook)
+    os.environ[STATUS_VARIABLE] = "1"
     runner = Runner(
         notebook,
-        args.notebook.stem,
+        f"notebook {args.position} {args.notebook.stem}" if args.position else args.notebook.stem,
         kernel_name=args.kernel,
         timeout=args.cell_seconds or None,
         startup_timeout=600,
         coalesce_streams=True,
         resources={"metadata": {"path": args.folder}},
     )
-    runner.say("starting the kernel")
+    runner.show()
     try:
         asyncio.run(runner.run())
     except CellFailed as failed:
@@ -222,6 +270,7 @@ def main():
     except (KeyboardInterrupt, asyncio.CancelledError):
         runner.say("interrupted; the kernel is stopped")
         return 130
+    runner.leave()
     record = json.loads(args.record)
     record["seconds"] = round(time.monotonic() - runner.started, 1)
     record["date"] = time.strftime("%Y-%m-%d")

@@ -6,6 +6,7 @@
 //! | [`kernel`] | starts the Rust kernel so that cells link the library this program is built with |
 //! | [`notebooks`] | runs notebooks, and skips those of which nothing changed |
 //! | [`report`] | turns executed notebooks into one folder of pages that needs no network |
+//! | [`times`] | how long the parts of a report took |
 //! | [`page_check`] | finds anything in a page that a browser would fetch from elsewhere |
 //! | [`browser`] | headless Chromium: static images of charts, and the pages opened with the network refused |
 //! | [`lab`] | JupyterLab on the same kernel |
@@ -22,6 +23,7 @@ pub mod page_check;
 pub mod process;
 pub mod report;
 pub mod setup;
+pub mod times;
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};

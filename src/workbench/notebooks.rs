@@ -26,6 +26,8 @@ pub struct Run {
     pub folder: PathBuf,
     /// The suite that the notebook's cells find in their environment.
     pub suite: String,
+    /// Which of how many notebooks it is, from 1; for what is told meanwhile.
+    pub position: Option<(usize, usize)>,
 }
 
 /// What became of a notebook.
@@ -105,6 +107,9 @@ pub fn execute(workbench: &Workbench, run: &Run) -> Result<Outcome> {
         .arg(failure.path())
         .args(["--record", &record.to_string(), "--kernel", KERNEL_NAME])
         .env(SUITE_VARIABLE, &run.suite);
+    if let Some((number, of)) = run.position {
+        command.args(["--position", &format!("{number}/{of}")]);
+    }
     run_and_report(&run.source, failure.path(), &mut command)?;
     Ok(Outcome::Executed)
 }

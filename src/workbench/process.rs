@@ -1,7 +1,10 @@
-//! Other programs: started with progress as whole lines, and failed with one line that says what to do.
+//! Other programs: started with progress, and failed with one line that says what to do.
 
 use crate::error::{Error, Result};
+use crate::progress::duration;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
+use std::io::IsTerminal;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -10,8 +13,8 @@ use std::time::{Duration, Instant};
 /// How many of a program's last lines an error shows.
 const KEPT_LINES: usize = 30;
 
-/// How long between two progress lines.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
+/// How long between two progress lines, where lines cannot be replaced.
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 /// Builds an [`Error::Program`].
 pub fn failed(program: &str, reason: impl Into<String>, advice: impl Into<String>) -> Error {
@@ -48,25 +51,68 @@ fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(KEPT_LINES)..].join("\n")
 }
 
-/// One step of a long set-up, printed as `[2/5] title: 143/210 crates (95 s)`.
+/// Where steps are told: one line each, replaced in a terminal, of which several may go on at once.
+#[derive(Debug)]
+pub struct Board(Option<MultiProgress>);
+
+impl Board {
+    /// The board of this program's output.
+    pub fn new() -> Board {
+        let terminal = std::io::stdout().is_terminal();
+        Board(terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout())))
+    }
+
+    /// Begins step `number` of `total` and tells its title, with a note on what to expect.
+    pub fn begin(&self, number: usize, total: usize, title: &str, note: &str) -> Step {
+        let head = format!("[{number}/{total}] {title}");
+        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+        let line = self.0.as_ref().map(|board| {
+            let line = board.add(ProgressBar::no_length());
+            match ProgressStyle::with_template("{wide_msg}") {
+                Ok(style) => line.with_style(style),
+                Err(_) => line,
+            }
+        });
+        let step = Step { head, started: Instant::now(), line };
+        step.show(format!("{}{note}", step.head));
+        step
+    }
+}
+
+impl Default for Board {
+    fn default() -> Board {
+        Board::new()
+    }
+}
+
+/// One step of a long set-up, told as `[2/5] title: 143/210 crates (95 s)`.
 #[derive(Debug)]
 pub struct Step {
     head: String,
     started: Instant,
+    line: Option<ProgressBar>,
 }
 
 impl Step {
-    /// Begins step `number` of `total` and prints its title, with a note on what to expect.
-    pub fn begin(number: usize, total: usize, title: &str, note: &str) -> Step {
-        let head = format!("[{number}/{total}] {title}");
-        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
-        println!("{head}{note}");
-        Step { head, started: Instant::now() }
+    fn show(&self, line: String) {
+        match &self.line {
+            Some(place) => place.set_message(line),
+            None => println!("{line}"),
+        }
     }
 
-    /// Prints how far the step is.
+    /// Tells how far the step is.
     pub fn tell(&self, progress: &str) {
-        println!("{}: {progress} ({} s)", self.head, self.started.elapsed().as_secs());
+        self.show(format!("{}: {progress} ({})", self.head, duration(self.started.elapsed().as_secs_f64())));
+    }
+
+    /// Tells how the step ended, in a line that stays; how long it took.
+    pub fn end(self, outcome: &str) -> Duration {
+        self.tell(outcome);
+        if let Some(line) = &self.line {
+            line.abandon();
+        }
+        self.started.elapsed()
     }
 
     /// Runs `command`, counting the lines that `counts` accepts as steps out of about `total` and telling the count
@@ -87,7 +133,7 @@ impl Step {
             if (counted.counts)(&line) {
                 done += 1;
             }
-            if told.elapsed() >= BETWEEN_LINES {
+            if self.line.is_some() || told.elapsed() >= BETWEEN_LINES {
                 told = Instant::now();
                 self.tell(&format!("{done}/{} {}", counted.total.max(done), counted.unit));
             }

@@ -69,6 +69,22 @@ def headings(body):
     return [{"id": html.unescape(anchor), "text": text(inner).strip()} for anchor, inner in found]
 
 
+def question(notebook):
+    """What a notebook asks, for the time when it has no answer yet."""
+    found = re.search(r"^\*\*Question\.?\*\*\s*(.+)$", first_prose(notebook), re.MULTILINE)
+    return plain(found.group(1)) if found else ""
+
+
+def entries(pages, coming):
+    """What the first page lists: every page, and every notebook that is still to come, in reading order."""
+    known = {page["stem"]: {**page, "state": "done"} for page in pages}
+    for item in coming:
+        notebook = nbformat.read(item["source"], as_version=4)
+        fresh = {"title": title(notebook, item["stem"]), "question": question(notebook)}
+        known[item["stem"]] = {**known.get(item["stem"], {}), **fresh, "state": item["state"], "message": item["message"]}
+    return [known[stem] for stem in sorted(known)]
+
+
 def has_math(notebook):
     return any(c.cell_type == "markdown" and re.search(r"\$[^$]+\$|\\\(|\\\[", c.source) for c in notebook.cells)
 
@@ -114,8 +130,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--template", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--information", required=True, help="JSON: versions, rows")
-    parser.add_argument("notebooks", type=Path, nargs="+")
+    parser.add_argument("--information", required=True, help="JSON: versions, rows, what is coming")
+    parser.add_argument("notebooks", type=Path, nargs="*")
     args = parser.parse_args()
     information = json.loads(args.information)
 
@@ -132,7 +148,14 @@ def main():
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(args.template), autoescape=True)
     index = environment.get_template("index.html.j2")
     made = f"Made on {time.strftime('%Y-%m-%d')}. {information['versions']}"
-    text = index.render(pages=pages, rows=information["rows"], facts=made)
+    coming = information.get("coming", [])
+    text = index.render(
+        entries=entries(pages, coming),
+        coming=[item for item in coming if item["state"] != "failed"],
+        failed=any(item["state"] == "failed" for item in coming),
+        rows=information["rows"],
+        facts=made,
+    )
     (args.out / "index.html").write_text(text, encoding="utf-8")
     assets = args.out / "assets"
     assets.mkdir(exist_ok=True)

@@ -1,12 +1,14 @@
 //! The report: notebooks are run, and one folder of pages is made that opens without a network.
 //!
 //! `index.html`, one page a notebook, `assets/` (style, plotly.js and MathJax as the plotly crate embeds them),
-//! `notebooks/` (the executed copies) and `data/` (result rows). Pages are made aside, searched for outside
-//! addresses, and only then moved into place: a run that fails leaves the old report as it was.
+//! `notebooks/` (the executed copies) and `data/` (result rows). A notebook's page is there as soon as the notebook is done,
+//! while the next one runs; until then the first page says what is still coming. Pages are made aside, searched for
+//! outside addresses, and only then moved into place: the page of a notebook that fails stays as it was.
 
 use super::notebooks::{self, Outcome, Run, stem};
 use super::page_check::{local_files, outside_addresses, outside_addresses_of_style};
 use super::process::{self, failed};
+use super::times::Times;
 use super::{Workbench, browser, setup};
 use crate::error::{Error, Result};
 use crate::results;
@@ -53,15 +55,15 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
     if options.save && browser::find().is_none() {
         return Err(failed("chromium", "no browser found, which draws the pictures of saved charts", browser::ADVICE));
     }
-    setup::ensure(workbench)?;
+    let mut times = Times::begin();
+    times.set_up(workbench, setup::ensure(workbench)?);
     let out = options.out.clone().unwrap_or_else(|| workbench.root().join("report"));
     fs::create_dir_all(&out).map_err(Error::io(&out, "creating the folder"))?;
     let out = out.canonicalize().map_err(Error::io(&out, "looking for the folder"))?;
     let _lock = notebooks::lock(&out)?;
     let chosen = notebooks::list(workbench, options.only.as_deref())?;
     forget_removed(workbench, &out)?;
-    run_all(workbench, options, &chosen, &out)?;
-    let pages = write_pages(workbench, &out)?;
+    let pages = run_all(workbench, options, &chosen, &out, &mut times)?;
     println!("{} pages; none points at a network", pages.len());
     if options.offline_check {
         check_in_browser(workbench, &pages)?;
@@ -69,6 +71,8 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
     if options.save {
         save(workbench, &chosen, &out)?;
     }
+    times.write(&out.join("data").join("times.json"), &options.suite)?;
+    println!("{}", times.table().to_text());
     Ok(out.join("index.html"))
 }
 
@@ -88,7 +92,43 @@ fn forget_removed(workbench: &Workbench, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn run_all(workbench: &Workbench, options: &Options, chosen: &[PathBuf], out: &Path) -> Result<()> {
+/// A notebook of the run that has no page of this run yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coming {
+    /// The notebook.
+    pub source: PathBuf,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// Where a notebook of the run stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Its turn will come.
+    Waiting,
+    /// It is being run.
+    Running,
+    /// It failed, with the cell and the message.
+    Failed(String),
+}
+
+/// Runs the notebooks one after the other. The pages of those that are done are made while the next one runs.
+fn run_all(
+    workbench: &Workbench,
+    options: &Options,
+    chosen: &[PathBuf],
+    out: &Path,
+    times: &mut Times,
+) -> Result<Vec<PathBuf>> {
+    let coming = |from: usize, state: State| {
+        let waiting = |source: &PathBuf| Coming { source: source.clone(), state: State::Waiting };
+        let mut all: Vec<Coming> = chosen[from..].iter().map(waiting).collect();
+        if let Some(first) = all.first_mut() {
+            first.state = state;
+        }
+        all
+    };
+    write_pages_so_far(workbench, out, &coming(0, State::Running))?;
     for (number, source) in chosen.iter().enumerate() {
         let head = format!("notebook {}/{} {}", number + 1, chosen.len(), stem(source));
         println!("{head}: suite {}", options.suite);
@@ -98,13 +138,42 @@ fn run_all(workbench: &Workbench, options: &Options, chosen: &[PathBuf], out: &P
             executed: out.join("notebooks").join(source.file_name().unwrap_or_default()),
             folder: workbench.notebooks(),
             suite: options.suite.clone(),
+            position: Some((number + 1, chosen.len())),
         };
-        match notebooks::execute(workbench, &run)? {
-            Outcome::Executed => println!("{head}: done in {:.0} s", begun.elapsed().as_secs_f64()),
-            Outcome::Unchanged => println!("{head}: nothing changed since its last run"),
+        // The pages of those before, while this one runs; those of the first were made at once.
+        let (pages, outcome) = std::thread::scope(|scope| {
+            let so_far = || write_pages_so_far(workbench, out, &coming(number, State::Running)).map(drop);
+            let pages = (number > 1).then(|| scope.spawn(so_far));
+            let outcome = notebooks::execute(workbench, &run);
+            let pages = pages.map(|pages| pages.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            (pages.unwrap_or(Ok(())), outcome)
+        });
+        pages?;
+        match outcome {
+            Ok(Outcome::Executed) => {
+                println!("{head}: done in {:.0} s", begun.elapsed().as_secs_f64());
+                times.note(stem(source), Some(begun.elapsed()));
+            }
+            Ok(Outcome::Unchanged) => {
+                println!("{head}: nothing changed since its last run");
+                times.note(stem(source), None);
+            }
+            Err(error) => {
+                // What failed counts more than whether the pages could be written.
+                let _ = write_pages_so_far(workbench, out, &coming(number, State::Failed(error.to_string())));
+                return Err(error);
+            }
+        }
+        if number == 0 && chosen.len() > 1 {
+            write_pages_so_far(workbench, out, &coming(1, State::Running))?;
+            times.first_page();
+            println!("the first page is ready: {}", out.join(format!("{}.html", stem(source))).display());
         }
     }
-    Ok(())
+    let begun = Instant::now();
+    let pages = write_pages(workbench, out)?;
+    times.note("pages", Some(begun.elapsed()));
+    Ok(pages)
 }
 
 /// Makes the pages of all executed notebooks under `out`, and returns them.
@@ -113,6 +182,14 @@ fn run_all(workbench: &Workbench, options: &Options, chosen: &[PathBuf], out: &P
 /// [`Error::Program`] where nbconvert fails; [`Error::Data`] where a page would ask a network for something or lead
 /// to a file that is not there. The pages of an earlier run then stay as they were.
 pub fn write_pages(workbench: &Workbench, out: &Path) -> Result<Vec<PathBuf>> {
+    write_pages_so_far(workbench, out, &[])
+}
+
+/// The same while notebooks are `coming`, of which the first page tells.
+///
+/// # Errors
+/// As [`write_pages`].
+pub fn write_pages_so_far(workbench: &Workbench, out: &Path, coming: &[Coming]) -> Result<Vec<PathBuf>> {
     let executed = notebooks::numbered_notebooks(&out.join("notebooks"))?;
     let mut rows = results::export(workbench.root(), &out.join("data"))?;
     rows.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
@@ -128,6 +205,7 @@ pub fn write_pages(workbench: &Workbench, out: &Path) -> Result<Vec<PathBuf>> {
     let information = serde_json::json!({
         "versions": format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION")),
         "rows": describe_rows(&rows),
+        "coming": coming.iter().map(describe_coming).collect::<Vec<_>>(),
     });
     let mut command = workbench.python_script("render.py", RENDER)?;
     command.arg("--template").arg(&template).arg("--out").arg(staging.path());
@@ -190,6 +268,16 @@ fn write_libraries(assets: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the index page says of a notebook that is still to come.
+fn describe_coming(coming: &Coming) -> serde_json::Value {
+    let (state, message) = match &coming.state {
+        State::Waiting => ("waiting", ""),
+        State::Running => ("running", ""),
+        State::Failed(message) => ("failed", message.as_str()),
+    };
+    serde_json::json!({ "source": coming.source, "stem": stem(&coming.source), "state": state, "message": message })
 }
 
 /// What the index page says of the row files.

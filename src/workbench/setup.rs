@@ -1,14 +1,15 @@
 //! Set-up, once: a Python environment with pinned Jupyter parts, the Rust kernel, and its registration.
 //!
-//! Every step leaves a stamp and is skipped while its stamp holds; a lock keeps two set-ups apart. All of it goes to
-//! `.wider-clip/` in the project's folder.
+//! Every step leaves a stamp and is skipped while its stamp holds; a lock keeps two set-ups apart. The environment and the
+//! kernel are made at the same time. All of it goes to `.wider-clip/` in the project's folder.
 
-use super::process::{self, Counted, Step, failed};
+use super::process::{self, Board, Counted, failed};
 use super::{KERNEL_NAME, Workbench};
 use crate::error::{Error, Result};
 use crate::storage::{FolderLock, sha256_hex, write_atomic};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The pinned Python packages.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
@@ -19,6 +20,55 @@ const KERNEL_VERSION: &str = "0.22.0";
 /// About how many crates its build compiles, for the progress lines.
 const KERNEL_CRATES: usize = 273;
 
+/// The kernel is compiled for a short build: rust-analyzer's parts that infer types as well as they need, what nobody
+/// calls or waits for not at all. A first inference takes 5 s so, and 4 s with all of it at level 3, whose build takes
+/// twice as long.
+const KERNEL_PROFILE: [&str; 4] = ["opt-level=0", "debug=0", "codegen-units=16", "incremental=false"];
+const KERNEL_LEVELS: [(&str, &[&str]); 2] = [
+    ("1", &["ra_ap_hir", "ra_ap_hir_ty"]),
+    (
+        "2",
+        &[
+            "boxcar",
+            "cargo_metadata",
+            "countme",
+            "dashmap",
+            "drop_bomb",
+            "hashbrown",
+            "indexmap",
+            "la-arena",
+            "memchr",
+            "parking_lot",
+            "ra-ap-rustc_lexer",
+            "ra-ap-rustc_next_trait_solver",
+            "ra-ap-rustc_type_ir",
+            "ra_ap_base_db",
+            "ra_ap_cfg",
+            "ra_ap_hir_def",
+            "ra_ap_hir_expand",
+            "ra_ap_intern",
+            "ra_ap_mbe",
+            "ra_ap_parser",
+            "ra_ap_span",
+            "ra_ap_stdx",
+            "ra_ap_syntax",
+            "ra_ap_syntax-bridge",
+            "ra_ap_tt",
+            "ra_ap_vfs",
+            "rowan",
+            "rustc-hash",
+            "salsa",
+            "serde",
+            "serde_json",
+            "smallvec",
+            "smol_str",
+            "text-size",
+            "thin-vec",
+            "triomphe",
+        ],
+    ),
+];
+
 /// JupyterLab asks whether it may fetch news; here it neither asks nor fetches.
 const LAB_SETTINGS: &str = r#"{ "@jupyterlab/apputils-extension:notification":
   { "fetchNews": "false", "checkForUpdates": false } }
@@ -26,21 +76,57 @@ const LAB_SETTINGS: &str = r#"{ "@jupyterlab/apputils-extension:notification":
 
 const STEPS: usize = 4;
 
+/// How long the parts of a set-up took; `None` for what was there already.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SetupTimes {
+    /// The Python environment.
+    pub python: Option<Duration>,
+    /// The notebook kernel.
+    pub kernel: Option<Duration>,
+}
+
 /// Makes whatever of the set-up is missing and prints what it does; says nothing where all is there.
 ///
 /// # Errors
 /// [`Error::Program`] with the package to install where Python, its venv module, cargo or a compiler is missing, or
 /// with the end of the output of an installer that failed; [`Error::Io`] where the folder cannot be written.
-pub fn ensure(workbench: &Workbench) -> Result<()> {
+pub fn ensure(workbench: &Workbench) -> Result<SetupTimes> {
+    let _lock = begin(workbench)?;
+    let board = Board::new();
+    let (python, kernel) = std::thread::scope(|scope| {
+        let python = scope.spawn(|| python_environment(workbench, &board));
+        let kernel = standard_library_source(workbench, &board).and_then(|()| notebook_kernel(workbench, &board));
+        (python.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), kernel)
+    });
+    let times = match (python, kernel) {
+        (Ok(python), Ok(kernel)) => SetupTimes { python, kernel },
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
+        (Err(first), Err(second)) => {
+            println!("{}", first.chain());
+            return Err(second);
+        }
+    };
+    register(workbench)?;
+    Ok(times)
+}
+
+/// The Python environment alone, which is all that pages and pictures need.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn ensure_python(workbench: &Workbench) -> Result<()> {
+    let _lock = begin(workbench)?;
+    python_environment(workbench, &Board::new()).map(drop)
+}
+
+/// Takes the lock and makes the folders.
+fn begin(workbench: &Workbench) -> Result<FolderLock> {
     let folder = workbench.folder();
-    let _lock = FolderLock::acquire(&folder, || println!("another process is setting up; waiting for it"))?;
+    let lock = FolderLock::acquire(&folder, || println!("another process is setting up; waiting for it"))?;
     for (_, path) in workbench.jupyter_environment().iter().filter(|(_, path)| path.starts_with(&folder)) {
         std::fs::create_dir_all(path).map_err(Error::io(path, "creating the folder"))?;
     }
-    python_environment(workbench)?;
-    standard_library_source(workbench)?;
-    notebook_kernel(workbench)?;
-    register(workbench)
+    Ok(lock)
 }
 
 /// The hash of the pinned packages, which decides how a notebook is run and drawn.
@@ -53,13 +139,13 @@ pub fn kernel_program(workbench: &Workbench) -> PathBuf {
     workbench.folder().join("evcxr").join("bin").join("evcxr_jupyter")
 }
 
-fn python_environment(workbench: &Workbench) -> Result<()> {
+fn python_environment(workbench: &Workbench, board: &Board) -> Result<Option<Duration>> {
     let venv = workbench.folder().join("venv");
     let stamp = venv.join("wider-clip.stamp");
     if holds(&stamp, &requirements_hash()) && workbench.python().exists() {
-        return Ok(());
+        return Ok(None);
     }
-    let step = Step::begin(1, STEPS, "Python environment with pinned Jupyter packages", "once, about a minute");
+    let step = board.begin(1, STEPS, "Python environment with pinned Jupyter packages", "once, about a minute");
     let python = find_python()?;
     let advice = "Install Python 3.9 or later with venv: `apt install python3-venv` (Debian, Ubuntu), \
                   `dnf install python3` (Fedora), `brew install python` (macOS)";
@@ -79,8 +165,7 @@ fn python_environment(workbench: &Workbench) -> Result<()> {
         },
     )?;
     write_atomic(&stamp, requirements_hash().as_bytes())?;
-    step.tell("done");
-    Ok(())
+    Ok(Some(step.end("done")))
 }
 
 /// A Python with a usable venv module. `PYTHON` in the environment names one.
@@ -105,29 +190,31 @@ fn find_python() -> Result<PathBuf> {
 }
 
 /// The kernel infers the types of variables from the sources of the standard library, a rustup component.
-fn standard_library_source(workbench: &Workbench) -> Result<()> {
+fn standard_library_source(workbench: &Workbench, board: &Board) -> Result<()> {
     let sysroot = super::kernel::Toolchain::find(workbench)?.sysroot;
     if sysroot.join("lib/rustlib/src/rust/library/core").exists() || std::env::var_os("RUST_SRC_PATH").is_some() {
         return Ok(());
     }
-    let step = Step::begin(2, STEPS, "sources of the Rust standard library (rust-src)", "once, seconds");
+    let step = board.begin(2, STEPS, "sources of the Rust standard library (rust-src)", "once, seconds");
     let mut rustup = Command::new("rustup");
     rustup.args(["component", "add", "rust-src"]).current_dir(workbench.root());
     match process::output("rustup component add rust-src", &mut rustup, "") {
-        Ok(_) => step.tell("done"),
-        Err(_) => step.tell("not to be had; variables of standard types then need a type annotation in new cells"),
-    }
+        Ok(_) => step.end("done"),
+        Err(_) => step.end("not to be had; variables of standard types then need a type annotation in new cells"),
+    };
     Ok(())
 }
 
-fn notebook_kernel(workbench: &Workbench) -> Result<()> {
+fn notebook_kernel(workbench: &Workbench, board: &Board) -> Result<Option<Duration>> {
     let install = workbench.folder().join("evcxr");
     let stamp = install.join("wider-clip.stamp");
-    if holds(&stamp, KERNEL_VERSION) && kernel_program(workbench).exists() {
-        return Ok(());
+    let settings: Vec<String> = kernel_settings().collect();
+    let stamped = format!("{KERNEL_VERSION}\n{}\n", settings.join("\n"));
+    if holds(&stamp, &stamped) && kernel_program(workbench).exists() {
+        return Ok(None);
     }
     let title = format!("compiling the notebook kernel evcxr_jupyter {KERNEL_VERSION}");
-    let step = Step::begin(3, STEPS, &title, "once, 6 to 12 minutes on two cores");
+    let step = board.begin(3, STEPS, &title, "once, 3 to 6 minutes on two cores");
     let toolchain = super::kernel::Toolchain::find(workbench)?;
     let build = workbench.folder().join("evcxr-build");
     let mut cargo = Command::new(&toolchain.cargo);
@@ -136,6 +223,7 @@ fn notebook_kernel(workbench: &Workbench) -> Result<()> {
         .args(["install", "evcxr_jupyter", "--version", &format!("={KERNEL_VERSION}"), "--locked", "--force"])
         .args(["--target", &toolchain.target, "--root"])
         .arg(&install)
+        .args(settings.iter().flat_map(|setting| ["--config", setting.as_str()]))
         .current_dir(workbench.folder())
         .env("RUSTC", &toolchain.rustc)
         .env("RUSTFLAGS", "")
@@ -155,9 +243,17 @@ fn notebook_kernel(workbench: &Workbench) -> Result<()> {
         },
     )?;
     std::fs::remove_dir_all(&build).map_err(Error::io(&build, "removing the finished build"))?;
-    write_atomic(&stamp, KERNEL_VERSION.as_bytes())?;
-    step.tell("done");
-    Ok(())
+    write_atomic(&stamp, stamped.as_bytes())?;
+    Ok(Some(step.end("done")))
+}
+
+/// What cargo is told of the kernel's profile.
+fn kernel_settings() -> impl Iterator<Item = String> {
+    let whole = KERNEL_PROFILE.iter().map(|setting| format!("profile.release.{setting}"));
+    let of_level = |(level, crates): (&'static str, &'static [&'static str])| {
+        crates.iter().map(move |name| format!("profile.release.package.{name}.opt-level={level}"))
+    };
+    whole.chain(KERNEL_LEVELS.into_iter().flat_map(of_level))
 }
 
 /// Tells Jupyter about the kernel: a kernelspec inside the environment, so that nothing is registered for the user.
