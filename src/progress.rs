@@ -257,12 +257,20 @@ impl Pace {
     }
 }
 
-/// `45 s`, `12 min`, `3.5 h`.
+/// A time as people say it.
+///
+/// ```
+/// use wider_clip::progress::duration;
+/// assert_eq!([duration(3.14), duration(45.4), duration(210.0)], ["3.1 s", "45 s", "3 min 30 s"]);
+/// assert_eq!([duration(2500.0), duration(9000.0)], ["42 min", "2.5 h"]);
+/// ```
 pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
     match seconds {
-        short if short < 10.0 => format!("{short:.1} s"),
-        short if short < 120.0 => format!("{short:.0} s"),
-        middle if middle < 7200.0 => format!("{:.0} min", middle / 60.0),
+        short if short < 9.95 => format!("{short:.1} s"),
+        short if short < 99.5 => format!("{whole} s"),
+        some if some < 1200.0 => format!("{} min {:02} s", whole / 60, whole % 60),
+        many if many < 7200.0 => format!("{:.0} min", many / 60.0),
         long => format!("{:.1} h", long / 3600.0),
     }
 }

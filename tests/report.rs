@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use wider_clip::display::{MapChart, SpriteSheet};
 use wider_clip::project::Project;
 use wider_clip::workbench::page_check::{local_files, outside_addresses, outside_addresses_of_style};
+use wider_clip::workbench::report::{Coming, State};
 use wider_clip::workbench::{Workbench, browser, report, setup};
 
 fn workbench() -> Workbench {
@@ -201,6 +202,45 @@ fn a_page_that_needs_the_network_is_refused_and_the_old_one_stays() {
 }
 
 #[test]
+fn the_first_page_says_what_is_still_coming() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    let source = |name: &str| Coming { source: workbench.notebooks().join(name), state: State::Waiting };
+    let running = |coming: Coming| Coming { state: State::Running, ..coming };
+    let index = || std::fs::read_to_string(folder.path().join("index.html")).unwrap();
+    let (first, second) = (source("00_start_here.ipynb"), source("01_representations.ipynb"));
+
+    // Before anything is done.
+    report::write_pages_so_far(&workbench, folder.path(), &[running(first.clone()), second.clone()]).unwrap();
+    assert!(index().contains("0 of 2 notebooks are done") && index().contains("http-equiv=\"refresh\""));
+    assert!(index().contains("Start here") && !index().contains("href=\"00_start_here.html\""), "{}", index());
+
+    // One is done, the other runs.
+    executed(folder.path(), "00_start_here.ipynb", TABLE);
+    let pages = report::write_pages_so_far(&workbench, folder.path(), &[running(second.clone())]).unwrap();
+    let html = index();
+    assert!(html.contains("1 of 2 notebooks are done") && html.contains("Running now."), "{html}");
+    assert!(html.contains("href=\"00_start_here.html\"") && !html.contains("href=\"01_representations.html\""));
+    assert!(html.contains("How good are frozen features"), "what it asks, as it has no answer yet");
+    assert!(local_files(&html).iter().all(|file| folder.path().join(file).exists()));
+    let page = std::fs::read_to_string(&pages[0]).unwrap();
+    assert!(!page.contains("rel=\"next\""), "no way to a page that is not there");
+
+    // It fails: said, with the message, and nothing reloads.
+    let failed = Coming { state: State::Failed("cell 3: <three> is too many".into()), ..second };
+    report::write_pages_so_far(&workbench, folder.path(), &[failed]).unwrap();
+    assert!(
+        index().contains("Failed: cell 3: &lt;three&gt; is too many") && !index().contains("http-equiv=\"refresh\"")
+    );
+
+    // All done: no trace of it.
+    executed(folder.path(), "01_representations.ipynb", TABLE);
+    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    assert!(!index().contains("coming") && !index().contains("refresh"), "{}", index());
+    assert!(std::fs::read_to_string(&pages[0]).unwrap().contains("rel=\"next\""));
+}
+
+#[test]
 fn addresses_are_found_however_they_are_written() {
     let outside = [
         "<IMG SRC=https://a.org/x.png>",
@@ -224,6 +264,7 @@ fn addresses_are_found_however_they_are_written() {
         "<img src=data:image/png;base64,AAAA alt=>",
         "<script type=application/json>{\"url\": \"fetch('https://a.org')\"}</script>",
         "<p>1 < 2 and https://a.org</p>",
+        "<meta http-equiv=refresh content='10'>",
         "<",
         "<img src=",
         "<img src='",
