@@ -36,8 +36,10 @@ pub fn outside_addresses(html: &str) -> Vec<String> {
             let outside = addresses.into_iter().filter(|address| is_outside(address));
             found.extend(outside.map(|address| format!("{} {name}: {address}", element.name)));
         }
+        // A page may load itself again (a number of seconds and no more), but nothing else.
         let refresh = element.attributes.iter().any(|(_, value)| value.eq_ignore_ascii_case("refresh"));
-        if element.name == "meta" && refresh {
+        let itself = |(name, value): &(String, String)| name == "content" && value.trim().parse::<u32>().is_ok();
+        if element.name == "meta" && refresh && !element.attributes.iter().any(itself) {
             found.push("meta: refresh".into());
         }
         let addresses = match element.name.as_str() {
