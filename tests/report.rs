@@ -273,3 +273,98 @@ fn addresses_are_found_however_they_are_written() {
         assert_eq!(outside_addresses(html), Vec::<String>::new(), "{html}");
     }
 }
+
+/// What tells one writing of a file from the next.
+fn writing(path: &Path) -> (u64, std::time::SystemTime) {
+    let metadata = std::fs::metadata(path).unwrap();
+    (std::os::unix::fs::MetadataExt::ino(&metadata), metadata.modified().unwrap())
+}
+
+#[test]
+fn what_did_not_change_is_not_made_again() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    executed(folder.path(), "00_first.ipynb", TABLE);
+    executed(folder.path(), "01_second.ipynb", TABLE);
+    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let writings = || [writing(&pages[0]), writing(&pages[1])];
+    let before = writings();
+    assert_eq!(report::write_pages(&workbench, folder.path()).unwrap(), pages, "all are named, made again or not");
+    assert_eq!(writings(), before);
+
+    // Another table, the same title: the neighbour stays.
+    executed(folder.path(), "01_second.ipynb", "<table><tr><td>another</td></tr></table>");
+    report::write_pages(&workbench, folder.path()).unwrap();
+    let after = writings();
+    assert!(after[0] == before[0] && after[1] != before[1]);
+    assert!(std::fs::read_to_string(&pages[1]).unwrap().contains("another"));
+
+    // Another title: the neighbour leads to it by that.
+    write_notebook(folder.path(), "01_second.ipynb", &[prose("# Renamed\n\n**Answer in one line.** Yes.")]);
+    report::write_pages(&workbench, folder.path()).unwrap();
+    assert!(std::fs::read_to_string(&pages[0]).unwrap().contains("Renamed →"));
+
+    // A page that is not as it was made.
+    let whole = std::fs::read_to_string(&pages[0]).unwrap();
+    for broken in [whole.replace("paper", "poster"), whole[..whole.len() - 100].to_string(), String::new()] {
+        std::fs::write(&pages[0], &broken).unwrap();
+        report::write_pages(&workbench, folder.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(&pages[0]).unwrap(), whole);
+    }
+
+    // The neighbour is gone, and with it the way there.
+    std::fs::remove_file(folder.path().join("notebooks/01_second.ipynb")).unwrap();
+    std::fs::remove_file(&pages[1]).unwrap();
+    report::write_pages(&workbench, folder.path()).unwrap();
+    assert!(!std::fs::read_to_string(&pages[0]).unwrap().contains("rel=\"next\""));
+}
+
+#[test]
+fn the_page_of_an_earlier_run_stays_and_says_so() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    executed(folder.path(), "00_first.ipynb", TABLE);
+    executed(folder.path(), "01_second.ipynb", TABLE);
+    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let whole = std::fs::read_to_string(&pages[1]).unwrap();
+    let first = writing(&pages[0]);
+    let source = folder.path().join("notebooks").join("01_second.ipynb");
+    let read = |page: &Path| std::fs::read_to_string(page).unwrap();
+
+    // While it runs once more, only the first page says so; that it loads itself again troubles no browser.
+    let running = report::Coming { source: source.clone(), state: report::State::Running };
+    report::write_pages_so_far(&workbench, folder.path(), &[running]).unwrap();
+    assert_eq!(read(&pages[1]), whole);
+    let index = read(&pages[2]);
+    assert!(index.contains("http-equiv=\"refresh\"") && index.contains("The page is of an earlier run."), "{index}");
+    assert_eq!(outside_addresses(&index), Vec::<String>::new());
+    open_in_browser(&workbench, &pages);
+
+    // It failed.
+    let message = "code cell 2: <no> such model".to_string();
+    let failed = report::Coming { source, state: report::State::Failed(message) };
+    report::write_pages_so_far(&workbench, folder.path(), &[failed]).unwrap();
+    for (page, name) in [(&pages[1], "the old page"), (&pages[2], "the first page")] {
+        let html = read(page);
+        assert!(html.contains("code cell 2: &lt;no&gt; such model") && html.contains("of an earlier run"), "{name}");
+        assert!(local_files(&html).iter().all(|file| folder.path().join(file).exists()), "{name}");
+        assert!(!html.contains("http-equiv=\"refresh\""), "{name}");
+    }
+    assert!(read(&pages[1]).contains("a disc"), "the old page is still whole");
+    assert_eq!(writing(&pages[0]), first, "the page before it is left alone");
+
+    // It ran.
+    report::write_pages(&workbench, folder.path()).unwrap();
+    assert_eq!(read(&pages[1]), whole);
+    assert!(!read(&pages[2]).contains("earlier run") && !read(&pages[2]).contains("Failed"));
+}
+
+#[test]
+fn a_page_may_load_itself_again_and_nothing_else() {
+    assert!(outside_addresses("<meta http-equiv=\"refresh\" content=\"10\">").is_empty());
+    let others = ["10; url=other.html", "0;url=https://example.org", "0, https://example.org", ""];
+    for content in others {
+        let html = format!("<meta http-equiv=\"Refresh\" content=\"{content}\">");
+        assert_eq!(outside_addresses(&html), ["meta: refresh"], "{content}");
+    }
+}

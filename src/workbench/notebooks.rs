@@ -80,6 +80,17 @@ pub fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Whether nothing changed since the executed copy of `run` was made.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Data`] where the notebook or one of the files that it depends on cannot be read.
+pub fn is_unchanged(workbench: &Workbench, run: &Run) -> Result<bool> {
+    match recorded_key(&run.executed) {
+        Some(recorded) => Ok(recorded == key(workbench, run)?),
+        None => Ok(false),
+    }
+}
+
 /// Runs one notebook, unless nothing changed since its executed copy was made.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 """Turns executed notebooks into pages, with nbconvert and the template beside this program.
 
 Nothing in a page points at a network: styles and scripts are files of the report, images are embedded. The pages go
-to a folder of their own; the caller moves them into place when all of them are there.
+to a folder of their own; the caller moves them into place when all of them are there. A page that is there already, made
+from the same notebook and the same neighbours, is left alone.
 """
 
 import argparse
+import hashlib
 import html
 import json
 import re
@@ -12,10 +14,7 @@ import time
 from pathlib import Path
 
 import jinja2
-import nbformat
-from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
-from traitlets.config import Config
 
 # What is shown where an output comes in several forms, the best first.
 FORMS = [
@@ -43,8 +42,22 @@ def plain(markdown):
     return re.sub(r"\s+", " ", re.sub(r"[*`]", "", text)).strip()
 
 
+def digest(*parts):
+    """SHA-256 over parts, in hexadecimal."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def read(path):
+    """A notebook as plain JSON, and its digest: enough for everything but its page."""
+    content = path.read_bytes()
+    notebook = json.loads(content)
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"])
+    return notebook, hashlib.sha256(content).hexdigest()
+
+
 def first_prose(notebook):
-    return next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
+    return next((cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"), "")
 
 
 def title(notebook, stem):
@@ -54,7 +67,7 @@ def title(notebook, stem):
 
 def answer(notebook):
     """The one-line answer: the paragraph that says so, else the first one."""
-    given = notebook.metadata.get("wider_clip", {}).get("answer")
+    given = notebook["metadata"].get("wider_clip", {}).get("answer")
     if given:
         return given
     paragraphs = [p for p in re.split(r"\n\s*\n", first_prose(notebook)) if p.strip() and not p.lstrip().startswith("#")]
@@ -79,18 +92,19 @@ def entries(pages, coming):
     """What the first page lists: every page, and every notebook that is still to come, in reading order."""
     known = {page["stem"]: {**page, "state": "done"} for page in pages}
     for item in coming:
-        notebook = nbformat.read(item["source"], as_version=4)
+        notebook, _ = read(Path(item["source"]))
         fresh = {"title": title(notebook, item["stem"]), "question": question(notebook)}
         known[item["stem"]] = {**known.get(item["stem"], {}), **fresh, "state": item["state"], "message": item["message"]}
     return [known[stem] for stem in sorted(known)]
 
 
 def has_math(notebook):
-    return any(c.cell_type == "markdown" and re.search(r"\$[^$]+\$|\\\(|\\\[", c.source) for c in notebook.cells)
+    prose = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    return any(re.search(r"\$[^$]+\$|\\\(|\\\[", text) for text in prose)
 
 
 def has_charts(notebook):
-    return any(FORMS[0] in out.get("data", {}) for c in notebook.cells for out in c.get("outputs", []))
+    return any(FORMS[0] in out.get("data", {}) for cell in notebook["cells"] for out in cell.get("outputs", []))
 
 
 def facts(record, versions):
@@ -100,69 +114,131 @@ def facts(record, versions):
     return " ".join(parts + [versions])
 
 
-def exporter(template):
-    config = Config()
-    config.NbConvertBase.display_data_priority = FORMS
-    made = HTMLExporter(config=config, template_name="page", extra_template_basedirs=[str(template)])
-    made.register_filter("json_for_script", json_for_script)
-    return made
+class Renderer:
+    """nbconvert with our template, loaded only where there is a page to make: that takes a second."""
+
+    def __init__(self, template):
+        self.template, self.export = template, None
+
+    def load(self):
+        from nbconvert import HTMLExporter
+        from traitlets.config import Config
+
+        config = Config()
+        config.NbConvertBase.display_data_priority = FORMS
+        self.export = HTMLExporter(config=config, template_name="page", extra_template_basedirs=[str(self.template)])
+        self.export.register_filter("json_for_script", json_for_script)
+
+    def render(self, page):
+        import nbformat
+
+        if self.export is None:
+            self.load()
+        notebook = nbformat.read(page["path"], as_version=4)
+        notebook.metadata["language_info"] = {"name": "rust", "pygments_lexer": "rust"}
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        markdown = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+        html_of = lambda text: self.export.markdown2html({"cell": {}, "resources": {}}, text)
+        page = {
+            **page,
+            "numbers": {cell.get("id"): number for number, cell in enumerate(code, start=1)},
+            "headings": headings("\n".join(map(html_of, markdown))),
+        }
+        return self.export.from_notebook_node(notebook, resources={"page": page})[0].rstrip("\n") + "\n"
 
 
-def describe(path, versions):
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["language_info"] = {"name": "rust", "pygments_lexer": "rust"}
-    record = notebook.metadata.get("wider_clip", {})
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+def describe(path, versions, coming):
+    notebook, content = read(path)
+    failed = [item for item in coming if item["stem"] == path.stem and item["state"] == "failed"]
     return {
-        "notebook": notebook,
+        "path": path,
+        "content": content,
         "stem": path.stem,
         "file": f"{path.stem}.html",
         "title": title(notebook, path.stem),
         "answer": answer(notebook),
-        "facts": facts(record, versions),
+        "facts": facts(notebook["metadata"].get("wider_clip", {}), versions),
         "math": has_math(notebook),
         "charts": has_charts(notebook),
-        "numbers": {cell.get("id"): number for number, cell in enumerate(code, start=1)},
+        "failed": failed[0]["message"] if failed else None,
     }
+
+
+def made_from(page, information, programs):
+    """The digest of everything that decides what a page shows."""
+    neighbours = [other and [other["file"], other["title"]] for other in (page["previous"], page["next"])]
+    return digest(page["content"], page["facts"], page["failed"], neighbours, programs, information["tools"])
+
+
+def with_stamp(body, inputs):
+    """The page with a last line that says what it was made from and what it holds."""
+    return f"{body}<!-- made from {inputs}, holds {digest(body)} -->\n"
+
+
+def is_made(path, inputs):
+    """Whether the page at `path` was made from the same, and is as it was made."""
+    try:
+        page = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    body, _, _ = page.rpartition("<!-- made from ")
+    return page == with_stamp(body, inputs)
+
+
+def index_page(args, information, pages):
+    coming, ended = information["coming"], information["ended"]
+    failed = any(item["state"] == "failed" for item in coming)
+    going_on = bool(coming) and not ended and not failed
+    made = f"Made on {time.strftime('%Y-%m-%d at %H:%M' if going_on else '%Y-%m-%d')}. {information['versions']}"
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(args.template), autoescape=True)
+    return environment.get_template("index.html.j2").render(
+        entries=entries(pages, coming),
+        coming=[item for item in coming if item["state"] != "failed"],
+        going_on=going_on,
+        failed=failed,
+        ended=ended,
+        took=information["took"],
+        rows=information["rows"],
+        facts=made,
+    )
+
+
+def style(template):
+    colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    colours += "\n.highlight .err { border: 0; color: inherit; }\n.highlight { background: var(--tint); }\n"
+    ours = (template / "style.css").read_text(encoding="utf-8")
+    return f"{ours}\n/* Code, from Pygments. */\n{colours}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--template", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--information", required=True, help="JSON: versions, rows, what is coming")
+    parser.add_argument("--report", type=Path, required=True, help="the report as it is")
+    parser.add_argument("--out", type=Path, required=True, help="where new pages go")
+    parser.add_argument("--information", required=True, help="JSON: versions, tools, rows, coming, ended, took")
+    parser.add_argument("--only-index", action="store_true", help="make the first page alone, of the pages there are")
     parser.add_argument("notebooks", type=Path, nargs="*")
     args = parser.parse_args()
     information = json.loads(args.information)
 
-    pages = [describe(path, information["versions"]) for path in args.notebooks]
-    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None]):
-        page["previous"], page["next"] = before, after
-    export = exporter(args.template)
-    for page in pages:
-        markdown = [c.source for c in page["notebook"].cells if c.cell_type == "markdown"]
-        page["headings"] = headings("\n".join(export.markdown2html({"cell": {}, "resources": {}}, text) for text in markdown))
-        body, _ = export.from_notebook_node(page["notebook"], resources={"page": page})
-        (args.out / page["file"]).write_text(body, encoding="utf-8")
+    pages = [describe(path, information["versions"], information["coming"]) for path in args.notebooks]
+    if args.only_index:
+        pages = [page for page in pages if (args.report / page["file"]).exists()]
+    else:
+        programs = [Path(__file__), *sorted(path for path in (args.template / "page").iterdir() if path.is_file())]
+        programs = digest(*(path.read_text(encoding="utf-8") for path in programs))
+        renderer = Renderer(args.template)
+        for page, before, after in zip(pages, [None, *pages], [*pages[1:], None]):
+            page["previous"], page["next"] = before, after
+            inputs = made_from(page, information, programs)
+            if not is_made(args.report / page["file"], inputs):
+                text = with_stamp(renderer.render(page), inputs)
+                (args.out / page["file"]).write_bytes(text.encode("utf-8"))
 
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(args.template), autoescape=True)
-    index = environment.get_template("index.html.j2")
-    made = f"Made on {time.strftime('%Y-%m-%d')}. {information['versions']}"
-    coming = information.get("coming", [])
-    text = index.render(
-        entries=entries(pages, coming),
-        coming=[item for item in coming if item["state"] != "failed"],
-        failed=any(item["state"] == "failed" for item in coming),
-        rows=information["rows"],
-        facts=made,
-    )
-    (args.out / "index.html").write_text(text, encoding="utf-8")
+    (args.out / "index.html").write_text(index_page(args, information, pages), encoding="utf-8")
     assets = args.out / "assets"
     assets.mkdir(exist_ok=True)
-    colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
-    colours += "\n.highlight .err { border: 0; color: inherit; }\n.highlight { background: var(--tint); }\n"
-    style = (args.template / "style.css").read_text(encoding="utf-8")
-    (assets / "style.css").write_text(f"{style}\n/* Code, from Pygments. */\n{colours}", encoding="utf-8")
+    (assets / "style.css").write_text(style(args.template), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
 //! The report: notebooks are run, and one folder of pages is made that opens without a network.
 //!
 //! `index.html`, one page a notebook, `assets/` (style, plotly.js and MathJax as the plotly crate embeds them),
-//! `notebooks/` (the executed copies) and `data/` (result rows). A notebook's page is there as soon as the notebook is done,
-//! while the next one runs; until then the first page says what is still coming. Pages are made aside, searched for
-//! outside addresses, and only then moved into place: the page of a notebook that fails stays as it was.
+//! `notebooks/` (the executed copies) and `data/` (result rows, and how long the run took). A notebook's page is there as
+//! soon as the notebook is done, before the next one runs; until all are, the first page says what is still coming. Pages
+//! are made aside, searched for outside addresses, and only then moved into place; what did not change is not made again.
+//! Where a notebook fails, its page of an earlier run stays and says so.
 
-use super::notebooks::{self, Outcome, Run, stem};
+use super::notebooks::{self, Run, stem};
 use super::page_check::{local_files, outside_addresses, outside_addresses_of_style};
 use super::process::{self, failed};
 use super::times::Times;
 use super::{Workbench, browser, setup};
+use crate::display::shorten;
 use crate::error::{Error, Result};
+use crate::progress::duration;
 use crate::results;
 use crate::storage::write_atomic;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Program, templates and static files, by the name under which they are written out for Python.
 const RENDER: &str = include_str!("render.py");
@@ -112,7 +115,7 @@ pub enum State {
     Failed(String),
 }
 
-/// Runs the notebooks one after the other. The pages of those that are done are made while the next one runs.
+/// Runs the notebooks one after the other. Before each, the pages of those that are done are made.
 fn run_all(
     workbench: &Workbench,
     options: &Options,
@@ -120,69 +123,144 @@ fn run_all(
     out: &Path,
     times: &mut Times,
 ) -> Result<Vec<PathBuf>> {
-    let coming = |from: usize, state: State| {
-        let waiting = |source: &PathBuf| Coming { source: source.clone(), state: State::Waiting };
-        let mut all: Vec<Coming> = chosen[from..].iter().map(waiting).collect();
-        if let Some(first) = all.first_mut() {
-            first.state = state;
-        }
-        all
+    let run = |(number, source): (usize, &PathBuf)| Run {
+        source: source.clone(),
+        executed: out.join("notebooks").join(source.file_name().unwrap_or_default()),
+        folder: workbench.notebooks(),
+        suite: options.suite.clone(),
+        position: Some((number + 1, chosen.len())),
     };
-    write_pages_so_far(workbench, out, &coming(0, State::Running))?;
-    for (number, source) in chosen.iter().enumerate() {
-        let head = format!("notebook {}/{} {}", number + 1, chosen.len(), stem(source));
-        println!("{head}: suite {}", options.suite);
-        let begun = Instant::now();
-        let run = Run {
-            source: source.clone(),
-            executed: out.join("notebooks").join(source.file_name().unwrap_or_default()),
-            folder: workbench.notebooks(),
-            suite: options.suite.clone(),
-            position: Some((number + 1, chosen.len())),
-        };
-        // The pages of those before, while this one runs; those of the first were made at once.
-        let (pages, outcome) = std::thread::scope(|scope| {
-            let so_far = || write_pages_so_far(workbench, out, &coming(number, State::Running)).map(drop);
-            let pages = (number > 1).then(|| scope.spawn(so_far));
-            let outcome = notebooks::execute(workbench, &run);
-            let pages = pages.map(|pages| pages.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            (pages.unwrap_or(Ok(())), outcome)
-        });
-        pages?;
-        match outcome {
-            Ok(Outcome::Executed) => {
-                println!("{head}: done in {:.0} s", begun.elapsed().as_secs_f64());
-                times.note(stem(source), Some(begun.elapsed()));
-            }
-            Ok(Outcome::Unchanged) => {
-                println!("{head}: nothing changed since its last run");
-                times.note(stem(source), None);
-            }
-            Err(error) => {
-                // What failed counts more than whether the pages could be written.
-                let _ = write_pages_so_far(workbench, out, &coming(number, State::Failed(error.to_string())));
-                return Err(error);
-            }
-        }
-        if number == 0 && chosen.len() > 1 {
-            write_pages_so_far(workbench, out, &coming(1, State::Running))?;
-            times.first_page();
-            println!("the first page is ready: {}", out.join(format!("{}.html", stem(source))).display());
+    let runs: Vec<Run> = chosen.iter().enumerate().map(run).collect();
+    // What did not change has its page from the start.
+    let mut coming = Vec::new();
+    for run in &runs {
+        if !notebooks::is_unchanged(workbench, run)? {
+            coming.push(Coming { source: run.source.clone(), state: State::Waiting });
         }
     }
-    let begun = Instant::now();
-    let pages = write_pages(workbench, out)?;
-    times.note("pages", Some(begun.elapsed()));
-    Ok(pages)
+    let changed = coming.len();
+    let mut pages = Pages { workbench, out, chosen, told: false, spent: Duration::ZERO };
+    for (number, run) in runs.iter().enumerate() {
+        let head = format!("notebook {}/{} {}", number + 1, runs.len(), stem(&run.source));
+        println!("{head}: suite {}", options.suite);
+        let Some(next) = coming.first_mut().filter(|next| next.source == run.source) else {
+            println!("{head}: nothing changed since its last run");
+            times.note(stem(&run.source), None);
+            continue;
+        };
+        next.state = State::Running;
+        pages.write(&coming, None, times)?;
+        let begun = Instant::now();
+        if let Err(error) = notebooks::execute(workbench, run) {
+            pages.tell_failure(&mut coming, &error);
+            return Err(error);
+        }
+        println!("{head}: done in {:.0} s", begun.elapsed().as_secs_f64());
+        times.note(stem(&run.source), Some(begun.elapsed()));
+        coming.remove(0);
+    }
+    let took = format!(
+        "The last run took {}; {changed} of {} notebooks had changed.",
+        duration(times.so_far().as_secs_f64()),
+        runs.len()
+    );
+    let written = pages.write(&[], Some(took), times)?;
+    times.note("pages", Some(pages.spent));
+    Ok(written)
 }
 
-/// Makes the pages of all executed notebooks under `out`, and returns them.
+/// The pages of a run as they are written again and again.
+struct Pages<'a> {
+    workbench: &'a Workbench,
+    out: &'a Path,
+    chosen: &'a [PathBuf],
+    /// Whether it was said that the first page is ready.
+    told: bool,
+    /// How long all the writing took.
+    spent: Duration,
+}
+
+impl Pages<'_> {
+    /// Brings the pages up to date, and says so when the first one is there.
+    fn write(&mut self, coming: &[Coming], took: Option<String>, times: &mut Times) -> Result<Vec<PathBuf>> {
+        let begun = Instant::now();
+        let standing = Standing { coming, took, ended: None };
+        let written = match write_standing(self.workbench, self.out, &standing) {
+            Ok(written) => written,
+            Err(error) => {
+                self.tell_end(coming, &error);
+                return Err(error);
+            }
+        };
+        self.spent += begun.elapsed();
+        let done = |source: &&PathBuf| !coming.iter().any(|item| item.source == **source);
+        if let Some(first) = self.chosen.iter().find(done).filter(|_| !self.told) {
+            self.told = true;
+            times.first_page();
+            println!("the first page is ready: {}", self.out.join(format!("{}.html", stem(first))).display());
+        }
+        Ok(written)
+    }
+
+    /// Says on the first page, and on the page of an earlier run, that the notebook whose turn it was failed. What failed
+    /// counts more than whether that can be written.
+    fn tell_failure(&self, coming: &mut [Coming], error: &Error) {
+        if let Some(failed) = coming.first_mut() {
+            failed.state = State::Failed(in_short(error));
+        }
+        let standing = Standing { coming, took: None, ended: None };
+        if let Err(second) = write_standing(self.workbench, self.out, &standing) {
+            self.tell_end(coming, error);
+            println!("the pages were not brought up to date: {}", second.chain());
+        }
+    }
+
+    /// Says on the first page that nothing more is coming, where pages could not be made.
+    fn tell_end(&self, coming: &[Coming], error: &Error) {
+        let not_run = |item: &Coming| match item.state {
+            State::Running => Coming { source: item.source.clone(), state: State::Waiting },
+            _ => item.clone(),
+        };
+        let coming: Vec<Coming> = coming.iter().map(not_run).collect();
+        let standing = Standing { coming: &coming, took: None, ended: Some(in_short(error)) };
+        if let Err(second) = write_standing(self.workbench, self.out, &standing) {
+            println!("the first page was not brought up to date: {}", second.chain());
+        }
+    }
+}
+
+/// A failure in a line: the cell, and how the message begins.
+fn in_short(error: &Error) -> String {
+    /// Lines and characters of a message.
+    const MOST: (usize, usize) = (3, 240);
+    let (head, message) = match error {
+        Error::Notebook { cell: 0, message, .. } => (String::new(), message.clone()),
+        Error::Notebook { cell, message, .. } => (format!("code cell {cell}: "), message.clone()),
+        other => (String::new(), other.to_string()),
+    };
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    shorten(&format!("{head}{}", lines.take(MOST.0).collect::<Vec<_>>().join(" ")), MOST.1)
+}
+
+/// What the first page says of the run that writes it.
+#[derive(Default)]
+struct Standing<'a> {
+    /// What has no page of this run yet.
+    coming: &'a [Coming],
+    /// How long the run took, where it is over.
+    took: Option<String>,
+    /// Why the run ended before its time; then the first page alone is written.
+    ended: Option<String>,
+}
+
+/// Makes the pages of all executed notebooks under `out`, and returns them. A page that was made from the same notebook
+/// is not made again.
 ///
 /// # Errors
 /// [`Error::Program`] where nbconvert fails; [`Error::Data`] where a page would ask a network for something or lead
 /// to a file that is not there. The pages of an earlier run then stay as they were.
 pub fn write_pages(workbench: &Workbench, out: &Path) -> Result<Vec<PathBuf>> {
-    write_pages_so_far(workbench, out, &[])
+    write_standing(workbench, out, &Standing::default())
 }
 
 /// The same while notebooks are `coming`, of which the first page tells.
@@ -190,6 +268,10 @@ pub fn write_pages(workbench: &Workbench, out: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`write_pages`].
 pub fn write_pages_so_far(workbench: &Workbench, out: &Path, coming: &[Coming]) -> Result<Vec<PathBuf>> {
+    write_standing(workbench, out, &Standing { coming, ..Standing::default() })
+}
+
+fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Result<Vec<PathBuf>> {
     let executed = notebooks::numbered_notebooks(&out.join("notebooks"))?;
     let mut rows = results::export(workbench.root(), &out.join("data"))?;
     rows.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
@@ -204,29 +286,43 @@ pub fn write_pages_so_far(workbench: &Workbench, out: &Path, coming: &[Coming]) 
         .map_err(Error::io(out, "creating a temporary folder"))?;
     let information = serde_json::json!({
         "versions": format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION")),
+        "tools": setup::requirements_hash(),
         "rows": describe_rows(&rows),
-        "coming": coming.iter().map(describe_coming).collect::<Vec<_>>(),
+        "coming": standing.coming.iter().map(describe_coming).collect::<Vec<_>>(),
+        "took": standing.took,
+        "ended": standing.ended,
     });
     let mut command = workbench.python_script("render.py", RENDER)?;
-    command.arg("--template").arg(&template).arg("--out").arg(staging.path());
-    command.arg("--information").arg(information.to_string()).args(&executed);
+    command.arg("--template").arg(&template).arg("--report").arg(out).arg("--out").arg(staging.path());
+    command.arg("--information").arg(information.to_string());
+    if standing.ended.is_some() {
+        command.arg("--only-index");
+    }
+    command.args(&executed);
     process::output("render.py", &mut command, "A notebook or the template is broken; the lines above say where")?;
-    let names: Vec<String> =
-        executed.iter().map(|path| format!("{}.html", stem(path))).chain(["index.html".into()]).collect();
+    let mut names: Vec<String> = Vec::new();
+    if standing.ended.is_none() {
+        names.extend(executed.iter().map(|path| format!("{}.html", stem(path))));
+    }
+    names.push("index.html".into());
     for name in &names {
         check_page(staging.path(), name, &names, out)?;
     }
     check_style(&staging.path().join("assets").join("style.css"))?;
     for name in names.iter().map(String::as_str).chain(["assets/style.css"]) {
+        // What is not in the staging folder is right as it is.
         let path = staging.path().join(name);
-        fs::rename(&path, out.join(name)).map_err(Error::io(&path, "moving into place"))?;
+        if path.exists() {
+            fs::rename(&path, out.join(name)).map_err(Error::io(&path, "moving into place"))?;
+        }
     }
     Ok(names.iter().map(|name| out.join(name)).collect())
 }
 
 /// A page must not need the network, nor lead to a page or file of the report that is not there.
 fn check_page(staging: &Path, name: &str, pages: &[String], out: &Path) -> Result<()> {
-    let path = staging.join(name);
+    let staged = staging.join(name);
+    let path = if staged.exists() { staged } else { out.join(name) };
     let html = fs::read_to_string(&path).map_err(Error::io(&path, "reading"))?;
     if let Some(address) = outside_addresses(&html).into_iter().next() {
         return Err(Error::data(name, "a page that needs no network", address));
