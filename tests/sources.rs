@@ -24,3 +24,18 @@ fn no_test_hides_where_none_is_run() {
         assert!(hidden.is_none(), "{}: tests belong in tests/", path.display());
     }
 }
+
+#[test]
+fn the_kernel_infers_types_of_every_crate_that_notebooks_see() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = std::fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let script = std::fs::read_to_string(root.join("src/workbench/crates_for_types.py")).unwrap();
+    let line = script.lines().find(|line| line.starts_with("FAMILIES = ")).unwrap();
+    let exported = library.lines().filter_map(|line| line.strip_prefix("pub use ")?.strip_suffix(';'));
+    let exported: Vec<&str> = exported.filter(|name| !name.contains("::")).collect();
+    assert!(exported.len() >= 9, "{exported:?}");
+    for name in exported {
+        let family = name.split('_').next().unwrap();
+        assert!(line.contains(&format!("\"{family}\"")), "{name}: `{family}` is missing in {line}");
+    }
+}

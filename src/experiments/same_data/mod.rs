@@ -32,7 +32,7 @@ use candle_core::Device;
 use linfa::traits::Fit;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What the rows call their table; it is none of the study's.
 pub const TABLE: &str = "same_data";
@@ -41,6 +41,8 @@ pub const STANDARDISED: &str = ", standardised";
 /// Raised whenever a change here, in the probe or in the features moves a number.
 const CODE_VERSION: u32 = 2;
 const RESAMPLES: usize = 2000;
+/// The control that every model has.
+const PIXELS: &str = "pixels.raw";
 
 /// Runs every feature of every model of the project's suite, and of its [`twin`], at the largest budget, on every seed; the
 /// model's default feature also standardised. CLIP is besides asked by class names (`zero_shot`), on the same images. Rows are saved
@@ -218,40 +220,36 @@ pub fn twin<'a>(project: &'a Project, record: &ModelRecord) -> Result<Option<&'a
 /// # Errors
 /// As for [`run`].
 pub fn against_controls(project: &Project, device: &Device) -> Result<Vec<Against>> {
-    const PIXELS: &str = "pixels.raw";
     let suite = project.suite()?.clone();
+    let budget = largest_budget(project)?;
+    // A model with its controls.
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for model in &suite.models {
+        if let Some(twin) = twin(project, project.manifests.model(model)?)? {
+            pairs.extend([(model.as_str(), twin.id.as_str()), (model.as_str(), PIXELS)]);
+        }
+    }
+    let models: BTreeSet<&str> = pairs.iter().flat_map(|(model, control)| [*model, *control]).collect();
     let mut all = Vec::new();
     for dataset in &suite.datasets {
-        let mut known: BTreeMap<String, [Answers; 2]> = BTreeMap::new();
-        let mut answer = |model: &str| -> Result<[Answers; 2]> {
-            if let Some(answers) = known.get(model) {
-                return Ok(answers.clone());
-            }
-            let answers =
-                answers(&Bench::open(project, dataset, model, device)?, &suite.seeds, largest_budget(project)?)?;
-            known.insert(model.into(), answers.clone());
-            Ok(answers)
-        };
-        for model in &suite.models {
-            let Some(twin) = twin(project, project.manifests.model(model)?)? else { continue };
-            let of_model = answer(model)?;
-            for control in [twin.id.as_str(), PIXELS] {
-                let of_control = answer(control)?;
-                for (split, (ours, theirs)) in ["test", "ood"].into_iter().zip(of_model.iter().zip(&of_control)) {
-                    if ours.right.is_empty() {
-                        continue;
-                    }
-                    let Answers { groups, right } = ours;
-                    all.push(Against {
-                        dataset: dataset.clone(),
-                        split,
-                        model: model.clone(),
-                        control: control.into(),
-                        paired: metrics::paired_group_bootstrap(groups, right, &theirs.right, RESAMPLES, 0)?,
-                    });
+        let answer = |id: &str| answers(&Bench::open(project, dataset, id, device)?, &suite.seeds, budget);
+        let ids: Vec<&str> = models.iter().copied().collect();
+        let found = ids.par_iter().map(|id| Ok((*id, answer(id)?)));
+        let known: BTreeMap<&str, [Answers; 2]> = found.collect::<Result<_>>()?;
+        let against = |&(model, control): &(&str, &str)| -> Result<Vec<Against>> {
+            let mut found = Vec::new();
+            for (split, (ours, theirs)) in ["test", "ood"].into_iter().zip(known[model].iter().zip(&known[control])) {
+                if ours.right.is_empty() {
+                    continue;
                 }
+                let Answers { groups, right } = ours;
+                let (dataset, model, control) = (dataset.clone(), model.into(), control.into());
+                let paired = metrics::paired_group_bootstrap(groups, right, &theirs.right, RESAMPLES, 0)?;
+                found.push(Against { dataset, split, model, control, paired });
             }
-        }
+            Ok(found)
+        };
+        all.extend(pairs.par_iter().map(against).collect::<Result<Vec<_>>>()?.into_iter().flatten());
     }
     Ok(all)
 }
