@@ -159,9 +159,9 @@ fn mistakes_are_named_with_file_line_and_expectation() {
         ("datasets/dtd.toml", "id = \"dtd\"", "id = \"../dtd\"", "lower-case letters"),
         (
             "suites/smoke.toml",
-            "\"vit_tiny.random\", \"pixels.raw\"",
+            "\"vit_tiny_p16.random\", \"pixels.raw\"",
             "\"pixels.raw\", \"vit\"",
-            "vit_p8_pocket.random, vit_tiny.random, found unknown `vit`",
+            "vit_tiny.random, vit_tiny_p16.random, found unknown `vit`",
         ),
         ("suites/smoke.toml", "\"icons\"]", "\"icon\"]", "`datasets.1` to be one of dtd, fgvc_aircraft"),
         ("datasets/icons.toml", "icons.parquet", "icon.parquet", "found `icon.parquet`, which is not there"),

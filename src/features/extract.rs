@@ -49,7 +49,11 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
     let key = key(model, set, what.rows);
     let folder = key.folder(what.cache);
     let label = format!("features of {} under {}", set.id, model.record.id);
-    let _lock = FolderLock::acquire(&folder, || println!("{label}: waiting for another process that computes them"))?;
+    let waiting = || match what.within {
+        Some((progress, _)) => progress.doing(format!("{label}, which another process computes")),
+        None => println!("{label}: waiting for another process that computes them"),
+    };
+    let _lock = FolderLock::acquire(&folder, waiting)?;
     sweep(&folder)?;
     write_manifest(&folder, &key)?;
     let shards: Vec<&[usize]> = rows.chunks(SHARD).collect();

@@ -30,6 +30,8 @@ NOTICES = {
 # As in src/progress.rs.
 STATUS_VARIABLE = "WIDER_CLIP_STATUS"
 STATUS_MARK = "[status] "
+# As in src/workbench/process.rs.
+RELAY_VARIABLE = "WIDER_CLIP_RELAY"
 # Colours of terminals, which the kernel puts into compiler messages.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -54,6 +56,8 @@ class Runner(NotebookClient):
         self.started = time.monotonic()
         self.partial_line = ""
         self.terminal = sys.stdout.isatty()
+        # The program that started this one shows the line, beside those of others.
+        self.relayed = os.environ.get(RELAY_VARIABLE) == "line"
         self.cell, self.status = "starting the kernel", ""
 
     def say(self, text):
@@ -61,24 +65,29 @@ class Runner(NotebookClient):
         self.print_line(f"{self.label}: {text}")
 
     def print_line(self, line):
-        if self.terminal:
-            sys.stdout.write("\r\x1b[K")
-        print(line, flush=True)
+        self.write(("\r\x1b[K" if self.terminal else "") + line + "\n")
         self.show()
 
     def show(self):
         """The line that is replaced, in a terminal."""
-        if self.terminal:
-            text = f"{self.label}: {self.cell}, {self.seconds()}" + (f": {self.status}" if self.status else "")
-            width = shutil.get_terminal_size().columns - 1
-            sys.stdout.write(f"\r\x1b[K{text[:width]}")
+        text = f"{self.label}: {self.cell}, {self.seconds()}" + (f": {self.status}" if self.status else "")
+        if self.relayed:
+            self.write(f"{STATUS_MARK}{text}\n")
+        elif self.terminal:
+            self.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
+
+    @staticmethod
+    def write(text):
+        try:
+            sys.stdout.write(text)
             sys.stdout.flush()
+        except BrokenPipeError:
+            pass  # Nobody reads any more; `watch_parent` ends the run.
 
     def leave(self):
         """Takes that line away."""
         if self.terminal:
-            sys.stdout.write("\r\x1b[K")
-            sys.stdout.flush()
+            self.write("\r\x1b[K")
 
     def tell_cell(self, number, status):
         self.cell, self.status = f"cell {number}/{len(self.code_cells)}", status
@@ -111,7 +120,7 @@ class Runner(NotebookClient):
         self.watcher = asyncio.create_task(self.watch_parent(os.getppid(), asyncio.current_task()))
         # The kernel's own greeting is of no use to anyone; its errors stay visible.
         async with self.async_setup_kernel(stdout=subprocess.DEVNULL):
-            if not self.terminal:
+            if not (self.terminal or self.relayed):
                 self.say(f"kernel ready ({self.seconds()})")
             # Ctrl-C ends the run here; leaving the block then stops the kernel.
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -119,7 +128,7 @@ class Runner(NotebookClient):
             for number, index in enumerate(self.code_cells, start=1):
                 self.tell_cell(number, "")
                 await self.run_cell(number, index)
-                if not self.terminal:
+                if not (self.terminal or self.relayed):
                     self.say(f"cell {number}/{len(self.code_cells)} ({self.seconds()})")
 
     async def watch_parent(self, parent, run):

@@ -4,7 +4,8 @@
 //! changed is a matter of inputs alone: the cells, the crate's sources, the manifests and embedded data, the suite,
 //! the compiled features and the versions of the tools. Caches of features and rows play no part.
 
-use super::{KERNEL_NAME, SUITE_VARIABLE, Workbench, process, setup};
+use super::process::{self, Board};
+use super::{KERNEL_NAME, SUITE_VARIABLE, Workbench, setup};
 use crate::error::{Error, Result};
 use crate::storage::{FolderLock, sha256_file, sha256_hex};
 use serde_json::Value;
@@ -97,6 +98,14 @@ pub fn is_unchanged(workbench: &Workbench, run: &Run) -> Result<bool> {
 /// [`Error::Notebook`] with the cell, its source and the message where a cell fails, panics or returns an error;
 /// [`Error::Program`] where the run itself breaks off. The executed copy of an earlier good run stays as it was.
 pub fn execute(workbench: &Workbench, run: &Run) -> Result<Outcome> {
+    execute_on(&Board::new(), workbench, run)
+}
+
+/// The same, told on a board where others may be told too.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Outcome> {
     let key = key(workbench, run)?;
     if recorded_key(&run.executed).as_deref() == Some(key.as_str()) {
         return Ok(Outcome::Unchanged);
@@ -121,14 +130,16 @@ pub fn execute(workbench: &Workbench, run: &Run) -> Result<Outcome> {
     if let Some((number, of)) = run.position {
         command.args(["--position", &format!("{number}/{of}")]);
     }
-    run_and_report(&run.source, failure.path(), &mut command)?;
+    run_and_report(board, &run.source, failure.path(), &mut command)?;
     Ok(Outcome::Executed)
 }
 
 /// Runs the program and turns the failure that it wrote down into an error.
-fn run_and_report(notebook: &Path, failure: &Path, command: &mut Command) -> Result<()> {
+fn run_and_report(board: &Board, notebook: &Path, failure: &Path, command: &mut Command) -> Result<()> {
     let advice = "Run `cargo run -- setup`";
-    let status = process::run("execute.py", command, advice)?;
+    let place = board.place();
+    let status = place.relay("execute.py", command, advice)?;
+    place.leave();
     if status.success() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Other programs: started with progress, and failed with one line that says what to do.
 
 use crate::error::{Error, Result};
-use crate::progress::duration;
+use crate::progress::{STATUS_MARK, duration};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
 use std::io::IsTerminal;
@@ -9,6 +9,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+/// Tells a program that its status lines are shown in a terminal (execute.py).
+const RELAY_VARIABLE: &str = "WIDER_CLIP_RELAY";
 
 /// How many of a program's last lines an error shows.
 const KEPT_LINES: usize = 30;
@@ -62,18 +65,35 @@ impl Board {
         Board(terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout())))
     }
 
-    /// Begins step `number` of `total` and tells its title, with a note on what to expect.
-    pub fn begin(&self, number: usize, total: usize, title: &str, note: &str) -> Step {
-        let head = format!("[{number}/{total}] {title}");
-        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
-        let line = self.0.as_ref().map(|board| {
+    /// A line for something that tells by itself what it is.
+    pub fn place(&self) -> Step {
+        Step { head: String::new(), started: Instant::now(), line: self.line() }
+    }
+
+    /// Prints a line that stays, above those that are replaced.
+    pub fn say(&self, line: &str) {
+        match &self.0 {
+            // Where the terminal is gone, nothing can be told.
+            Some(board) => drop(board.println(line)),
+            None => println!("{line}"),
+        }
+    }
+
+    fn line(&self) -> Option<ProgressBar> {
+        self.0.as_ref().map(|board| {
             let line = board.add(ProgressBar::no_length());
             match ProgressStyle::with_template("{wide_msg}") {
                 Ok(style) => line.with_style(style),
                 Err(_) => line,
             }
-        });
-        let step = Step { head, started: Instant::now(), line };
+        })
+    }
+
+    /// Begins step `number` of `total` and tells its title, with a note on what to expect.
+    pub fn begin(&self, number: usize, total: usize, title: &str, note: &str) -> Step {
+        let head = format!("[{number}/{total}] {title}");
+        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+        let step = Step { head, started: Instant::now(), line: self.line() };
         step.show(format!("{}{note}", step.head));
         step
     }
@@ -104,6 +124,34 @@ impl Step {
     /// Tells how far the step is.
     pub fn tell(&self, progress: &str) {
         self.show(format!("{}: {progress} ({})", self.head, duration(self.started.elapsed().as_secs_f64())));
+    }
+
+    /// Runs `command` to its end with its output told here: lines with the mark of a status in the place of this step, others
+    /// as lines that stay. Its error output goes where ours goes.
+    ///
+    /// # Errors
+    /// [`Error::Program`] where it cannot be started.
+    pub fn relay(&self, program: &str, command: &mut Command, advice: &str) -> Result<ExitStatus> {
+        if self.line.is_some() {
+            command.env(RELAY_VARIABLE, "line");
+        }
+        let could_not = |error: std::io::Error| failed(program, format!("could not be started ({error})"), advice);
+        let mut child = command.stdout(Stdio::piped()).spawn().map_err(could_not)?;
+        for line in lines_of(&mut child) {
+            match (line.strip_prefix(STATUS_MARK), &self.line) {
+                (Some(status), _) => self.show(status.to_string()),
+                (None, Some(place)) => place.println(line),
+                (None, None) => println!("{line}"),
+            }
+        }
+        child.wait().map_err(|error| failed(program, error.to_string(), advice))
+    }
+
+    /// Takes the step's line away.
+    pub fn leave(self) {
+        if let Some(line) = &self.line {
+            line.finish_and_clear();
+        }
     }
 
     /// Tells how the step ended, in a line that stays; how long it took.

@@ -8,7 +8,7 @@
 
 use super::notebooks::{self, Run, stem};
 use super::page_check::{local_files, outside_addresses, outside_addresses_of_style};
-use super::process::{self, failed};
+use super::process::{self, Board, failed};
 use super::times::Times;
 use super::{Workbench, browser, setup};
 use crate::display::shorten;
@@ -18,6 +18,8 @@ use crate::results;
 use crate::storage::write_atomic;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Program, templates and static files, by the name under which they are written out for Python.
@@ -30,6 +32,9 @@ const TEMPLATE: [(&str, &str); 4] = [
 ];
 const CHARTS: &str = include_str!("template/charts.js");
 const MATHJAX_SETTINGS: &str = include_str!("template/mathjax-settings.js");
+
+/// Notebooks that run at the same time.
+const AT_ONCE: usize = 2;
 
 /// The largest notebook that is committed: 1 MB.
 const MAX_SAVED: u64 = 1_000_000;
@@ -115,7 +120,8 @@ pub enum State {
     Failed(String),
 }
 
-/// Runs the notebooks one after the other. Before each, the pages of those that are done are made.
+/// Runs the notebooks, the first alone and then two at a time. Before each, the pages of those that are done are made.
+/// Where one fails, no other is begun.
 fn run_all(
     workbench: &Workbench,
     options: &Options,
@@ -139,25 +145,26 @@ fn run_all(
         }
     }
     let changed = coming.len();
-    let mut pages = Pages { workbench, out, chosen, told: false, spent: Duration::ZERO };
-    for (number, run) in runs.iter().enumerate() {
-        let head = format!("notebook {}/{} {}", number + 1, runs.len(), stem(&run.source));
-        println!("{head}: suite {}", options.suite);
-        let Some(next) = coming.first_mut().filter(|next| next.source == run.source) else {
-            println!("{head}: nothing changed since its last run");
-            times.note(stem(&run.source), None);
-            continue;
-        };
-        next.state = State::Running;
-        pages.write(&coming, None, times)?;
-        let begun = Instant::now();
-        if let Err(error) = notebooks::execute(workbench, run) {
-            pages.tell_failure(&mut coming, &error);
-            return Err(error);
-        }
-        println!("{head}: done in {:.0} s", begun.elapsed().as_secs_f64());
-        times.note(stem(&run.source), Some(begun.elapsed()));
-        coming.remove(0);
+    let board = Board::new();
+    let pages = Pages { board: &board, workbench, out, chosen, told: false, spent: Duration::ZERO };
+    let going = Mutex::new(Going { coming, pages, times, error: None });
+    let next = AtomicUsize::new(0);
+    let one = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        runs.get(number).is_some_and(|run| run_one(&board, workbench, run, &going))
+    };
+    // The first alone, for the first page; then several, as none of them keeps all processors busy all the time.
+    if one() {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(AT_ONCE);
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| while one() {});
+            }
+        });
+    }
+    let Going { mut pages, times, error, .. } = going.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = error {
+        return Err(error);
     }
     let took = format!(
         "The last run took {}; {changed} of {} notebooks had changed.",
@@ -169,8 +176,63 @@ fn run_all(
     Ok(written)
 }
 
+/// A run of several notebooks.
+struct Going<'a> {
+    /// What has no page of this run yet.
+    coming: Vec<Coming>,
+    pages: Pages<'a>,
+    times: &'a mut Times,
+    /// What the first notebook that failed failed with.
+    error: Option<Error>,
+}
+
+/// Runs one notebook, if it changed and none failed before; whether others may follow.
+fn run_one(board: &Board, workbench: &Workbench, run: &Run, going: &Mutex<Going>) -> bool {
+    // A thread that panicked ends the whole run.
+    let lock = || going.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = stem(&run.source);
+    let head = run.position.map_or_else(|| name.clone(), |(number, of)| format!("notebook {number}/{of} {name}"));
+    {
+        let mut guard = lock();
+        let Going { coming, pages, times, error } = &mut *guard;
+        if error.is_some() {
+            return false;
+        }
+        let Some(now) = coming.iter_mut().find(|item| item.source == run.source) else {
+            board.say(&format!("{head}: nothing changed since its last run"));
+            times.note(name, None);
+            return true;
+        };
+        now.state = State::Running;
+        board.say(&format!("{head}: suite {}", run.suite));
+        if let Err(failed) = pages.write(coming, None, times) {
+            *error = Some(failed);
+            return false;
+        }
+    }
+    let begun = Instant::now();
+    let outcome = notebooks::execute_on(board, workbench, run);
+    let mut guard = lock();
+    let Going { coming, pages, times, error } = &mut *guard;
+    match outcome {
+        Ok(_) => {
+            board.say(&format!("{head}: done in {}", duration(begun.elapsed().as_secs_f64())));
+            times.note(name, Some(begun.elapsed()));
+            coming.retain(|item| item.source != run.source);
+            true
+        }
+        Err(failed) => {
+            board.say(&format!("{head}: failed"));
+            pages.tell_failure(coming, &run.source, &failed);
+            error.get_or_insert(failed);
+            false
+        }
+    }
+}
+
 /// The pages of a run as they are written again and again.
 struct Pages<'a> {
+    board: &'a Board,
     workbench: &'a Workbench,
     out: &'a Path,
     chosen: &'a [PathBuf],
@@ -197,21 +259,22 @@ impl Pages<'_> {
         if let Some(first) = self.chosen.iter().find(done).filter(|_| !self.told) {
             self.told = true;
             times.first_page();
-            println!("the first page is ready: {}", self.out.join(format!("{}.html", stem(first))).display());
+            let page = self.out.join(format!("{}.html", stem(first)));
+            self.board.say(&format!("the first page is ready: {}", page.display()));
         }
         Ok(written)
     }
 
     /// Says on the first page, and on the page of an earlier run, that the notebook whose turn it was failed. What failed
     /// counts more than whether that can be written.
-    fn tell_failure(&self, coming: &mut [Coming], error: &Error) {
-        if let Some(failed) = coming.first_mut() {
+    fn tell_failure(&self, coming: &mut [Coming], source: &Path, error: &Error) {
+        if let Some(failed) = coming.iter_mut().find(|item| item.source == source) {
             failed.state = State::Failed(in_short(error));
         }
         let standing = Standing { coming, took: None, ended: None };
         if let Err(second) = write_standing(self.workbench, self.out, &standing) {
             self.tell_end(coming, error);
-            println!("the pages were not brought up to date: {}", second.chain());
+            self.board.say(&format!("the pages were not brought up to date: {}", second.chain()));
         }
     }
 
@@ -224,7 +287,7 @@ impl Pages<'_> {
         let coming: Vec<Coming> = coming.iter().map(not_run).collect();
         let standing = Standing { coming: &coming, took: None, ended: Some(in_short(error)) };
         if let Err(second) = write_standing(self.workbench, self.out, &standing) {
-            println!("the first page was not brought up to date: {}", second.chain());
+            self.board.say(&format!("the first page was not brought up to date: {}", second.chain()));
         }
     }
 }
