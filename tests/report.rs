@@ -209,6 +209,7 @@ fn the_first_page_says_what_is_still_coming() {
     let running = |coming: Coming| Coming { state: State::Running, ..coming };
     let index = || std::fs::read_to_string(folder.path().join("index.html")).unwrap();
     let (first, second) = (source("00_start_here.ipynb"), source("01_representations.ipynb"));
+    std::fs::create_dir(folder.path().join("notebooks")).unwrap();
 
     // Before anything is done.
     report::write_pages_so_far(&workbench, folder.path(), &[running(first.clone()), second.clone()]).unwrap();
