@@ -26,7 +26,7 @@ use std::collections::HashSet;
 /// The study's table that the rows belong to.
 pub const TABLE: &str = "clustering";
 /// Raised whenever a change in this experiment, in UMAP, in k-means or in the features moves a number.
-const CODE_VERSION: u32 = 2;
+const CODE_VERSION: u32 = 3;
 /// umap-learn's default; the row itself counts.
 const NEIGHBOURS: usize = 15;
 /// Starts of k-means: scikit-learn's default until 1.4.
