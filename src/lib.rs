@@ -40,34 +40,17 @@
 
 #![deny(missing_docs)]
 
-pub mod clustering;
-pub mod datasets;
 pub mod display;
-pub mod error;
 pub mod experiments;
-pub mod features;
-pub mod hub;
-pub mod images;
-pub mod manifest;
-pub mod metrics;
-pub mod models;
-pub mod neighbours;
-pub mod ops;
-pub mod optimiser;
 pub mod prelude;
-pub mod pretrain;
-pub mod probe;
-mod products;
-pub mod progress;
 pub mod project;
-pub mod published;
-pub mod random;
 pub mod results;
-mod simd;
-pub mod splits;
-pub mod storage;
-pub mod text;
 pub mod workbench;
+
+pub use wider_clip_backbones::{by_name, features, models, ops, optimiser};
+pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
+pub use wider_clip_numbers::{clustering, error, key, metrics, neighbours, probe, progress, random, splits, storage};
+pub use wider_clip_trainers::pretrain;
 
 pub use candle_core;
 pub use candle_nn;

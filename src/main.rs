@@ -5,8 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use wider_clip::display::{datasets_table, models_table};
 use wider_clip::error::Result;
+use wider_clip::experiments::{representations, shipping};
+use wider_clip::manifest::Method;
+use wider_clip::models::best_device;
 use wider_clip::pretrain::request::{BUDGET, Request};
+use wider_clip::progress::thousands;
 use wider_clip::project::Project;
+use wider_clip::results::shipped_folder;
 use wider_clip::workbench::{Workbench, kernel, lab, report, setup};
 
 const EXAMPLES: &str = "\
@@ -38,6 +43,14 @@ enum Command {
     Datasets,
     /// Train pocket models from nothing on the icon corpus; interrupted, it goes on where it was
     Pretrain(Pretrain),
+    /// Print what decides a result row, part by part, and which parts are other than in the rows that came with the project
+    Key(KeyOf),
+    /// Put the rows of a suite that were computed here into data_manifests/results/, to come with the project
+    Ship {
+        /// The suite whose rows are put there
+        #[arg(long, default_value = "full")]
+        suite: String,
+    },
     /// Make the Python environment and compile the notebook kernel (the other commands do so when needed)
     Setup,
     /// Become the Rust kernel that serves a connection file; Jupyter calls this
@@ -62,6 +75,29 @@ struct Report {
     /// Open every page in headless Chromium with the network refused; fail on any request or console error
     #[arg(long)]
     offline_check: bool,
+    /// Compute every result row on this machine; use none that came with the project
+    #[arg(long)]
+    fresh: bool,
+}
+
+#[derive(Args)]
+struct KeyOf {
+    /// Id of a data set
+    dataset: String,
+    /// Id of a model
+    model: String,
+    /// The suite that decides how many images take part
+    #[arg(long, default_value = "default")]
+    suite: String,
+    /// A method of the suites: knn, lr, ...
+    #[arg(long, default_value = "knn")]
+    method: String,
+    /// A label budget
+    #[arg(long, default_value_t = 10)]
+    budget: u32,
+    /// A seed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
 }
 
 #[derive(Args)]
@@ -123,10 +159,28 @@ fn run(command: Command) -> Result<()> {
             println!("{}", datasets_table(&project).to_text());
             Ok(())
         }
+        Command::Key(arguments) => explain_key(&workbench, &arguments),
+        Command::Ship { suite } => {
+            let n = shipping::ship(&Project::open(workbench.root(), &suite)?, &best_device()?)?;
+            println!("{} rows in {}", thousands(n), shipped_folder(workbench.root()).display());
+            Ok(())
+        }
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
         Command::Setup => setup::ensure(&workbench).map(|_| println!("ready")),
         Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
     }
+}
+
+fn explain_key(workbench: &Workbench, arguments: &KeyOf) -> Result<()> {
+    let project = Project::open(workbench.root(), &arguments.suite)?;
+    let method = Method::known(&arguments.method)?;
+    let KeyOf { dataset, model, budget, seed, .. } = arguments;
+    let key = representations::key(&project, dataset, model, (method, *budget, *seed), &best_device()?)?;
+    println!("{key}");
+    for line in shipping::differences(&project, dataset, model, &key)? {
+        println!("{line}");
+    }
+    Ok(())
 }
 
 fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
@@ -138,6 +192,7 @@ fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
         out,
         save: arguments.save,
         offline_check: arguments.offline_check,
+        fresh: arguments.fresh,
     };
     let index = report::make(workbench, &options)?;
     println!("The report is at {}", index.display());

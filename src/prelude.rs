@@ -4,11 +4,14 @@ pub use crate::clustering::{kmeans::KMeans, trustworthiness, umap::Umap};
 pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
     Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table,
-    against_table, alignment_chart, ari_chart, ari_table, datasets_table, leakage_table, look, models_table,
-    pooling_table, published_ranking_table, published_table, relatives_table, suite_table, survival_table,
+    against_table, alignment_chart, ari_chart, ari_table, datasets_table, leakage_table, look, metric_table,
+    models_table, pooling_table, published_ranking_table, published_table, relatives_table, suite_table,
+    survival_table,
 };
 pub use crate::error::{Error, Result};
-pub use crate::experiments::{Bench, clustering, representations, same_data};
+pub use crate::experiments::{
+    Encoded, Encoding, Parts, Predictions, Protocol, Words, clustering, representations, same_data,
+};
 pub use crate::features::{Extraction, FeatureTable, extract};
 pub use crate::manifest::Method;
 pub use crate::metrics::{

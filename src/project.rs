@@ -63,14 +63,14 @@ impl Project {
         datasets::open(&self.root, &self.cache, self.manifests.dataset(dataset)?)
     }
 
-    /// Where the rows of an experiment are kept: `results/<experiment>.parquet` under the project, or in the folder that
-    /// `WIDER_CLIP_RESULTS` names.
-    pub fn results_path(&self, experiment: &str) -> PathBuf {
-        let folder = match std::env::var_os("WIDER_CLIP_RESULTS").filter(|folder| !folder.is_empty()) {
-            Some(folder) => PathBuf::from(folder),
-            None => self.root.join("results"),
-        };
-        folder.join(format!("{experiment}.parquet"))
+    /// Where rows are kept: `results/` under the project, or the folder that `WIDER_CLIP_RESULTS` names.
+    pub fn results_folder(&self) -> PathBuf {
+        storage::results_folder(&self.root)
+    }
+
+    /// Where experiments leave the rows of this suite that count today: `results/current/<suite>`.
+    pub fn current_folder(&self) -> Result<PathBuf> {
+        Ok(self.results_folder().join("current").join(&self.suite()?.id))
     }
 }
 

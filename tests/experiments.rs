@@ -4,61 +4,65 @@
 mod random;
 
 use std::path::Path;
-use wider_clip::experiments::Bench;
 use wider_clip::prelude::*;
 
-fn icons() -> (tempfile::TempDir, Bench) {
+fn icons() -> (tempfile::TempDir, Encoded) {
     let cache = tempfile::tempdir().unwrap();
     let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "smoke").unwrap().with_cache(cache.path());
-    let bench = Bench::open(&project, "icons", "pixels.raw", &Device::Cpu).unwrap();
-    (cache, bench)
+    let encoded = Encoded::open(&project, "icons", "pixels.raw", &Device::Cpu).unwrap();
+    (cache, encoded)
+}
+
+fn encoding(project: &Project, model: &str) -> Encoding {
+    Encoding::of(project, &project.images("icons").unwrap(), model, &Device::Cpu).unwrap()
 }
 
 #[test]
 fn every_method_predicts_every_image_and_beats_chance() {
-    let (_cache, bench) = icons();
-    let parts = bench.parts(10, 0, false).unwrap();
-    let labels = bench.labels();
+    let (_cache, encoded) = icons();
+    let parts = encoded.parts(10, 0).unwrap();
+    let labels = encoded.labels();
     let truth: Vec<u32> = parts.test.iter().map(|&position| labels[position]).collect();
     for method in [Method::Knn, Method::KnnDino, Method::Lr, Method::LrSweep] {
-        let predictions = bench.predict(method, &parts).unwrap();
+        let predictions = encoded.predict(method, &parts).unwrap();
         assert_eq!((predictions.test.len(), predictions.ood.len()), (parts.test.len(), parts.ood.len()));
         let score = accuracy(&predictions.test, &truth).unwrap();
-        assert!(score > 1.5 / bench.set.classes.len() as f64, "{method:?}: {score}");
+        assert!(score > 1.5 / encoded.set.classes.len() as f64, "{method:?}: {score}");
     }
 }
 
 #[test]
 fn clustering_takes_held_out_images_apart() {
-    let (_cache, bench) = icons();
-    let parts = bench.clustering_parts().unwrap();
+    let (_cache, encoded) = icons();
+    let parts = clustering::parts(&encoded).unwrap();
     assert_eq!(parts.iter().map(|part| part.split).collect::<Vec<_>>(), ["id", "ood"]);
-    let domains = bench.set.domains.as_ref().unwrap();
+    let domains = encoded.set.domains.as_ref().unwrap();
     for part in &parts {
-        let held_out = |&position: &usize| domains[bench.features.rows[position]] == "phosphor-fill";
+        let held_out = |&position: &usize| domains[encoded.features.rows[position]] == "phosphor-fill";
         assert!(part.positions.iter().all(|position| held_out(position) == (part.split == "ood")));
     }
-    assert_eq!(parts.iter().map(|part| part.positions.len()).sum::<usize>(), bench.features.rows.len());
+    assert_eq!(parts.iter().map(|part| part.positions.len()).sum::<usize>(), encoded.features.rows.len());
 
-    let subject = bench.subject(&parts[1]).unwrap();
+    let subject = clustering::Subject::of(&encoded, &parts[1]).unwrap();
     let map = subject.map(3).unwrap();
     assert_eq!(map, subject.map(3).unwrap());
     let clusters = subject.clusters(&map.clone().into_shared(), 3).unwrap();
     let agreement = adjusted_rand(&clusters.labels, &subject.labels).unwrap();
     assert!((-0.5..=1.0).contains(&agreement));
 
-    let wanted: Vec<usize> = bench.features.rows.iter().copied().step_by(3).collect();
-    let shown = parts[1].shown(&bench, &map, &wanted).unwrap();
+    let wanted: Vec<usize> = encoded.features.rows.iter().copied().step_by(3).collect();
+    let shown = parts[1].shown(&encoded, &map, &wanted).unwrap();
     assert!(!shown.rows.is_empty() && shown.rows.iter().all(|row| wanted.contains(row)));
-    let first = parts[1].positions.iter().position(|&position| bench.features.rows[position] == shown.rows[0]).unwrap();
+    let first =
+        parts[1].positions.iter().position(|&position| encoded.features.rows[position] == shown.rows[0]).unwrap();
     assert_eq!(shown.points[0], [f64::from(map[[first, 0]]), f64::from(map[[first, 1]])]);
-    let error = parts[0].shown(&bench, &map, &wanted).unwrap_err().to_string();
+    let error = parts[0].shown(&encoded, &map, &wanted).unwrap_err().to_string();
     assert!(error.contains("a place for each image of the part"), "{error}");
 }
 
 #[test]
 fn classes_are_read_from_their_names_where_there_is_a_text_tower() {
-    use wider_clip::experiments::ByName;
+    use wider_clip::by_name::ByName;
     use wider_clip::models::clip::TextConfig;
     use wider_clip::models::{Architecture, Clip, ClipConfig, Mode};
     use wider_clip::probe::zero_shot::ZeroShot;
@@ -66,10 +70,14 @@ fn classes_are_read_from_their_names_where_there_is_a_text_tower() {
 
     let cache = tempfile::tempdir().unwrap();
     let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "smoke").unwrap().with_cache(cache.path());
-    let bench = Bench::open(&project, "icons", "vit_tiny.random", &Device::Cpu).unwrap();
-    assert!(bench.by_name().is_none(), "a suite without zero_shot, a model without a text tower");
-    let parts = bench.parts(10, 0, false).unwrap();
-    let error = bench.predict(Method::ZeroShot, &parts).unwrap_err().to_string();
+    let encoded = Encoded::open(&project, "icons", "vit_tiny.random", &Device::Cpu).unwrap();
+    let parts = encoded.parts(10, 0).unwrap();
+    let error = encoded.predict(Method::ZeroShot, &parts).unwrap_err().to_string();
+    assert!(error.contains("with `Words`"), "{error}");
+    let words =
+        Words::open(&project, &encoding(&project, "vit_tiny.random"), &[Method::ZeroShot], &Device::Cpu).unwrap();
+    assert!(words.answers(Method::ZeroShot).is_none(), "a model without a text tower");
+    let error = words.predict(&encoded, Method::ZeroShot, &parts).unwrap_err().to_string();
     assert!(error.contains("a model with a text tower") && error.contains("vit_tiny.random"), "{error}");
 
     // A text tower that knows nothing, for the features of a transformer that knows nothing.
@@ -80,10 +88,9 @@ fn classes_are_read_from_their_names_where_there_is_a_text_tower() {
     let image = Architecture::named("vit_tiny_patch8_64").unwrap();
     let config = ClipConfig { image, pooling: "cls", image_dim: 192, text };
     let weights = random::random_weights(&config.parameters());
-    let (classes, templates) = (&bench.set.classes.clone(), Templates::photo());
+    let (classes, templates) = (&encoded.set.classes.clone(), Templates::photo());
     let by_name = ByName::new(&config, weights.clone(), &tokenizer, &templates, classes, &Device::Cpu).unwrap();
-    let bench = bench.with_names(by_name).unwrap();
-    let predicted = bench.predict(Method::ZeroShot, &parts).unwrap();
+    let predicted = Words::from_names(by_name).predict(&encoded, Method::ZeroShot, &parts).unwrap();
     assert_eq!((predicted.test.len(), predicted.ood.len()), (parts.test.len(), parts.ood.len()));
 
     // The same by the towers themselves.
@@ -93,7 +100,7 @@ fn classes_are_read_from_their_names_where_there_is_a_text_tower() {
     let prompts: Vec<String> = classes.iter().map(|name| format!("a photo of a {}.", name.replace('-', " "))).collect();
     assert_eq!(templates.prompts(classes).unwrap(), prompts);
     let texts = clip.text_features(tokenizer.encode_batch(&prompts).view(), Mode::Eval).unwrap();
-    let features = bench.features.pooling("cls").unwrap();
+    let features = encoded.features.pooling("cls").unwrap();
     let features = Tensor::from_iter(features.iter().copied(), &Device::Cpu).unwrap().reshape(features.dim()).unwrap();
     let images = features.matmul(&projection.t().unwrap()).unwrap();
     let logits = clip.logits(&images, &texts).unwrap().to_vec2::<f32>().unwrap();
@@ -146,7 +153,7 @@ fn other_prompts_are_another_result() {
     assert_ne!(asked_otherwise, record);
     let other = rows(&asked_otherwise);
     assert_eq!(once.len(), other.len());
-    assert!(once.iter().zip(&other).all(|(a, b)| a.arm.weights != b.arm.weights));
+    assert!(once.iter().zip(&other).all(|(a, b)| a.cell.key != b.cell.key));
     assert!(once.iter().zip(&other).any(|(a, b)| a.value != b.value), "the old answers to a new question");
 }
 
@@ -156,7 +163,7 @@ fn the_ensemble_has_rows_where_a_record_names_kinds() {
     let (root, record) = asking("[\"zero_shot\", \"zero_shot_ensemble\"]", "icons", "max_images = 300\n");
     let rows = rows_under(root.path(), &record);
     let of = |rows: &[ResultRow], method: &str| -> Vec<ResultRow> {
-        rows.iter().filter(|row| row.arm.method == method).cloned().collect()
+        rows.iter().filter(|row| row.cell.method == method).cloned().collect()
     };
     let (plain, ensemble) = (of(&rows, "zero_shot"), of(&rows, "zero_shot_ensemble"));
     assert_eq!((plain.len(), ensemble.len()), (12, 12), "two splits and protocols, three metrics");
@@ -167,9 +174,12 @@ fn the_ensemble_has_rows_where_a_record_names_kinds() {
     assert!(record.contains(kinds));
     let without = rows_under(root.path(), &record.replace(kinds, ""));
     assert_eq!((of(&without, "zero_shot"), of(&without, "zero_shot_ensemble")), (plain, Vec::new()));
-    let bench = Bench::open(&Project::open(root.path(), "asked").unwrap(), "icons", "clip_pocket.icons", &Device::Cpu);
-    let bench = bench.unwrap();
-    let error = bench.predict(Method::ZeroShotEnsemble, &bench.parts(10, 0, false).unwrap()).unwrap_err().to_string();
+    let project = Project::open(root.path(), "asked").unwrap();
+    let encoded = Encoded::open(&project, "icons", "clip_pocket.icons", &Device::Cpu).unwrap();
+    let methods = [Method::ZeroShotEnsemble];
+    let words = Words::open(&project, &encoding(&project, "clip_pocket.icons"), &methods, &Device::Cpu).unwrap();
+    let parts = encoded.parts(10, 0).unwrap();
+    let error = words.predict(&encoded, Method::ZeroShotEnsemble, &parts).unwrap_err().to_string();
     assert!(error.contains("zero_shot_ensemble") && error.contains("a list of kinds"), "{error}");
 }
 

@@ -39,6 +39,7 @@ fn notebook(workbench: &Workbench, folder: &Path, cells: &[&str]) -> Run {
         executed: folder.join("executed.ipynb"),
         folder: workbench.notebooks(),
         suite: "smoke".into(),
+        fresh: false,
         position: None,
     }
 }

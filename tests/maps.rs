@@ -7,7 +7,7 @@ use std::path::Path;
 use wider_clip::image::{Rgb, RgbImage};
 use wider_clip::images::{decode, encode_png, thumbnail};
 use wider_clip::prelude::*;
-use wider_clip::results::Arm;
+use wider_clip::results::{Cell as Work, Made, Score};
 
 fn project() -> Project {
     Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default").expect("opens")
@@ -202,7 +202,7 @@ fn domains_and_other_categories_colour_a_map() {
 }
 
 fn ari(dataset: &str, split: &str, model: &str, method: &str, seed: u64, value: f64) -> ResultRow {
-    let arm = Arm {
+    let cell = Work {
         table: "clustering".into(),
         dataset: dataset.into(),
         model: model.into(),
@@ -212,13 +212,12 @@ fn ari(dataset: &str, split: &str, model: &str, method: &str, seed: u64, value: 
         pooling: "default".into(),
         protocol: "all".into(),
         subset: "all".into(),
-        weights: "none".into(),
-        data_sha256: "abc".into(),
         device: "cpu".into(),
-        code: 1,
+        key: "0".into(),
     };
     let (split, metric) = (split.into(), "ari".into());
-    ResultRow { arm, split, metric, value: Some(value), n_train: 0, n_test: 90, warning: String::new() }
+    let score = Score { split, metric, value: Some(value), n_train: 0, n_test: 90, warning: String::new() };
+    ResultRow::new(cell, score, Made::here())
 }
 
 fn clusterings() -> Vec<ResultRow> {

@@ -11,8 +11,14 @@ fn every_notebook_runs_and_becomes_a_page() {
     unsafe { std::env::set_var("WIDER_CLIP_RESULTS", folder.path().join("results")) };
     let out = folder.path().join("report");
     let demanded = std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_some();
-    let options =
-        Options { suite: "smoke".into(), only: None, out: Some(out.clone()), save: false, offline_check: demanded };
+    let options = Options {
+        suite: "smoke".into(),
+        only: None,
+        out: Some(out.clone()),
+        save: false,
+        offline_check: demanded,
+        fresh: false,
+    };
     let index = make(&workbench, &options).expect("runs");
     assert!(index.is_file());
     for name in ["00_start_here", "01_representations"] {
@@ -21,5 +27,9 @@ fn every_notebook_runs_and_becomes_a_page() {
     }
     let page = std::fs::read_to_string(out.join("01_representations.html")).expect("a page");
     assert!(page.contains("EfficientNet-Lite0, ImageNet") && page.contains("application/json"));
-    assert!(folder.path().join("results").join("representations.parquet").is_file());
+    let current = folder.path().join("results").join("current").join("smoke");
+    assert!(current.join("representations.parquet").is_file());
+    // Rows of a subset are none that came with the project.
+    let index = std::fs::read_to_string(index).expect("a page");
+    assert!(index.contains("rows were computed on this machine."), "where the rows come from");
 }

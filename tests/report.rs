@@ -57,7 +57,7 @@ fn pages_need_no_network() {
     let folder = tempfile::tempdir().unwrap();
     executed(folder.path(), "00_first.ipynb", TABLE);
     executed(folder.path(), "01_second.ipynb", TABLE);
-    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let pages = report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let names: Vec<String> =
         pages.iter().map(|page| page.file_name().unwrap().to_string_lossy().into_owned()).collect();
     assert_eq!(names, ["00_first.html", "01_second.html", "index.html"]);
@@ -126,7 +126,7 @@ fn maps_show_the_image_under_the_pointer() {
     let workbench = workbench();
     let folder = tempfile::tempdir().unwrap();
     executed_map(folder.path(), true);
-    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let pages = report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let html = std::fs::read_to_string(&pages[0]).unwrap();
     assert_eq!(html.matches("data:image/png;base64,").count(), 1, "the sheet is there once");
     assert!(html.contains("class=\"sprites\""));
@@ -139,7 +139,7 @@ fn maps_show_the_image_under_the_pointer() {
     assert_eq!(visit.complaints(), Vec::<String>::new());
     assert_eq!((visit.charts, visit.maps, visit.pictured), (2, 1, 1));
     executed_map(folder.path(), false);
-    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let pages = report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let visit = browser::visit(&workbench, &pages[..1], None).unwrap().remove(0);
     assert_eq!(visit.complaints(), ["0 of 1 maps show the image under the pointer"]);
 }
@@ -154,7 +154,7 @@ fn saved_notebooks_have_no_sprite_sheet() {
     }
     let folder = tempfile::tempdir().unwrap();
     executed_map(folder.path(), true);
-    report::write_pages(&workbench, folder.path()).unwrap();
+    report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let notebook = folder.path().join("notebooks").join("05_maps.ipynb");
     let saved = folder.path().join("saved");
     std::fs::create_dir(&saved).unwrap();
@@ -191,10 +191,10 @@ fn a_page_that_needs_the_network_is_refused_and_the_old_one_stays() {
     let workbench = workbench();
     let folder = tempfile::tempdir().unwrap();
     executed(folder.path(), "00_first.ipynb", TABLE);
-    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let pages = report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let before = std::fs::read_to_string(&pages[0]).unwrap();
     executed(folder.path(), "00_first.ipynb", "<img src=\"https://example.org/tracker.png\" alt=\"\">");
-    let error = report::write_pages(&workbench, folder.path()).unwrap_err().to_string();
+    let error = report::write_pages(&workbench, "smoke", folder.path()).unwrap_err().to_string();
     assert!(error.contains("00_first.html") && error.contains("https://example.org/tracker.png"), "{error}");
     assert_eq!(std::fs::read_to_string(&pages[0]).unwrap(), before);
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -212,13 +212,13 @@ fn the_first_page_says_what_is_still_coming() {
     std::fs::create_dir(folder.path().join("notebooks")).unwrap();
 
     // Before anything is done.
-    report::write_pages_so_far(&workbench, folder.path(), &[running(first.clone()), second.clone()]).unwrap();
+    report::write_pages_so_far(&workbench, "smoke", folder.path(), &[running(first.clone()), second.clone()]).unwrap();
     assert!(index().contains("0 of 2 notebooks are done") && index().contains("http-equiv=\"refresh\""));
     assert!(index().contains("Start here") && !index().contains("href=\"00_start_here.html\""), "{}", index());
 
     // One is done, the other runs.
     executed(folder.path(), "00_start_here.ipynb", TABLE);
-    let pages = report::write_pages_so_far(&workbench, folder.path(), &[running(second.clone())]).unwrap();
+    let pages = report::write_pages_so_far(&workbench, "smoke", folder.path(), &[running(second.clone())]).unwrap();
     let html = index();
     assert!(html.contains("1 of 2 notebooks are done") && html.contains("Running now."), "{html}");
     assert!(html.contains("href=\"00_start_here.html\"") && !html.contains("href=\"01_representations.html\""));
@@ -229,14 +229,14 @@ fn the_first_page_says_what_is_still_coming() {
 
     // It fails: said, with the message, and nothing reloads.
     let failed = Coming { state: State::Failed("cell 3: <three> is too many".into()), ..second };
-    report::write_pages_so_far(&workbench, folder.path(), &[failed]).unwrap();
+    report::write_pages_so_far(&workbench, "smoke", folder.path(), &[failed]).unwrap();
     assert!(
         index().contains("Failed: cell 3: &lt;three&gt; is too many") && !index().contains("http-equiv=\"refresh\"")
     );
 
     // All done: no trace of it.
     executed(folder.path(), "01_representations.ipynb", TABLE);
-    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let pages = report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     assert!(!index().contains("coming") && !index().contains("refresh"), "{}", index());
     assert!(std::fs::read_to_string(&pages[0]).unwrap().contains("rel=\"next\""));
 }
@@ -287,36 +287,40 @@ fn what_did_not_change_is_not_made_again() {
     let folder = tempfile::tempdir().unwrap();
     executed(folder.path(), "00_first.ipynb", TABLE);
     executed(folder.path(), "01_second.ipynb", TABLE);
-    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let pages = report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let writings = || [writing(&pages[0]), writing(&pages[1])];
     let before = writings();
-    assert_eq!(report::write_pages(&workbench, folder.path()).unwrap(), pages, "all are named, made again or not");
+    assert_eq!(
+        report::write_pages(&workbench, "smoke", folder.path()).unwrap(),
+        pages,
+        "all are named, made again or not"
+    );
     assert_eq!(writings(), before);
 
     // Another table, the same title: the neighbour stays.
     executed(folder.path(), "01_second.ipynb", "<table><tr><td>another</td></tr></table>");
-    report::write_pages(&workbench, folder.path()).unwrap();
+    report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let after = writings();
     assert!(after[0] == before[0] && after[1] != before[1]);
     assert!(std::fs::read_to_string(&pages[1]).unwrap().contains("another"));
 
     // Another title: the neighbour leads to it by that.
     write_notebook(folder.path(), "01_second.ipynb", &[prose("# Renamed\n\n**Answer in one line.** Yes.")]);
-    report::write_pages(&workbench, folder.path()).unwrap();
+    report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     assert!(std::fs::read_to_string(&pages[0]).unwrap().contains("Renamed →"));
 
     // A page that is not as it was made.
     let whole = std::fs::read_to_string(&pages[0]).unwrap();
     for broken in [whole.replace("paper", "poster"), whole[..whole.len() - 100].to_string(), String::new()] {
         std::fs::write(&pages[0], &broken).unwrap();
-        report::write_pages(&workbench, folder.path()).unwrap();
+        report::write_pages(&workbench, "smoke", folder.path()).unwrap();
         assert_eq!(std::fs::read_to_string(&pages[0]).unwrap(), whole);
     }
 
     // The neighbour is gone, and with it the way there.
     std::fs::remove_file(folder.path().join("notebooks/01_second.ipynb")).unwrap();
     std::fs::remove_file(&pages[1]).unwrap();
-    report::write_pages(&workbench, folder.path()).unwrap();
+    report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     assert!(!std::fs::read_to_string(&pages[0]).unwrap().contains("rel=\"next\""));
 }
 
@@ -326,7 +330,7 @@ fn the_page_of_an_earlier_run_stays_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     executed(folder.path(), "00_first.ipynb", TABLE);
     executed(folder.path(), "01_second.ipynb", TABLE);
-    let pages = report::write_pages(&workbench, folder.path()).unwrap();
+    let pages = report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let whole = std::fs::read_to_string(&pages[1]).unwrap();
     let first = writing(&pages[0]);
     let source = folder.path().join("notebooks").join("01_second.ipynb");
@@ -334,7 +338,7 @@ fn the_page_of_an_earlier_run_stays_and_says_so() {
 
     // While it runs once more, only the first page says so; that it loads itself again troubles no browser.
     let running = report::Coming { source: source.clone(), state: report::State::Running };
-    report::write_pages_so_far(&workbench, folder.path(), &[running]).unwrap();
+    report::write_pages_so_far(&workbench, "smoke", folder.path(), &[running]).unwrap();
     assert_eq!(read(&pages[1]), whole);
     let index = read(&pages[2]);
     assert!(index.contains("http-equiv=\"refresh\"") && index.contains("The page is of an earlier run."), "{index}");
@@ -344,7 +348,7 @@ fn the_page_of_an_earlier_run_stays_and_says_so() {
     // It failed.
     let message = "code cell 2: <no> such model".to_string();
     let failed = report::Coming { source, state: report::State::Failed(message) };
-    report::write_pages_so_far(&workbench, folder.path(), &[failed]).unwrap();
+    report::write_pages_so_far(&workbench, "smoke", folder.path(), &[failed]).unwrap();
     for (page, name) in [(&pages[1], "the old page"), (&pages[2], "the first page")] {
         let html = read(page);
         assert!(html.contains("code cell 2: &lt;no&gt; such model") && html.contains("of an earlier run"), "{name}");
@@ -355,7 +359,7 @@ fn the_page_of_an_earlier_run_stays_and_says_so() {
     assert_eq!(writing(&pages[0]), first, "the page before it is left alone");
 
     // It ran.
-    report::write_pages(&workbench, folder.path()).unwrap();
+    report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     assert_eq!(read(&pages[1]), whole);
     assert!(!read(&pages[2]).contains("earlier run") && !read(&pages[2]).contains("Failed"));
 }

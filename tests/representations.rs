@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
-use wider_clip::experiments::representations::Bench;
 use wider_clip::images::encode_png;
 use wider_clip::prelude::*;
 use wider_clip::published;
@@ -16,7 +15,7 @@ const PARTS: [&str; 4] = ["train", "val", "id_test", "test"];
 
 /// A project with one data set, `drift`: an archive that is there already, with `counts` of every class, and the
 /// official splits that `split` names.
-fn bench(classes: &[Counts], split: &str) -> Result<(TempDir, Bench)> {
+fn opened(classes: &[Counts], split: &str) -> Result<(TempDir, Encoded)> {
     let folder = tempfile::tempdir().expect("a folder");
     let manifests = folder.path().join("data_manifests");
     for kind in ["datasets", "models", "suites"] {
@@ -68,8 +67,8 @@ fn bench(classes: &[Counts], split: &str) -> Result<(TempDir, Bench)> {
     );
     fs::write(manifests.join("datasets/drift.toml"), record).expect("writes");
     let project = Project::open(folder.path(), "default")?.with_cache(cache);
-    let bench = Bench::open(&project, "drift", "pixels.raw", &Device::Cpu)?;
-    Ok((folder, bench))
+    let encoded = Encoded::open(&project, "drift", "pixels.raw", &Device::Cpu)?;
+    Ok((folder, encoded))
 }
 
 /// The record's line for an official split. Its total is for the reader and not checked here.
@@ -83,20 +82,20 @@ fn drift() -> String {
 }
 
 /// Images of each class among `rows`.
-fn per_class(bench: &Bench, rows: &[usize]) -> Vec<usize> {
-    let labels = bench.labels();
-    let mut counts = vec![0; bench.set.classes.len()];
+fn per_class(encoded: &Encoded, rows: &[usize]) -> Vec<usize> {
+    let labels = encoded.labels();
+    let mut counts = vec![0; encoded.set.classes.len()];
     rows.iter().for_each(|&row| counts[labels[row] as usize] += 1);
     counts
 }
 
 /// Whether every image of `rows` is in the published part.
-fn all_in(bench: &Bench, rows: &[usize], part: &str) -> bool {
-    let parts = bench.set.parts.as_ref().expect("parts");
-    rows.iter().all(|&row| parts[bench.features.rows[row]] == part)
+fn all_in(encoded: &Encoded, rows: &[usize], part: &str) -> bool {
+    let parts = encoded.set.parts.as_ref().expect("parts");
+    rows.iter().all(|&row| parts[encoded.features.rows[row]] == part)
 }
 
-fn assert_disjoint(parts: &representations::Parts) {
+fn assert_disjoint(parts: &Parts) {
     let lists = [&parts.train, &parts.val, &parts.test, &parts.ood];
     assert!(lists.iter().all(|list| list.is_sorted()));
     let all: BTreeSet<usize> = lists.into_iter().flatten().copied().collect();
@@ -107,29 +106,29 @@ fn assert_disjoint(parts: &representations::Parts) {
 fn val_is_drawn_from_its_own_part() {
     // The third class is small, the last has nothing in val.
     let classes = [[40, 30, 3, 5], [100, 12, 2, 4], [5, 1, 1, 1], [9, 0, 2, 0]];
-    let (_folder, bench) = bench(&classes, &drift()).expect("opens");
+    let (_folder, encoded) = opened(&classes, &drift()).expect("opens");
     for seed in 0..5 {
-        let parts = bench.parts(10, seed, false).expect("draws");
+        let parts = encoded.parts(10, seed).expect("draws");
         assert_disjoint(&parts);
-        assert_eq!(parts.protocol, "study");
-        assert_eq!(per_class(&bench, &parts.train), [7, 7, 5, 7]);
-        assert_eq!(per_class(&bench, &parts.val), [2, 2, 1, 0]);
-        assert!(all_in(&bench, &parts.train, "train") && all_in(&bench, &parts.val, "val"));
+        assert_eq!(parts.protocol, Protocol::Study);
+        assert_eq!(per_class(&encoded, &parts.train), [7, 7, 5, 7]);
+        assert_eq!(per_class(&encoded, &parts.val), [2, 2, 1, 0]);
+        assert!(all_in(&encoded, &parts.train, "train") && all_in(&encoded, &parts.val, "val"));
         // The tests are the official parts, whole.
         assert_eq!(
-            (per_class(&bench, &parts.test), per_class(&bench, &parts.ood)),
+            (per_class(&encoded, &parts.test), per_class(&encoded, &parts.ood)),
             (vec![3, 2, 1, 2], vec![5, 4, 1, 0])
         );
-        assert!(all_in(&bench, &parts.test, "id_test") && all_in(&bench, &parts.ood, "test"));
+        assert!(all_in(&encoded, &parts.test, "id_test") && all_in(&encoded, &parts.ood, "test"));
 
-        assert_eq!(parts, bench.parts(10, seed, false).expect("draws"));
-        let other = bench.parts(10, seed + 1, false).expect("draws");
+        assert_eq!(parts, encoded.parts(10, seed).expect("draws"));
+        let other = encoded.parts(10, seed + 1).expect("draws");
         assert!(parts.val != other.val && parts.train != other.train);
         // A larger budget takes what there is, and what the smaller one took is part of it.
-        let large = bench.parts(100, seed, false).expect("draws");
+        let large = encoded.parts(100, seed).expect("draws");
         assert_disjoint(&large);
-        assert_eq!(per_class(&bench, &large.train), [40, 74, 5, 9]);
-        assert_eq!(per_class(&bench, &large.val), [25, 12, 1, 0]);
+        assert_eq!(per_class(&encoded, &large.train), [40, 74, 5, 9]);
+        assert_eq!(per_class(&encoded, &large.val), [25, 12, 1, 0]);
         assert!(parts.val.iter().all(|row| large.val.contains(row)));
         assert!(parts.train.iter().all(|row| large.train.contains(row)));
         assert_eq!((&large.test, &large.ood), (&parts.test, &parts.ood));
@@ -140,15 +139,15 @@ fn val_is_drawn_from_its_own_part() {
 fn without_an_official_part_the_pool_gives_it() {
     let classes = [[40, 30, 3, 5], [20, 12, 2, 4]];
     // Val from its own part, and no official test: what is not trained on is the test.
-    let (_folder, own_val) = bench(&classes, &official("val", "val")).expect("opens");
-    let parts = own_val.parts(10, 0, false).expect("draws");
+    let (_folder, own_val) = opened(&classes, &official("val", "val")).expect("opens");
+    let parts = own_val.parts(10, 0).expect("draws");
     assert_disjoint(&parts);
     assert!(all_in(&own_val, &parts.val, "val") && all_in(&own_val, &parts.test, "train") && parts.ood.is_empty());
     assert_eq!(per_class(&own_val, &parts.val), [2, 2]);
     assert_eq!(per_class(&own_val, &parts.test), [33, 13]);
     // No official part at all: the rule alone.
-    let (_folder, plain) = bench(&classes, "").expect("opens");
-    let alone = plain.parts(10, 0, false).expect("draws");
+    let (_folder, plain) = opened(&classes, "").expect("opens");
+    let alone = plain.parts(10, 0).expect("draws");
     assert_disjoint(&alone);
     assert!(all_in(&plain, &alone.val, "train"));
     assert_eq!(per_class(&plain, &alone.test), [31, 11]);
@@ -157,21 +156,21 @@ fn without_an_official_part_the_pool_gives_it() {
 
 #[test]
 fn a_pool_of_everything_leaves_out_the_official_parts() {
-    let (folder, _) = bench(&[[20, 6, 3, 4], [15, 5, 2, 1]], &drift()).expect("opens");
+    let (folder, _) = opened(&[[20, 6, 3, 4], [15, 5, 2, 1]], &drift()).expect("opens");
     let record = folder.path().join("data_manifests/datasets/drift.toml");
     let text = fs::read_to_string(&record).expect("reads").replace("pool = \"train\"", "pool = \"all\"");
     fs::write(&record, text).expect("writes");
     let project = Project::open(folder.path(), "default").expect("opens").with_cache(folder.path().join("cache"));
-    let bench = Bench::open(&project, "drift", "pixels.raw", &Device::Cpu).expect("opens");
-    let parts = bench.parts(10, 0, false).expect("draws");
+    let encoded = Encoded::open(&project, "drift", "pixels.raw", &Device::Cpu).expect("opens");
+    let parts = encoded.parts(10, 0).expect("draws");
     assert_disjoint(&parts);
-    assert!(all_in(&bench, &parts.train, "train") && all_in(&bench, &parts.val, "val"));
+    assert!(all_in(&encoded, &parts.train, "train") && all_in(&encoded, &parts.val, "val"));
 }
 
 #[test]
 fn a_part_that_the_data_lack_is_named() {
-    let (_folder, bench) = bench(&[[20, 6, 3, 4], [15, 5, 2, 1]], &official("val", "valid")).expect("opens");
-    let error = bench.parts(10, 0, false).expect_err("no such part").to_string();
+    let (_folder, encoded) = opened(&[[20, 6, 3, 4], [15, 5, 2, 1]], &official("val", "valid")).expect("opens");
+    let error = encoded.parts(10, 0).expect_err("no such part").to_string();
     assert!(error.contains("`valid`") && error.contains("id_test, test, train, val"), "{error}");
 }
 
@@ -181,8 +180,8 @@ fn fmow_at_ten_has_the_published_counts() {
     let rows = published::splits(root).expect("reads");
     let row = rows.iter().find(|row| row.dataset == "fmow" && row.budget == 10).expect("a row");
     // The study's classes, each with enough images for the budget: the smallest number that is.
-    let (_folder, bench) = bench(&vec![[8, 3, 1, 1]; row.classes], &drift()).expect("opens");
-    let parts = bench.parts(row.budget, 0, false).expect("draws");
+    let (_folder, encoded) = opened(&vec![[8, 3, 1, 1]; row.classes], &drift()).expect("opens");
+    let parts = encoded.parts(row.budget, 0).expect("draws");
     assert_disjoint(&parts);
     assert_eq!((parts.train.len(), parts.val.len()), (row.train, row.val));
     // The published rows of iWildCam are not reached by any number of images: its 87 classes would all have to be

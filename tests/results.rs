@@ -1,12 +1,15 @@
-//! Rows: read back as written, arms not twice, exported as CSV and Parquet; and the experiment that makes them.
+//! Rows: read back as written, kept once however many processes add them, exported as CSV and Parquet, and held against those
+//! that came with the project.
 
 use std::path::Path;
 use wider_clip::prelude::*;
-use wider_clip::results::{Arm, Results, export, to_csv};
+use wider_clip::results::{
+    AGREEMENT, Answers, Cell, Made, Score, Store, export, read_rows, standing, to_csv, write_rows,
+};
 
 fn row(seed: u64, metric: &str, value: Option<f64>) -> ResultRow {
-    let arm = Arm {
-        table: "general_probe".into(),
+    let cell = Cell {
+        table: "drift_probe".into(),
         dataset: "icons".into(),
         model: "pixels.raw".into(),
         method: "lr".into(),
@@ -15,42 +18,78 @@ fn row(seed: u64, metric: &str, value: Option<f64>) -> ResultRow {
         pooling: "pixels".into(),
         protocol: "grouped".into(),
         subset: "all".into(),
-        weights: "none".into(),
-        data_sha256: "abc".into(),
         device: "cpu".into(),
-        code: 1,
+        key: format!("key {seed}"),
     };
     let warning = "a \"quoted\", comma'd\nwarning".into();
-    ResultRow { arm, split: "test".into(), metric: metric.into(), value, n_train: 7, n_test: 90, warning }
+    let score = Score { split: "id".into(), metric: metric.into(), value, n_train: 7, n_test: 90, warning };
+    ResultRow::new(cell, score, Made::here())
 }
 
 #[test]
-fn rows_come_back_as_they_were_and_arms_are_not_added_twice() {
+fn rows_come_back_as_they_were_and_none_is_kept_twice() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("results").join("one.parquet");
-    let mut results = Results::open(&path).expect("nothing there yet");
+    let store = Store::new(folder.path().join("results").join("one"));
+    assert!(store.rows("icons", "pixels.raw").expect("nothing there yet").is_empty());
     let rows = vec![row(u64::MAX, "accuracy", Some(0.1 + 0.2)), row(u64::MAX, "macro_f1", None)];
-    results.add(rows.clone()).expect("writes");
-    results.add(rows.clone()).expect("writes");
-    assert_eq!(Results::open(&path).expect("reads").rows(), rows);
-    // Two processes: the second has not seen the first one's rows, and loses none of them.
-    let (mut a, mut b) = (Results::open(&path).expect("reads"), Results::open(&path).expect("reads"));
-    a.add(vec![row(1, "accuracy", Some(0.5))]).expect("writes");
-    b.add(vec![row(2, "accuracy", Some(0.6))]).expect("writes");
-    assert_eq!(Results::open(&path).expect("reads").rows().len(), 4);
-    assert!(b.contains(&row(1, "accuracy", None).arm));
+    let add = |rows: Vec<ResultRow>| store.add("icons", "pixels.raw", rows, Vec::new()).expect("writes");
+    add(rows.clone());
+    add(rows.clone());
+    assert_eq!(store.rows("icons", "pixels.raw").expect("reads"), rows);
+    // A number of the same place takes the old one's; a metric that a cell has got since stands beside it.
+    add(vec![row(u64::MAX, "accuracy", Some(0.5)), row(u64::MAX, "recall", Some(0.25))]);
+    let now = store.rows("icons", "pixels.raw").expect("reads");
+    let numbers: Vec<(&str, Option<f64>)> = now.iter().map(|row| (row.metric.as_str(), row.value)).collect();
+    assert_eq!(numbers, [("macro_f1", None), ("accuracy", Some(0.5)), ("recall", Some(0.25))]);
+    let made = &now[0].made;
+    assert!(made.machine.contains("threads") && made.date.len() == 10 && made.date.starts_with("20"), "{made:?}");
+}
+
+#[test]
+fn many_processes_lose_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::new(folder.path());
+    std::thread::scope(|scope| {
+        for process in 0..8u64 {
+            let store = &store;
+            scope.spawn(move || {
+                for i in 0..5 {
+                    let seed = process * 5 + i;
+                    let answers = Answers {
+                        key: format!("key {seed}"),
+                        split: "id".into(),
+                        images: vec![1, 5, 9],
+                        predicted: vec![0, seed as u32, 2],
+                    };
+                    store
+                        .add("icons", "pixels.raw", vec![row(seed, "accuracy", Some(0.5))], vec![answers])
+                        .expect("writes");
+                }
+            });
+        }
+    });
+    let mut seeds: Vec<u64> =
+        store.rows("icons", "pixels.raw").expect("reads").iter().map(|row| row.cell.seed).collect();
+    seeds.sort_unstable();
+    assert_eq!(seeds, (0..40).collect::<Vec<_>>());
+    let answers = store.answers("icons", "pixels.raw").expect("reads");
+    assert_eq!(answers.len(), 40);
+    assert!(
+        answers
+            .iter()
+            .all(|of_cell| { of_cell.images == [1, 5, 9] && of_cell.key == format!("key {}", of_cell.predicted[1]) })
+    );
 }
 
 #[test]
 fn rows_are_exported_as_parquet_and_csv() {
     let folder = tempfile::tempdir().expect("a folder");
-    let out = folder.path().join("out");
-    assert!(export(folder.path(), &out).expect("nothing to export").is_empty());
-    let path = folder.path().join("results").join("one.parquet");
-    Results::open(&path)
-        .and_then(|mut results| results.add(vec![row(3, "accuracy", Some(0.1 + 0.2)), row(3, "macro_f1", None)]))
-        .expect("writes");
-    let written = export(folder.path(), &out).expect("exports");
+    let (current, out) = (folder.path().join("current"), folder.path().join("out"));
+    assert!(export(&current, &out).expect("nothing to export").is_empty());
+    let path = current.join("one.parquet");
+    write_rows(&path, &[row(3, "accuracy", Some(0.1 + 0.2)), row(3, "macro_f1", None)]).expect("writes");
+    write_rows(&current.join("one.shipped.parquet"), &[]).expect("writes");
+    let written = export(&current, &out).expect("exports");
     assert_eq!(written, [out.join("one.parquet"), out.join("one.csv")]);
     let mut reader = csv::Reader::from_path(out.join("one.csv")).expect("opens");
     let header: Vec<String> = reader.headers().expect("a header").iter().map(String::from).collect();
@@ -60,33 +99,58 @@ fn rows_are_exported_as_parquet_and_csv() {
     assert_eq!((&records[0][7], &records[1][7], &records[0][8]), ("0.30000000000000004", "", "3"));
     assert!(records[0].iter().any(|field| field == "a \"quoted\", comma'd\nwarning"));
     std::fs::write(&path, "no Parquet").expect("writes");
-    let error = export(folder.path(), &out).expect_err("damaged").to_string();
+    let error = export(&current, &out).expect_err("damaged").to_string();
     assert!(error.contains("one.parquet"), "{error}");
     assert!(!to_csv(&frame(&[]).expect("a table without rows")).expect("writes").is_empty());
 }
 
 #[test]
-fn the_experiment_computes_each_arm_once_and_the_same_again() {
+fn shipped_rows_are_held_against_those_that_were_computed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(standing(&folder.path().join("nowhere")).expect("no rows").rows, 0);
+    let shipped = |mut row: ResultRow| {
+        row.made.shipped = true;
+        row
+    };
+    let computed = vec![row(0, "accuracy", Some(0.5)), row(0, "macro_f1", Some(0.25)), row(1, "accuracy", Some(0.75))];
+    let came = vec![
+        shipped(row(0, "accuracy", Some(0.5))),
+        shipped(row(0, "macro_f1", Some(0.25 + 2.0 * AGREEMENT))),
+        shipped(row(1, "accuracy", None)),
+    ];
+    let other = shipped(row(2, "accuracy", Some(0.1)));
+    write_rows(&folder.path().join("one.parquet"), &[computed.clone(), vec![other]].concat()).expect("writes");
+    write_rows(&folder.path().join("one.shipped.parquet"), &came).expect("writes");
+    let found = standing(folder.path()).expect("reads");
+    assert_eq!((found.rows, found.computed, found.checks.len()), (4, 3, 3));
+    let wrong: Vec<(u64, &str)> =
+        found.disagreeing().iter().map(|check| (check.computed.cell.seed, check.computed.metric.as_str())).collect();
+    assert_eq!(wrong, [(1, "accuracy"), (0, "macro_f1")], "the worst first");
+    assert!(read_rows(&folder.path().join("one.parquet")).expect("reads")[3].made.shipped);
+}
+
+#[test]
+fn the_experiment_computes_each_cell_once_and_the_same_again() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cache = tempfile::tempdir().expect("a folder");
     let project = Project::open(root, "smoke").expect("opens").with_cache(cache.path());
-    let bench = representations::Bench::open(&project, "icons", "pixels.raw", &Device::Cpu).expect("opens");
-    let (parts, again) = (bench.parts(10, 3, false).expect("splits"), bench.parts(10, 3, false).expect("splits"));
+    let encoded = Encoded::open(&project, "icons", "pixels.raw", &Device::Cpu).expect("opens");
+    let (parts, again) = (encoded.parts(10, 3).expect("splits"), encoded.parts(10, 3).expect("splits"));
     assert_eq!(parts, again);
-    assert_ne!(parts, bench.parts(10, 4, false).expect("splits"));
-    let groups = bench.set.groups.as_ref().expect("groups");
-    let group = |&position: &usize| groups[bench.features.rows[position]].as_str();
+    assert_ne!(parts, encoded.parts(10, 4).expect("splits"));
+    let groups = encoded.set.groups.as_ref().expect("groups");
+    let group = |&position: &usize| groups[encoded.features.rows[position]].as_str();
     let seen: std::collections::HashSet<&str> = parts.train.iter().chain(&parts.val).map(group).collect();
     assert!(parts.test.iter().chain(&parts.ood).all(|position| !seen.contains(group(position))));
-    let domains = bench.set.domains.as_ref().expect("styles");
-    let held_out = |&position: &usize| domains[bench.features.rows[position]] == "phosphor-fill";
+    let domains = encoded.set.domains.as_ref().expect("styles");
+    let held_out = |&position: &usize| domains[encoded.features.rows[position]] == "phosphor-fill";
     assert!(parts.ood.iter().all(held_out) && !parts.ood.is_empty());
     assert!(!parts.train.iter().chain(&parts.test).any(held_out));
     for method in [Method::Knn, Method::Lr] {
-        let first = bench.predict(method, &parts).expect("predicts");
-        assert_eq!(first.test, bench.predict(method, &parts).expect("predicts").test);
+        let first = encoded.predict(method, &parts).expect("predicts");
+        assert_eq!(first.test, encoded.predict(method, &parts).expect("predicts").test);
         assert_eq!((first.test.len(), first.ood.len()), (parts.test.len(), parts.ood.len()));
     }
-    let difference = representations::compare(&bench, &bench, Method::Knn, 10, 3).expect("compares");
+    let difference = representations::compare(&encoded, &encoded, Method::Knn, 10, 3).expect("compares");
     assert_eq!((difference.difference, difference.low, difference.high), (0.0, 0.0, 0.0));
 }

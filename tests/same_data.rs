@@ -88,6 +88,6 @@ fn the_studys_data_sets_agree_with_each_other() {
     let mean = apart.iter().sum::<f64>() / apart.len() as f64;
     assert!((found.mean - mean).abs() < 1e-12, "{} for {mean}", found.mean);
     assert!(found.low < found.mean && found.mean < found.high, "{found:?}");
-    let error = survival(&project, &[], Some(("openemoji", "test"))).unwrap_err().to_string();
-    assert_eq!(error, "rows: expected rows of nine pocket models on openemoji, test, found none");
+    let error = survival(&project, &[], Some(("openemoji", "id"))).unwrap_err().to_string();
+    assert_eq!(error, "rows: expected rows of nine pocket models on openemoji, id, found none");
 }

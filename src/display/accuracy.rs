@@ -3,6 +3,7 @@
 use super::selection::{Column, Selection, comparison, model_name, n_seeds, percent};
 use super::{Cell, Chart, Series, Style, Table, look};
 use crate::error::Result;
+use crate::experiments::test_name;
 use crate::manifest::Method;
 use crate::metrics::Interval;
 use crate::project::Project;
@@ -13,17 +14,33 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Accuracy in percent for every model (rows) and method with budget (columns): mean and 95% t-interval over seeds;
 /// the best mean of a column is marked. Models stand in the order of the last column.
 ///
-/// `split` is `test` or `ood`.
+/// `split` is `test`, or `id` and `ood` where a data set holds images out.
+///
+/// # Errors
+/// A value that is not finite.
 pub fn accuracy_table(project: &Project, rows: &[ResultRow], dataset: &str, split: &str) -> Result<Table> {
-    let intervals = Selection::new(rows, dataset, split, "accuracy", false).intervals()?;
+    metric_table(project, rows, dataset, split, "accuracy")
+}
+
+/// The same for any metric of classification ([`crate::experiments::METRICS`]).
+///
+/// # Errors
+/// A value that is not finite.
+pub fn metric_table(project: &Project, rows: &[ResultRow], dataset: &str, split: &str, metric: &str) -> Result<Table> {
+    let selection = Selection::new(rows, dataset, split, metric, false);
+    let intervals = selection.intervals()?;
     let mut columns: BTreeMap<(String, Option<u32>), BTreeMap<String, Interval>> = BTreeMap::new();
     for ((model, method, budget), interval) in intervals {
         columns.entry((method, budget)).or_default().insert(model, interval);
     }
     let columns: Vec<Column> =
         columns.into_iter().map(|((method, budget), of)| (column_name(&method, budget), of)).collect();
-    let caption =
-        format!("{dataset}, {split}: accuracy in percent, mean over {} seeds [95% t-interval]", n_seeds(&columns));
+    let caption = format!(
+        "{dataset}, {split}: {} in percent, mean over {} seeds [95% t-interval]{}",
+        metric.replace('_', " "),
+        n_seeds(&columns),
+        selection.origin()
+    );
     let score = |model: &str| {
         let last = columns.last().and_then(|(_, intervals)| intervals.get(model));
         last.map_or(f64::NEG_INFINITY, |interval| interval.mean)
@@ -59,7 +76,7 @@ pub fn accuracy_chart(
     }
     series.sort_by(|a, b| b.y.last().unwrap_or(&0.0).total_cmp(a.y.last().unwrap_or(&0.0)));
     let style = Style {
-        title: format!("{dataset}, {split}: {}", method_name(method)),
+        title: format!("{dataset}, {split}: {}", method.label()),
         x: "label budget N (images a class drawn for train and val)".into(),
         y: "accuracy (%)".into(),
         log_x: true,
@@ -72,25 +89,15 @@ fn column_name(method: &str, budget: Option<impl std::fmt::Display>) -> String {
     budget.map_or_else(|| method.to_string(), |budget| format!("{method}_{budget}"))
 }
 
-fn method_name(method: Method) -> &'static str {
-    match method {
-        Method::Knn => "5 nearest neighbours",
-        Method::KnnDino => "20 nearest neighbours by cosine, weighted votes",
-        Method::Lr => "logistic regression",
-        Method::LrSweep => "logistic regression, C chosen on validation images",
-        Method::ZeroShot => "class names, no training image",
-        Method::ZeroShotEnsemble => "class names, their words and kinds, three crops, no training image",
-    }
-}
-
 /// What leakage is worth, by budget: accuracy in percent with groups ignored, and how much that is above the accuracy with
 /// groups kept apart. The models with the largest last accuracy come first.
 ///
 /// # Errors
 /// A value that is not finite.
 pub fn leakage_table(project: &Project, rows: &[ResultRow], dataset: &str) -> Result<Table> {
-    let apart = Selection::new(rows, dataset, "test", "accuracy", false).intervals()?;
-    let ignored = Selection::new(rows, dataset, "test", "accuracy", true).intervals()?;
+    let split = test_name(project.manifests.dataset(dataset)?);
+    let apart = Selection::new(rows, dataset, split, "accuracy", false).intervals()?;
+    let ignored = Selection::new(rows, dataset, split, "accuracy", true).intervals()?;
     let gain = |key: &(String, String, Option<u32>)| {
         Some((ignored.get(key)?.mean, ignored.get(key)?.mean - apart.get(key)?.mean))
     };

@@ -3,7 +3,7 @@
 use super::{emit, escape, shorten};
 use crate::datasets::ImageSet;
 use crate::error::Result;
-use crate::experiments::representations::{Bench, Parts};
+use crate::experiments::{Encoded, Parts};
 use crate::images;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -76,26 +76,26 @@ impl Gallery {
         Ok(Gallery { caption, rows })
     }
 
-    /// For each query its `k` nearest training images under each bench, one row a query and bench: what kNN votes on.
+    /// For each query its `k` nearest training images under each model, one row per query and model: what kNN votes on.
     /// A neighbour of the query's class is framed as right. `queries` are positions in the feature table.
     ///
     /// # Errors
     /// An image that cannot be read, or more neighbours than training images.
-    pub fn of_neighbours(benches: &[&Bench], parts: &Parts, queries: &[usize], k: usize) -> Result<Gallery> {
-        let found = benches.iter().map(|bench| bench.nearest(parts, queries, k)).collect::<Result<Vec<_>>>()?;
+    pub fn of_neighbours(models: &[&Encoded], parts: &Parts, queries: &[usize], k: usize) -> Result<Gallery> {
+        let found = models.iter().map(|encoded| encoded.nearest(parts, queries, k)).collect::<Result<Vec<_>>>()?;
         let mut rows = Vec::new();
         for (i, &query) in queries.iter().enumerate() {
-            for (bench, neighbours) in benches.iter().zip(&found) {
-                let row_of = |position: usize| bench.features.rows[position];
-                let class = bench.set.labels[row_of(query)];
-                let mut pictures = vec![Picture::of(&bench.set, row_of(query))?];
+            for (encoded, neighbours) in models.iter().zip(&found) {
+                let row_of = |position: usize| encoded.features.rows[position];
+                let class = encoded.set.labels[row_of(query)];
+                let mut pictures = vec![Picture::of(&encoded.set, row_of(query))?];
                 for &neighbour in &neighbours[i] {
                     let row = row_of(neighbour);
-                    let picture = Picture::of(&bench.set, row)?;
-                    let label = bench.set.classes[bench.set.labels[row] as usize].clone();
-                    pictures.push(Picture { label, ..picture }.marked(bench.set.labels[row] == class));
+                    let picture = Picture::of(&encoded.set, row)?;
+                    let label = encoded.set.classes[encoded.set.labels[row] as usize].clone();
+                    pictures.push(Picture { label, ..picture }.marked(encoded.set.labels[row] == class));
                 }
-                rows.push((format!("{}: {}", bench.features.model, bench.set.classes[class as usize]), pictures));
+                rows.push((format!("{}: {}", encoded.features.model, encoded.set.classes[class as usize]), pictures));
             }
         }
         let caption =

@@ -15,7 +15,7 @@ mod selection;
 mod sprites;
 mod table;
 
-pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, published_table};
+pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, metric_table, published_table};
 pub use catalogue::{datasets_table, models_table, suite_table};
 pub use chart::{Chart, Series, Style};
 pub use colours::{Look, look};

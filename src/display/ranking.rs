@@ -4,7 +4,7 @@
 //! and k-means on the features themselves stands beside it: the difference is what UMAP adds.
 
 use super::chart::{error_bars, symbol};
-use super::selection::{Column, Selection, comparison, decimal, model_name, n_seeds};
+use super::selection::{Column, Selection, comparison, decimal, model_name, n_seeds, origin};
 use super::{Cell, Chart, Table, look};
 use crate::error::Result;
 use crate::metrics::Interval;
@@ -28,10 +28,14 @@ struct Group {
     methods: BTreeMap<String, BTreeMap<String, Interval>>,
 }
 
+fn is_scored(row: &ResultRow) -> bool {
+    row.cell.table == PublishedTable::Clustering.as_str() && row.metric == "ari"
+}
+
 /// The groups that have an adjusted Rand index, by data set and split.
 fn groups(rows: &[ResultRow]) -> Result<Vec<Group>> {
-    let scored = rows.iter().filter(|row| row.arm.table == PublishedTable::Clustering.as_str() && row.metric == "ari");
-    let places: BTreeSet<(&str, &str)> = scored.map(|row| (row.arm.dataset.as_str(), row.split.as_str())).collect();
+    let scored = rows.iter().filter(|row| is_scored(row));
+    let places: BTreeSet<(&str, &str)> = scored.map(|row| (row.cell.dataset.as_str(), row.split.as_str())).collect();
     let mut groups = Vec::new();
     for (dataset, split) in places {
         let mut methods: BTreeMap<String, BTreeMap<String, Interval>> = BTreeMap::new();
@@ -81,7 +85,12 @@ fn mean_over(columns: &[Column], model: &str) -> f64 {
 /// A value that is not finite.
 pub fn ari_table(project: &Project, rows: &[ResultRow]) -> Result<Table> {
     let columns = columns(&groups(rows)?);
-    let caption = format!("Adjusted Rand index of k-means, mean over {} seeds [95% t-interval]", n_seeds(&columns));
+    let scored: Vec<&ResultRow> = rows.iter().filter(|row| is_scored(row)).collect();
+    let caption = format!(
+        "Adjusted Rand index of k-means, mean over {} seeds [95% t-interval]{}",
+        n_seeds(&columns),
+        origin(&scored)
+    );
     Ok(comparison(project, caption, &columns, |model| mean_over(&columns, model), decimal))
 }
 

@@ -1,6 +1,6 @@
 //! The pocket models side by side: against their controls, by feature, among each other, beside the study's order.
 
-use super::selection::{decimal, model_name, percent};
+use super::selection::{decimal, model_name, origin, percent};
 use super::{Cell, Chart, Gallery, Picture, Table};
 use crate::datasets::ImageSet;
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub fn against_table(project: &Project, found: &[Against], dataset: &str) -> Tab
     let mut columns: Vec<(&str, &str)> = Vec::new();
     let mut models: Vec<&str> = Vec::new();
     for against in here() {
-        let column = (against.split, kind(against));
+        let column = (against.split.as_str(), kind(against));
         if !columns.contains(&column) {
             columns.push(column);
         }
@@ -37,9 +37,10 @@ pub fn against_table(project: &Project, found: &[Against], dataset: &str) -> Tab
             models.push(&against.model);
         }
     }
-    columns.sort_by_key(|(split, control)| (*split != "test", *control != "untrained twin"));
+    columns.sort_by_key(|(split, control)| (*split == "ood", *control != "untrained twin"));
     let cell = |model: &str, column: &(&str, &str)| {
-        let against = here().find(|against| against.model == model && (against.split, kind(against)) == *column);
+        let against =
+            here().find(|against| against.model == model && (against.split.as_str(), kind(against)) == *column);
         against.map_or_else(
             || Cell::from("–"),
             |against| {
@@ -90,13 +91,13 @@ fn column_of(pooling: &str) -> &'static str {
 /// # Errors
 /// A value that is not finite.
 pub fn pooling_table(project: &Project, rows: &[ResultRow], dataset: &str, split: &str) -> Result<Table> {
-    let wanted = |row: &&ResultRow| row.arm.dataset == dataset && row.split == split && row.arm.method == "knn_dino";
+    let wanted = |row: &&ResultRow| row.cell.dataset == dataset && row.split == split && row.cell.method == "knn_dino";
     let mut values: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     let mut models: Vec<&str> = Vec::new();
     for row in rows.iter().filter(wanted) {
-        values.entry((&row.arm.model, column_of(&row.arm.pooling))).or_default().extend(row.value);
-        if !models.contains(&row.arm.model.as_str()) {
-            models.push(&row.arm.model);
+        values.entry((&row.cell.model, column_of(&row.cell.pooling))).or_default().extend(row.value);
+        if !models.contains(&row.cell.model.as_str()) {
+            models.push(&row.cell.model);
         }
     }
     let mut intervals: BTreeMap<(&str, &str), Interval> = BTreeMap::new();
@@ -105,6 +106,7 @@ pub fn pooling_table(project: &Project, rows: &[ResultRow], dataset: &str, split
             intervals.insert(*key, mean_t_interval(values, LEVEL)?);
         }
     }
+    let behind: Vec<&ResultRow> = rows.iter().filter(wanted).collect();
     // Models in the order of their best feature, features from the one token to all of them.
     let best_of = |model: &str| {
         let of_model = intervals.iter().filter(|((of, _), _)| *of == model);
@@ -115,7 +117,10 @@ pub fn pooling_table(project: &Project, rows: &[ResultRow], dataset: &str, split
         intervals.keys().map(|(_, pooling)| *pooling).collect::<BTreeSet<_>>().into_iter().collect();
     poolings.sort_by_key(|pooling| COLUMNS.iter().position(|column| column == pooling));
     let mut table = Table {
-        caption: format!("{dataset}, {split}: accuracy in percent by feature, mean over seeds [95% t-interval]"),
+        caption: format!(
+            "{dataset}, {split}: accuracy in percent by feature, mean over seeds [95% t-interval]{}",
+            origin(&behind)
+        ),
         header: std::iter::once("model").chain(poolings.iter().copied()).map(String::from).collect(),
         rows: Vec::new(),
     };
@@ -181,18 +186,18 @@ pub fn alignment_chart(project: &Project, alignment: &Alignment) -> Chart {
 pub fn relatives_table(project: &Project, rows: &[ResultRow]) -> Result<Table> {
     let study: Vec<Vec<f64>> = places_of_study(project)?.into_iter().map(|place| ranks(&place.scores)).collect();
     let places: BTreeSet<(&str, &str)> =
-        rows.iter().map(|row| (row.arm.dataset.as_str(), row.split.as_str())).collect();
+        rows.iter().map(|row| (row.cell.dataset.as_str(), row.split.as_str())).collect();
     let mut columns: Vec<(String, Vec<f64>)> = vec![("study, mean rank".into(), mean_of(&study))];
     for (dataset, split) in places {
         let mut scores = Vec::new();
         for (_, model) in RELATIVES {
             let default = project.manifests.model(model)?.features.default.as_str();
             let wanted = |row: &&ResultRow| {
-                let arm = &row.arm;
-                arm.model == model
-                    && arm.pooling == default
-                    && arm.method == "knn_dino"
-                    && arm.dataset == dataset
+                let cell = &row.cell;
+                cell.model == model
+                    && cell.pooling == default
+                    && cell.method == "knn_dino"
+                    && cell.dataset == dataset
                     && row.split == split
             };
             let values: Vec<f64> = rows.iter().filter(wanted).filter_map(|row| row.value).collect();
@@ -227,7 +232,7 @@ pub fn relatives_table(project: &Project, rows: &[ResultRow]) -> Result<Table> {
 /// As for [`survival`].
 pub fn survival_table(project: &Project, rows: &[ResultRow]) -> Result<Table> {
     let places: BTreeSet<(&str, &str)> =
-        rows.iter().map(|row| (row.arm.dataset.as_str(), row.split.as_str())).collect();
+        rows.iter().map(|row| (row.cell.dataset.as_str(), row.split.as_str())).collect();
     let line = |name: String, found: crate::experiments::same_data::Survival| {
         let text = format!("{:.2} [{:.2}, {:.2}]", found.mean, found.low, found.high);
         vec![Cell::from(name), text.into(), found.n_pairs.to_string().into()]

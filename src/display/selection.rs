@@ -3,6 +3,7 @@
 use super::{Cell, Table};
 use crate::error::Result;
 use crate::metrics::{Interval, mean_t_interval};
+use crate::progress::thousands;
 use crate::project::Project;
 use crate::results::ResultRow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,23 +22,41 @@ pub(super) struct Selection<'a> {
 impl<'a> Selection<'a> {
     pub(super) fn new(rows: &'a [ResultRow], dataset: &str, split: &str, metric: &str, leaky: bool) -> Selection<'a> {
         let wanted = |row: &&ResultRow| {
-            row.arm.dataset == dataset
+            row.cell.dataset == dataset
                 && row.split == split
                 && row.metric == metric
-                && (row.arm.protocol == "leaky") == leaky
+                && (row.cell.protocol == "leaky") == leaky
         };
         Selection { rows: rows.iter().filter(wanted).collect() }
+    }
+
+    /// For a caption: where the numbers come from, if some came with the project.
+    pub(super) fn origin(&self) -> String {
+        origin(&self.rows)
     }
 
     /// Mean and interval over seeds of each (model, method, budget).
     pub(super) fn intervals(&self) -> Result<BTreeMap<Key, Interval>> {
         let mut values: BTreeMap<Key, Vec<f64>> = BTreeMap::new();
         for row in &self.rows {
-            let key = (row.arm.model.clone(), row.arm.method.clone(), row.arm.budget);
+            let key = (row.cell.model.clone(), row.cell.method.clone(), row.cell.budget);
             values.entry(key).or_default().extend(row.value);
         }
         values.retain(|_, values| !values.is_empty());
         values.into_iter().map(|(key, values)| Ok((key, mean_t_interval(&values, LEVEL)?))).collect()
+    }
+}
+
+/// For a caption: how many of the numbers behind a table were computed on this machine, if not all were.
+pub(super) fn origin(rows: &[&ResultRow]) -> String {
+    let computed = rows.iter().filter(|row| !row.made.shipped).count();
+    match computed == rows.len() {
+        true => String::new(),
+        false => format!(
+            "; of {} numbers behind it {} computed on this machine, the others came with the project",
+            thousands(rows.len()),
+            thousands(computed)
+        ),
     }
 }
 

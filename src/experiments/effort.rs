@@ -3,7 +3,7 @@
 //! Seconds on two cores (AMD EPYC with AVX-512); only their proportions matter. Fitted to features, maps and clusters of
 //! a few models of the embedded suite.
 
-use crate::datasets::ImageSet;
+use super::{Encoding, predict};
 use crate::error::Result;
 use crate::manifest::{Method, ModelRecord};
 use crate::models::{Architecture, ClipConfig};
@@ -25,20 +25,13 @@ pub(super) fn of_image(model: &ModelRecord) -> Result<f64> {
     Ok(architecture.multiply_adds(model.input.size) as f64 / PACE + 1e-4 + 5e-9 * pixels)
 }
 
-/// One fit and the predictions of the rest of `n` images under a feature of `dim` numbers.
-pub(super) fn of_probe(method: Method, set: &ImageSet, n: usize, dim: usize, budget: usize) -> f64 {
+/// One fit and the predictions for the rest of the images under a feature of `dim` numbers.
+pub(super) fn of_probe(method: Method, encoding: &Encoding, dim: usize, budget: usize) -> f64 {
+    let (set, n) = (&encoding.set, encoding.n_images());
     let classes = set.classes.len();
     let smallest = set.class_counts().into_iter().min().unwrap_or(0) * n / set.len().max(1);
     let train = study_counts(budget, smallest.max(2)).map_or(1, |counts| counts.train.max(1)) * classes;
-    let products = match method {
-        // Some 45 evaluations of two products each.
-        Method::Lr => 90.0 * (train * dim * classes) as f64,
-        Method::LrSweep => 900.0 * (train * dim * classes) as f64,
-        // In bytes, where the processor can; and all at least are read.
-        Method::Knn | Method::KnnDino => 0.25 * (train * n * dim) as f64,
-        Method::ZeroShot | Method::ZeroShotEnsemble => (classes * n * dim) as f64,
-    };
-    products / PACE + 2e-9 * (n * dim) as f64
+    predict::multiply_adds(method, train, n, dim, classes) / PACE + 2e-9 * (n * dim) as f64
 }
 
 /// The map of `n` images, and their clusters with and without it; of one seed.

@@ -3,18 +3,38 @@
 //! | module | the study's section |
 //! |---|---|
 //! | [`representations`] | classification with features and simple learners, by label budget |
-//! | [`ByName`] | zero-shot classification, described and not run; by names, or by all that names stand for |
 //! | [`clustering`] | clusters found without labels, with and without UMAP |
 //! | [`same_data`] | its open question: the objectives on the same data |
 //!
-//! What they start from is common to them: [`Bench`], a data set with the features of one model.
+//! What they have in common stands once, beside them:
+//!
+//! | module | |
+//! |---|---|
+//! | `encoded` | [`Encoding`]: a data set and a model, known by key; [`Encoded`]: its images and features |
+//! | `parts` | [`Parts`]: what is learned from and what is measured on |
+//! | `predict`, `words` | the only dispatch on methods; classes asked for by words ([`Words`]) |
+//! | `score` | the only list of metrics |
+//! | `ledger`, `runner` | cells of work that are not done become rows: [`run`] an [`Experiment`] |
+//! | [`shipping`] | rows that come with the project, and the keys that they came under |
+//! | `effort` | about how long a cell takes, for progress |
 
-mod bench;
 pub mod clustering;
 mod effort;
+mod encoded;
+mod ledger;
+mod parts;
+mod predict;
 pub mod representations;
+mod runner;
 pub mod same_data;
-mod zero_shot;
+mod score;
+pub mod shipping;
+mod words;
 
-pub use bench::Bench;
-pub use zero_shot::ByName;
+pub use encoded::{Encoded, Encoding, Work};
+pub use ledger::{FRESH_VARIABLE, Outcome};
+pub use parts::{Parts, Protocol, test_name};
+pub use predict::Predictions;
+pub use runner::{Experiment, run};
+pub use score::METRICS;
+pub use words::Words;

@@ -12,7 +12,7 @@
 #
 # Environment, set by `wider-clip kernel`: WIDER_CLIP_REAL_CARGO, WIDER_CLIP_RUSTC, WIDER_CLIP_PYTHON and
 # WIDER_CLIP_TRIM (crates_for_types.py), WIDER_CLIP_TARGET,
-# WIDER_CLIP_LIB (folder with the support library), WIDER_CLIP_SUFFIX (".so" or ".dylib"), WIDER_CLIP_DEPS and
+# WIDER_CLIP_LIB (folder with the support library and the interfaces of its inner crates), WIDER_CLIP_SUFFIX (".so" or ".dylib"), WIDER_CLIP_DEPS and
 # WIDER_CLIP_HOST_DEPS (compiled dependencies, and their procedural macros). linker_for_cells.sh says more.
 set -eu
 
@@ -67,6 +67,6 @@ sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|println!("[cell failed: panic]")
 "$WIDER_CLIP_RUSTC" --crate-name ctx --edition=2024 "$out/lib.rs" --crate-type cdylib --emit="$emit" \
     --error-format=json --out-dir "$out" --target "$WIDER_CLIP_TARGET" \
     -C "opt-level=${level:-2}" -C codegen-units=16 -C prefer-dynamic -C rpath -C strip=debuginfo \
-    -L "dependency=$WIDER_CLIP_DEPS" -L "dependency=$WIDER_CLIP_HOST_DEPS" "$@"
+    -L "dependency=$WIDER_CLIP_LIB" -L "dependency=$WIDER_CLIP_DEPS" -L "dependency=$WIDER_CLIP_HOST_DEPS" "$@"
 [ "$verb" = build ] || exit 0
 echo "$PWD/$out/libctx$WIDER_CLIP_SUFFIX" | tr -d '\n' > "${EVCXR_EXECUTION_SO_PATH:-$out/path}"

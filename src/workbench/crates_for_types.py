@@ -12,8 +12,8 @@ import re
 import sys
 
 SUPPORT = "wider-clip"
-# What src/lib.rs re-exports.
-FAMILIES = {"candle", "hf", "image", "linfa", "ndarray", "plotly", "polars", "rayon"}
+# What src/lib.rs re-exports, and the support crate with its inner crates.
+FAMILIES = {"candle", "hf", "image", "linfa", "ndarray", "plotly", "polars", "rayon", "wider"}
 NUMBERS = {"half", "num-traits", "num-complex", "safetensors"}
 # Inside the families: kernels, engines and file formats.
 INNER = {

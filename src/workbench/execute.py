@@ -248,6 +248,7 @@ def main():
     parser.add_argument("--folder", required=True, help="the kernel's current directory")
     parser.add_argument("--failure", type=Path, required=True, help="where a failure is described as JSON")
     parser.add_argument("--record", required=True, help="JSON kept in the copy's metadata")
+    parser.add_argument("--opened", required=True, type=Path, help="file with a line for each folder that cells opened")
     parser.add_argument("--kernel", required=True)
     parser.add_argument("--position", default="", help="which of how many notebooks it is, such as 2/4")
     parser.add_argument("--cell-seconds", type=int, default=0, help="limit for one cell, 0 for none")
@@ -281,6 +282,8 @@ def main():
         return 130
     runner.leave()
     record = json.loads(args.record)
+    # What cells opened of a reader's own, each line once.
+    record["opened"] = sorted(set(args.opened.read_text(encoding="utf-8").splitlines()))
     record["seconds"] = round(time.monotonic() - runner.started, 1)
     record["date"] = time.strftime("%Y-%m-%d")
     notebook.metadata["wider_clip"] = {**notebook.metadata.get("wider_clip", {}), **record}

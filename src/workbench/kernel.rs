@@ -243,7 +243,11 @@ impl Slot {
 
         let library = self.library();
         fs::create_dir_all(&library).map_err(Error::io(&library, "creating the folder"))?;
-        for file in &compiled.files {
+        // Interfaces of the inner crates as they were, which a library of today would not fit.
+        for old in inner_interfaces(&library)? {
+            fs::remove_file(&old).map_err(Error::io(&old, "removing"))?;
+        }
+        for file in compiled.files.iter().chain(&inner_interfaces(&compiled.dependencies)?) {
             let name = file.file_name().unwrap_or_default();
             // A link costs nothing; another file system needs a copy.
             let link = |path: &Path| fs::hard_link(file, path).or_else(|_| fs::copy(file, path).map(drop));
@@ -287,6 +291,20 @@ fn make_executable(path: &Path) -> Result<()> {
 /// `libwider_clip.so`.
 fn library_name() -> String {
     format!("{}wider_clip{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+}
+
+/// The compiled inner crates in a folder, `libwider_clip_numbers-<hash>.rlib` and so on: the library holds their code, and
+/// the compiler wants their interfaces beside it.
+fn inner_interfaces(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder, "listing"))? {
+        let path = entry.map_err(Error::io(folder, "listing"))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("libwider_clip_") && name.ends_with(".rlib") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// Makes `path` anew with `make`.

@@ -1,13 +1,18 @@
 //! Runs notebooks, and skips those of which nothing changed since their last good run.
 //!
 //! A run executes a copy with the working directory `notebooks/`; the source is not touched. Whether anything
-//! changed is a matter of inputs alone: the cells, the crate's sources, the manifests and embedded data, the suite,
-//! the compiled features and the versions of the tools. Caches of features and rows play no part.
+//! changed is a matter of inputs alone: the cells, the crate's sources, the manifests and embedded data, the suite, the
+//! kind of device, the compiled features, the versions of the tools, and what the cells opened of a reader's own. What
+//! caches of features and rows hold plays no part; where they are does.
 
 use super::process::{self, Board};
 use super::{KERNEL_NAME, SUITE_VARIABLE, Workbench, setup};
+use crate::datasets::{OPENED_VARIABLE, still_stands};
 use crate::error::{Error, Result};
-use crate::storage::{FolderLock, sha256_file, sha256_hex};
+use crate::experiments::FRESH_VARIABLE;
+use crate::key::Key;
+use crate::models::{best_device, device_name};
+use crate::storage::{self, FolderLock, sha256_file, sha256_hex};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +32,8 @@ pub struct Run {
     pub folder: PathBuf,
     /// The suite that the notebook's cells find in their environment.
     pub suite: String,
+    /// Use no result row that came with the project.
+    pub fresh: bool,
     /// Which of how many notebooks it is, from 1; for what is told meanwhile.
     pub position: Option<(usize, usize)>,
 }
@@ -86,8 +93,8 @@ pub fn stem(path: &Path) -> String {
 /// # Errors
 /// [`Error::Io`] or [`Error::Data`] where the notebook or one of the files that it depends on cannot be read.
 pub fn is_unchanged(workbench: &Workbench, run: &Run) -> Result<bool> {
-    match recorded_key(&run.executed) {
-        Some(recorded) => Ok(recorded == key(workbench, run)?),
+    match recorded(&run.executed) {
+        Some(recorded) => Ok(recorded.stands() && recorded.key == key(workbench, run)?.digest()),
         None => Ok(false),
     }
 }
@@ -106,13 +113,15 @@ pub fn execute(workbench: &Workbench, run: &Run) -> Result<Outcome> {
 /// # Errors
 /// As [`execute`].
 pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Outcome> {
-    let key = key(workbench, run)?;
-    if recorded_key(&run.executed).as_deref() == Some(key.as_str()) {
+    let key = key(workbench, run)?.digest();
+    if recorded(&run.executed).is_some_and(|recorded| recorded.stands() && recorded.key == key) {
         return Ok(Outcome::Unchanged);
     }
     let folder = run.executed.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
     let failure = tempfile::NamedTempFile::new_in(workbench.folder())
+        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
+    let opened = tempfile::NamedTempFile::new_in(workbench.folder())
         .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
     let record = serde_json::json!({ "key": key, "suite": run.suite });
     let mut command = workbench.python_script("execute.py", EXECUTE)?;
@@ -125,8 +134,14 @@ pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Out
         .arg(&run.folder)
         .arg("--failure")
         .arg(failure.path())
+        .arg("--opened")
+        .arg(opened.path())
         .args(["--record", &record.to_string(), "--kernel", KERNEL_NAME])
+        .env(OPENED_VARIABLE, opened.path())
         .env(SUITE_VARIABLE, &run.suite);
+    if run.fresh {
+        command.env(FRESH_VARIABLE, "1");
+    }
     if let Some((number, of)) = run.position {
         command.args(["--position", &format!("{number}/{of}")]);
     }
@@ -156,15 +171,34 @@ fn run_and_report(board: &Board, notebook: &Path, failure: &Path, command: &mut 
     })
 }
 
-/// The key under which the executed copy was made, if there is one.
-fn recorded_key(executed: &Path) -> Option<String> {
-    let text = fs::read_to_string(executed).ok()?;
-    let notebook: Value = serde_json::from_str(&text).ok()?;
-    notebook["metadata"]["wider_clip"]["key"].as_str().map(str::to_string)
+/// What an executed copy says of how it was made.
+struct Recorded {
+    key: String,
+    /// Folders and files of a reader that its cells opened, as they stood.
+    opened: Vec<String>,
 }
 
-/// The hash of everything that decides what an executed notebook shows.
-fn key(workbench: &Workbench, run: &Run) -> Result<String> {
+impl Recorded {
+    /// Whether all that was opened is as it was.
+    fn stands(&self) -> bool {
+        self.opened.iter().all(|line| still_stands(line))
+    }
+}
+
+/// What the executed copy says, if there is one.
+fn recorded(executed: &Path) -> Option<Recorded> {
+    let text = fs::read_to_string(executed).ok()?;
+    let notebook: Value = serde_json::from_str(&text).ok()?;
+    let record = &notebook["metadata"]["wider_clip"];
+    let opened = record["opened"].as_array().map(|lines| lines.iter().filter_map(Value::as_str).map(String::from));
+    Some(Recorded { key: record["key"].as_str()?.to_string(), opened: opened.into_iter().flatten().collect() })
+}
+
+/// Everything that decides what an executed notebook shows, but for what its cells open of a reader's own.
+///
+/// # Errors
+/// As for [`is_unchanged`].
+pub fn key(workbench: &Workbench, run: &Run) -> Result<Key> {
     let root = workbench.root();
     let text = fs::read_to_string(&run.source).map_err(Error::io(&run.source, "reading"))?;
     let notebook: Value = serde_json::from_str(&text)
@@ -179,23 +213,26 @@ fn key(workbench: &Workbench, run: &Run) -> Result<String> {
         ("mkl", cfg!(feature = "mkl")),
         ("accelerate", cfg!(feature = "accelerate")),
     ];
-    let mut parts = vec![
-        serde_json::to_string(&cells).unwrap_or_default(),
-        run.suite.clone(),
-        format!("{features:?}"),
-        setup::requirements_hash(),
-        sha256_hex(EXECUTE.as_bytes()),
-    ];
+    let compiled = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+    let mut key = Key::new("notebook")
+        .with("cells", sha256_hex(serde_json::to_string(&cells).unwrap_or_default().as_bytes()))
+        .with("suite", &run.suite)
+        .with("fresh", run.fresh)
+        .with("features", compiled)
+        .with("device", device_name(&best_device()?))
+        .with("cache", storage::cache_folder(root).display())
+        .with("results", storage::results_folder(root).display())
+        .with("python", setup::requirements_hash())
+        .with("runner", sha256_hex(EXECUTE.as_bytes()));
     for file in inputs(root)? {
-        let name = file.strip_prefix(root).unwrap_or(&file).display().to_string();
-        parts.push(format!("{name} {}", sha256_file(&file)?));
+        key = key.with(file.strip_prefix(root).unwrap_or(&file).display().to_string(), sha256_file(&file)?);
     }
-    Ok(sha256_hex(parts.join("\n").as_bytes()))
+    Ok(key)
 }
 
 /// The files on which every notebook depends: the library without the workbench, the manifests and shipped data.
 fn inputs(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
+    let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock"), root.join("rust-toolchain.toml")];
     for folder in [root.join("src"), root.join("data_manifests")] {
         walk(&folder, &mut files)?;
     }

@@ -199,6 +199,8 @@ def index_page(args, information, pages):
         ended=ended,
         took=information["took"],
         rows=information["rows"],
+        origin=information["origin"],
+        disagreeing=information["disagreeing"],
         facts=made,
     )
 

@@ -13,9 +13,9 @@ use super::times::Times;
 use super::{Workbench, browser, setup};
 use crate::display::shorten;
 use crate::error::{Error, Result};
-use crate::progress::duration;
+use crate::progress::{duration, thousands};
 use crate::results;
-use crate::storage::write_atomic;
+use crate::storage::{results_folder, write_atomic};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,6 +52,8 @@ pub struct Options {
     pub save: bool,
     /// Open every page in headless Chromium with the network refused, and fail where that shows an error.
     pub offline_check: bool,
+    /// Compute every row here; use none that came with the project.
+    pub fresh: bool,
 }
 
 /// Sets up, runs the notebooks and makes the report. Returns the path of its first page.
@@ -134,6 +136,7 @@ fn run_all(
         executed: out.join("notebooks").join(source.file_name().unwrap_or_default()),
         folder: workbench.notebooks(),
         suite: options.suite.clone(),
+        fresh: options.fresh,
         position: Some((number + 1, chosen.len())),
     };
     let runs: Vec<Run> = chosen.iter().enumerate().map(run).collect();
@@ -146,7 +149,8 @@ fn run_all(
     }
     let changed = coming.len();
     let board = Board::new();
-    let pages = Pages { board: &board, workbench, out, chosen, told: false, spent: Duration::ZERO };
+    let suite = options.suite.as_str();
+    let pages = Pages { board: &board, workbench, suite, out, chosen, told: false, spent: Duration::ZERO };
     let going = Mutex::new(Going { coming, pages, times, error: None });
     let next = AtomicUsize::new(0);
     let one = || {
@@ -234,6 +238,7 @@ fn run_one(board: &Board, workbench: &Workbench, run: &Run, going: &Mutex<Going>
 struct Pages<'a> {
     board: &'a Board,
     workbench: &'a Workbench,
+    suite: &'a str,
     out: &'a Path,
     chosen: &'a [PathBuf],
     /// Whether it was said that the first page is ready.
@@ -246,7 +251,7 @@ impl Pages<'_> {
     /// Brings the pages up to date, and says so when the first one is there.
     fn write(&mut self, coming: &[Coming], took: Option<String>, times: &mut Times) -> Result<Vec<PathBuf>> {
         let begun = Instant::now();
-        let standing = Standing { coming, took, ended: None };
+        let standing = Standing { suite: self.suite, coming, took, ended: None };
         let written = match write_standing(self.workbench, self.out, &standing) {
             Ok(written) => written,
             Err(error) => {
@@ -271,7 +276,7 @@ impl Pages<'_> {
         if let Some(failed) = coming.iter_mut().find(|item| item.source == source) {
             failed.state = State::Failed(in_short(error));
         }
-        let standing = Standing { coming, took: None, ended: None };
+        let standing = Standing { suite: self.suite, coming, took: None, ended: None };
         if let Err(second) = write_standing(self.workbench, self.out, &standing) {
             self.tell_end(coming, error);
             self.board.say(&format!("the pages were not brought up to date: {}", second.chain()));
@@ -285,7 +290,7 @@ impl Pages<'_> {
             _ => item.clone(),
         };
         let coming: Vec<Coming> = coming.iter().map(not_run).collect();
-        let standing = Standing { coming: &coming, took: None, ended: Some(in_short(error)) };
+        let standing = Standing { suite: self.suite, coming: &coming, took: None, ended: Some(in_short(error)) };
         if let Err(second) = write_standing(self.workbench, self.out, &standing) {
             self.board.say(&format!("the first page was not brought up to date: {}", second.chain()));
         }
@@ -306,8 +311,9 @@ fn in_short(error: &Error) -> String {
 }
 
 /// What the first page says of the run that writes it.
-#[derive(Default)]
 struct Standing<'a> {
+    /// The suite whose rows are told of.
+    suite: &'a str,
     /// What has no page of this run yet.
     coming: &'a [Coming],
     /// How long the run took, where it is over.
@@ -322,21 +328,23 @@ struct Standing<'a> {
 /// # Errors
 /// [`Error::Program`] where nbconvert fails; [`Error::Data`] where a page would ask a network for something or lead
 /// to a file that is not there. The pages of an earlier run then stay as they were.
-pub fn write_pages(workbench: &Workbench, out: &Path) -> Result<Vec<PathBuf>> {
-    write_standing(workbench, out, &Standing::default())
+pub fn write_pages(workbench: &Workbench, suite: &str, out: &Path) -> Result<Vec<PathBuf>> {
+    write_pages_so_far(workbench, suite, out, &[])
 }
 
 /// The same while notebooks are `coming`, of which the first page tells.
 ///
 /// # Errors
 /// As [`write_pages`].
-pub fn write_pages_so_far(workbench: &Workbench, out: &Path, coming: &[Coming]) -> Result<Vec<PathBuf>> {
-    write_standing(workbench, out, &Standing { coming, ..Standing::default() })
+pub fn write_pages_so_far(workbench: &Workbench, suite: &str, out: &Path, coming: &[Coming]) -> Result<Vec<PathBuf>> {
+    write_standing(workbench, out, &Standing { suite, coming, took: None, ended: None })
 }
 
 fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Result<Vec<PathBuf>> {
     let executed = notebooks::numbered_notebooks(&out.join("notebooks"))?;
-    let mut rows = results::export(workbench.root(), &out.join("data"))?;
+    let current = results_folder(workbench.root()).join("current").join(standing.suite);
+    let mut rows = results::export(&current, &out.join("data"))?;
+    let (origin, disagreeing) = describe_origin(&results::standing(&current)?);
     rows.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
     write_libraries(&out.join("assets"))?;
     let template = workbench.folder().join("scripts").join("template");
@@ -351,6 +359,8 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         "versions": format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION")),
         "tools": setup::requirements_hash(),
         "rows": describe_rows(&rows),
+        "origin": origin,
+        "disagreeing": disagreeing,
         "coming": standing.coming.iter().map(describe_coming).collect::<Vec<_>>(),
         "took": standing.took,
         "ended": standing.ended,
@@ -437,6 +447,49 @@ fn describe_coming(coming: &Coming) -> serde_json::Value {
         State::Failed(message) => ("failed", message.as_str()),
     };
     serde_json::json!({ "source": coming.source, "stem": stem(&coming.source), "state": state, "message": message })
+}
+
+/// What the index page says of where rows come from, with a line for each number that does not agree with the one that
+/// came.
+fn describe_origin(standing: &results::Standing) -> (String, Vec<String>) {
+    let results::Standing { rows, computed, checks } = standing;
+    let (of, here) = (thousands(*rows), thousands(*computed));
+    let disagreeing = standing.disagreeing();
+    let origin = match (computed == rows, checks.len()) {
+        (true, 0) => format!("All {of} rows were computed on this machine."),
+        (_, 0) => format!(
+            "Of {of} rows {here} were computed on this machine; the others came with the project, and none was computed \
+             again to be held against them."
+        ),
+        (_, n) => {
+            let agreement = match disagreeing.len() {
+                0 => format!("all agree within {:.4}", standing.widest()),
+                few => format!("{few} do not agree, all others do to {:.3}", results::AGREEMENT),
+            };
+            format!(
+                "Of {of} rows {here} were computed on this machine, and {} of these came with the project too: {agreement}.",
+                thousands(n)
+            )
+        }
+    };
+    let line = |check: &&results::Check| {
+        let row = &check.computed;
+        let budget = row.cell.budget.map_or_else(String::new, |budget| format!(" budget {budget},"));
+        let number = |value: Option<f64>| value.map_or_else(|| "undefined".into(), |value| format!("{value:.4}"));
+        format!(
+            "{} on {}, {}, {},{budget} seed {}, {}: {} of {} here, {} as it came",
+            row.cell.model,
+            row.cell.dataset,
+            row.split,
+            row.cell.method,
+            row.cell.seed,
+            row.cell.pooling,
+            row.metric,
+            number(row.value),
+            number(check.shipped)
+        )
+    };
+    (origin, disagreeing.iter().map(line).collect())
 }
 
 /// What the index page says of the row files.

@@ -1,7 +1,7 @@
 //! Classes found by words alone, on every image there is.
 
 use crate::error::Result;
-use crate::experiments::Bench;
+use crate::experiments::{Encoding, Words};
 use crate::manifest::{Method, SplitRule};
 use crate::metrics::{correct, paired_group_bootstrap};
 use crate::project::Project;
@@ -32,18 +32,19 @@ pub struct Asked {
 /// Whatever loading and extraction give.
 pub fn asked(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Vec<Asked>> {
     let methods = [Method::ZeroShot, Method::ZeroShotEnsemble];
-    let bench = Bench::of(&project.images(dataset)?, project, model, &methods, device, None)?;
-    let all: Vec<usize> = (0..bench.features.rows.len()).collect();
-    let (ood, id): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&position| bench.is_held_out(position));
+    let encoding = Encoding::of(project, &project.images(dataset)?, model, device)?;
+    let (encoded, words) = (encoding.encode(project, None)?, Words::open(project, &encoding, &methods, device)?);
+    let all: Vec<usize> = (0..encoded.len()).collect();
+    let (ood, id): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&position| encoded.is_held_out(position));
     let mut found = Vec::new();
-    for method in methods.into_iter().filter(|method| bench.answers(*method).is_some()) {
+    for method in methods.into_iter().filter(|method| words.answers(*method).is_some()) {
         for (split, positions) in [("all", &all), ("id", &id), ("ood", &ood)] {
             if positions.is_empty() || (split == "id" && ood.is_empty()) {
                 continue;
             }
-            let right = correct(&bench.ask(method, positions)?, &bench.labels_at(positions))?;
-            let groups: Vec<String> = match bench.record.split.rule {
-                SplitRule::StudyGrouped => bench.groups_at(positions)?.into_iter().map(String::from).collect(),
+            let right = correct(&words.ask(&encoded, method, positions)?, &encoded.labels_at(positions))?;
+            let groups: Vec<String> = match encoding.dataset.split.rule {
+                SplitRule::StudyGrouped => encoded.groups_at(positions)?.into_iter().map(String::from).collect(),
                 _ => positions.iter().map(usize::to_string).collect(),
             };
             // Against one that is never right.

@@ -13,26 +13,27 @@ mod asked;
 mod attention;
 mod ranking;
 
-pub use alignment::{Alignment, alignment};
+pub use alignment::{Alignment, alignment, alignment_rows};
 pub use asked::{Asked, asked};
 pub use attention::{attention_lift, attention_of};
 pub use ranking::{RELATIVES, Survival, places_of_study, survival};
 
-use super::{Bench, ByName, effort};
-use crate::datasets::ImageSet;
+use super::ledger::Outcome;
+use super::runner::Plan;
+use super::score::{Measured, score};
+use super::{Encoded, Encoding, Experiment, Parts, Protocol, Words, Work, effort, predict};
+use crate::by_name;
 use crate::error::{Error, Result};
 use crate::manifest::{Method, ModelRecord, SplitRule, Weights};
 use crate::metrics::{self, PairedBootstrap};
 use crate::models::{Architecture, ClipConfig};
-use crate::probe::{knn::Knn, labelled, standardise::Standardiser};
-use crate::progress::Progress;
+use crate::probe::{labelled, standardise::Standardiser};
 use crate::project::Project;
-use crate::results::{Arm, ResultRow, Results};
+use crate::results::{Answers, Cell, ResultRow};
 use candle_core::Device;
-use linfa::traits::Fit;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the rows call their table; it is none of the study's.
 pub const TABLE: &str = "same_data";
@@ -44,57 +45,129 @@ const RESAMPLES: usize = 2000;
 /// The control that every model has.
 const PIXELS: &str = "pixels.raw";
 
-/// Runs every feature of every model of the project's suite, and of its [`twin`], at the largest budget, on every seed; the
-/// model's default feature also standardised. CLIP is besides asked by class names (`zero_shot`), on the same images. Rows are saved
-/// after every model.
+/// Brings the rows of every feature of every model of the project's suite, and of its [`twin`], at the largest budget, on
+/// every seed; the model's default feature also standardised. CLIP is besides asked by class names (`zero_shot`), on the
+/// same images.
 ///
 /// # Errors
-/// Whatever loading, extraction, splitting or fitting gives; rows saved until then stay.
+/// Whatever loading, extraction, splitting or fitting gives; rows kept until then stay.
 pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
-    let suite = project.suite()?.clone();
-    let budget = largest_budget(project)?;
-    let mut results = Results::open(&project.results_path(TABLE))?;
-    let mut wanted = HashSet::new();
-    let models = with_twins(project)?;
-    let sets = suite.datasets.iter().map(|dataset| project.images(dataset)).collect::<Result<Vec<_>>>()?;
-    let mut total = 0.0;
-    for (set, model) in sets.iter().flat_map(|set| models.iter().map(move |model| (set, model))) {
-        let model = project.manifests.model(model)?;
-        let n = suite.max_images.map_or(set.len(), |most| most.min(set.len()));
-        total += n as f64 * effort::of_image(model)? + arm_work(set, n, model, budget) * suite.seeds.len() as f64;
-    }
-    let progress = Progress::weighted("features and neighbours", total);
-    for set in &sets {
-        for model in &models {
-            progress.doing(format!("{} under {model}", set.id));
-            let bench = Bench::of(set, project, model, &[], device, Some(&progress))?;
-            let record = project.manifests.model(model)?;
-            let by_name = ByName::open(project.root(), record, &bench.set.classes, device)?;
-            let arms = arms(&bench, by_name.as_ref(), &record.features.default, &suite.seeds, budget);
-            let missing: Vec<&Arm> = arms.iter().filter(|arm| !results.contains(arm)).collect();
-            let work = arm_work(set, bench.features.rows.len(), record, budget)
-                / (arms.len() as f64 / suite.seeds.len() as f64);
-            progress.skip((arms.len() - missing.len()) as f64 * work);
-            let rows = missing.par_iter().map(|arm| {
-                let rows = measure(&bench, by_name.as_ref(), arm);
-                progress.add(1, "arms", work);
-                rows
-            });
-            let rows = rows.collect::<Result<Vec<_>>>()?.concat();
-            wanted.extend(arms);
-            if !rows.is_empty() {
-                results.add(rows)?;
-            }
-        }
-    }
-    progress.finish();
-    Ok(results.select(|row| wanted.contains(&row.arm)))
+    super::run(project, &SameData, device)
 }
 
-/// About how long the arms of a seed take, every feature of a model once and the default one twice.
-fn arm_work(set: &ImageSet, n: usize, model: &ModelRecord, budget: usize) -> f64 {
-    // The others are a third of the default together.
-    effort::of_probe(Method::KnnDino, set, n, 2 * model.features.dim + model.features.dim / 3, budget)
+struct SameData;
+
+/// What its cells share.
+struct Ready {
+    encoded: Encoded,
+    words: Words,
+    default: String,
+}
+
+impl Experiment for SameData {
+    type Ready = Ready;
+
+    fn name(&self) -> &'static str {
+        TABLE
+    }
+
+    fn title(&self) -> &'static str {
+        "features and neighbours"
+    }
+
+    fn metrics(&self) -> &'static [&'static str] {
+        &["accuracy"]
+    }
+
+    fn models(&self, project: &Project) -> Result<Vec<String>> {
+        with_twins(project)
+    }
+
+    fn cells(&self, project: &Project, encoding: &Encoding) -> Result<Vec<Cell>> {
+        let (suite, budget) = (project.suite()?, largest_budget(project)?);
+        let features = &encoding.model.features;
+        let asked = by_name::asked(project.root(), &encoding.model, &encoding.set.classes, Method::ZeroShot)?;
+        let cell = |seed: u64, method: Method, settings: &str, pooling: &str| {
+            encoding.cell(&Work {
+                table: TABLE,
+                method: (method.as_str(), settings),
+                pooling,
+                protocol: Protocol::of(&encoding.dataset)[0].as_str(),
+                budget: Some(budget as u32),
+                seed,
+                code: CODE_VERSION,
+            })
+        };
+        let mut cells = Vec::new();
+        for &seed in &suite.seeds {
+            let knn = |pooling: &str| cell(seed, Method::KnnDino, predict::settings(Method::KnnDino), pooling);
+            cells.extend(features.names().into_iter().map(knn));
+            cells.push(knn(&format!("{}{STANDARDISED}", features.default)));
+            // What CLIP projects is the class token.
+            cells.extend(asked.iter().map(|asked| cell(seed, Method::ZeroShot, asked, "cls")));
+        }
+        Ok(cells)
+    }
+
+    fn effort(&self, encoding: &Encoding, cell: &Cell, dim: usize) -> f64 {
+        // The other features are shorter than the default one.
+        let is_default = cell.pooling.starts_with(&encoding.model.features.default);
+        let dim = if is_default { dim } else { dim / 10 };
+        effort::of_probe(Method::KnnDino, encoding, dim, cell.budget.unwrap_or_default() as usize)
+    }
+
+    fn prepare(&self, project: &Project, encoding: &Encoding, encoded: Encoded, device: &Device) -> Result<Ready> {
+        let words = Words::open(project, encoding, &[Method::ZeroShot], device)?;
+        Ok(Ready { encoded, words, default: encoding.model.features.default.clone() })
+    }
+
+    fn measure(&self, ready: &Ready, cell: &Cell) -> Result<Outcome> {
+        let encoded = &ready.encoded;
+        let parts = encoded.parts(cell.budget.unwrap_or(0) as usize, cell.seed)?;
+        let method = Method::known(&cell.method)?;
+        let by_words = method.asks_by_words();
+        let classify: Box<dyn Fn(&[usize]) -> Result<Vec<u32>>> = match by_words {
+            true => Box::new(|positions| ready.words.ask(encoded, method, positions)),
+            false => neighbours(encoded, &parts, method, &cell.pooling)?,
+        };
+        let n_train = if by_words { 0 } else { parts.train.len() };
+        let mut outcome = Outcome::default();
+        for (split, positions) in parts.measured() {
+            let predicted = classify(positions)?;
+            let measured = Measured { split, n_classes: encoded.set.classes.len(), n_train, warning: "" };
+            outcome.scores.extend(score(&measured, &predicted, &encoded.labels_at(positions), self.metrics())?);
+            // Models are compared image by image under their default feature.
+            if !by_words && cell.pooling == ready.default {
+                let images = positions.iter().map(|&position| encoded.features.rows[position] as u32).collect();
+                outcome.answers.push(Answers { key: cell.key.clone(), split: split.into(), images, predicted });
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// Nearest neighbours on one feature of the training images, standardised where its name says so.
+fn neighbours<'a>(
+    encoded: &'a Encoded,
+    parts: &Parts,
+    method: Method,
+    pooling: &str,
+) -> Result<Box<dyn Fn(&[usize]) -> Result<Vec<u32>> + 'a>> {
+    let (pooling, standardised) = match pooling.strip_suffix(STANDARDISED) {
+        Some(pooling) => (pooling, true),
+        None => (pooling, false),
+    };
+    let features = encoded.features.pooling(pooling)?;
+    let of = |positions: &[usize]| features.select(Axis(0), positions);
+    let train = of(&parts.train);
+    let scale = standardised.then(|| Standardiser::fit(train.view())).transpose()?;
+    let scaled = move |features: Array2<f32>| match &scale {
+        Some(scale) => scale.apply(features.view()),
+        None => Ok(features),
+    };
+    let train = labelled(scaled(train)?, encoded.labels_at(&parts.train))?;
+    let fitted = predict::fit(method, &train, || Err(Error::argument("val", "no choice to make", "one")))?;
+    Ok(Box::new(move |positions| (fitted.classify)(scaled(features.select(Axis(0), positions))?.view())))
 }
 
 /// The suite's models, then their twins, each once.
@@ -115,74 +188,13 @@ fn largest_budget(project: &Project) -> Result<usize> {
     budgets.iter().max().copied().ok_or_else(|| Error::argument("suite", "a label budget", "none"))
 }
 
-fn arms(bench: &Bench, by_name: Option<&ByName>, default: &str, seeds: &[u64], budget: usize) -> Vec<Arm> {
-    let protocol = match bench.record.split.rule {
-        SplitRule::Study | SplitRule::StudyCapped => "study",
-        SplitRule::StudyGrouped => "grouped",
-    };
-    let arm = |method: &str, pooling: String, seed: u64| {
-        let provenance = bench.arm(TABLE, method, protocol, CODE_VERSION);
-        Arm { budget: Some(budget as u32), seed, pooling, ..provenance }
-    };
-    let mut arms = Vec::new();
-    for &seed in seeds {
-        arms.extend(bench.features.poolings.keys().map(|pooling| arm("knn_dino", pooling.clone(), seed)));
-        arms.push(arm("knn_dino", format!("{default}{STANDARDISED}"), seed));
-        arms.extend(by_name.map(|by_name| by_name.asked(arm("zero_shot", by_name.pooling().into(), seed))));
-    }
-    arms
-}
-
-fn measure(bench: &Bench, by_name: Option<&ByName>, arm: &Arm) -> Result<Vec<ResultRow>> {
-    let parts = bench.parts(arm.budget.unwrap_or(0) as usize, arm.seed, false)?;
-    let (pooling, standardised) = match arm.pooling.strip_suffix(STANDARDISED) {
-        Some(pooling) => (pooling, true),
-        None => (arm.pooling.as_str(), false),
-    };
-    let features = bench.features.pooling(pooling)?;
-    let of = |positions: &[usize]| features.select(Axis(0), positions);
-    let zero_shot = by_name.filter(|_| arm.method == "zero_shot");
-    let n_train = if zero_shot.is_some() { 0 } else { parts.train.len() as u32 };
-    let predict: Box<dyn Fn(Array2<f32>) -> Result<Vec<u32>>> = match zero_shot {
-        Some(by_name) => Box::new(|features| Ok(by_name.predict(features.view())?.to_vec())),
-        None => {
-            let train = of(&parts.train);
-            let scale = standardised.then(|| Standardiser::fit(train.view())).transpose()?;
-            let scaled = move |features: Array2<f32>| match &scale {
-                Some(scale) => scale.apply(features.view()),
-                None => Ok(features),
-            };
-            let train = labelled(scaled(train)?, bench.labels_at(&parts.train))?;
-            let knn = Knn::dino().k(20.min(parts.train.len())).fit(&train)?;
-            Box::new(move |features| Ok(knn.try_predict(scaled(features)?.view())?.to_vec()))
-        }
-    };
-    let mut rows = Vec::new();
-    for (split, positions) in [("test", &parts.test), ("ood", &parts.ood)] {
-        if positions.is_empty() {
-            continue;
-        }
-        let truth = bench.labels_at(positions);
-        rows.push(ResultRow {
-            arm: arm.clone(),
-            split: split.into(),
-            metric: "accuracy".into(),
-            value: Some(metrics::accuracy(&predict(of(positions))?, &truth)?),
-            n_train,
-            n_test: positions.len() as u32,
-            warning: String::new(),
-        });
-    }
-    Ok(rows)
-}
-
 /// A model held against a control on the same images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Against {
     /// Data set id.
     pub dataset: String,
-    /// `test` or `ood`.
-    pub split: &'static str,
+    /// `test`, or `id` and `ood`.
+    pub split: String,
     /// Model id.
     pub model: String,
     /// Id of the control: raw pixels, or the model's twin with the weights that it began with.
@@ -218,10 +230,10 @@ pub fn twin<'a>(project: &'a Project, record: &ModelRecord) -> Result<Option<&'a
 /// seeds), or an image of a data set without groups.
 ///
 /// # Errors
-/// As for [`run`].
+/// As for [`run`], which it does first.
 pub fn against_controls(project: &Project, device: &Device) -> Result<Vec<Against>> {
+    run(project, device)?;
     let suite = project.suite()?.clone();
-    let budget = largest_budget(project)?;
     // A model with its controls.
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     for model in &suite.models {
@@ -230,56 +242,65 @@ pub fn against_controls(project: &Project, device: &Device) -> Result<Vec<Agains
         }
     }
     let models: BTreeSet<&str> = pairs.iter().flat_map(|(model, control)| [*model, *control]).collect();
+    let plan = Plan::new(project, &SameData, device)?;
     let mut all = Vec::new();
     for dataset in &suite.datasets {
-        let answer = |id: &str| answers(&Bench::open(project, dataset, id, device)?, &suite.seeds, budget);
-        let ids: Vec<&str> = models.iter().copied().collect();
-        let found = ids.par_iter().map(|id| Ok((*id, answer(id)?)));
-        let known: BTreeMap<&str, [Answers; 2]> = found.collect::<Result<_>>()?;
+        let of_set = plan.encodings().iter().filter(|(encoding, _)| encoding.dataset.id == *dataset);
+        let mut known: HashMap<&str, BTreeMap<String, Told>> = HashMap::new();
+        for (encoding, cells) in of_set.filter(|(encoding, _)| models.contains(encoding.model.id.as_str())) {
+            known.insert(&encoding.model.id, told(&plan, encoding, cells)?);
+        }
         let against = |&(model, control): &(&str, &str)| -> Result<Vec<Against>> {
-            let mut found = Vec::new();
-            for (split, (ours, theirs)) in ["test", "ood"].into_iter().zip(known[model].iter().zip(&known[control])) {
-                if ours.right.is_empty() {
-                    continue;
-                }
-                let Answers { groups, right } = ours;
+            let (Some(ours), Some(theirs)) = (known.get(model), known.get(control)) else { return Ok(Vec::new()) };
+            let compare = |(split, ours): (&String, &Told)| {
+                let theirs = theirs.get(split).filter(|theirs| theirs.images == ours.images).ok_or_else(|| {
+                    Error::argument("answers", format!("those of {control} for the images of {model}"), "others")
+                })?;
+                let paired = metrics::paired_group_bootstrap(&ours.groups, &ours.right, &theirs.right, RESAMPLES, 0)?;
                 let (dataset, model, control) = (dataset.clone(), model.into(), control.into());
-                let paired = metrics::paired_group_bootstrap(groups, right, &theirs.right, RESAMPLES, 0)?;
-                found.push(Against { dataset, split, model, control, paired });
-            }
-            Ok(found)
+                Ok(Against { dataset, split: split.clone(), model, control, paired })
+            };
+            ours.iter().map(compare).collect()
         };
         all.extend(pairs.par_iter().map(against).collect::<Result<Vec<_>>>()?.into_iter().flatten());
     }
     Ok(all)
 }
 
-/// Which test images were told right, those of all seeds, and what each belongs to.
-#[derive(Clone, Default)]
-struct Answers {
+/// Which images were told right, those of all seeds, and what each belongs to.
+#[derive(Default)]
+struct Told {
+    images: Vec<u32>,
     groups: Vec<String>,
     right: Vec<bool>,
 }
 
-/// The answers of nearest neighbours for the test images and for those of the held-out styles.
-fn answers(bench: &Bench, seeds: &[u64], budget: usize) -> Result<[Answers; 2]> {
-    let mut all = [Answers::default(), Answers::default()];
-    for &seed in seeds {
-        let parts = bench.parts(budget, seed, false)?;
-        let found = bench.predict(Method::KnnDino, &parts)?;
-        for (answers, (found, positions)) in all.iter_mut().zip([(&found.test, &parts.test), (&found.ood, &parts.ood)])
-        {
-            if positions.is_empty() {
-                continue;
-            }
-            answers.right.extend(metrics::correct(found, &bench.labels_at(positions))?);
-            match bench.record.split.rule {
-                SplitRule::StudyGrouped => {
-                    answers.groups.extend(bench.groups_at(positions)?.into_iter().map(String::from));
-                }
-                _ => answers.groups.extend(positions.iter().map(usize::to_string)),
+/// The answers of nearest neighbours under the default feature, by part.
+fn told(plan: &Plan, encoding: &Encoding, cells: &[Cell]) -> Result<BTreeMap<String, Told>> {
+    let of_default =
+        |cell: &&Cell| cell.method == Method::KnnDino.as_str() && cell.pooling == encoding.model.features.default;
+    let cells: Vec<&Cell> = cells.iter().filter(of_default).collect();
+    let answers = plan.ledger().answers(&encoding.dataset.id, &encoding.model.id, &cells)?;
+    let set = &encoding.set;
+    let mut told: BTreeMap<String, Told> = BTreeMap::new();
+    // Seed by seed, so that models meet image by image.
+    for cell in cells {
+        let mut of_cell = answers.iter().filter(|answers| answers.key == cell.key).peekable();
+        if of_cell.peek().is_none() {
+            let expected = format!("the answers of {} on {} at seed {}", cell.model, cell.dataset, cell.seed);
+            return Err(Error::argument("answers", expected, "none beside its rows; remove its file in results/"));
+        }
+        for answers in of_cell {
+            let part = told.entry(answers.split.clone()).or_default();
+            part.images.extend_from_slice(&answers.images);
+            for (&image, &predicted) in answers.images.iter().zip(&answers.predicted) {
+                part.right.push(set.labels[image as usize] == predicted);
+                part.groups.push(match (&set.groups, encoding.dataset.split.rule) {
+                    (Some(groups), SplitRule::StudyGrouped) => groups[image as usize].clone(),
+                    _ => image.to_string(),
+                });
             }
         }
     }
-    Ok(all)
+    Ok(told)
 }

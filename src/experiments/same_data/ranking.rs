@@ -74,13 +74,13 @@ fn places_of_rows(project: &Project, rows: &[ResultRow], seed: u64) -> Result<Ve
     for (_, model) in RELATIVES {
         defaults.push((model, project.manifests.model(model)?.features.default.as_str()));
     }
-    let of_seed = || rows.iter().filter(|row| row.arm.seed == seed && row.arm.method == "knn_dino");
-    let names: BTreeSet<(&str, &str)> = of_seed().map(|row| (row.arm.dataset.as_str(), row.split.as_str())).collect();
+    let of_seed = || rows.iter().filter(|row| row.cell.seed == seed && row.cell.method == "knn_dino");
+    let names: BTreeSet<(&str, &str)> = of_seed().map(|row| (row.cell.dataset.as_str(), row.split.as_str())).collect();
     let place = |(dataset, split): (&str, &str)| {
         let score = |(model, pooling): &(&str, &str)| {
             let mut found = of_seed().filter(|row| {
-                let arm = &row.arm;
-                arm.dataset == dataset && row.split == split && arm.model == *model && arm.pooling == *pooling
+                let cell = &row.cell;
+                cell.dataset == dataset && row.split == split && cell.model == *model && cell.pooling == *pooling
             });
             found.next().and_then(|row| row.value)
         };
@@ -99,7 +99,7 @@ fn places_of_rows(project: &Project, rows: &[ResultRow], seed: u64) -> Result<Ve
 pub fn survival(project: &Project, rows: &[ResultRow], ours: Option<(&str, &str)>) -> Result<Survival> {
     let study = places_of_study(project)?;
     let datasets: Vec<&str> = study.iter().map(|p| p.dataset.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
-    let seeds: Vec<u64> = rows.iter().map(|row| row.arm.seed).collect::<BTreeSet<_>>().into_iter().collect();
+    let seeds: Vec<u64> = rows.iter().map(|row| row.cell.seed).collect::<BTreeSet<_>>().into_iter().collect();
     let mut by_seed: Vec<Place> = Vec::new();
     if let Some((dataset, split)) = ours {
         for &seed in &seeds {

@@ -1,0 +1,190 @@
+//! The feature cache: one folder per key, in it the key in words and numbered Parquet shards.
+//!
+//! A shard has the columns `row` (position in the data set), `id`, `error` (null where the image was good) and one
+//! fixed-size list of f32 for each pooling (`cls`, `patch_mean`, `avg`, ...). An image that was set aside has NaN there.
+
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::storage;
+use ndarray::Array2;
+use polars::prelude::*;
+use polars_io::SerReader;
+use polars_io::parquet::read::ParquetReader;
+use polars_io::parquet::write::{ParquetCompression, ParquetWriter};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// The folder of the features of `dataset` under `model` with this key: `features/<data set>/<model>/<16 digits>`.
+pub(super) fn folder(cache: &Path, dataset: &str, model: &str, key: &Key) -> PathBuf {
+    cache.join("features").join(dataset).join(model).join(key.digest())
+}
+
+/// Features of one data set under one model.
+#[derive(Debug, Clone)]
+pub struct FeatureTable {
+    /// Model id.
+    pub model: String,
+    /// Data set id.
+    pub dataset: String,
+    /// Digest of everything that decides the numbers ([`super::key`]).
+    pub key: String,
+    /// Position in the data set of each row below, ascending; images set aside are missing.
+    pub rows: Vec<usize>,
+    /// Pooling name to features `(N, D)`.
+    pub poolings: BTreeMap<String, Array2<f32>>,
+    /// Images that could not be used.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// An image that could not be used, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Position in the data set.
+    pub row: usize,
+    /// Id in the data set.
+    pub id: String,
+    /// What was expected and found.
+    pub reason: String,
+}
+
+impl FeatureTable {
+    /// The features of one pooling, `(N, D)`.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] listing the poolings there are.
+    pub fn pooling(&self, name: &str) -> Result<&Array2<f32>> {
+        self.poolings.get(name).ok_or_else(|| Error::Unknown {
+            kind: "pooling",
+            name: name.into(),
+            known: self.poolings.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Reads all shards in `folder`.
+    pub(super) fn read(folder: &Path, (dataset, model): (&str, &str), key: &Key, n_shards: usize) -> Result<Self> {
+        let mut rows = Vec::new();
+        let mut set_aside = Vec::new();
+        let mut flat: BTreeMap<String, (usize, Vec<f32>)> = BTreeMap::new();
+        let shards = (0..n_shards).into_par_iter().map(|shard| Shard::read(&shard_path(folder, shard)));
+        for shard in shards.collect::<Result<Vec<Shard>>>()? {
+            for (i, &row) in shard.rows.iter().enumerate() {
+                match &shard.errors[i] {
+                    Some(reason) => set_aside.push(SetAside { row, id: shard.ids[i].clone(), reason: reason.clone() }),
+                    None => rows.push(row),
+                }
+            }
+            for (name, (dim, values)) in shard.poolings {
+                let all = &mut flat.entry(name).or_insert((dim, Vec::new())).1;
+                let good = values.chunks_exact(dim).zip(&shard.errors).filter(|(_, error)| error.is_none());
+                good.for_each(|(features, _)| all.extend_from_slice(features));
+            }
+        }
+        let mut poolings = BTreeMap::new();
+        for (name, (dim, values)) in flat {
+            let found = values.len() / dim;
+            let matrix = Array2::from_shape_vec((rows.len(), dim), values)
+                .map_err(|_| Error::data(folder, format!("{} rows of `{name}`", rows.len()), found.to_string()))?;
+            poolings.insert(name, matrix);
+        }
+        Ok(FeatureTable { model: model.into(), dataset: dataset.into(), key: key.digest(), rows, poolings, set_aside })
+    }
+}
+
+/// A shard in memory; all columns have one entry an image.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Shard {
+    pub rows: Vec<usize>,
+    pub ids: Vec<String>,
+    pub errors: Vec<Option<String>>,
+    /// Pooling name to length D and the features, one image after the other.
+    pub poolings: BTreeMap<String, (usize, Vec<f32>)>,
+}
+
+impl Shard {
+    /// Writes the shard whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let context = || path.display().to_string();
+        let rows: Vec<u32> = self.rows.iter().map(|&row| row as u32).collect();
+        let mut columns = vec![
+            Column::new("row".into(), rows),
+            Column::new("id".into(), self.ids.as_slice()),
+            Column::new("error".into(), self.errors.as_slice()),
+        ];
+        for (name, (dim, values)) in &self.poolings {
+            let shape = [ReshapeDimension::Infer, ReshapeDimension::new_dimension(*dim as u64)];
+            let flat = Series::new(name.as_str().into(), values.as_slice());
+            columns.push(flat.reshape_array(&shape).map_err(Error::table(context()))?.into_column());
+        }
+        let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
+        storage::write_atomic_with(path, |file| {
+            // Compression finds nothing in the digits of features, and takes longer to undo than to read them as they are.
+            let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
+            writer.finish(&mut frame).map_err(Error::table(context()))?;
+            Ok(())
+        })
+    }
+
+    /// Reads a shard back.
+    pub fn read(path: &Path) -> Result<Shard> {
+        let context = || path.display().to_string();
+        let file = File::open(path).map_err(Error::io(path, "opening"))?;
+        let frame = ParquetReader::new(file).finish().map_err(Error::table(context()))?;
+        let mut shard = Shard::default();
+        for column in frame.columns() {
+            match column.name().as_str() {
+                "row" => {
+                    let rows = column.u32().map_err(Error::table(context()))?;
+                    shard.rows = rows.iter().flatten().map(|row| row as usize).collect();
+                }
+                "id" => {
+                    let ids = column.str().map_err(Error::table(context()))?;
+                    shard.ids = ids.iter().map(|id| id.unwrap_or_default().to_string()).collect();
+                }
+                "error" => {
+                    let errors = column.str().map_err(Error::table(context()))?;
+                    shard.errors = errors.iter().map(|error| error.map(str::to_string)).collect();
+                }
+                name => {
+                    let arrays = column.array().map_err(Error::table(context()))?;
+                    let inner = arrays.get_inner();
+                    let values = inner.f32().map_err(Error::table(context()))?;
+                    let values = match values.cont_slice() {
+                        Ok(values) => values.to_vec(),
+                        Err(_) => values.iter().map(|value| value.unwrap_or(f32::NAN)).collect(),
+                    };
+                    shard.poolings.insert(name.to_string(), (arrays.width(), values));
+                }
+            }
+        }
+        Ok(shard)
+    }
+}
+
+/// Path of shard `index` in `folder`.
+pub(super) fn shard_path(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("shard-{index:05}.parquet"))
+}
+
+/// Writes `key` beside the shards, for readers; a folder that holds another key is an error.
+pub(super) fn write_key(folder: &Path, key: &Key) -> Result<()> {
+    let path = folder.join("key.txt");
+    let text = format!("{key}\n");
+    match fs::read_to_string(&path) {
+        Ok(found) if found == text => Ok(()),
+        Ok(found) => Err(Error::data(&path, format!("the key {text}"), found)),
+        Err(_) => storage::write_atomic(&path, text.as_bytes()),
+    }
+}
+
+/// Removes what a killed process left half-written. Call it with the folder's lock held.
+pub(super) fn sweep(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder, "listing"))? {
+        let path = entry.map_err(Error::io(folder, "listing"))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".writing-")) {
+            fs::remove_file(&path).map_err(Error::io(&path, "removing"))?;
+        }
+    }
+    Ok(())
+}

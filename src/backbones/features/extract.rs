@@ -1,0 +1,222 @@
+//! Extraction: images in, features out, a shard at a time.
+
+use super::cache::{FeatureTable, Shard, folder, shard_path, sweep, write_key};
+use crate::datasets::ImageSet;
+use crate::error::{Error, Result};
+use crate::key::{Key, digest_of};
+use crate::manifest::ModelRecord;
+use crate::models::{LoadedModel, device_name};
+use crate::progress::Progress;
+use crate::storage::FolderLock;
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// Images a shard: what a killed run may lose, and what is held in memory at once.
+const SHARD: usize = 256;
+/// Images a forward pass. Part of the code version: another batch may move the last digit.
+const BATCH: usize = 32;
+/// Raised whenever a change in decoding, resizing, batching or a model's arithmetic moves a number.
+const CODE_VERSION: u32 = 2;
+
+/// What to extract.
+#[derive(Debug, Clone, Copy)]
+pub struct Extraction<'a> {
+    /// The cache, see [`storage::cache_folder`].
+    pub cache: &'a Path,
+    /// Rows of the data set, ascending; `None` takes all.
+    pub rows: Option<&'a [usize]>,
+    /// Print progress.
+    pub verbose: bool,
+    /// Count the images in a larger job's progress instead, each as so much work.
+    pub within: Option<(&'a Progress, f64)>,
+}
+
+/// Features of `set` under `model`, from the cache where they are there, computed and cached where not.
+///
+/// Images that cannot be decoded are set aside by name with the reason ([`FeatureTable::set_aside`]).
+///
+/// # Errors
+/// Rows out of range or not ascending, a file of the set that cannot be read or was changed, a data set of which no image
+/// could be used, a cache that cannot be written, or features that are not finite (named by image).
+pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<FeatureTable> {
+    let all: Vec<usize>;
+    let rows = match what.rows {
+        Some(rows) => checked_rows(rows, set.len())?,
+        None => {
+            all = (0..set.len()).collect();
+            &all
+        }
+    };
+    let key = key(&model.record, &model.weights_id, model.dtype, &model.device, set, what.rows);
+    let folder = folder(what.cache, &set.id, &model.record.id, &key);
+    let label = format!("features of {} under {}", set.id, model.record.id);
+    let waiting = || match what.within {
+        Some((progress, _)) => progress.doing(format!("{label}, which another process computes")),
+        None => println!("{label}: waiting for another process that computes them"),
+    };
+    let _lock = FolderLock::acquire(&folder, waiting)?;
+    sweep(&folder)?;
+    write_key(&folder, &key)?;
+    let shards: Vec<&[usize]> = rows.chunks(SHARD).collect();
+    let done = (0..shards.len()).filter(|&index| shard_path(&folder, index).exists()).count();
+    let finished = (done * SHARD).min(rows.len());
+    let own = match (what.verbose, what.within) {
+        (true, None) => Progress::new(label, "images", rows.len(), finished),
+        _ => Progress::new(label, "images", rows.len(), finished).silent(),
+    };
+    if let Some((progress, work)) = what.within {
+        progress.skip(finished as f64 * work);
+    }
+    let tell = |n: usize| {
+        own.advance(n);
+        if let Some((progress, work)) = what.within {
+            progress.add(n, "images", n as f64 * work);
+        }
+    };
+    for (index, rows) in shards.iter().enumerate() {
+        let path = shard_path(&folder, index);
+        if !path.exists() {
+            compute(model, set, rows, &tell)?.write(&path)?;
+        }
+    }
+    own.finish();
+    let table = FeatureTable::read(&folder, (&set.id, &model.record.id), &key, shards.len())?;
+    if table.rows.is_empty() {
+        let first = table.set_aside.first().map_or(String::new(), |image| format!("; the first: {}", image.reason));
+        return Err(Error::data(&folder, "at least one usable image", format!("none of {}{first}", rows.len())));
+    }
+    Ok(table)
+}
+
+/// Everything that decides the features of `set` under the model of `record`, whose weights are known as `weights`
+/// ([`crate::models::weights_id`]), computed as `dtype` on `device`; of some `rows` of the set, or of all. Nothing is loaded.
+pub fn key(
+    record: &ModelRecord,
+    weights: &str,
+    dtype: DType,
+    device: &Device,
+    set: &ImageSet,
+    rows: Option<&[usize]>,
+) -> Key {
+    Key::new("features")
+        .with("architecture", &record.architecture)
+        .with("weights", weights)
+        .with_all(&record.input.key())
+        .with("features", record.features.names().join(" "))
+        .with_all(&set.images_key())
+        .with("rows", rows.map_or_else(|| "all".into(), |rows| digest_of(rows.iter().map(usize::to_string))))
+        .with("dtype", dtype.as_str())
+        // The last digits of kinds of devices differ.
+        .with("device", device_name(device))
+        .with("code", CODE_VERSION)
+}
+
+fn checked_rows(rows: &[usize], n: usize) -> Result<&[usize]> {
+    if rows.is_empty() || !rows.is_sorted_by(|a, b| a < b) || rows.last().is_some_and(|&last| last >= n) {
+        let found = format!("{} rows, the last {:?}", rows.len(), rows.last());
+        return Err(Error::argument("rows", format!("ascending rows below {n}"), found));
+    }
+    Ok(rows)
+}
+
+/// Reads, decodes and embeds the images of one shard; `tell` counts them.
+fn compute(model: &LoadedModel, set: &ImageSet, rows: &[usize], tell: &(dyn Fn(usize) + Sync)) -> Result<Shard> {
+    let mut encoded = Vec::with_capacity(rows.len());
+    for run in rows.chunk_by(|a, b| a + 1 == *b) {
+        encoded.extend(set.read(run[0]..run[run.len() - 1] + 1)?);
+    }
+    let mut shard = Shard {
+        rows: rows.to_vec(),
+        ids: rows.iter().map(|&row| set.ids[row].clone()).collect(),
+        errors: vec![None; rows.len()],
+        poolings: Default::default(),
+    };
+    let positions: Vec<usize> = (0..rows.len()).collect();
+    let batch = |batch: &[usize]| {
+        let inputs: Vec<Result<Vec<f32>>> =
+            batch.par_iter().map(|&i| prepare(model, set, rows[i], &encoded[i])).collect();
+        let mut embedded = Batch::default();
+        let mut pixels = Vec::new();
+        for (&i, input) in batch.iter().zip(inputs) {
+            match input {
+                Ok(input) => {
+                    embedded.good.push(i);
+                    pixels.extend(input);
+                }
+                Err(error) => embedded.broken.push((i, error.to_string())),
+            }
+        }
+        if !embedded.good.is_empty() {
+            embedded.features = embed(model, pixels, embedded.good.len())?;
+        }
+        tell(batch.len());
+        Ok(embedded)
+    };
+    // On processors batches go beside each other: alone, none keeps all of them busy all the time.
+    let batches: Vec<Result<Batch>> = match model.device.is_cpu() {
+        true => positions.par_chunks(BATCH).map(batch).collect(),
+        false => positions.chunks(BATCH).map(batch).collect(),
+    };
+    for batch in batches {
+        put(batch?, model, &mut shard)?;
+    }
+    Ok(shard)
+}
+
+/// What a batch of images gave.
+#[derive(Default)]
+struct Batch {
+    /// Places in the shard of the images that were embedded.
+    good: Vec<usize>,
+    /// Of the others, with the reason.
+    broken: Vec<(usize, String)>,
+    /// Wanted features by name, a row for each of `good`.
+    features: Vec<(String, Vec<Vec<f32>>)>,
+}
+
+/// One image, decoded and turned into the model's input.
+fn prepare(model: &LoadedModel, set: &ImageSet, row: usize, encoded: &Result<Vec<u8>>) -> Result<Vec<f32>> {
+    let bytes = encoded.as_ref().map_err(|error| Error::Image {
+        name: set.ids[row].clone(),
+        expected: "a readable file".into(),
+        found: error.to_string(),
+    })?;
+    model.preprocess.apply(&*set.decode(row, bytes)?)
+}
+
+/// Runs the model on a batch of `n` images; the features that its record wants.
+fn embed(model: &LoadedModel, pixels: Vec<f32>, n: usize) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
+    let size = model.preprocess.size;
+    let input = Tensor::from_vec(pixels, (n, 3, size, size), &model.device)?;
+    let wanted = &model.record.features;
+    let given = model.backbone.forward_features(&input)?;
+    let of_name = |name: &str| {
+        let Some((_, features)) = given.iter().find(|(given, _)| *given == name) else {
+            let known = given.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            return Err(Error::Unknown { kind: "feature of the model", name: name.into(), known });
+        };
+        Ok((name.to_string(), features.to_vec2::<f32>()?))
+    };
+    wanted.names().into_iter().map(of_name).collect()
+}
+
+/// Puts a batch at its place in the shard.
+fn put(batch: Batch, model: &LoadedModel, shard: &mut Shard) -> Result<()> {
+    for (i, reason) in batch.broken {
+        shard.errors[i] = Some(reason);
+    }
+    let n = shard.rows.len();
+    for (name, features) in batch.features {
+        let dim = features.first().map_or(0, Vec::len);
+        let expected = format!("finite features `{name}` under {}", model.record.id);
+        let (_, values) = shard.poolings.entry(name).or_insert_with(|| (dim, vec![f32::NAN; n * dim]));
+        for (&i, row) in batch.good.iter().zip(&features) {
+            if let Some(value) = row.iter().find(|value| !value.is_finite()) {
+                return Err(Error::Image { name: shard.ids[i].clone(), expected, found: value.to_string() });
+            }
+            values[i * dim..(i + 1) * dim].copy_from_slice(row);
+        }
+    }
+    Ok(())
+}

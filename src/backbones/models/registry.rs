@@ -1,0 +1,242 @@
+//! From a model's record to a backbone that is ready to run.
+
+use super::assemble::assemble;
+use super::{Architecture, Backbone, WeightFile, initial_weights, transformer};
+use crate::error::{Error, Result};
+use crate::hub;
+use crate::images::{Interpolation, Preprocess, ResizeMode};
+use crate::manifest::{InputRecord, InterpolationRecord, ModelRecord, ResizeRecord, Weights};
+use crate::storage;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use ndarray::Array4;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// A backbone with everything that decides its features.
+pub struct LoadedModel {
+    /// The record it was loaded from.
+    pub record: ModelRecord,
+    /// The network.
+    pub backbone: Box<dyn Backbone>,
+    /// How an image becomes its input.
+    pub preprocess: Preprocess,
+    /// SHA-256 of the weights file, `seed N` for random weights, `none`.
+    pub weights_id: String,
+    /// Precision of the forward pass.
+    pub dtype: DType,
+    /// Where it runs.
+    pub device: Device,
+}
+
+/// CUDA where it was built in and a GPU is there, else Metal, else the CPU.
+///
+/// # Errors
+/// A GPU or its driver that is there and cannot be opened.
+pub fn best_device() -> Result<Device> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_device()? {
+        return Device::new_cuda(0).map_err(Error::tensor("opening the CUDA device"));
+    }
+    if candle_core::utils::metal_is_available() {
+        return Device::new_metal(0).map_err(Error::tensor("opening the Metal device"));
+    }
+    Ok(Device::Cpu)
+}
+
+/// Whether the driver knows a GPU. Built with CUDA or not is all that candle's own question asks.
+#[cfg(feature = "cuda")]
+fn has_cuda_device() -> Result<bool> {
+    use candle_core::cuda_backend::cudarc::driver::{CudaContext, sys::CUresult};
+    match CudaContext::device_count() {
+        Ok(count) => Ok(count > 0),
+        // The toolkit's stand-in for a driver calls itself a stub library.
+        Err(error) if [CUresult::CUDA_ERROR_NO_DEVICE, CUresult::CUDA_ERROR_STUB_LIBRARY].contains(&error.0) => {
+            Ok(false)
+        }
+        Err(error) => Err(Error::tensor("asking the CUDA driver for devices")(
+            candle_core::cuda_backend::CudaError::from(error).into(),
+        )),
+    }
+}
+
+/// Lets matrix products of f32 on CUDA round their factors to TF32, ten bits behind the point, which tensor cores
+/// multiply several times faster; sums stay f32. Off unless called, for the whole process. Without the feature `cuda`
+/// and on other devices it changes nothing.
+///
+/// PyTorch has it off for matrix products too (`torch.backends.cuda.matmul.allow_tf32`), and on for convolutions. Here
+/// patch and 1x1 convolutions are matrix products and follow this switch; depthwise ones stay f32.
+pub fn allow_tf32(allowed: bool) {
+    candle_core::cuda::set_gemm_reduced_precision_f32(allowed);
+}
+
+/// The weights of a model, read and named as this crate names them: to build a backbone from, or to train.
+#[derive(Debug)]
+pub struct ModelWeights {
+    /// What they are weights of.
+    pub architecture: Architecture,
+    /// Parameter to tensor.
+    pub tensors: HashMap<String, Tensor>,
+    /// SHA-256 of the file, `seed N` for random weights, `none`.
+    pub id: String,
+}
+
+/// Reads the weights of `record` as f32: embedded files are checked against the record's hash, files of the hub against
+/// the project's lock (fetched where they are not on this machine), random ones drawn from the record's seed.
+///
+/// # Errors
+/// An architecture that no code here builds; a file that is missing, damaged or of another model; whatever
+/// [`hub::fetch_model`] says.
+pub fn read_weights(root: &Path, record: &ModelRecord, device: &Device) -> Result<ModelWeights> {
+    let architecture = match Architecture::named(&record.architecture)? {
+        Architecture::Pixels(_) => Architecture::Pixels(record.input.size),
+        other => other,
+    };
+    let from_file = |path: &Path| -> Result<HashMap<String, Tensor>> {
+        let (parameters, schemes) = (architecture.parameters(), architecture.schemes());
+        Ok(assemble(&WeightFile::open(path)?, &parameters, schemes, DType::F32, device)?.tensors)
+    };
+    let (id, file) = identified(root, record)?;
+    let tensors = match (&record.weights, &architecture) {
+        (Weights::Embedded { .. } | Weights::Hub { .. }, _) => from_file(&file.unwrap_or_default())?,
+        (Weights::Random { seed, of_training: false }, Architecture::Transformer(config)) => {
+            transformer::random_weights(config, *seed, device)?
+        }
+        (Weights::Random { seed, of_training: true }, architecture) => initial_weights(architecture, *seed, device)?,
+        (Weights::None, Architecture::Pixels(_)) => HashMap::new(),
+        (weights, _) => {
+            let expected = "a file; or a seed, for a transformer or of training; or none for pixels";
+            return Err(Error::argument("weights", expected, format!("{weights:?} for {}", record.architecture)));
+        }
+    };
+    Ok(ModelWeights { architecture, tensors, id })
+}
+
+/// What tells the weights of `record` from all others: the SHA-256 of the file, which is hashed (or, in the hub's cache, was
+/// when it last changed), how random ones are drawn, `none`.
+///
+/// # Errors
+/// As for [`read_weights`], but that nothing is loaded.
+pub fn weights_id(root: &Path, record: &ModelRecord) -> Result<String> {
+    Ok(identified(root, record)?.0)
+}
+
+/// The same, with the file where there is one.
+fn identified(root: &Path, record: &ModelRecord) -> Result<(String, Option<PathBuf>)> {
+    Ok(match &record.weights {
+        Weights::Embedded { file, sha256, .. } => (sha256.clone(), Some(embedded_file(root, file, sha256)?)),
+        Weights::Hub { repo, revision, files } => {
+            let file = hub::fetch_model(&hub::lock_path(root), repo, revision, files)?;
+            (file.sha256, Some(file.path))
+        }
+        Weights::Random { seed, of_training: false } => (format!("seed {seed}"), None),
+        Weights::Random { seed, of_training: true } => (format!("training's seed {seed}"), None),
+        Weights::None => ("none".into(), None),
+    })
+}
+
+/// The path of an embedded file, whose bytes have been compared with `sha256`.
+///
+/// # Errors
+/// A file that is missing, or has another hash.
+pub fn embedded_file(root: &Path, file: &str, sha256: &str) -> Result<PathBuf> {
+    let path = root.join("data_manifests").join("embedded").join(file);
+    let found = storage::sha256_file(&path)?;
+    match found == sha256 {
+        true => Ok(path),
+        false => Err(Error::data(&path, format!("SHA-256 {sha256}"), found)),
+    }
+}
+
+/// Loads the model of `record`, frozen, in f32; see [`read_weights`].
+///
+/// # Errors
+/// As for [`read_weights`].
+pub fn load(root: &Path, record: &ModelRecord, device: &Device) -> Result<LoadedModel> {
+    load_as(root, record, device, DType::F32)
+}
+
+/// [`load`] with a forward pass in `dtype`: f32 everywhere, f16 or bf16 on a GPU. Images and features stay f32.
+///
+/// # Errors
+/// As for [`read_weights`]; [`Error::Argument`] for another type, or for half precision on the processor, which has no
+/// arithmetic for it.
+pub fn load_as(root: &Path, record: &ModelRecord, device: &Device, dtype: DType) -> Result<LoadedModel> {
+    let half = matches!(dtype, DType::F16 | DType::BF16);
+    if dtype != DType::F32 && !(half && !device.is_cpu()) {
+        let found = format!("{dtype:?} on {}", device_name(device));
+        return Err(Error::argument("precision", "f32, or f16 or bf16 on a GPU", found));
+    }
+    let weights = read_weights(root, record, device)?;
+    let backbone = weights.architecture.build(VarBuilder::from_tensors(weights.tensors, dtype, device))?;
+    let preprocess = preprocess(&record.input);
+    preprocess.check()?;
+    Ok(LoadedModel {
+        record: record.clone(),
+        backbone,
+        preprocess,
+        weights_id: weights.id,
+        dtype,
+        device: device.clone(),
+    })
+}
+
+/// The device in words, for a page: `the processor, 2 threads`.
+pub fn describe_device(device: &Device) -> String {
+    match device {
+        Device::Cpu => match rayon::current_num_threads() {
+            1 => "the processor, 1 thread".into(),
+            n => format!("the processor, {n} threads"),
+        },
+        _ => format!("a GPU ({}, {:?})", device_name(device), device.location()),
+    }
+}
+
+/// `cpu`, `cuda` or `metal`.
+pub fn device_name(device: &Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda(_) => "cuda",
+        Device::Metal(_) => "metal",
+    }
+}
+
+impl LoadedModel {
+    /// How much the class token takes from each patch in the last block, by head: `images` (B, 3, H, W) to
+    /// (B, heads, G, G), the picture of DINO's paper; `None` from a model without attention.
+    ///
+    /// What the class token takes from itself is left out, so a map adds up to less than 1.
+    ///
+    /// # Errors
+    /// As for [`Backbone::forward`].
+    pub fn attention_maps(&self, images: &Tensor) -> Result<Option<Array4<f32>>> {
+        let Some(attention) = self.backbone.attention(images)? else { return Ok(None) };
+        let (batch, heads, tokens, _) = attention.dims4()?;
+        let grid = (tokens - 1).isqrt();
+        let maps = attention.narrow(2, 0, 1)?.narrow(3, 1, tokens - 1)?.to_dtype(DType::F32)?;
+        let shape = (batch, heads, grid, grid);
+        let maps = Array4::from_shape_vec(shape, maps.flatten_all()?.to_vec1()?);
+        maps.map(Some).map_err(|error| Error::argument("attention", format!("{shape:?}"), error.to_string()))
+    }
+}
+
+/// How an image becomes the input that a record states.
+///
+/// What the record says is taken over as it is; [`Preprocess::check`] says whether it makes sense.
+pub fn preprocess(input: &InputRecord) -> Preprocess {
+    Preprocess {
+        size: input.size,
+        crop_pct: input.crop_pct,
+        resize: match input.resize {
+            ResizeRecord::Shorter => ResizeMode::Shorter,
+            ResizeRecord::ShortestEdge => ResizeMode::ShortestEdge,
+            ResizeRecord::Squash => ResizeMode::Squash,
+        },
+        interpolation: match input.interpolation {
+            InterpolationRecord::Bilinear => Interpolation::Bilinear,
+            InterpolationRecord::Bicubic => Interpolation::Bicubic,
+        },
+        mean: input.mean,
+        std: input.std,
+    }
+}

@@ -1,0 +1,266 @@
+//! Archives from a data set's owner: fetched once, checked, unpacked once.
+//!
+//! A data set's folder holds each file as it came (`<file>.part` while it comes), `unpacking` while they are unpacked,
+//! `unpacked` afterwards, and `unpacked.ok`, which says that `unpacked` is whole and from which files. A download that
+//! broke off goes on where it stopped. A file that is not what the manifest says is set aside as `<file>.bad`, so that
+//! the next try starts anew.
+
+use crate::error::{Error, Result};
+use crate::manifest::Download;
+use crate::progress::Progress;
+use crate::storage;
+use flate2::read::MultiGzDecoder;
+use md5::{Digest, Md5};
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use ureq::Body;
+use ureq::http::Response;
+
+/// How long a server may be silent.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Fetches and unpacks `downloads` into `folder`, unless that was done before, and gives the unpacked folder.
+pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<PathBuf> {
+    let _lock = storage::FolderLock::acquire(folder, || println!("waiting for another process that unpacks here"))?;
+    let (unpacked, stamp) = (folder.join("unpacked"), folder.join("unpacked.ok"));
+    let contents = contents(downloads);
+    if unpacked.is_dir() && fs::read_to_string(&stamp).is_ok_and(|found| found == contents) {
+        return Ok(unpacked);
+    }
+    for download in downloads {
+        obtain(download, &folder.join(download.file_name()))?;
+    }
+    // What a killed run left, or the files of an earlier record, must not mix with the new ones.
+    let unpacking = folder.join("unpacking");
+    for old in [&stamp, &unpacked, &unpacking] {
+        remove(old)?;
+    }
+    for download in downloads {
+        let file = folder.join(download.file_name());
+        unpack(&file, &unpacking).map_err(|source| not_unpacked(download, &file, source))?;
+    }
+    fs::rename(&unpacking, &unpacked).map_err(Error::io(&unpacked, "renaming into place"))?;
+    storage::write_atomic(&stamp, contents.as_bytes())?;
+    Ok(unpacked)
+}
+
+/// What decides the unpacked folder, for the stamp: another size or checksum in the record is another folder.
+fn contents(downloads: &[Download]) -> String {
+    let line = |download: &Download| {
+        // Where no checksum says what the file is, its address does.
+        let address = if has_checksum(download) { "" } else { download.url.as_str() };
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
+        let size = download.size.map_or_else(|| "none".into(), |size| size.to_string());
+        format!("{} {} {} {size} {address}\n", download.file_name(), text(&download.sha256), text(&download.md5))
+    };
+    downloads.iter().map(line).collect()
+}
+
+fn has_checksum(download: &Download) -> bool {
+    download.sha256.is_some() || download.md5.is_some()
+}
+
+/// Removes a file or a folder; it is no error if there is none.
+fn remove(path: &Path) -> Result<()> {
+    let removed = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    match removed {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io(path, "removing")(source)),
+        _ => Ok(()),
+    }
+}
+
+/// Sees to it that `file` is there and is what the record says.
+fn obtain(download: &Download, file: &Path) -> Result<()> {
+    // A file that no checksum knows is known by the address that it came from; one that the user put there has none.
+    let note = file.with_file_name(format!("{}.from", download.file_name()));
+    let elsewhere = !has_checksum(download) && fs::read_to_string(&note).is_ok_and(|from| from != download.url);
+    if elsewhere {
+        remove(file)?;
+        remove(&file.with_file_name(format!("{}.part", download.file_name())))?;
+    }
+    if !file.exists() {
+        fetch(download, file)?;
+        storage::write_atomic(&note, download.url.as_bytes())?;
+    }
+    match difference(download, file)? {
+        None => Ok(()),
+        Some(reason) => Err(set_aside(download, file, reason)),
+    }
+}
+
+/// Downloads to `file`, going on where an earlier attempt stopped.
+fn fetch(download: &Download, file: &Path) -> Result<()> {
+    let partial = file.with_file_name(format!("{}.part", download.file_name()));
+    let mut have = fs::metadata(&partial).map_or(0, |metadata| metadata.len());
+    if download.size.is_some_and(|size| have > size) {
+        have = 0;
+    }
+    if have == 0 || download.size != Some(have) {
+        receive(download, file, &partial, have)?;
+    }
+    fs::rename(&partial, file).map_err(Error::io(file, "renaming into place"))
+}
+
+/// Completes `partial`, of which `have` bytes are there. A server that does not go on from there starts anew.
+fn receive(download: &Download, file: &Path, partial: &Path, have: u64) -> Result<()> {
+    let mut response = request(download, file, have)?;
+    let (start, whole) = content_range(&response);
+    if response.status() == 416 && whole == Some(have) {
+        return Ok(());
+    }
+    let mut resumed = response.status() == 206 && start == Some(have);
+    if have > 0 && response.status() != 200 && !resumed {
+        response = request(download, file, 0)?;
+    }
+    resumed &= have > 0;
+    let mut have = if resumed { have } else { 0 };
+    let length = response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let total = length.map(|length| length + have).or(download.size);
+    if let (Some(expected), Some(found)) = (download.size, total)
+        && expected != found
+    {
+        let reason = format!("expected {expected} bytes, found {found} on the server");
+        return Err(failed(download, reason, by_hand("Correct address and size in the data set's manifest", file)));
+    }
+    let broken_off = |have: u64, why: String| {
+        let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+        failed(download, format!("{have}{of} bytes arrived{why}"), "Run it again: it goes on where it stopped".into())
+    };
+    let mut out = File::options()
+        .create(true)
+        .write(true)
+        .append(resumed)
+        .truncate(!resumed)
+        .open(partial)
+        .map_err(Error::io(partial, "opening"))?;
+    let label = format!("downloading {}", download.file_name());
+    let progress = Progress::new(label, "bytes", total.unwrap_or(0) as usize, have as usize);
+    let mut body = response.body_mut().as_reader();
+    let mut piece = vec![0u8; 1 << 20];
+    loop {
+        let n = body.read(&mut piece).map_err(|error| broken_off(have, format!(", then: {error}")))?;
+        if n == 0 {
+            break;
+        }
+        out.write_all(&piece[..n]).map_err(Error::io(partial, "writing"))?;
+        have += n as u64;
+        progress.advance(n);
+    }
+    progress.finish();
+    out.sync_all().map_err(Error::io(partial, "flushing"))?;
+    match total.is_some_and(|total| have != total) {
+        true => Err(broken_off(have, String::new())),
+        false => Ok(()),
+    }
+}
+
+/// Asks for the bytes from `have` on. An answer has status 200, 206 or, where `have` is not 0, 416.
+fn request(download: &Download, file: &Path, have: u64) -> Result<Response<Body>> {
+    // Compressed on the way, lengths and ranges would not be those of the file.
+    let mut request = ureq::get(&download.url).header("Accept-Encoding", "identity");
+    if have > 0 {
+        request = request.header("Range", format!("bytes={have}-"));
+    }
+    let request = request
+        .config()
+        .http_status_as_error(false)
+        .timeout_connect(Some(PATIENCE))
+        .timeout_recv_response(Some(PATIENCE))
+        .timeout_per_read(Some(PATIENCE))
+        .build();
+    let response =
+        request.call().map_err(|error| failed(download, error.to_string(), by_hand("Check the network", file)))?;
+    let status = response.status();
+    if status == 200 || status == 206 || (have > 0 && status == 416) {
+        return Ok(response);
+    }
+    let reason = format!("expected the file, found status {status}");
+    Err(failed(download, reason, by_hand("Check the address in the data set's manifest", file)))
+}
+
+/// First byte and whole length that a `Content-Range` header states: `bytes 5-9/10`, or `bytes */10`.
+fn content_range(response: &Response<Body>) -> (Option<u64>, Option<u64>) {
+    let header = response.headers().get("content-range").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (range, whole) = header.trim_start_matches("bytes").trim().split_once('/').unwrap_or_default();
+    (range.split_once('-').and_then(|(start, _)| start.parse().ok()), whole.parse().ok())
+}
+
+fn failed(download: &Download, reason: String, advice: String) -> Error {
+    Error::Download { from: download.url.clone(), reason, advice }
+}
+
+fn by_hand(advice: &str, file: &Path) -> String {
+    format!("{advice}, or put the file at {} yourself", file.display())
+}
+
+/// What size or checksum of a file is not as the record says, if any.
+fn difference(download: &Download, file: &Path) -> Result<Option<String>> {
+    let size = fs::metadata(file).map_err(Error::io(file, "reading"))?.len();
+    if let Some(expected) = download.size.filter(|&expected| expected != size) {
+        return Ok(Some(format!("expected {expected} bytes, found {size}")));
+    }
+    let (kind, expected, found) = match (&download.sha256, &download.md5) {
+        (Some(expected), _) => ("SHA-256", expected, storage::sha256_file(file)?),
+        (None, Some(expected)) => ("MD5", expected, md5_file(file)?),
+        (None, None) => return Ok(None),
+    };
+    Ok((found != *expected).then(|| format!("expected {kind} {expected}, found {found}")))
+}
+
+/// Renames a file that is not what it must be, so that it is not taken again, and gives the error that says so.
+fn set_aside(download: &Download, file: &Path, reason: String) -> Error {
+    let bad = file.with_file_name(format!("{}.bad", download.file_name()));
+    match fs::rename(file, &bad) {
+        Err(source) => Error::io(file, "setting aside")(source),
+        Ok(()) => {
+            let then = "Run it again to download it anew, or correct the data set's manifest";
+            failed(download, reason, format!("The file is set aside as {}. {then}", bad.display()))
+        }
+    }
+}
+
+/// The error for an archive that could not be unpacked. Without a checksum nothing else finds a bad file, so one that
+/// cannot be read is set aside; a full disk is not the file's fault.
+fn not_unpacked(download: &Download, file: &Path, source: io::Error) -> Error {
+    let unreadable = [ErrorKind::InvalidData, ErrorKind::InvalidInput, ErrorKind::UnexpectedEof, ErrorKind::Other];
+    if download.sha256.is_some() || download.md5.is_some() || !unreadable.contains(&source.kind()) {
+        return Error::io(file, "unpacking")(source);
+    }
+    let cause = std::error::Error::source(&source).map_or_else(String::new, |cause| format!(": {cause}"));
+    set_aside(download, file, format!("expected an archive that can be unpacked, found {source}{cause}"))
+}
+
+fn md5_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path, "opening"))?;
+    let mut hasher = Md5::new();
+    let mut piece = vec![0u8; 1 << 20];
+    loop {
+        let n = file.read(&mut piece).map_err(Error::io(path, "reading"))?;
+        if n == 0 {
+            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        hasher.update(&piece[..n]);
+    }
+}
+
+/// Unpacks a zip or tar archive below `folder`; any other file is copied there. Neither library writes outside: a name
+/// with `..` is refused (zip) or passed over (tar), an absolute one is taken as relative.
+fn unpack(file: &Path, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if name.ends_with(".zip") {
+        zip::ZipArchive::new(BufReader::new(File::open(file)?))?.extract(folder)?;
+        Ok(())
+    } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+        tar::Archive::new(MultiGzDecoder::new(File::open(file)?)).unpack(folder)
+    } else if name.ends_with(".tar") {
+        tar::Archive::new(BufReader::new(File::open(file)?)).unpack(folder)
+    } else {
+        fs::copy(file, folder.join(&name)).map(|_| ())
+    }
+}

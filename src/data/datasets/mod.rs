@@ -1,0 +1,255 @@
+//! Data sets: labelled images that are read a few at a time.
+//!
+//! [`ImageSet`] holds what fits in memory (ids, labels, groups, domains, names) and knows where the encoded images
+//! lie. Embedded Parquet, Parquet from the hub, class folders and unpacked archives all end here, so every later step
+//! (features, splits, probes) is the same code for a shipped set, a published one, and a reader's own images.
+
+mod archive;
+mod decoded;
+mod folder;
+mod hub;
+mod layouts;
+mod opened;
+mod parquet;
+
+use crate::error::{Error, Result};
+use crate::images;
+use crate::key::{Key, digest_of};
+use crate::manifest::{Columns, DatasetRecord, Source};
+use crate::storage::{self, Standing};
+use decoded::Decoded;
+use image::RgbImage;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use hub::HubFile;
+pub use opened::{OPENED_VARIABLE, still_stands};
+
+/// Labelled images; the encoded bytes stay on disk until [`ImageSet::read`].
+///
+/// All columns have one entry an image, in one fixed order, so that an index means the same image everywhere.
+#[derive(Debug, Clone)]
+pub struct ImageSet {
+    /// Id of the record it was opened from.
+    pub id: String,
+    /// A name for each image, unique in the set: the path inside the source, or `file.parquet#row`.
+    pub ids: Vec<String>,
+    /// Class of each image, an index into `classes`.
+    pub labels: Vec<u32>,
+    /// Class names in label order.
+    pub classes: Vec<String>,
+    /// Images with the same group show the same thing and must stay on one side of a split (an emoji's code point).
+    pub groups: Option<Vec<String>>,
+    /// Where an image comes from (style, camera, year); held-out domains are the drift arm.
+    pub domains: Option<Vec<String>>,
+    /// What an image shows, for captions and tooltips.
+    pub names: Option<Vec<String>>,
+    /// The published part (train, val, test, ...) of each image, where the source has one.
+    pub parts: Option<Vec<String>>,
+    /// SHA-256 over the bytes of the source files: changes when any image or label does.
+    pub data_sha256: String,
+    store: Store,
+    decoded: Decoded,
+}
+
+/// Where the encoded images are.
+#[derive(Debug, Clone)]
+enum Store {
+    /// Parquet files with their row counts, and the column that holds the image struct.
+    Parquet { files: Vec<ParquetFile>, column: String },
+    /// One file per image, with the SHA-256 that it had when the set was opened; `None` for one that was not there.
+    Files(Vec<(PathBuf, Option<String>)>),
+}
+
+/// One Parquet file of a set.
+#[derive(Debug, Clone)]
+struct ParquetFile {
+    path: PathBuf,
+    rows: usize,
+    /// As it was hashed.
+    standing: Standing,
+}
+
+/// Opens the data set that `record` describes, downloading it first where it is not embedded or local.
+///
+/// `root` is the project folder, `cache` the folder for downloads of archives (hub files go to the hub's own cache).
+///
+/// # Errors
+/// A missing file, a missing column, a label outside its class list, an image column that is not a struct of `bytes`
+/// and `path`, a checksum that differs, or no network: each names the file and what was expected.
+pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSet> {
+    match &record.source {
+        Source::Embedded { files } => {
+            let folder = root.join("data_manifests").join("embedded");
+            let files = files.iter().map(|name| (None, folder.join(name))).collect::<Vec<_>>();
+            parquet::open(&record.id, &files, &record.columns)
+        }
+        Source::Hub { repo, revision, files } => {
+            let files = hub::fetch_dataset(repo, revision, files)?;
+            let files = files.into_iter().map(|file| (Some(file.part), file.path)).collect::<Vec<_>>();
+            parquet::open(&record.id, &files, &record.columns)
+        }
+        Source::Archive { downloads, layout } => {
+            let folder = archive::fetch_and_unpack(&cache.join("archives").join(&record.id), downloads)?;
+            layouts::open(&record.id, &folder, layout, &record.columns)
+        }
+        Source::Folder { path } => {
+            let set = folder::open(&record.id, &root.join(path))?;
+            opened::note(&root.join(path))?;
+            Ok(set)
+        }
+    }
+}
+
+/// Opens a folder of class folders (`<folder>/<class>/<image>`): a reader's own images.
+pub fn open_folder(folder: &Path) -> Result<ImageSet> {
+    let id = folder.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy().into_owned());
+    let set = folder::open(&id, folder)?;
+    opened::note(folder)?;
+    Ok(set)
+}
+
+/// Opens one Parquet file in the form of the Hugging Face `datasets` library.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_parquet(id: &str, path: &Path, columns: &Columns) -> Result<ImageSet> {
+    let set = parquet::open(id, &[(None, path.to_path_buf())], columns)?;
+    opened::note(path)?;
+    Ok(set)
+}
+
+impl ImageSet {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The encoded bytes of the images in `rows`, in order. An image that cannot be read is an error of its own and
+    /// does not spoil its neighbours.
+    ///
+    /// # Errors
+    /// A range that ends past the set; a file that cannot be read, or is not what it was when the set was opened. A file
+    /// that was not there then is an error of that image alone.
+    pub fn read(&self, rows: Range<usize>) -> Result<Vec<Result<Vec<u8>>>> {
+        if rows.end > self.len() || rows.start > rows.end {
+            return Err(Error::argument("rows", format!("a range within 0..{}", self.len()), format!("{rows:?}")));
+        }
+        match &self.store {
+            Store::Parquet { files, column } => parquet::read_images(files, column, &self.ids, rows),
+            Store::Files(paths) => {
+                paths[rows].iter().map(|(path, sha256)| read_file(path, sha256.as_deref())).collect()
+            }
+        }
+    }
+
+    /// The picture in `row`, whose encoded bytes are `encoded`. This set and its clones decode it once, as long as their
+    /// pictures fit into 512 MB of memory.
+    ///
+    /// # Errors
+    /// As [`images::decode`].
+    pub fn decode(&self, row: usize, encoded: &[u8]) -> Result<Arc<RgbImage>> {
+        self.decoded.get_or(row, || images::decode(&self.ids[row], encoded))
+    }
+
+    /// The rows whose published part is `part` ("train", "test").
+    pub fn rows_of_part(&self, part: &str) -> Result<Vec<usize>> {
+        let Some(parts) = &self.parts else {
+            return Err(Error::argument("part", "a data set with published parts", format!("{} has none", self.id)));
+        };
+        let rows: Vec<usize> = (0..self.len()).filter(|&row| parts[row] == part).collect();
+        if rows.is_empty() {
+            let known: std::collections::BTreeSet<&str> = parts.iter().map(String::as_str).collect();
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Error::Unknown { kind: "part", name: part.into(), known });
+        }
+        Ok(rows)
+    }
+
+    /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order.
+    pub fn images_key(&self) -> Key {
+        let column = match &self.store {
+            Store::Parquet { column, .. } => column.as_str(),
+            Store::Files(_) => "files",
+        };
+        Key::new("images").with("sha256", &self.data_sha256).with("column", column).with("ids", digest_of(&self.ids))
+    }
+
+    /// What decides, with a split rule, which image is learned from and which is measured on, and what is right: the
+    /// columns as they were read.
+    pub fn columns_key(&self) -> Key {
+        let column = |values: &Option<Vec<String>>| values.as_ref().map_or_else(|| "none".into(), digest_of);
+        Key::new("columns")
+            .with("labels", digest_of(self.labels.iter().map(u32::to_string)))
+            .with("classes", digest_of(&self.classes))
+            .with("groups", column(&self.groups))
+            .with("domains", column(&self.domains))
+            .with("parts", column(&self.parts))
+    }
+
+    /// The source files, as they stood when they were hashed.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.store {
+            Store::Parquet { files, .. } => files.iter().map(|file| file.path.as_path()).collect(),
+            Store::Files(files) => files.iter().map(|(path, _)| path.as_path()).collect(),
+        }
+    }
+
+    /// Images a class, in class order.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for &label in &self.labels {
+            counts[label as usize] += 1;
+        }
+        counts
+    }
+
+    /// Checks that columns agree in length and labels lie inside the class list; called by every opener.
+    fn checked(self, origin: &Path) -> Result<ImageSet> {
+        let n = self.ids.len();
+        if n == 0 {
+            return Err(Error::data(origin, "at least one image", "none"));
+        }
+        let optional = [&self.groups, &self.domains, &self.names, &self.parts];
+        let lengths = optional.iter().filter_map(|column| column.as_ref().map(Vec::len));
+        if let Some(other) = lengths.chain([self.labels.len()]).find(|&length| length != n) {
+            return Err(Error::data(origin, format!("{n} entries in every column"), format!("{other}")));
+        }
+        if let Some(row) = self.labels.iter().position(|&label| label as usize >= self.classes.len()) {
+            let expected = format!("labels below {}", self.classes.len());
+            return Err(Error::data(origin, expected, format!("{} at row {row}", self.labels[row])));
+        }
+        let mut seen = std::collections::HashSet::with_capacity(n);
+        if let Some(twice) = self.ids.iter().find(|id| !seen.insert(id.as_str())) {
+            return Err(Error::data(origin, "one image an id", format!("`{twice}` twice")));
+        }
+        Ok(self)
+    }
+}
+
+/// The bytes of a file that had the hash `sha256` when its set was opened, or was not there.
+fn read_file(path: &Path, sha256: Option<&str>) -> Result<Result<Vec<u8>>> {
+    match (std::fs::read(path).map_err(Error::io(path, "reading")), sha256) {
+        (Err(error), None) => Ok(Err(error)),
+        (Ok(bytes), Some(sha256)) if storage::sha256_hex(&bytes) == sha256 => Ok(Ok(bytes)),
+        (Ok(_), _) => Err(storage::changed(path)),
+        (Err(error), Some(_)) => Err(error),
+    }
+}
+
+/// Numbers class names in sorted order; gives the names and a label an entry.
+fn labels_from_names<'a>(names: impl Iterator<Item = &'a str> + Clone) -> (Vec<String>, Vec<u32>) {
+    let mut order: BTreeMap<&str, u32> = names.clone().map(|name| (name, 0)).collect();
+    for (index, value) in order.values_mut().enumerate() {
+        *value = index as u32;
+    }
+    let labels = names.map(|name| order[name]).collect();
+    (order.keys().map(|name| (*name).to_string()).collect(), labels)
+}

@@ -1,0 +1,236 @@
+//! What experiments start from: a data set under a model.
+
+use super::effort;
+use crate::datasets::ImageSet;
+use crate::error::{Error, Result};
+use crate::features::{self, Extraction, FeatureTable, extract};
+use crate::key::Key;
+use crate::manifest::{DatasetRecord, InputRecord, ModelRecord};
+use crate::models::{self, device_name};
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::results::Cell;
+use crate::splits::stratified_subset;
+use candle_core::{DType, Device};
+use ndarray::Array2;
+use std::collections::HashSet;
+
+/// Seed of the subset that `max_images` draws: the same images for every split seed.
+const SUBSET_SEED: u64 = 0;
+
+/// A data set and a model, of which nothing is computed yet: enough to know every cell of work by its key.
+#[derive(Debug, Clone)]
+pub struct Encoding {
+    /// The images.
+    pub set: ImageSet,
+    /// Record of the data set.
+    pub dataset: DatasetRecord,
+    /// Record of the model.
+    pub model: ModelRecord,
+    /// Rows of the set that take part, where not all do.
+    rows: Option<Vec<usize>>,
+    subset: String,
+    device: Device,
+    features: Key,
+    parts: Key,
+}
+
+/// What is to be done with an encoding; with it, a cell of work.
+#[derive(Debug, Clone, Copy)]
+pub struct Work<'a> {
+    /// The table of the rows.
+    pub table: &'a str,
+    /// Name of the method, and what its numbers depend on beside it.
+    pub method: (&'a str, &'a str),
+    /// The feature.
+    pub pooling: &'a str,
+    /// How the parts are drawn.
+    pub protocol: &'a str,
+    /// Label budget.
+    pub budget: Option<u32>,
+    /// Seed.
+    pub seed: u64,
+    /// Version of the experiment's code, raised whenever a change there moves a number.
+    pub code: u32,
+}
+
+impl Encoding {
+    /// Of a data set of the project that is open already, so that its images are decoded once for all models. The suite
+    /// decides how many images take part.
+    ///
+    /// # Errors
+    /// A model that is not known; weights that are not what its record says.
+    pub fn of(project: &Project, set: &ImageSet, model: &str, device: &Device) -> Result<Encoding> {
+        let dataset = project.manifests.dataset(&set.id)?.clone();
+        let model = project.manifests.model(model)?.clone();
+        let most = project.suite()?.max_images.filter(|&most| most < set.len());
+        let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
+        let weights = models::weights_id(project.root(), &model)?;
+        let features = features::key(&model, &weights, DType::F32, device, set, rows.as_deref());
+        let parts = Key::new("parts").with_all(&dataset.split.key()).with_all(&set.columns_key());
+        let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
+        Ok(Encoding { set: set.clone(), dataset, model, rows, subset, device: device.clone(), features, parts })
+    }
+
+    /// Images that take part.
+    pub fn n_images(&self) -> usize {
+        self.rows.as_ref().map_or(self.set.len(), Vec::len)
+    }
+
+    /// Key of the features.
+    pub fn features_key(&self) -> &Key {
+        &self.features
+    }
+
+    /// Key of a cell of work: what decides its numbers.
+    pub fn key(&self, work: &Work) -> Key {
+        let budget = work.budget.map_or_else(|| "none".into(), |budget| budget.to_string());
+        Key::new("row")
+            .with("table", work.table)
+            .with("method", work.method.0)
+            .with("settings", work.method.1)
+            .with("pooling", work.pooling)
+            .with("protocol", work.protocol)
+            .with("budget", budget)
+            .with("seed", work.seed)
+            .with("code", work.code)
+            .with_all(&self.parts)
+            .with_all(&self.features)
+    }
+
+    /// The cell itself.
+    pub fn cell(&self, work: &Work) -> Cell {
+        Cell {
+            table: work.table.into(),
+            dataset: self.dataset.id.clone(),
+            model: self.model.id.clone(),
+            method: work.method.0.into(),
+            budget: work.budget,
+            seed: work.seed,
+            pooling: work.pooling.into(),
+            protocol: work.protocol.into(),
+            subset: self.subset.clone(),
+            device: device_name(&self.device).into(),
+            key: self.key(work).digest(),
+        }
+    }
+
+    /// The features, from the cache or computed. Images are counted in `progress`, or told by themselves.
+    ///
+    /// # Errors
+    /// As for [`extract`].
+    pub fn encode(&self, project: &Project, progress: Option<&Progress>) -> Result<Encoded> {
+        let features = self.extract(project, self.model.input.crop_pct, progress)?;
+        if let Some(first) = features.set_aside.first() {
+            println!("{}: {} image(s) set aside, the first: {}", self.set.id, features.set_aside.len(), first.reason);
+        }
+        Ok(Encoded {
+            set: self.set.clone(),
+            features,
+            dataset: self.dataset.clone(),
+            pooling: self.model.features.default.clone(),
+        })
+    }
+
+    /// Features of a crop of its own.
+    pub(super) fn extract(
+        &self,
+        project: &Project,
+        crop_pct: f64,
+        progress: Option<&Progress>,
+    ) -> Result<FeatureTable> {
+        let record = ModelRecord { input: InputRecord { crop_pct, ..self.model.input.clone() }, ..self.model.clone() };
+        let model = models::load(project.root(), &record, &self.device)?;
+        let within = match progress {
+            Some(progress) => Some((progress, effort::of_image(&record)?)),
+            None => None,
+        };
+        let what = Extraction { cache: project.cache(), rows: self.rows.as_deref(), verbose: true, within };
+        extract(&model, &self.set, what)
+    }
+}
+
+/// A data set encoded by a model: images and features, nothing else.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// The images.
+    pub set: ImageSet,
+    /// Their features.
+    pub features: FeatureTable,
+    pub(super) dataset: DatasetRecord,
+    pooling: String,
+}
+
+impl Encoded {
+    /// Opens a data set and brings the features of a model, from the cache or computed, with the project's suite
+    /// deciding how many images take part.
+    ///
+    /// # Errors
+    /// A data set or model that is not known or cannot be opened; as for [`extract`].
+    pub fn open(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Encoded> {
+        Encoding::of(project, &project.images(dataset)?, model, device)?.encode(project, None)
+    }
+
+    /// The same with another feature of the model.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] listing the features there are.
+    pub fn with_pooling(self, pooling: &str) -> Result<Encoded> {
+        self.features.pooling(pooling)?;
+        Ok(Encoded { pooling: pooling.into(), ..self })
+    }
+
+    /// The features `(N, D)` under the chosen pooling.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] listing the features there are.
+    pub fn chosen(&self) -> Result<&Array2<f32>> {
+        self.features.pooling(&self.pooling)
+    }
+
+    /// Images that could be used; positions count through them.
+    pub fn len(&self) -> usize {
+        self.features.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.features.rows.is_empty()
+    }
+
+    /// Class of every row of the feature table.
+    pub fn labels(&self) -> Vec<u32> {
+        self.features.rows.iter().map(|&row| self.set.labels[row]).collect()
+    }
+
+    /// Class of the images at `positions` of the feature table.
+    pub fn labels_at(&self, positions: &[usize]) -> Vec<u32> {
+        positions.iter().map(|&i| self.set.labels[self.features.rows[i]]).collect()
+    }
+
+    /// Positions in the feature table of the images of a published part; `all` takes every image.
+    pub(super) fn positions(&self, part: &str) -> Result<Vec<usize>> {
+        if part == "all" {
+            return Ok((0..self.len()).collect());
+        }
+        let rows: HashSet<usize> = self.set.rows_of_part(part)?.into_iter().collect();
+        Ok((0..self.len()).filter(|&i| rows.contains(&self.features.rows[i])).collect())
+    }
+
+    /// Whether the image at a position is of a domain that the data set's record holds out.
+    pub(super) fn is_held_out(&self, position: usize) -> bool {
+        let domain = self.set.domains.as_ref().map(|domains| domains[self.features.rows[position]].as_str());
+        domain.is_some_and(|domain| self.dataset.split.ood_domains.iter().any(|held| held == domain))
+    }
+
+    /// The groups of the images at `positions`.
+    ///
+    /// # Errors
+    /// A data set without groups.
+    pub fn groups_at(&self, positions: &[usize]) -> Result<Vec<&str>> {
+        let groups = self.set.groups.as_ref().ok_or_else(|| {
+            Error::argument("split.rule", "a data set with groups", format!("{} without", self.set.id))
+        })?;
+        Ok(positions.iter().map(|&i| groups[self.features.rows[i]].as_str()).collect())
+    }
+}

@@ -1,0 +1,157 @@
+//! The ledger of an experiment: which cells of work have their numbers, from where, and which are still to be done.
+//!
+//! A cell's numbers are computed here or came with the project. Those that came are used where their key is what this
+//! project, today, would compute them under; of these a stated sample is computed all the same and held against what came:
+//! the suite's `recomputed` models, at its first seed. `WIDER_CLIP_FRESH=1` uses nothing that came.
+
+use crate::error::Result;
+use crate::project::Project;
+use crate::results::{Answers, Cell, Made, ResultRow, Score, Store, shipped_folder, write_rows};
+use crate::storage;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+
+/// If this is set (and not to 0), no number that came with the project is used.
+pub const FRESH_VARIABLE: &str = "WIDER_CLIP_FRESH";
+
+/// What the cells of one data set and model gave.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Its numbers.
+    pub scores: Vec<Score>,
+    /// What was said of each image, where that is kept.
+    pub answers: Vec<Answers>,
+}
+
+/// Rows by the key of their cell.
+type Rows = HashMap<String, Vec<ResultRow>>;
+
+/// Which cells of an experiment have their numbers.
+pub(super) struct Ledger<'a> {
+    store: Store,
+    shipped: Store,
+    metrics: &'a [&'a str],
+    here: Rows,
+    came: Rows,
+    read: HashSet<(String, String)>,
+    recomputed: BTreeSet<String>,
+    first_seed: Option<u64>,
+    fresh: bool,
+    current: PathBuf,
+    name: &'a str,
+}
+
+impl<'a> Ledger<'a> {
+    /// The ledger of the experiment called `name`, each of whose cells has all of `metrics`.
+    pub fn open(project: &Project, name: &'a str, metrics: &'a [&'a str]) -> Result<Ledger<'a>> {
+        let suite = project.suite()?;
+        Ok(Ledger {
+            store: Store::new(project.results_folder().join(name)),
+            shipped: Store::new(shipped_folder(project.root()).join(name)),
+            metrics,
+            here: Rows::new(),
+            came: Rows::new(),
+            read: HashSet::new(),
+            recomputed: suite.recomputed.iter().cloned().collect(),
+            first_seed: suite.seeds.first().copied(),
+            fresh: std::env::var(FRESH_VARIABLE).is_ok_and(|value| !value.is_empty() && value != "0"),
+            current: project.current_folder()?,
+            name,
+        })
+    }
+
+    /// Reads what is known of a data set and model.
+    pub fn read(&mut self, dataset: &str, model: &str) -> Result<()> {
+        if self.read.insert((dataset.into(), model.into())) {
+            for row in self.store.rows(dataset, model)? {
+                self.here.entry(row.cell.key.clone()).or_default().push(row);
+            }
+            for row in self.shipped.rows(dataset, model)? {
+                self.came.entry(row.cell.key.clone()).or_default().push(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the cell's numbers must be computed.
+    pub fn is_to_do(&self, cell: &Cell) -> bool {
+        self.is_missing(cell) || self.is_sample(cell)
+    }
+
+    /// Whether the cell has no numbers that count.
+    pub fn is_missing(&self, cell: &Cell) -> bool {
+        !self.is_whole(&self.here, cell) && (self.fresh || !self.is_whole(&self.came, cell))
+    }
+
+    /// Whether the cell belongs to the sample that is computed though its numbers came, and is not yet.
+    pub fn is_sample(&self, cell: &Cell) -> bool {
+        self.recomputes(&cell.model) && self.first_seed == Some(cell.seed) && !self.is_whole(&self.here, cell)
+    }
+
+    /// Whether the sample is of this model.
+    pub fn recomputes(&self, model: &str) -> bool {
+        self.recomputed.contains(model)
+    }
+
+    /// Whether each part that was measured has every metric: a metric that the experiment has got since is missing.
+    fn is_whole(&self, rows: &Rows, cell: &Cell) -> bool {
+        let Some(rows) = rows.get(&cell.key) else { return false };
+        let mut parts: BTreeMap<&str, HashSet<&str>> = BTreeMap::new();
+        for row in rows {
+            parts.entry(&row.split).or_default().insert(&row.metric);
+        }
+        parts.values().all(|found| self.metrics.iter().all(|metric| found.contains(metric)))
+    }
+
+    /// Keeps what cells of one data set and model gave.
+    pub fn add(&mut self, dataset: &str, model: &str, done: Vec<(Cell, Outcome)>) -> Result<()> {
+        let made = Made::here();
+        let (mut rows, mut answers) = (Vec::new(), Vec::new());
+        for (cell, outcome) in done {
+            let row = |score| ResultRow::new(cell.clone(), score, made.clone());
+            let of_cell: Vec<ResultRow> = outcome.scores.into_iter().map(row).collect();
+            self.here.insert(cell.key.clone(), of_cell.clone());
+            rows.extend(of_cell);
+            answers.extend(outcome.answers);
+        }
+        self.store.add(dataset, model, rows, answers)
+    }
+
+    /// The rows of `cells`, all of which have their numbers now; leaves them, with the numbers that came for those that were
+    /// computed too, in the suite's folder of current rows.
+    pub fn close(self, cells: &[Cell]) -> Result<Vec<ResultRow>> {
+        let name = self.name;
+        self.close_as(name, cells)
+    }
+
+    /// The same for some of an experiment's cells, left under a name of their own.
+    pub fn close_as(self, name: &str, cells: &[Cell]) -> Result<Vec<ResultRow>> {
+        let (mut rows, mut came) = (Vec::new(), Vec::new());
+        for cell in cells {
+            let shipped = self.came.get(&cell.key).filter(|_| self.is_whole(&self.came, cell));
+            if self.is_whole(&self.here, cell) {
+                rows.extend(self.here.get(&cell.key).into_iter().flatten().cloned());
+                came.extend(shipped.into_iter().flatten().cloned());
+            } else {
+                rows.extend(shipped.into_iter().flatten().cloned());
+            }
+        }
+        let _lock = storage::FolderLock::acquire(&self.current, || ())?;
+        write_rows(&self.current.join(format!("{name}.parquet")), &rows)?;
+        write_rows(&self.current.join(format!("{name}.shipped.parquet")), &came)?;
+        Ok(rows)
+    }
+
+    /// What was said of each image in the cells of one data set and model, from here or as it came.
+    pub fn answers(&self, dataset: &str, model: &str, cells: &[&Cell]) -> Result<Vec<Answers>> {
+        let wanted: HashSet<&str> = cells.iter().map(|cell| cell.key.as_str()).collect();
+        let mut found = self.store.answers(dataset, model)?;
+        found.retain(|answers| wanted.contains(answers.key.as_str()));
+        let known: HashSet<String> = found.iter().map(|answers| answers.key.clone()).collect();
+        if known.len() < wanted.len() {
+            let came = self.shipped.answers(dataset, model)?.into_iter();
+            found.extend(came.filter(|a| wanted.contains(a.key.as_str()) && !known.contains(&a.key)));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,109 @@
+//! Prediction: the one place where a method's name meets the code that does it.
+//!
+//! To add a probe: its name and label in [`Method`], and here its settings, its fit and what it costs.
+
+use super::{Encoded, Parts};
+use crate::error::{Error, Result};
+use crate::manifest::Method;
+use crate::probe::knn::{Knn, KnnParams};
+use crate::probe::{Labelled, labelled, logistic::Logistic, sweep::CSweep};
+use linfa::traits::Fit;
+use ndarray::{ArrayView2, Axis};
+
+/// Predictions of one fitted probe.
+#[derive(Debug, Clone)]
+pub struct Predictions {
+    /// Predicted classes of [`Parts::test`].
+    pub test: Vec<u32>,
+    /// Predicted classes of [`Parts::ood`].
+    pub ood: Vec<u32>,
+    /// What a reader must know; empty where there is nothing.
+    pub warning: String,
+}
+
+/// Classes for features `(N, D)`.
+type Classify = Box<dyn Fn(ArrayView2<f32>) -> Result<Vec<u32>> + Sync>;
+
+/// A probe that was fitted.
+pub(super) struct Fitted {
+    pub classify: Classify,
+    pub warning: String,
+}
+
+/// What the numbers of a method depend on beside features and parts.
+pub(super) fn settings(method: Method) -> &'static str {
+    match method {
+        Method::Knn => "k 5, Euclidean, uniform votes",
+        Method::KnnDino => "k 20, cosine, votes of temperature 0.07",
+        Method::Lr => "C 1",
+        Method::LrSweep => "C of DINOv2's 45 by val, then train and val",
+        // What is asked is added, see `words`.
+        Method::ZeroShot | Method::ZeroShotEnsemble => "by words",
+    }
+}
+
+/// Multiply-adds of a fit on `train` images and predictions for the rest of `n`, for the time that progress says is left.
+pub(super) fn multiply_adds(method: Method, train: usize, n: usize, dim: usize, classes: usize) -> f64 {
+    match method {
+        // Some 45 evaluations of two products each.
+        Method::Lr => 90.0 * (train * dim * classes) as f64,
+        Method::LrSweep => 900.0 * (train * dim * classes) as f64,
+        // In bytes, where the processor can; and all at least are read.
+        Method::Knn | Method::KnnDino => 0.25 * (train * n * dim) as f64,
+        Method::ZeroShot | Method::ZeroShotEnsemble => (classes * n * dim) as f64,
+    }
+}
+
+/// Fits a probe on `train`; one that makes a choice makes it on `val`.
+///
+/// # Errors
+/// What the probe says; a method that is fitted on nothing.
+pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result<Labelled>) -> Result<Fitted> {
+    let knn = |params: KnnParams| -> Result<Fitted> {
+        let model = params.fit(train)?;
+        let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
+        Ok(Fitted { classify: Box::new(classify), warning: String::new() })
+    };
+    let lr = |model: Logistic| {
+        let warning = model.warning();
+        let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
+        Fitted { classify: Box::new(classify), warning }
+    };
+    match method {
+        Method::Knn => knn(Knn::params(5)),
+        Method::KnnDino => knn(Knn::dino().k(20.min(train.records().nrows()))),
+        Method::Lr => Ok(lr(Logistic::params(1.0).fit(train)?)),
+        Method::LrSweep => Ok(lr(CSweep::dinov2().fit(train, &val()?)?.refit)),
+        Method::ZeroShot | Method::ZeroShotEnsemble => {
+            let expected = "a method that is fitted; classes are asked for by words with `Words`";
+            Err(Error::argument("method", expected, method.as_str()))
+        }
+    }
+}
+
+impl Encoded {
+    /// Fits one probe on the training images of `parts` and predicts the others, with the study's settings.
+    ///
+    /// # Errors
+    /// What the probe says; a method that asks by words ([`super::Words::predict`] does that).
+    pub fn predict(&self, method: Method, parts: &Parts) -> Result<Predictions> {
+        let features = self.chosen()?;
+        let rows = |positions: &[usize]| features.select(Axis(0), positions);
+        let part = |positions: &[usize]| labelled(rows(positions), self.labels_at(positions));
+        let fitted = fit(method, &part(&parts.train)?, || part(&parts.val))?;
+        let ood = if parts.ood.is_empty() { Vec::new() } else { (fitted.classify)(rows(&parts.ood).view())? };
+        Ok(Predictions { test: (fitted.classify)(rows(&parts.test).view())?, ood, warning: fitted.warning })
+    }
+
+    /// The `k` nearest training images of each test image in `queries` (positions in the feature table), nearest
+    /// first: what kNN votes on.
+    ///
+    /// # Errors
+    /// As for kNN.
+    pub fn nearest(&self, parts: &Parts, queries: &[usize], k: usize) -> Result<Vec<Vec<usize>>> {
+        let features = self.chosen()?;
+        let train = labelled(features.select(Axis(0), &parts.train), self.labels_at(&parts.train))?;
+        let neighbours = Knn::params(k).fit(&train)?.neighbours(features.select(Axis(0), queries).view())?;
+        Ok(neighbours.rows.rows().into_iter().map(|rows| rows.iter().map(|&i| parts.train[i]).collect()).collect())
+    }
+}

@@ -1,0 +1,127 @@
+//! Shipping: the rows of a suite are put where they come with the project, with the keys of what they were made from, so that
+//! a row that counts no more can say why.
+
+use super::{Encoding, clustering, representations, same_data};
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::project::Project;
+use crate::results::{Answers, ResultRow, Store, shipped_folder};
+use crate::storage::write_atomic;
+use candle_core::Device;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What parts of features' keys are called in the key of a row.
+const OF_FEATURES: &str = "features.";
+
+fn keys_file(root: &Path) -> PathBuf {
+    shipped_folder(root).join("keys.json")
+}
+
+/// Brings the rows of the project's suite and puts them into `data_manifests/results/`, in place of what is there; gives their
+/// number. Rows that came with the project and still count stay as they came.
+///
+/// # Errors
+/// As for the experiments; a folder that cannot be written.
+pub fn ship(project: &Project, device: &Device) -> Result<usize> {
+    let suite = project.suite()?.clone();
+    let mut by_experiment: Vec<(&str, Vec<ResultRow>)> = vec![
+        ("representations", representations::run(project, device)?),
+        ("clustering", clustering::run(project, device)?),
+        ("same_data", same_data::run(project, device)?),
+    ];
+    for dataset in &suite.datasets {
+        let rows = same_data::alignment_rows(project, dataset, &suite.models, device)?;
+        by_experiment.push(("alignment", rows));
+    }
+    let folder = shipped_folder(project.root());
+    // Read before they are replaced.
+    let came: BTreeMap<&str, Store> =
+        by_experiment.iter().map(|(name, _)| (*name, Store::new(folder.join(name)))).collect();
+    let mut parts: BTreeMap<(&str, String, String), (Vec<ResultRow>, Vec<Answers>)> = BTreeMap::new();
+    let mut n = 0;
+    for (name, rows) in by_experiment {
+        n += rows.len();
+        for mut row in rows {
+            row.made.shipped = true;
+            let place = (name, row.cell.dataset.clone(), row.cell.model.clone());
+            parts.entry(place).or_default().0.push(row);
+        }
+    }
+    for ((name, dataset, model), (rows, answers)) in &mut parts {
+        let wanted: HashSet<&str> = rows.iter().map(|row| row.cell.key.as_str()).collect();
+        let here = Store::new(project.results_folder().join(name)).answers(dataset, model)?;
+        *answers = here.into_iter().filter(|answers| wanted.contains(answers.key.as_str())).collect();
+        let known: HashSet<String> = answers.iter().map(|answers| answers.key.clone()).collect();
+        let came = came[name].answers(dataset, model)?.into_iter();
+        answers.extend(came.filter(|a| wanted.contains(a.key.as_str()) && !known.contains(&a.key)));
+    }
+    if folder.exists() {
+        for name in came.keys() {
+            let old = folder.join(name);
+            if old.exists() {
+                fs::remove_dir_all(&old).map_err(Error::io(&old, "removing"))?;
+            }
+        }
+    }
+    for ((name, dataset, model), (rows, answers)) in parts {
+        let store = Store::new(folder.join(name));
+        store.add(&dataset, &model, rows, answers)?;
+        let lock = folder.join(name).join(&dataset).join(".lock");
+        fs::remove_file(&lock).map_err(Error::io(&lock, "removing"))?;
+    }
+    write_keys(project, device)?;
+    Ok(n)
+}
+
+/// The features' key of every data set and model of the suite.
+fn write_keys(project: &Project, device: &Device) -> Result<()> {
+    let mut keys = Map::new();
+    for dataset in &project.suite()?.datasets {
+        let set = project.images(dataset)?;
+        let mut of_set = Map::new();
+        for model in &project.suite()?.models {
+            let encoding = Encoding::of(project, &set, model, device)?;
+            let parts = encoding.features_key().parts().iter().map(|(name, value)| json!([name, value]));
+            of_set.insert(model.clone(), parts.collect());
+        }
+        keys.insert(dataset.clone(), of_set.into());
+    }
+    let text = serde_json::to_string_pretty(&Value::from(keys)).unwrap_or_default();
+    write_atomic(&keys_file(project.root()), text.as_bytes())
+}
+
+/// What the features that `key`, of a row, depends on have other than those of the rows that came with the project: a line
+/// per part, or one that says that there is no difference, or nothing to compare with.
+///
+/// # Errors
+/// A file of keys that cannot be read.
+pub fn differences(project: &Project, dataset: &str, model: &str, key: &Key) -> Result<Vec<String>> {
+    let path = keys_file(project.root());
+    let nothing = || vec![format!("no rows of {dataset} under {model} came with the project")];
+    let Ok(text) = fs::read_to_string(&path) else { return Ok(nothing()) };
+    let all: Value = serde_json::from_str(&text)
+        .map_err(|error| Error::data(&path, "the keys of shipped features as JSON", error.to_string()))?;
+    let Some(parts) = all[dataset][model].as_array() else { return Ok(nothing()) };
+    let mut came = Key::new("features");
+    for part in parts {
+        came = came.with(part[0].as_str().unwrap_or_default(), part[1].as_str().unwrap_or_default());
+    }
+    let mut here = Key::new("features");
+    for (name, value) in key.parts() {
+        if let Some(name) = name.strip_prefix(OF_FEATURES) {
+            here = here.with(name, value);
+        }
+    }
+    let of_part = |(name, here, came): (&str, Option<&str>, Option<&str>)| {
+        let or_nothing = |value: Option<&str>| value.unwrap_or("nothing").to_string();
+        format!("{OF_FEATURES}{name}: {} here, {} in the rows that came", or_nothing(here), or_nothing(came))
+    };
+    let lines: Vec<String> = here.differences(&came).into_iter().map(of_part).collect();
+    Ok(match lines.is_empty() {
+        true => vec!["the features are those of the rows that came with the project".into()],
+        false => lines,
+    })
+}

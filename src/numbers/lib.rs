@@ -1,0 +1,22 @@
+//! Plain numbers, no images and no networks: splits, metrics with intervals, nearest neighbours, and on them classifiers
+//! and clusterings. Beneath them what every other crate of the project stands on: one error type, seeded draws, files
+//! written whole or not at all, progress.
+//!
+//! Everything here is reached as `wider_clip::...`, which re-exports it.
+
+#![deny(missing_docs)]
+
+pub mod clustering;
+pub mod error;
+pub mod key;
+pub mod metrics;
+pub mod neighbours;
+pub mod probe;
+#[doc(hidden)]
+pub mod products;
+pub mod progress;
+pub mod random;
+#[doc(hidden)]
+pub mod simd;
+pub mod splits;
+pub mod storage;

@@ -1,0 +1,140 @@
+//! Rows as a table: the columns of the files, reading and writing.
+
+use super::{Cell, Made, ResultRow};
+use crate::error::{Error, Result};
+use crate::storage;
+use polars::prelude::*;
+use polars_io::SerReader;
+use polars_io::parquet::read::ParquetReader;
+use polars_io::parquet::write::ParquetWriter;
+use std::fs::File;
+use std::path::Path;
+
+/// Rows as a table with the columns of the files.
+///
+/// # Errors
+/// Whatever polars says.
+pub fn frame(rows: &[ResultRow]) -> Result<DataFrame> {
+    let text =
+        |name: &str, of: fn(&ResultRow) -> &str| Column::new(name.into(), rows.iter().map(of).collect::<Vec<_>>());
+    let count =
+        |name: &str, of: fn(&ResultRow) -> u32| Column::new(name.into(), rows.iter().map(of).collect::<Vec<_>>());
+    let columns = vec![
+        text("table", |row| &row.cell.table),
+        text("dataset", |row| &row.cell.dataset),
+        text("split", |row| &row.split),
+        text("model", |row| &row.cell.model),
+        text("method", |row| &row.cell.method),
+        Column::new("budget".into(), rows.iter().map(|row| row.cell.budget).collect::<Vec<_>>()),
+        text("metric", |row| &row.metric),
+        Column::new("value".into(), rows.iter().map(|row| row.value).collect::<Vec<_>>()),
+        Column::new("seed".into(), rows.iter().map(|row| row.cell.seed).collect::<Vec<_>>()),
+        text("pooling", |row| &row.cell.pooling),
+        text("protocol", |row| &row.cell.protocol),
+        text("subset", |row| &row.cell.subset),
+        count("n_train", |row| row.n_train),
+        count("n_test", |row| row.n_test),
+        text("warning", |row| &row.warning),
+        text("device", |row| &row.cell.device),
+        text("machine", |row| &row.made.machine),
+        text("date", |row| &row.made.date),
+        text("version", |row| &row.made.version),
+        text("origin", |row| if row.made.shipped { "shipped" } else { "computed" }),
+        text("key", |row| &row.cell.key),
+    ];
+    DataFrame::new_infer_height(columns).map_err(Error::table("result rows"))
+}
+
+/// Writes rows as Parquet, whole or not at all.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_rows(path: &Path, rows: &[ResultRow]) -> Result<()> {
+    let mut frame = frame(rows)?;
+    storage::write_atomic_with(path, |file| {
+        ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(path.display().to_string()))?;
+        Ok(())
+    })
+}
+
+/// Reads rows as [`write_rows`] wrote them.
+///
+/// # Errors
+/// A file that is no Parquet or lacks a column, named.
+pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
+    let context = || path.display().to_string();
+    let file = File::open(path).map_err(Error::io(path, "opening"))?;
+    let frame = ParquetReader::new(file).finish().map_err(Error::table(context()))?;
+    let text = |name: &str| -> Result<Vec<String>> {
+        let column = frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()))?;
+        Ok(column.iter().map(|value| value.unwrap_or_default().to_string()).collect())
+    };
+    let count = |name: &str| -> Result<Vec<u32>> {
+        let column = frame.column(name).and_then(|column| column.u32()).map_err(Error::table(context()))?;
+        Ok(column.iter().map(|value| value.unwrap_or_default()).collect())
+    };
+    let [table, dataset, split, model, method, metric, pooling, protocol, subset, warning] =
+        ["table", "dataset", "split", "model", "method", "metric", "pooling", "protocol", "subset", "warning"]
+            .map(text);
+    let (table, dataset, split, model, method) = (table?, dataset?, split?, model?, method?);
+    let (metric, pooling, protocol, subset, warning) = (metric?, pooling?, protocol?, subset?, warning?);
+    let (device, machine, date, version) = (text("device")?, text("machine")?, text("date")?, text("version")?);
+    let (origin, key) = (text("origin")?, text("key")?);
+    let (n_train, n_test) = (count("n_train")?, count("n_test")?);
+    let budgets = frame.column("budget").and_then(|column| column.u32()).map_err(Error::table(context()))?;
+    let seeds = frame.column("seed").and_then(|column| column.u64()).map_err(Error::table(context()))?;
+    let values = frame.column("value").and_then(|column| column.f64()).map_err(Error::table(context()))?;
+    let row = |i: usize| ResultRow {
+        cell: Cell {
+            table: table[i].clone(),
+            dataset: dataset[i].clone(),
+            model: model[i].clone(),
+            method: method[i].clone(),
+            budget: budgets.get(i),
+            seed: seeds.get(i).unwrap_or_default(),
+            pooling: pooling[i].clone(),
+            protocol: protocol[i].clone(),
+            subset: subset[i].clone(),
+            device: device[i].clone(),
+            key: key[i].clone(),
+        },
+        split: split[i].clone(),
+        metric: metric[i].clone(),
+        value: values.get(i),
+        n_train: n_train[i],
+        n_test: n_test[i],
+        warning: warning[i].clone(),
+        made: Made {
+            machine: machine[i].clone(),
+            date: date[i].clone(),
+            version: version[i].clone(),
+            shipped: origin[i] == "shipped",
+        },
+    };
+    Ok((0..frame.height()).map(row).collect())
+}
+
+/// A table as CSV with a header row; numbers with all their digits, null as the empty field.
+///
+/// # Errors
+/// A table that cannot be written as CSV.
+pub fn to_csv(frame: &DataFrame) -> Result<Vec<u8>> {
+    let failed = |error: String| Error::data("results.csv", "a table that can be written as CSV", error);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let names: Vec<&str> = frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
+    writer.write_record(&names).map_err(|error| failed(error.to_string()))?;
+    for row in 0..frame.height() {
+        let mut record = Vec::with_capacity(names.len());
+        for column in frame.columns() {
+            record.push(match column.get(row).map_err(Error::table("CSV"))? {
+                AnyValue::Null => String::new(),
+                AnyValue::String(text) => text.to_string(),
+                AnyValue::StringOwned(text) => text.to_string(),
+                AnyValue::Float64(number) => number.to_string(),
+                other => other.to_string(),
+            });
+        }
+        writer.write_record(&record).map_err(|error| failed(error.to_string()))?;
+    }
+    writer.into_inner().map_err(|error| failed(error.to_string()))
+}
