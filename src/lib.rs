@@ -9,7 +9,8 @@
 //! | the Hugging Face hub: one client, one cache, weights held to a lock file | [`hub`] |
 //! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
 //! | text for CLIP: class names into prompts, prompts into tokens | [`text`] |
-//! | backbones, frozen or trained, and the fast operations beneath them; features cached on disk | [`models`], [`ops`], [`optimiser`], [`features`] |
+//! | backbones, frozen or trained, and the fast operations beneath them; features cached on disk | [`models`], [`ops`], [`features`] |
+//! | training: one engine for pretraining and fine-tuning, a classifier, early stopping, the page of a run | [`training`] |
 //! | splits and metrics with intervals: plain numbers, no tensors | [`splits`], [`metrics`] |
 //! | nearest neighbours, and on them classifiers, clusterings and maps | [`neighbours`], [`probe`], [`clustering`] |
 //! | experiments and their tidy rows | [`experiments`], [`results`] |
@@ -53,7 +54,6 @@ pub mod metrics;
 pub mod models;
 pub mod neighbours;
 pub mod ops;
-pub mod optimiser;
 pub mod prelude;
 pub mod pretrain;
 pub mod probe;
@@ -67,6 +67,7 @@ mod simd;
 pub mod splits;
 pub mod storage;
 pub mod text;
+pub mod training;
 pub mod workbench;
 
 pub use candle_core;

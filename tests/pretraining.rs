@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 use wider_clip::models::{Architecture, WeightFile, initial_weights};
 use wider_clip::pretrain::{
-    Batch, Corpus, Curve, Kind, Moment, Objective, Outcome, Recipe, Settings, corpus::SIDE, effective_rank, run,
+    Batch, Corpus, Curve, Kind, Moment, Objective, Outcome, Recipe, Settings, effective_rank, run,
 };
-use wider_clip::random::Random;
+use wider_clip::training::Checkpoint;
 
 fn settings<'a>(corpus: &'a Corpus, images: u64, folder: &'a Path) -> Settings<'a> {
     Settings {
@@ -142,7 +142,8 @@ fn published_weights_are_those_of_the_record_in_half_precision() {
             assert!(card.contains(word), "{id}: no {word} in\n{card}");
         }
         let page = std::fs::read_to_string(place.path().join(id).join("live.html")).expect("a page");
-        assert!(page.contains("<polyline") && !page.contains("http-equiv"), "{id}: a finished run does not reload");
+        assert_eq!(page.matches("figure class=\"chart\"").count(), 2, "{id}: loss and neighbours");
+        assert!(!page.contains("http-equiv"), "{id}: a finished run does not reload");
         let text = place.path().join(id).join("text.safetensors");
         assert_eq!(text.exists(), id == "clip", "{id}");
     }
@@ -161,6 +162,35 @@ fn a_folder_of_another_run_is_refused() {
     assert_eq!(error, "images: expected a multiple of the batch, 8, found 33");
     let error = small("beit").begin(&corpus, 0, &Device::Cpu, None).err().expect("no tokenizer").to_string();
     assert_eq!(error, "BEiT: expected a visual tokenizer, trained first, found none");
+}
+
+#[test]
+fn a_checkpoint_of_the_older_form_is_refused() {
+    let (corpus, place) = (corpus(48), folder());
+    let recipe = small("mae");
+    train(&recipe, &corpus, 32, place.path(), None, Some(1));
+    let path = place.path().join("checkpoint.safetensors");
+    let mut state = Checkpoint::read(&path, &Device::Cpu).expect("a checkpoint");
+    assert!(state.facts.remove("form").is_some());
+    state.write(&path).expect("a file");
+    let error = run(&recipe, &settings(&corpus, 32, place.path())).expect_err("an older form").to_string();
+    assert!(error.contains("expected a checkpoint of form 2, found one of an older form"), "{error}");
+}
+
+#[test]
+fn beit_goes_on_with_its_own_tokenizer_alone() {
+    let (corpus, place) = (corpus(48), folder());
+    let [first, second] = ["first", "second"].map(|name| place.path().join(name));
+    train(&small("tokenizer"), &corpus, 16, &first, None, None);
+    train(&small("tokenizer"), &corpus, 24, &second, None, None);
+    let beit = small("beit");
+    let run_with = |tokenizer: &Path| {
+        let settings = settings(&corpus, 24, place.path());
+        run(&beit, &Settings { tokenizer: Some(tokenizer), stop_after: Some(1), ..settings })
+    };
+    run_with(&first).expect("a run");
+    let error = run_with(&second).expect_err("another tokenizer").to_string();
+    assert!(error.contains("one of another run; remove it or choose another folder"), "{error}");
 }
 
 #[test]
