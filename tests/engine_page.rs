@@ -3,7 +3,7 @@
 #[path = "support/small_job.rs"]
 mod small_job;
 
-use small_job::{job, place};
+use small_job::{EPOCHS, job, place};
 use std::path::Path;
 use std::process::Command;
 use wider_clip::error::Result;
@@ -41,7 +41,7 @@ fn opened(page: &Path, width: u32) -> Option<(String, String)> {
 fn the_page_of_a_run_draws_its_charts_without_a_network() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut job = job(true);
-    let plan = Plan::by_epochs(40, &job.epochs, Schedule::Constant(3e-3));
+    let plan = Plan::by_epochs(40, &EPOCHS, Schedule::Constant(3e-3));
     let plan = Plan { stopping: Some(EarlyStopping::new("val_loss", 3)), ..plan };
     let page = folder.path().join("live.html");
     let read = || std::fs::read_to_string(&page).expect("a page");

@@ -2,7 +2,6 @@
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::loss::cross_entropy;
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,9 @@ use wider_clip::training::{
 };
 
 const SIZE: usize = 16;
+
+/// 22 images in batches of 8, the last one of 6.
+pub const EPOCHS: Epochs = Epochs { images: 22, batch: 8, keep_last: true, seed: 7 };
 
 /// Images (N, 3, S, S) and their classes.
 pub struct Images {
@@ -72,7 +74,7 @@ pub fn architecture() -> Architecture {
     })
 }
 
-/// 22 images in batches of 8, the last one of 6; `wrong` gives validation images random classes.
+/// The job from its beginning; `wrong` gives validation images random classes.
 pub fn job(wrong: bool) -> Bars {
     let architecture = architecture();
     let params = ClassifierParams {
@@ -90,7 +92,7 @@ pub fn job(wrong: bool) -> Bars {
         classifier: Classifier::new(&params, &weights, &Device::Cpu).expect("a classifier"),
         train: Arc::new(bars(22, 1, false)),
         val: bars(12, 2, wrong),
-        epochs: Epochs { images: 22, batch: 8, keep_last: true, seed: 7 },
+        epochs: EPOCHS,
         parts: Vec::new(),
         fails_at: None,
         broken_at: None,
@@ -110,16 +112,6 @@ impl Bars {
         let right = logits.argmax(D::Minus1)?.eq(&labels)?.to_dtype(DType::F32)?.mean_all()?.to_scalar::<f32>()?;
         Ok((f64::from(cross_entropy(&logits, &labels)?.to_scalar::<f32>()?), f64::from(right)))
     }
-
-    pub fn state(&self) -> HashMap<String, Vec<u32>> {
-        bits(self.classifier.state().expect("a state"))
-    }
-}
-
-/// Tensors as the bits of their values.
-pub fn bits(tensors: impl IntoIterator<Item = (String, Tensor)>) -> HashMap<String, Vec<u32>> {
-    let values = |tensor: Tensor| tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).expect("values");
-    tensors.into_iter().map(|(name, t)| (name, values(t).into_iter().map(f32::to_bits).collect())).collect()
 }
 
 impl Job for Bars {
