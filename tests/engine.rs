@@ -74,7 +74,7 @@ fn end(job: &Bars, outcome: Outcome) -> impl PartialEq + std::fmt::Debug + use<>
 fn a_run_killed_at_any_checkpoint_ends_with_the_same_bits() -> Result<()> {
     let at = |folder: &Path, wrong: bool, stop_after: Option<u64>, fails_at: Option<u64>| {
         let mut job = Bars { fails_at, ..job(wrong) };
-        let outcome = train(&mut job, &plan(12), &Place { stop_after, ..place(folder) });
+        let outcome = train(&mut job, &plan(12), &Place { stop_after, page: false, ..place(folder) });
         outcome.map(move |outcome| (outcome.steps, end(&job, outcome)))
     };
     // Stopped early; and through all its steps.
@@ -94,6 +94,7 @@ fn a_run_killed_at_any_checkpoint_ends_with_the_same_bits() -> Result<()> {
             assert!(at(stopped.path(), wrong, Some(step), None)?.0 <= steps);
         }
         assert_eq!(at(stopped.path(), wrong, None, None)?.1, expected, "wrong: {wrong}");
+        assert!(!stopped.path().join("live.html").exists() && !stopped.path().join("plotly.min.js").exists());
     }
     Ok(())
 }

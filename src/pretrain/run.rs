@@ -83,6 +83,7 @@ pub fn run(recipe: &Recipe, settings: &Settings) -> Result<Outcome> {
         every: settings.every,
         stop_after: settings.stop_after,
         verbose: settings.verbose,
+        page: true,
     };
     let outcome = train(&mut Pretraining::begin(recipe, settings)?, &plan, &place)?;
     Ok(Outcome {

@@ -157,6 +157,9 @@ impl<'a, J: Job> Run<'a, J> {
         // The curve first: rows after the checkpoint's step are dropped when it is read.
         self.curve.write()?;
         state.write(&self.checkpoint())?;
+        if !self.place.page {
+            return Ok(());
+        }
         page::write(
             self.place.folder,
             &Page {

@@ -111,6 +111,8 @@ pub struct Place<'a> {
     pub stop_after: Option<u64>,
     /// Prints progress and measures.
     pub verbose: bool,
+    /// Keeps a page with the charts of the curve (plotly's script beside it takes 4.5 MB a folder).
+    pub page: bool,
 }
 
 /// Images drawn epoch by epoch, each once an epoch, in an order of its own each time.

@@ -99,9 +99,9 @@ pub fn job(wrong: bool) -> Bars {
     }
 }
 
-/// A checkpoint after every step.
+/// A checkpoint after every step, and a page.
 pub fn place(folder: &Path) -> Place<'_> {
-    Place { folder, every: Duration::ZERO, stop_after: None, verbose: false }
+    Place { folder, every: Duration::ZERO, stop_after: None, verbose: false, page: true }
 }
 
 impl Bars {
