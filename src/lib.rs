@@ -9,7 +9,8 @@
 //! | the Hugging Face hub: one client, one cache, weights held to a lock file | [`hub`] |
 //! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
 //! | text for CLIP: class names into prompts, prompts into tokens | [`text`] |
-//! | backbones, frozen or trained, and the fast operations beneath them; features cached on disk | [`models`], [`ops`], [`optimiser`], [`features`] |
+//! | backbones, frozen or trained, and the fast operations beneath them; features cached on disk | [`models`], [`ops`], [`features`] |
+//! | training: one engine for pretraining and fine-tuning, a classifier, early stopping, the page of a run | [`training`] |
 //! | splits and metrics with intervals: plain numbers, no tensors | [`splits`], [`metrics`] |
 //! | nearest neighbours, and on them classifiers, clusterings and maps | [`neighbours`], [`probe`], [`clustering`] |
 //! | experiments and their tidy rows | [`experiments`], [`results`] |
@@ -47,10 +48,10 @@ pub mod project;
 pub mod results;
 pub mod workbench;
 
-pub use wider_clip_backbones::{by_name, features, models, ops, optimiser};
+pub use wider_clip_backbones::{by_name, features, models, ops};
 pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
 pub use wider_clip_numbers::{clustering, error, key, metrics, neighbours, probe, progress, random, splits, storage};
-pub use wider_clip_trainers::pretrain;
+pub use wider_clip_trainers::{pretrain, training};
 
 pub use candle_core;
 pub use candle_nn;

@@ -18,17 +18,15 @@ pub use crate::metrics::{
     Gram, Interval, PairedBootstrap, accuracy, adjusted_rand, bootstrap_accuracy, mean_t_interval,
     normalised_mutual_information, paired_bootstrap, spearman,
 };
-pub use crate::models::{
-    self, Backbone, Classifier, ClassifierParams, Clip, ClipConfig, LoadedModel, Mode, best_device, describe_device,
-};
+pub use crate::models::{self, Backbone, Clip, ClipConfig, LoadedModel, Mode, best_device, describe_device};
 pub use crate::neighbours::Metric;
-pub use crate::optimiser::Adam;
 pub use crate::pretrain;
 pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep, zero_shot::ZeroShot};
 pub use crate::project::Project;
 pub use crate::results::{ResultRow, frame};
 pub use crate::splits::{grouped_split, study_counts, study_split};
 pub use crate::text::{Templates, Tokenizer};
+pub use crate::training::{self, Adam, Classifier, ClassifierParams};
 pub use candle_core::{DType, Device, Tensor, Var};
 pub use linfa::DatasetBase;
 pub use linfa::traits::{Fit, Predict};

@@ -16,10 +16,10 @@ use wider_clip::models::clip::{Clip, ClipConfig, TextConfig, TextTower, text_par
 use wider_clip::models::{Architecture, Mode, TransformerConfig};
 use wider_clip::ndarray::{Array2, Array3, Axis, concatenate, s};
 use wider_clip::ops::Activation;
-use wider_clip::optimiser::{Adam, TrainedParameter};
 use wider_clip::probe::zero_shot::ZeroShot;
 use wider_clip::random::Random;
 use wider_clip::text::{Templates, Tokenizer};
+use wider_clip::training::{Adam, TrainedParameter};
 
 const CPU: &Device = &Device::Cpu;
 

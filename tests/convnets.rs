@@ -10,10 +10,9 @@ use candle_nn::loss::cross_entropy;
 use golden::{Golden, Tensors, distance, holds, relative};
 use wider_clip::error::Result;
 use wider_clip::models::{
-    Architecture, Classifier, ClassifierParams, ConvNeXt, ConvNeXtConfig, EfficientNet, EfficientNetConfig, Mode,
-    Noise, convnext, efficientnet,
+    Architecture, ConvNeXt, ConvNeXtConfig, EfficientNet, EfficientNetConfig, Mode, Noise, convnext, efficientnet,
 };
-use wider_clip::optimiser::Adam;
+use wider_clip::training::{Adam, Classifier, ClassifierParams, Head};
 
 fn small_convnext() -> ConvNeXtConfig {
     ConvNeXtConfig { depths: [1, 1, 2, 1], dims: [8, 16, 24, 32], ..ConvNeXtConfig::tiny() }
@@ -88,6 +87,7 @@ fn running_statistics_move_as_pytorchs() -> Result<()> {
             pooling: "avg",
             dim,
             n_classes,
+            head: Head::Torch,
             seed: 0,
             layer_decay: 1.0,
             weight_decay: 0.0,

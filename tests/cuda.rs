@@ -1,11 +1,11 @@
 //! The CUDA kernels. Without a GPU: their arithmetic, compiled for the processor by a C++ compiler and launched by the
-//! plan of `src/ops/cuda/plan.rs`, against PyTorch's values; with the feature `cuda` also the code that launches them.
+//! plan of `src/backbones/ops/cuda/plan.rs`, against PyTorch's values; with the feature `cuda` also the code that launches them.
 //! With a GPU, and the feature: the operations against the processor's, and whole backbones against PyTorch.
 
 #[path = "golden/backbones/mod.rs"]
 mod golden;
 #[allow(dead_code)]
-#[path = "../src/ops/cuda/plan.rs"]
+#[path = "../src/backbones/ops/cuda/plan.rs"]
 mod plan;
 
 use candle_core::{Device, Tensor};

@@ -5,7 +5,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use std::collections::HashMap;
 use std::path::Path;
 use wider_clip::error::Result;
-use wider_clip::pretrain::{Teacher, beit, clip, data2vec, dino, mae, schedule, supervised, tokenizer};
+use wider_clip::pretrain::{Teacher, beit, clip, data2vec, dino, mae, supervised, tokenizer};
+use wider_clip::training::schedule;
 
 const CPU: &Device = &Device::Cpu;
 /// Of a value, and of the largest number in a gradient. PyTorch itself is off by up to 4e-6 in float32.

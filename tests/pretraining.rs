@@ -1,59 +1,19 @@
 //! The pretraining engine on a corpus of a few drawn shapes: every objective learns, stops, resumes to the bit, and leaves
 //! what it promises.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
 use candle_core::{Device, Tensor};
+use shapes::{ALL, corpus, small};
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 use wider_clip::models::{Architecture, WeightFile, initial_weights};
 use wider_clip::pretrain::{
-    Batch, Corpus, Curve, Kind, Moment, Objective, Outcome, Recipe, Settings, corpus::SIDE, effective_rank, run,
+    Batch, Corpus, Curve, Kind, Moment, Objective, Outcome, Recipe, Settings, effective_rank, run,
 };
-use wider_clip::random::Random;
-
-/// Shapes in two colours, at random places: `n` images of four classes, one of which is no class.
-fn corpus(n: usize) -> Corpus {
-    let classes = ["(other)", "square", "bar", "cross"].map(String::from).to_vec();
-    let (mut pixels, mut labels, mut captions) = (Vec::new(), Vec::new(), Vec::new());
-    for i in 0..n {
-        let mut random = Random::new("shapes", 0, i as u64);
-        let class = random.below(classes.len());
-        let (x0, y0) = (random.below(30), random.below(30));
-        let colour = if random.below(2) == 0 { [0, 0, 0] } else { [200, 30, 60] };
-        let mut image = vec![255u8; SIDE * SIDE * 3];
-        for y in 0..SIDE {
-            for x in 0..SIDE {
-                let (dx, dy) = (x.wrapping_sub(x0), y.wrapping_sub(y0));
-                let inside = match class {
-                    0 => (dx * 7 + dy * 13) % 5 == 0 && dx < 30 && dy < 30,
-                    1 => dx < 24 && dy < 24,
-                    2 => dx < 30 && dy < 6,
-                    _ => dx < 30 && dy < 30 && ((12..18).contains(&dx) || (12..18).contains(&dy)),
-                };
-                if inside {
-                    image[(y * SIDE + x) * 3..][..3].copy_from_slice(&colour);
-                }
-            }
-        }
-        pixels.extend(image);
-        labels.push(class as u32);
-        // Four hundred words, each more than once, for the byte pairs that CLIP's tokenizer learns.
-        let word = |number: usize| -> String {
-            let mut random = Random::new("words", 0, number as u64);
-            (0..6).map(|_| char::from(b'a' + random.below(26) as u8)).collect()
-        };
-        let words: Vec<String> = (0..30).map(|k| word((13 * k + 7 * i) % 400)).collect();
-        // Every other one with a category.
-        let category = if i % 2 == 0 { ", shape" } else { "" };
-        captions.push(format!("{} {}{category}", classes[class].trim_matches(['(', ')']), words.join(" ")));
-    }
-    Corpus::new(pixels, labels, classes, captions).expect("a corpus")
-}
-
-/// A recipe with small batches.
-fn small(id: &str) -> Recipe {
-    Recipe { batch: 8, ..Recipe::named(id).expect("a recipe") }
-}
+use wider_clip::training::Checkpoint;
 
 fn settings<'a>(corpus: &'a Corpus, images: u64, folder: &'a Path) -> Settings<'a> {
     Settings {
@@ -84,20 +44,6 @@ fn train(
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
-
-const ALL: [&str; 11] = [
-    "tokenizer",
-    "clip",
-    "vit_16",
-    "vit_32",
-    "convnext_base",
-    "convnext_tiny",
-    "dino",
-    "mae",
-    "beit",
-    "data2vec",
-    "efficientnet",
-];
 
 #[test]
 fn interrupted_and_resumed_gives_the_bits_of_an_uninterrupted_run() {
@@ -196,7 +142,8 @@ fn published_weights_are_those_of_the_record_in_half_precision() {
             assert!(card.contains(word), "{id}: no {word} in\n{card}");
         }
         let page = std::fs::read_to_string(place.path().join(id).join("live.html")).expect("a page");
-        assert!(page.contains("<polyline") && !page.contains("http-equiv"), "{id}: a finished run does not reload");
+        assert_eq!(page.matches("figure class=\"chart\"").count(), 2, "{id}: loss and neighbours");
+        assert!(!page.contains("http-equiv"), "{id}: a finished run does not reload");
         let text = place.path().join(id).join("text.safetensors");
         assert_eq!(text.exists(), id == "clip", "{id}");
     }
@@ -215,6 +162,35 @@ fn a_folder_of_another_run_is_refused() {
     assert_eq!(error, "images: expected a multiple of the batch, 8, found 33");
     let error = small("beit").begin(&corpus, 0, &Device::Cpu, None).err().expect("no tokenizer").to_string();
     assert_eq!(error, "BEiT: expected a visual tokenizer, trained first, found none");
+}
+
+#[test]
+fn a_checkpoint_of_the_older_form_is_refused() {
+    let (corpus, place) = (corpus(48), folder());
+    let recipe = small("mae");
+    train(&recipe, &corpus, 32, place.path(), None, Some(1));
+    let path = place.path().join("checkpoint.safetensors");
+    let mut state = Checkpoint::read(&path, &Device::Cpu).expect("a checkpoint");
+    assert!(state.facts.remove("form").is_some());
+    state.write(&path).expect("a file");
+    let error = run(&recipe, &settings(&corpus, 32, place.path())).expect_err("an older form").to_string();
+    assert!(error.contains("expected a checkpoint of form 2, found one of an older form"), "{error}");
+}
+
+#[test]
+fn beit_goes_on_with_its_own_tokenizer_alone() {
+    let (corpus, place) = (corpus(48), folder());
+    let [first, second] = ["first", "second"].map(|name| place.path().join(name));
+    train(&small("tokenizer"), &corpus, 16, &first, None, None);
+    train(&small("tokenizer"), &corpus, 24, &second, None, None);
+    let beit = small("beit");
+    let run_with = |tokenizer: &Path| {
+        let settings = settings(&corpus, 24, place.path());
+        run(&beit, &Settings { tokenizer: Some(tokenizer), stop_after: Some(1), ..settings })
+    };
+    run_with(&first).expect("a run");
+    let error = run_with(&second).expect_err("another tokenizer").to_string();
+    assert!(error.contains("one of another run; remove it or choose another folder"), "{error}");
 }
 
 #[test]

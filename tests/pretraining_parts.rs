@@ -5,9 +5,9 @@ use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
 use wider_clip::error::Result;
 use wider_clip::models::{Architecture, Mode, Transformer, TransformerConfig, initial_weights};
-use wider_clip::pretrain::augment::Augmentation;
+use wider_clip::pretrain::augment::{Augmentation, Blur, Jitter};
 use wider_clip::pretrain::captions::reading;
-use wider_clip::pretrain::{Corpus, corpus::SIDE, mask, standardised};
+use wider_clip::pretrain::{Corpus, Kind, Recipe, corpus::SIDE, mask, standardised};
 use wider_clip::random::Random;
 
 #[test]
@@ -64,4 +64,87 @@ fn a_caption_is_read_whole_by_its_name_and_by_its_category_equally_often() {
     assert_eq!(first(5), first(5));
     assert_ne!(first(5), first(6));
     assert_eq!(reading("cart", 5, 0), "cart");
+}
+
+/// Each text differs from every other one.
+fn all_differ(texts: &[String]) {
+    for (i, text) in texts.iter().enumerate() {
+        assert!(!texts[..i].contains(text), "{text}");
+    }
+}
+
+#[test]
+fn every_field_of_a_view_changes_its_fingerprint() {
+    let view = Augmentation::dino_first(48);
+    let (jitter, blur) = (view.jitter.clone().expect("a jitter"), view.blur.clone().expect("a blur"));
+    let with_jitter = |jitter: Jitter| Augmentation { jitter: Some(jitter), ..view.clone() };
+    let with_blur = |blur: Blur| Augmentation { blur: Some(blur), ..view.clone() };
+    // A field that is added here is one that the fingerprint must name.
+    let Augmentation { size: _, scale: _, ratio: _, flip: _, recolour: _, jitter: _, grey: _, blur: _, solarise: _ } =
+        view;
+    let Jitter { probability: _, brightness: _, contrast: _, saturation: _, hue: _ } = jitter;
+    let Blur { probability: _, sigma: _ } = blur;
+    let changed = [
+        view.clone(),
+        Augmentation { size: 47, ..view.clone() },
+        Augmentation { scale: (0.71, 1.0), ..view.clone() },
+        Augmentation { scale: (0.7, 0.99), ..view.clone() },
+        Augmentation { ratio: (0.7, view.ratio.1), ..view.clone() },
+        Augmentation { ratio: (view.ratio.0, 1.3), ..view.clone() },
+        Augmentation { flip: 0.1, ..view.clone() },
+        Augmentation { recolour: 0.1, ..view.clone() },
+        Augmentation { jitter: None, ..view.clone() },
+        with_jitter(Jitter { probability: 0.7, ..jitter.clone() }),
+        with_jitter(Jitter { brightness: 0.5, ..jitter.clone() }),
+        with_jitter(Jitter { contrast: 0.5, ..jitter.clone() }),
+        with_jitter(Jitter { saturation: 0.5, ..jitter.clone() }),
+        with_jitter(Jitter { hue: 0.5, ..jitter.clone() }),
+        Augmentation { grey: 0.3, ..view.clone() },
+        Augmentation { blur: None, ..view.clone() },
+        with_blur(Blur { probability: 0.9, ..blur.clone() }),
+        with_blur(Blur { sigma: (0.06, blur.sigma.1), ..blur.clone() }),
+        with_blur(Blur { sigma: (blur.sigma.0, 1.1), ..blur.clone() }),
+        Augmentation { solarise: 0.1, ..view.clone() },
+    ];
+    all_differ(&changed.map(|view| view.fingerprint()));
+}
+
+#[test]
+fn every_field_of_a_recipe_changes_its_fingerprint() {
+    let recipe = Recipe::named("dino").expect("a recipe");
+    let first = recipe.views[0].clone();
+    let Recipe {
+        id: _,
+        model: _,
+        objective: _,
+        architecture: _,
+        feature: _,
+        batch: _,
+        rate: _,
+        weight_decay: _,
+        beta2: _,
+        longest_gradient: _,
+        views: _,
+    } = recipe.clone();
+    let changed = [
+        recipe.clone(),
+        Recipe { id: "other", ..recipe.clone() },
+        Recipe { model: "other", ..recipe.clone() },
+        Recipe { objective: Kind::Mae, ..recipe.clone() },
+        Recipe { architecture: "vit_pocket_patch16_48", ..recipe.clone() },
+        Recipe { feature: ("cls", recipe.feature.1), ..recipe.clone() },
+        Recipe { feature: (recipe.feature.0, 128), ..recipe.clone() },
+        Recipe { batch: 32, ..recipe.clone() },
+        Recipe { rate: 1e-3, ..recipe.clone() },
+        Recipe { weight_decay: 0.05, ..recipe.clone() },
+        Recipe { beta2: 0.99, ..recipe.clone() },
+        Recipe { longest_gradient: None, ..recipe.clone() },
+        Recipe { longest_gradient: Some(2.0), ..recipe.clone() },
+        Recipe { views: vec![first.clone()], ..recipe.clone() },
+        Recipe { views: vec![first.clone(), first], ..recipe.clone() },
+    ];
+    all_differ(&changed.map(|recipe| recipe.fingerprint()));
+    let mut all = Recipe::all();
+    all.push(Recipe::tokenizer());
+    all_differ(&all.iter().map(Recipe::fingerprint).collect::<Vec<_>>());
 }

@@ -5,8 +5,8 @@ use candle_nn::loss::cross_entropy;
 use std::collections::HashMap;
 use wider_clip::error::{Error, Result};
 use wider_clip::models::transformer::random_weights;
-use wider_clip::models::{Architecture, Classifier, ClassifierParams, Mode, Noise, TransformerConfig};
-use wider_clip::optimiser::Adam;
+use wider_clip::models::{Architecture, Mode, Noise, TransformerConfig, initial_weights};
+use wider_clip::training::{Adam, Classifier, ClassifierParams, Head, Parameters, decays};
 
 const SIZE: usize = 16;
 
@@ -34,6 +34,7 @@ fn params(architecture: &Architecture) -> ClassifierParams<'_> {
         pooling: "cls",
         dim: 16,
         n_classes: 3,
+        head: Head::Torch,
         seed: 5,
         layer_decay: 1.0,
         weight_decay: 0.0,
@@ -108,7 +109,8 @@ fn rates_fall_towards_the_input() -> Result<()> {
     assert_eq!(rate("norm.weight"), Some((1.0, 0.0)));
     assert_eq!(rate("blocks.2.mlp.fc1.weight"), Some((0.5, 0.1)));
     assert_eq!(rate("blocks.0.norm1.bias"), Some((0.125, 0.0)));
-    assert_eq!(rate("cls_token"), Some((0.0625, 0.1)));
+    assert_eq!(rate("cls_token"), Some((0.0625, 0.0)));
+    assert_eq!(rate("pos_embed"), Some((0.0625, 0.0)));
     Ok(())
 }
 
@@ -153,5 +155,96 @@ fn what_cannot_be_is_refused() -> Result<()> {
     let mut adam = Adam::new(model.parameters().to_vec())?;
     let error = adam.step(&Tensor::zeros(1, DType::F32, &Device::Cpu)?.sum_all()?.backward()?, 0.1);
     assert!(error.expect_err("no gradient").to_string().contains("none for cls_token"));
+    Ok(())
+}
+
+#[test]
+fn weight_decay_is_for_matrices_alone() -> Result<()> {
+    for (name, rank, expected) in [
+        ("blocks.0.attn.qkv.weight", 2, true),
+        ("patch_embed.weight", 4, true),
+        ("head.weight", 2, true),
+        ("text.token_embedding", 2, true),
+        ("decoder.prototypes", 2, true),
+        ("blocks.0.attn.qkv.bias", 1, false),
+        ("norm.weight", 1, false),
+        ("stages.0.blocks.0.gamma", 1, false),
+        ("logit_scale", 0, false),
+        ("pos_embed", 3, false),
+        ("text.pos_embed", 2, false),
+        ("blocks.3.attn.relative_position_bias_table", 2, false),
+        ("cls_token", 3, false),
+        ("decoder.mask_token", 2, false),
+    ] {
+        assert_eq!(decays(name, rank), expected, "{name}");
+    }
+    // What is drawn and what is loaded follow the same rule.
+    let architecture = Architecture::Transformer(config());
+    let mut drawn = Parameters::new(0, 0.1, &Device::Cpu);
+    drawn.encoder(&architecture)?;
+    let weights = random_weights(&config(), 0, &Device::Cpu)?;
+    let loaded =
+        Classifier::new(&ClassifierParams { weight_decay: 0.1, ..params(&architecture) }, &weights, &Device::Cpu)?;
+    for parameter in drawn.trained().iter().chain(loaded.parameters()) {
+        let expected = if decays(&parameter.name, parameter.var.rank()) { 0.1 } else { 0.0 };
+        assert_eq!(parameter.weight_decay, expected, "{}", parameter.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_head_begins_as_it_is_told() -> Result<()> {
+    let architecture = Architecture::Transformer(config());
+    let weights = random_weights(&config(), 0, &Device::Cpu)?;
+    let begin =
+        |head: Head| Classifier::new(&ClassifierParams { head, ..params(&architecture) }, &weights, &Device::Cpu);
+    let head = |model: &Classifier| -> Result<(Vec<f32>, Vec<f32>)> {
+        let state = model.state()?;
+        Ok((values(state["head.weight"].clone()), values(state["head.bias"].clone())))
+    };
+    let (weight, bias) = head(&begin(Head::Torch)?)?;
+    assert!(weight.iter().chain(&bias).all(|value| value.abs() <= 0.25) && bias.iter().any(|value| *value != 0.0));
+    let (weight, bias) = head(&begin(Head::Glorot)?)?;
+    // 2 / (16 + 3), cut at two deviations.
+    let deviation = (2f32 / 19.0).sqrt();
+    assert!(
+        weight.iter().all(|value| value.abs() <= 2.0 * deviation) && weight.iter().any(|value| value.abs() > deviation)
+    );
+    assert_eq!(bias, [0.0; 3]);
+    let given =
+        (Tensor::arange(0f32, 48.0, &Device::Cpu)?.reshape((3, 16))?, Tensor::new(&[1f32, 2.0, 3.0], &Device::Cpu)?);
+    let model = begin(Head::Given(&given.0, &given.1))?;
+    assert_eq!(head(&model)?, (values(given.0.clone()), vec![1.0, 2.0, 3.0]));
+    // The scores are those of the given layer on the frozen feature.
+    let feature = model.feature(&images(4)?, Mode::Eval)?;
+    let expected = feature.matmul(&given.0.t()?)?.broadcast_add(&given.1)?;
+    let off = (model.forward(&images(4)?, Mode::Eval)? - expected)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
+    assert!(off < 1e-3, "{off}");
+    let error = begin(Head::Given(&given.0.t()?, &given.1)).err().expect("refused").to_string();
+    assert_eq!(error, "head: expected weights [3, 16] and biases [3], found [16, 3] and [3]");
+    Ok(())
+}
+
+#[test]
+fn the_mode_decides_what_batch_normalisation_does() -> Result<()> {
+    let architecture = Architecture::named("efficientnet_pocket")?;
+    let weights = initial_weights(&architecture, 0, &Device::Cpu)?;
+    let params = ClassifierParams { pooling: "avg", dim: 640, ..params(&architecture) };
+    let model = Classifier::new(&params, &weights, &Device::Cpu)?;
+    let images = Tensor::rand(-1f32, 1.0, (4, 3, 64, 64), &Device::Cpu)?;
+    let labels = Tensor::new(&[0u32, 1, 2, 0], &Device::Cpu)?;
+    let statistics = || -> Result<Vec<f32>> {
+        let all = model.variables().statistics().values();
+        Ok(all.flat_map(|var| values(var.as_tensor().clone())).collect())
+    };
+    let before = statistics()?;
+    assert!(!before.is_empty());
+    for (mode, moves) in [(Mode::Eval, false), (Mode::QUIET, true)] {
+        let gradients = cross_entropy(&model.forward(&images, mode)?, &labels)?.backward()?;
+        for parameter in model.parameters() {
+            assert!(gradients.get(&parameter.var).is_some(), "{mode:?}: none for {}", parameter.name);
+        }
+        assert_eq!(statistics()? != before, moves, "{mode:?}");
+    }
     Ok(())
 }

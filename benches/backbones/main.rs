@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 use twin::Twin;
 use wider_clip::candle_core;
 use wider_clip::candle_nn::{VarBuilder, loss::cross_entropy};
-use wider_clip::models::{Architecture, Classifier, ClassifierParams, Mode};
-use wider_clip::optimiser::Adam;
+use wider_clip::models::{Architecture, Mode};
+use wider_clip::training::{Adam, Classifier, ClassifierParams, Head};
 
 #[derive(Parser)]
 struct Arguments {
@@ -208,6 +208,7 @@ impl Ours {
             pooling: self.pooling,
             dim: self.dim,
             n_classes: CLASSES,
+            head: Head::Torch,
             seed: 0,
             layer_decay: 1.0,
             weight_decay: 0.0,

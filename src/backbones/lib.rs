@@ -8,7 +8,6 @@ pub mod by_name;
 pub mod features;
 pub mod models;
 pub mod ops;
-pub mod optimiser;
 
 use wider_clip_data::{datasets, hub, images, manifest, text};
 use wider_clip_numbers::{error, key, probe, products, progress, random, simd, storage};

@@ -1,11 +1,12 @@
-//! Training: the pocket models from nothing.
+//! Training: one engine under pretraining and fine-tuning, and the pretraining of the pocket models on it.
 //!
 //! Everything here is reached as `wider_clip::...`, which re-exports it.
 
 #![deny(missing_docs)]
 
 pub mod pretrain;
+pub mod training;
 
-use wider_clip_backbones::{models, ops, optimiser};
+use wider_clip_backbones::{models, ops};
 use wider_clip_data::{datasets, images, manifest, text};
 use wider_clip_numbers::{error, probe, progress, random, storage};

@@ -3,7 +3,7 @@
 A cell fails the run when the kernel reports an error, when the kernel caught a panic or a returned error (it answers
 "ok" to both; cargo_for_cells.sh makes it print a notice), and when the cell writes to standard error. The failure goes
 to a JSON file; everything meant for people goes to standard output: in a terminal as one line that is replaced, else
-one whole line at a time. Lines with the mark of a status (src/progress.rs) are shown and not kept.
+one whole line at a time. Lines with the mark of a status (src/numbers/progress.rs) are shown and not kept.
 """
 
 import argparse
@@ -27,7 +27,7 @@ NOTICES = {
     "[cell failed: panic]": "the cell panicked",
     "[cell failed: error]": "the cell returned an error",
 }
-# As in src/progress.rs.
+# As in src/numbers/progress.rs.
 STATUS_VARIABLE = "WIDER_CLIP_STATUS"
 STATUS_MARK = "[status] "
 # As in src/workbench/process.rs.

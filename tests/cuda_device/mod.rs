@@ -11,10 +11,9 @@ use candle_nn::loss::cross_entropy;
 use wider_clip::error::Result;
 use wider_clip::models::assemble::assemble;
 use wider_clip::models::transformer::TransformerConfig;
-use wider_clip::models::{
-    Architecture, Classifier, ClassifierParams, ConvNeXtConfig, EfficientNetConfig, Mode, best_device,
-};
+use wider_clip::models::{Architecture, ConvNeXtConfig, EfficientNetConfig, Mode, best_device};
 use wider_clip::ops::{Activation, Padding, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act};
+use wider_clip::training::{Classifier, ClassifierParams, Head};
 
 fn device() -> Result<Option<Device>> {
     let device = best_device()?;
@@ -147,6 +146,7 @@ fn gradients_equal_the_processors() -> Result<()> {
                 pooling,
                 dim,
                 n_classes: golden.get("head.bias").dim(0)?,
+                head: Head::Torch,
                 seed: 0,
                 layer_decay: 1.0,
                 weight_decay: 0.0,

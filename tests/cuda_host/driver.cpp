@@ -1,5 +1,5 @@
 // A CUDA driver whose device is the processor: just enough of it, of cuBLAS and of cuRAND for candle to open a device,
-// move tensors and launch the kernels of src/ops/cuda in f32. tests/cuda_device/launches.rs loads it before the stand-in
+// move tensors and launch the kernels of src/backbones/ops/cuda in f32. tests/cuda_device/launches.rs loads it before the stand-in
 // for a driver, which answers "no device" to every function that is not here.
 //
 // At the end it prints the kernels that were launched.

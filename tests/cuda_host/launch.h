@@ -1,4 +1,4 @@
-// One launch of src/ops/cuda/depthwise.cuh on the processor: every thread of every block, one after the other.
+// One launch of src/backbones/ops/cuda/depthwise.cuh on the processor: every thread of every block, one after the other.
 //
 // A read or write out of bounds, and an output value that is not written exactly once, end the process with a message.
 
@@ -40,7 +40,7 @@ inline void put(Output& y, long long i, float value) {
 
 inline bool present(const Input& x) { return x.values != nullptr; }
 
-#include "../../src/ops/cuda/depthwise.cuh"
+#include "../../src/backbones/ops/cuda/depthwise.cuh"
 
 // What stands between two barriers is run for all threads of a block before what follows.
 template <typename Body>

@@ -10,7 +10,7 @@
                     REFERENCE.torchvision_backend.f32 the same of that backend
 
 Every reference starts from the file as transformers' `load_image` opens it: turned upright, RGB. On purpose different
-is 16-bit grey, which Pillow clips to white: here the high byte counts, as src/images/decode.rs says.
+is 16-bit grey, which Pillow clips to white: here the high byte counts, as src/data/images/decode.rs says.
 Nothing is drawn from outside: the pictures are seeded smooth noise with edges, and one photograph under CC0
 (tests/golden/photos).
 """

@@ -2,7 +2,7 @@
 //!
 //! From WordNet's nouns those synsets are kept that a word of the corpus names or has a kind named by. A word counts if
 //! [`OFTEN`] captions of the corpus or more have it in their names; rarer ones a model of this size has hardly learnt.
-//! Nothing here looks at an evaluation set. `src/text/kinds.rs` of the main crate reads the file and says what a line is.
+//! Nothing here looks at an evaluation set. `src/data/text/kinds.rs` of the main crate reads the file and says what a line is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;

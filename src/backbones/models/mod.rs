@@ -9,12 +9,11 @@
 //! | [`pixels`] | the pixels themselves | none |
 //!
 //! A record names an [`Architecture`]; [`load`] reads its weights ([`WeightFile`], [`assemble`]) and builds it, frozen.
-//! Built from variables the same code trains ([`Classifier`]): every operation has its gradient. Images come in as
+//! Built from variables the same code trains ([`crate::training::Classifier`]): every operation has its gradient. Images come in as
 //! (B, 3, H, W), f32, resized, cropped and normalised as the record says; features are f32.
 
 mod architecture;
 pub mod assemble;
-mod classifier;
 pub mod clip;
 pub mod convnext;
 pub mod efficientnet;
@@ -28,7 +27,6 @@ pub mod transformer;
 mod weights;
 
 pub use architecture::Architecture;
-pub use classifier::{Classifier, ClassifierParams};
 pub use clip::{Clip, ClipConfig};
 pub use convnext::{ConvNeXt, ConvNeXtConfig};
 pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};

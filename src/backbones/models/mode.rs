@@ -55,8 +55,11 @@ impl Mode {
         Ok(x.broadcast_mul(&mask)?)
     }
 
-    /// `x` with values set to 0 and the rest scaled up, at the `place`-th dropout of the network.
-    pub(super) fn dropout(self, x: Tensor, place: usize) -> Result<Tensor> {
+    /// `x` with values set to 0 and the rest scaled up, at the `place`-th dropout of the network, below 2^16.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn dropout(self, x: Tensor, place: usize) -> Result<Tensor> {
         let Mode::Train(noise) = self else { return Ok(x) };
         if noise.dropout <= 0.0 {
             return Ok(x);

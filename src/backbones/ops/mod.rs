@@ -81,7 +81,7 @@ fn require_f32(what: &'static str, x: &Tensor) -> Result<()> {
 }
 
 /// The values of a contiguous f32 tensor on the processor, as a custom operation receives them.
-pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+pub fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
         None => candle_core::bail!("expected a contiguous tensor, found strides {:?}", layout.stride()),

@@ -7,11 +7,11 @@
 
 use super::masked::{Masking, hidden_tokens};
 use super::objective::{Batch, Loss, Moment, Objective, rows_of};
-use super::parameters::{Parameters, Start};
 use super::tokenizer::{CODES, Namer};
 use crate::error::{Error, Result};
 use crate::models::{Architecture, Transformer, TransformerConfig};
 use crate::ops::{Weight, linear};
+use crate::training::{Parameters, Start};
 use candle_core::{D, DType, Tensor};
 use std::collections::HashMap;
 

@@ -1,11 +1,11 @@
 //! The card that goes with a pocket model: what it saw, how, and what it cannot do.
 
-use super::curve::Curve;
 use super::recipe::{Kind, Recipe};
 use super::run::Settings;
 use crate::error::Result;
 use crate::models::describe_device;
 use crate::progress::thousands;
+use crate::training::Curve;
 use std::fmt::Write;
 
 /// Rows of the table of losses.

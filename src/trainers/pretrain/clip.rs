@@ -18,10 +18,10 @@
 //! classes came to 4.3 times chance, with 2,842 of them and 1,028 emoji of families that OpenEmoji lacks to 4.6.
 
 use super::objective::{Batch, Loss, Moment, Objective, unit_rows};
-use super::parameters::{Parameters, Start};
 use crate::error::{Error, Result};
 use crate::models::clip::{ClipConfig, text_parameters};
 use crate::models::{Clip, Mode};
+use crate::training::{Parameters, Start};
 use candle_core::{D, DType, Tensor};
 use std::collections::HashMap;
 

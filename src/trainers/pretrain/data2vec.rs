@@ -13,12 +13,12 @@
 
 use super::masked::{Masking, hidden_tokens, with_positions};
 use super::objective::{Batch, Loss, Moment, Objective, rows_of};
-use super::parameters::{Parameters, Start};
-use super::schedule::line;
 use super::teacher::Teacher;
 use crate::error::{Error, Result};
 use crate::models::{Architecture, Mode, Transformer, TransformerConfig};
 use crate::ops::{Weight, layer_norm, linear, patches};
+use crate::training::schedule::line;
+use crate::training::{Parameters, Start};
 use candle_core::{D, DType, Device, Tensor};
 use std::collections::{BTreeMap, HashMap};
 

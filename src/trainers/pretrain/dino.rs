@@ -9,12 +9,12 @@
 //! patch tokens and not the class token.
 
 use super::objective::{Batch, Loss, Moment, Objective, unit_rows};
-use super::parameters::{Parameters, Start};
-use super::schedule::cosine;
 use super::teacher::Teacher;
 use crate::error::{Error, Result};
 use crate::models::{Architecture, Mode, Transformer, TransformerConfig, grid_mean};
 use crate::ops::{Activation, Weight, linear, linear_act, patches};
+use crate::training::schedule::cosine;
+use crate::training::{Parameters, Start};
 use candle_core::{D, Device, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};

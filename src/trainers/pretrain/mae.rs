@@ -8,7 +8,6 @@
 
 use super::mask::scattered;
 use super::objective::{Batch, Loss, Moment, Objective, mask_tensor, places, rows_of};
-use super::parameters::{Parameters, Start};
 use crate::error::{Error, Result};
 use crate::models::initial::sines;
 use crate::models::transformer::block::{Block, BlockConfig};
@@ -16,6 +15,7 @@ use crate::models::transformer::names::block_parameters;
 use crate::models::{Architecture, Mode, Transformer, TransformerConfig};
 use crate::ops::{Activation, Heads, Weight, layer_norm, linear, patches};
 use crate::random::Random;
+use crate::training::{Parameters, Start};
 use candle_core::{D, Tensor};
 use std::collections::HashMap;
 

@@ -12,32 +12,28 @@
 //! | [`beit`] | codes of hidden patches, by a [`tokenizer`] | images |
 //! | [`data2vec`] | a teacher's tokens of hidden patches | images |
 //!
-//! A [`Recipe`] is an objective with an architecture and settings; [`run`] trains it: seeded, with progress, checkpoints
-//! that resume to the bit on a processor, a curve of losses and probes as rows, and in the end the weights and a card.
+//! A [`Recipe`] is an objective with an architecture and settings; [`run`] makes a job of it for the engine of
+//! [`crate::training`]: seeded, with progress, checkpoints that resume to the bit on a processor, a curve of losses and
+//! probes as rows, and in the end the weights and a card.
 //! Only the command line and the notebook on these models import this module.
 
 pub mod augment;
 pub mod beit;
 pub mod captions;
 mod card;
-mod checkpoint;
 pub mod clip;
 pub mod corpus;
-mod curve;
 pub mod data2vec;
 pub mod dino;
-mod live;
 pub mod mae;
 pub mod mask;
 mod masked;
 mod objective;
-mod parameters;
 mod probe;
 mod publish;
 mod recipe;
 pub mod request;
 mod run;
-pub mod schedule;
 mod shipped;
 mod standardise;
 pub mod supervised;
@@ -45,12 +41,12 @@ mod teacher;
 pub mod tokenizer;
 
 pub use corpus::Corpus;
-pub use curve::{Curve, CurveRow};
 pub use objective::{Batch, Loss, Moment, Objective};
-pub use parameters::{Parameters, Start};
 pub use probe::{Probe, effective_rank, feature_deviation};
 pub use recipe::{Kind, Recipe};
 pub use run::{Outcome, Settings, run};
 pub use shipped::{shipped, summary};
 pub use standardise::standardised;
 pub use teacher::Teacher;
+
+pub use crate::training::{Curve, CurveRow};

@@ -1,7 +1,8 @@
 //! What every objective has in common: a batch in, a loss out, and what it remembers between steps.
 
-use super::parameters::Parameters;
 use crate::error::Result;
+use crate::training::Parameters;
+pub use crate::training::{Loss, Moment};
 use candle_core::{Device, Tensor};
 use ndarray::Array2;
 use std::collections::{BTreeMap, HashMap};
@@ -16,32 +17,6 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// Token ids of the captions (B, context), where the objective reads them.
     pub tokens: Option<Array2<u32>>,
-}
-
-/// Where a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Steps taken.
-    pub step: u64,
-    /// Steps of the whole run.
-    pub total: u64,
-    /// The run's seed.
-    pub seed: u64,
-}
-
-/// The loss of a batch, and numbers that tell what it is made of.
-pub struct Loss {
-    /// A scalar with its graph.
-    pub total: Tensor,
-    /// Names and scalars, without graph.
-    pub parts: Vec<(&'static str, Tensor)>,
-}
-
-impl Loss {
-    /// A loss without parts.
-    pub fn plain(total: Tensor) -> Self {
-        Loss { total, parts: Vec::new() }
-    }
 }
 
 /// A way to learn from images. Everything drawn at random follows from the seed and the numbers of step and image, so

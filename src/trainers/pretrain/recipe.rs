@@ -20,12 +20,12 @@ use super::data2vec::Data2Vec;
 use super::dino::Dino;
 use super::mae::MaskedAutoencoder;
 use super::objective::Objective;
-use super::parameters::Parameters;
 use super::supervised::Supervised;
 use super::tokenizer::{Namer, VisualTokenizer};
 use crate::error::{Error, Result};
 use crate::models::clip::{ClipConfig, POCKET_CONTEXT};
 use crate::models::{Architecture, TransformerConfig};
+use crate::training::Parameters;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;
@@ -50,6 +50,28 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As tables and fingerprints write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Supervised => "supervised",
+            Kind::Clip => "clip",
+            Kind::Dino => "dino",
+            Kind::Mae => "mae",
+            Kind::Beit => "beit",
+            Kind::Data2Vec => "data2vec",
+            Kind::Tokenizer => "tokenizer",
+        }
+    }
+
+    /// What the loss measures, with its unit.
+    pub(super) fn loss_axis(self) -> &'static str {
+        match self {
+            Kind::Supervised | Kind::Clip | Kind::Dino | Kind::Beit => "cross-entropy (nats)",
+            Kind::Mae | Kind::Tokenizer => "squared error of pixels (no unit)",
+            Kind::Data2Vec => "smooth L1 distance of tokens (no unit)",
+        }
+    }
+
     /// Words are found from the feature that is learned through: classes or captions. What learned without words is
     /// standardised before it is published.
     pub fn learns_from_words(self) -> bool {
@@ -192,6 +214,33 @@ impl Recipe {
             Architecture::Transformer(config) => ("patches", config.grid().pow(2) * config.dim),
             _ => self.feature,
         })
+    }
+
+    /// Every field with its name: what tells runs of different recipes apart.
+    pub fn fingerprint(&self) -> String {
+        let Recipe {
+            id,
+            model,
+            objective,
+            architecture,
+            feature,
+            batch,
+            rate,
+            weight_decay,
+            beta2,
+            longest_gradient,
+            views,
+        } = self;
+        let longest = longest_gradient.map_or("none".into(), |longest| longest.to_string());
+        let views: Vec<String> = views.iter().map(Augmentation::fingerprint).collect();
+        format!(
+            "recipe {id}; model {model}; objective {}; architecture {architecture}; feature {} of {}; batch {batch}; rate \
+             {rate}; weight decay {weight_decay}; beta2 {beta2}; longest gradient {longest}; views [{}]",
+            objective.name(),
+            feature.0,
+            feature.1,
+            views.join("] ["),
+        )
     }
 
     /// The architecture.

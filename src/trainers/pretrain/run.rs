@@ -1,48 +1,34 @@
-//! A run: a recipe trained on a corpus, from nothing or from where it was interrupted.
-//!
-//! A step is a pure function of the state before it and of what its number draws, so a run that was stopped at a
-//! checkpoint and goes on ends, on a processor, with the very bits of one that was not. Views are drawn by a thread of
-//! their own, a few batches ahead.
+//! A recipe as a job for the engine: what it draws, how it is measured, what it leaves.
 
 use super::captions;
 use super::card;
-use super::checkpoint::{self, Checkpoint};
 use super::corpus::{Corpus, SIDE};
-use super::curve::{Curve, CurveRow};
-use super::live;
-use super::objective::{Batch, Moment, Objective};
+use super::objective::{Batch, Loss, Moment, Objective};
 use super::probe::Probe;
 use super::recipe::{Kind, Recipe};
-use super::schedule::cosine;
 use super::standardise::standardised;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::clip::POCKET_CONTEXT;
-use crate::ops::keep_memory;
-use crate::optimiser::Adam;
-use crate::progress::Progress;
 use crate::random::Random;
-use crate::storage::{self, FolderLock};
+use crate::storage;
 use crate::text::{Tokenizer, read_pairs};
+use crate::training::{
+    Curve, End, Ended, Job, Panel, Parameters, Part, Place, Plan, Schedule, Source, checkpoint, device_kind, engine,
+    train,
+};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Part of the steps over which the learning rate rises.
 const WARM_UP: f64 = 0.05;
 /// The learning rate at the end, as part of the highest.
 const LAST_RATE: f64 = 0.001;
-/// Probes of a run, the one at its end included.
-const PROBES: u64 = 10;
-/// Rows of losses in a run, about.
-const ROWS: u64 = 200;
-/// Batches that are drawn ahead.
-const AHEAD: usize = 2;
 /// Raised whenever a change moves the weights that a run ends with.
-const CODE_VERSION: u32 = 2;
+const CODE_VERSION: u32 = 3;
 
 /// What a run needs beside its recipe.
 pub struct Settings<'a> {
@@ -83,225 +69,66 @@ pub struct Outcome {
 pub(super) const WEIGHTS: &str = "weights.safetensors";
 pub(super) const TEXT: &str = "text.safetensors";
 pub(super) const PAIRS: &str = "pairs.txt";
-pub(super) const CURVE: &str = "curve.csv";
+pub(super) const CURVE: &str = engine::CURVE;
 pub(super) const CARD: &str = "card.md";
 
 /// Trains `recipe`, going on from the checkpoint in the folder where there is one. A run that is over is not repeated.
 ///
 /// # Errors
-/// A folder that holds another run; losses that are not finite, by step; a corpus without captions for CLIP; everything
-/// that reading and writing can fail with.
+/// As for [`train`]; a corpus without captions for CLIP; BEiT without a tokenizer.
 pub fn run(recipe: &Recipe, settings: &Settings) -> Result<Outcome> {
-    keep_memory();
-    let _lock = FolderLock::acquire(settings.folder, || println!("{}: another process trains it", recipe.id))?;
-    Trainer::begin(recipe, settings)?.train()
+    let plan = plan(recipe, settings)?;
+    let place = Place {
+        folder: settings.folder,
+        every: settings.every,
+        stop_after: settings.stop_after,
+        verbose: settings.verbose,
+        page: true,
+    };
+    let outcome = train(&mut Pretraining::begin(recipe, settings)?, &plan, &place)?;
+    Ok(Outcome {
+        weights: (outcome.ended != Ended::Interrupted).then(|| settings.folder.join(WEIGHTS)),
+        steps: outcome.steps,
+        seconds: outcome.seconds,
+        probe: last_probe(&outcome.curve),
+    })
 }
 
-/// A run under way.
-struct Trainer<'a> {
+/// A warm-up and half a cosine.
+fn plan(recipe: &Recipe, settings: &Settings) -> Result<Plan> {
+    let steps = recipe.steps(settings.images)?;
+    let warm_up = (WARM_UP * steps as f64) as u64;
+    let rate = Schedule::Cosine { highest: recipe.rate, last: LAST_RATE * recipe.rate, warm_up, steps };
+    let plan = Plan::by_steps(steps, settings.images, rate, settings.seed);
+    Ok(Plan { betas: (0.9, recipe.beta2), longest_gradient: recipe.longest_gradient, ..plan })
+}
+
+/// The last probe that a curve has.
+fn last_probe(curve: &Curve) -> Option<Probe> {
+    let last = |metric: &str| curve.line(metric).last().map(|(_, value)| *value);
+    Some(Probe {
+        knn_accuracy: last("knn_accuracy")?,
+        feature_deviation: last("feature_deviation")?,
+        effective_rank: last("effective_rank")?,
+    })
+}
+
+/// A recipe under way.
+struct Pretraining<'a> {
     recipe: &'a Recipe,
     settings: &'a Settings<'a>,
     objective: Box<dyn Objective>,
-    adam: Adam,
-    curve: Curve,
-    tokenizer: Option<Tokenizer>,
-    total: u64,
-    step: u64,
-    seconds: f64,
-    probe: Option<Probe>,
+    /// The hash of the weights of BEiT's tokenizer.
+    tokenizer: Option<String>,
 }
 
-impl<'a> Trainer<'a> {
+impl<'a> Pretraining<'a> {
     fn begin(recipe: &'a Recipe, settings: &'a Settings) -> Result<Self> {
-        let &Settings { corpus, device, seed, folder, .. } = settings;
-        let total = recipe.steps(settings.images)?;
-        let tokenizer = match (recipe.objective, settings.tokenizer) {
-            (Kind::Beit, Some(folder)) => Some(candle_core::safetensors::load(folder.join(WEIGHTS), device)?),
-            _ => None,
-        };
-        let objective = recipe.begin(corpus, seed, device, tokenizer)?;
-        let tokenizer = (recipe.objective == Kind::Clip).then(|| byte_pairs(corpus, folder)).transpose()?;
-        let mut adam = Adam::new(objective.parameters().trained().to_vec())?;
-        adam.beta2 = recipe.beta2;
-        let curve = Curve::open(&folder.join(CURVE))?;
-        let mut trainer =
-            Trainer { recipe, settings, objective, adam, curve, tokenizer, total, step: 0, seconds: 0.0, probe: None };
-        trainer.resume()?;
-        Ok(trainer)
-    }
-
-    /// What tells this run from all others.
-    fn fingerprint(&self) -> String {
-        let Settings { corpus, seed, images, .. } = self.settings;
-        let captions = if self.recipe.objective == Kind::Clip { " captions read in parts" } else { "" };
-        let words = format!("{CODE_VERSION} {:?} {seed} {images} {}{captions}", self.recipe, corpus.content());
-        storage::sha256_hex(words.as_bytes())
-    }
-
-    fn checkpoint_path(&self) -> PathBuf {
-        self.settings.folder.join("checkpoint.safetensors")
-    }
-
-    fn resume(&mut self) -> Result<()> {
-        let path = self.checkpoint_path();
-        if !path.exists() {
-            self.curve.cut(0);
-            return Ok(());
-        }
-        let mut state = Checkpoint::read(&path, self.settings.device)?;
-        let found: String = state.fact(&path, "run")?;
-        if found != self.fingerprint() {
-            let expected = "a checkpoint of this recipe, corpus, seed and number of images";
-            return Err(Error::data(&path, expected, "one of another run; remove it or choose another folder"));
-        }
-        self.step = state.fact(&path, "step")?;
-        self.seconds = state.fact(&path, "seconds")?;
-        self.curve.cut(self.step);
-        let parameters = self.objective.parameters();
-        let trained = parameters.trained().iter().map(|parameter| (&parameter.name, &parameter.var));
-        for (name, var) in trained.chain(parameters.statistics()) {
-            match state.tensors.get(&format!("value.{name}")) {
-                Some(tensor) => var.set(tensor)?,
-                None => return Err(Error::data(&path, format!("a tensor value.{name}"), "none")),
-            }
-        }
-        self.adam.resume(self.step, |name| state.tensors.get(name).cloned())?;
-        let memory = state.tensors.drain();
-        let memory = memory.filter_map(|(name, tensor)| Some((name.strip_prefix("memory.")?.to_owned(), tensor)));
-        let memory: HashMap<String, Tensor> = memory.collect();
-        self.objective.remember(&memory)
-    }
-
-    fn save(&self) -> Result<()> {
-        let parameters = self.objective.parameters();
-        let trained = parameters.trained().iter().map(|parameter| (&parameter.name, &parameter.var));
-        let values = trained.chain(parameters.statistics());
-        let mut tensors: BTreeMap<String, Tensor> =
-            values.map(|(name, var)| (format!("value.{name}"), var.as_tensor().clone())).collect();
-        tensors.extend(self.adam.averages().map(|(name, average)| (name, average.clone())));
-        let memory = self.objective.memory().into_iter();
-        tensors.extend(memory.map(|(name, tensor)| (format!("memory.{name}"), tensor)));
-        let facts =
-            [("run", self.fingerprint()), ("step", self.step.to_string()), ("seconds", self.seconds.to_string())];
-        let facts = facts.map(|(name, fact)| (name.to_owned(), fact)).into();
-        // The curve first: rows after the checkpoint's step are dropped when it is read.
-        self.curve.write()?;
-        checkpoint::write(&self.checkpoint_path(), &tensors, DType::F32, facts)?;
-        live::write(&self.settings.folder.join("live.html"), self.recipe, &self.curve, self.settings.images)
-    }
-
-    fn train(mut self) -> Result<Outcome> {
-        let rows_every = (self.total / ROWS).max(1);
-        // Rows are means over the steps since the one before, so a run stops behind a row.
-        let whole = |stop: u64| stop.div_ceil(rows_every) * rows_every;
-        let last = self.settings.stop_after.map_or(self.total, |stop| whole(stop).min(self.total));
-        let mut progress = Progress::new(
-            format!("pretraining {}", self.recipe.id),
-            "images",
-            self.settings.images as usize,
-            self.step as usize * self.recipe.batch,
-        );
-        if !self.settings.verbose {
-            progress = progress.silent();
-        }
-        let (recipe, settings, tokenizer) = (self.recipe, self.settings, self.tokenizer.take());
-        let step = self.step;
-        std::thread::scope(|scope| -> Result<()> {
-            let (sender, batches) = sync_channel(AHEAD);
-            scope.spawn(move || {
-                for step in step..last {
-                    // The run is over, or has failed: nobody listens.
-                    if sender.send(draw(recipe, settings, tokenizer.as_ref(), step)).is_err() {
-                        return;
-                    }
-                }
-            });
-            self.steps(&batches, last, rows_every, &mut progress)
-        })?;
-        progress.finish();
-        if self.step < self.total {
-            self.save()?;
-            return Ok(Outcome { weights: None, steps: self.step, seconds: self.seconds, probe: self.probe });
-        }
-        self.finish()
-    }
-
-    fn steps(
-        &mut self,
-        batches: &Receiver<Result<Batch>>,
-        last: u64,
-        rows_every: u64,
-        progress: &mut Progress,
-    ) -> Result<()> {
-        let probe_every = self.total.div_ceil(PROBES);
-        let (mut sums, mut count) = (BTreeMap::<&'static str, f64>::new(), 0);
-        let (mut clock, mut saved) = (Instant::now(), Instant::now());
-        while self.step < last {
-            let batch = batches.recv().map_err(|_| Error::argument("views", "a batch", "none"))??;
-            for (name, value) in self.one(&batch)? {
-                *sums.entry(name).or_default() += value;
-            }
-            count += 1;
-            self.step += 1;
-            progress.advance(self.recipe.batch);
-            // Between rows there is no checkpoint: their means would be lost.
-            if !self.step.is_multiple_of(rows_every) && self.step < last {
-                continue;
-            }
-            self.seconds += clock.elapsed().as_secs_f64();
-            for (name, sum) in std::mem::take(&mut sums) {
-                self.row(name, sum / f64::from(count));
-            }
-            count = 0;
-            if self.step / probe_every > (self.step - rows_every.min(self.step)) / probe_every
-                || self.step == self.total
-            {
-                self.measure()?;
-            }
-            if saved.elapsed() >= self.settings.every && self.step < last {
-                self.save()?;
-                saved = Instant::now();
-            }
-            clock = Instant::now();
-        }
-        Ok(())
-    }
-
-    /// One step; the loss and its parts.
-    fn one(&mut self, batch: &Batch) -> Result<Vec<(&'static str, f64)>> {
-        let at = Moment { step: self.step, total: self.total, seed: self.settings.seed };
-        let loss = self.objective.loss(batch, at)?;
-        let scalar = |x: &Tensor| -> Result<f64> { Ok(f64::from(x.to_dtype(DType::F32)?.to_scalar::<f32>()?)) };
-        let mut numbers = vec![("loss", scalar(&loss.total)?)];
-        for (name, part) in &loss.parts {
-            numbers.push((name, scalar(part)?));
-        }
-        if let Some((name, value)) = numbers.iter().find(|(_, value)| !value.is_finite()) {
-            let found = format!("{value} for {name} at step {} of {}", self.step, self.recipe.id);
-            return Err(Error::argument("loss", "finite numbers", found));
-        }
-        let gradients = loss.total.backward()?;
-        let warm_up = (WARM_UP * self.total as f64) as u64;
-        let highest = self.recipe.rate;
-        let rate = cosine(highest, LAST_RATE * highest, warm_up, self.total, self.step);
-        let scale = match self.recipe.longest_gradient {
-            Some(longest) => (longest / (self.adam.norm(&gradients)? + 1e-6)).min(1.0),
-            None => 1.0,
-        };
-        self.adam.scaled_step(&gradients, rate, scale)?;
-        self.objective.after_step(at)?;
-        Ok(numbers)
-    }
-
-    fn row(&mut self, metric: &str, value: f64) {
-        self.curve.push(CurveRow {
-            model: self.recipe.id.into(),
-            step: self.step,
-            images: self.step * self.recipe.batch as u64,
-            seconds: self.seconds,
-            metric: metric.into(),
-            value,
-        });
+        let &Settings { corpus, device, seed, .. } = settings;
+        let path = settings.tokenizer.filter(|_| recipe.objective == Kind::Beit).map(|folder| folder.join(WEIGHTS));
+        let weights = path.as_ref().map(|path| candle_core::safetensors::load(path, device)).transpose()?;
+        let tokenizer = path.as_ref().map(|path| storage::sha256_file(path)).transpose()?;
+        Ok(Pretraining { recipe, settings, objective: recipe.begin(corpus, seed, device, weights)?, tokenizer })
     }
 
     /// The weights as they are published.
@@ -313,52 +140,93 @@ impl<'a> Trainer<'a> {
         }
         standardised(weights, &self.recipe.transformer()?, corpus, device)
     }
+}
 
-    fn measure(&mut self) -> Result<()> {
+impl<'a> Job for Pretraining<'a> {
+    type Batch = Batch;
+    type Source = Views<'a>;
+
+    fn name(&self) -> &str {
+        self.recipe.id
+    }
+
+    fn verb(&self) -> &'static str {
+        "pretraining"
+    }
+
+    fn fingerprint(&self) -> String {
+        let Settings { corpus, seed, images, device, .. } = self.settings;
+        let captions = if self.recipe.objective == Kind::Clip { "read in parts" } else { "not read" };
+        format!(
+            "pretraining {CODE_VERSION}\n{}\nseed {seed}; images {images}; corpus {}; captions {captions}; device {}; \
+             tokenizer {}",
+            self.recipe.fingerprint(),
+            corpus.content(),
+            device_kind(device),
+            self.tokenizer.as_deref().unwrap_or("none"),
+        )
+    }
+
+    fn parameters(&self) -> &Parameters {
+        self.objective.parameters()
+    }
+
+    fn source(&self) -> Result<Views<'a>> {
+        let Settings { corpus, folder, .. } = self.settings;
+        let tokenizer = (self.recipe.objective == Kind::Clip).then(|| byte_pairs(corpus, folder)).transpose()?;
+        Ok(Views { recipe: self.recipe, settings: self.settings, tokenizer })
+    }
+
+    fn loss(&mut self, batch: &Batch, at: Moment) -> Result<Loss> {
+        self.objective.loss(batch, at)
+    }
+
+    fn after_step(&mut self, at: Moment) -> Result<()> {
+        self.objective.after_step(at)
+    }
+
+    fn memory(&self) -> BTreeMap<String, Tensor> {
+        self.objective.memory()
+    }
+
+    fn remember(&mut self, memory: &HashMap<String, Tensor>) -> Result<()> {
+        self.objective.remember(memory)
+    }
+
+    fn measure(&mut self, _at: Moment) -> Result<Vec<(&'static str, f64)>> {
         if self.recipe.objective == Kind::Tokenizer {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let &Settings { corpus, device, .. } = self.settings;
         let weights = VarBuilder::from_tensors(self.published()?, DType::F32, device);
         let backbone = self.recipe.architecture()?.build(weights)?;
         let size = self.recipe.views[0].size;
         let probe = Probe::measure(backbone.as_ref(), self.recipe.feature.0, size, corpus, device)?;
-        self.row("knn_accuracy", probe.knn_accuracy);
-        self.row("feature_deviation", probe.feature_deviation);
-        self.row("effective_rank", probe.effective_rank);
-        if self.settings.verbose {
-            let Probe { knn_accuracy, feature_deviation, effective_rank } = probe;
-            println!(
-                "pretraining {}: step {} of {}, held-out kNN {:.1}%, feature deviation {feature_deviation:.2}, effective \
-                 rank {effective_rank:.1}",
-                self.recipe.id,
-                self.step,
-                self.total,
-                100.0 * knn_accuracy
-            );
-        }
-        self.probe = Some(probe);
-        Ok(())
+        let Probe { knn_accuracy, feature_deviation, effective_rank } = probe;
+        Ok(vec![
+            ("knn_accuracy", knn_accuracy),
+            ("feature_deviation", feature_deviation),
+            ("effective_rank", effective_rank),
+        ])
+    }
+
+    fn panels(&self) -> Vec<Panel> {
+        let axis = self.recipe.objective.loss_axis();
+        let title = "Held-out nearest neighbours (k = 20)";
+        vec![
+            Panel { title: "Loss", axis, lines: vec![("loss", "training")], factor: 1.0 },
+            Panel { title, axis: "right (%)", lines: vec![("knn_accuracy", "right")], factor: 100.0 },
+        ]
     }
 
     /// Writes the weights of a finished run.
-    fn finish(mut self) -> Result<Outcome> {
-        let path = self.settings.folder.join(WEIGHTS);
-        if self.probe.is_none() && self.recipe.objective != Kind::Tokenizer {
-            // Nothing was left to do: the last probe is in the curve.
-            let last = |metric: &str| self.curve.line(metric).last().map_or(f64::NAN, |(_, value)| *value);
-            self.probe = Some(Probe {
-                knn_accuracy: last("knn_accuracy"),
-                feature_deviation: last("feature_deviation"),
-                effective_rank: last("effective_rank"),
-            });
-        }
-        let done = Outcome { weights: Some(path.clone()), steps: self.step, seconds: self.seconds, probe: self.probe };
+    fn finish(&mut self, end: &End) -> Result<()> {
+        let folder = self.settings.folder;
+        let path = folder.join(WEIGHTS);
         if path.exists() {
             // The card tells where it was trained, not where it is looked at.
-            return Ok(done);
+            return Ok(());
         }
-        self.save()?;
         // What only works with an image tower beside it goes into a file of its own.
         let of_text =
             |name: &str| name.starts_with("text") || name == "visual_projection.weight" || name == "logit_scale";
@@ -366,14 +234,31 @@ impl<'a> Trainer<'a> {
             self.published()?.into_iter().partition(|(name, _)| of_text(name));
         let dtype = if self.recipe.objective == Kind::Tokenizer { DType::F32 } else { DType::F16 };
         // One fact only: the library writes several in the order of a hash table, and equal runs shall give equal bytes.
-        let facts = HashMap::from([("run".to_owned(), self.fingerprint())]);
+        let facts = HashMap::from([("run".to_owned(), end.run.to_owned())]);
         if !text.is_empty() {
-            checkpoint::write(&self.settings.folder.join(TEXT), &text, dtype, facts.clone())?;
+            checkpoint::write(&folder.join(TEXT), &text, dtype, facts.clone())?;
         }
-        let card = card::card(self.recipe, self.settings, &self.curve)?;
-        storage::write_atomic(&self.settings.folder.join(CARD), card.as_bytes())?;
-        checkpoint::write(&path, &weights, dtype, facts)?;
-        Ok(done)
+        let card = card::card(self.recipe, self.settings, end.curve)?;
+        storage::write_atomic(&folder.join(CARD), card.as_bytes())?;
+        checkpoint::write(&path, &weights, dtype, facts)
+    }
+}
+
+/// Views of the images that a run draws.
+struct Views<'a> {
+    recipe: &'a Recipe,
+    settings: &'a Settings<'a>,
+    /// Reads captions, for CLIP.
+    tokenizer: Option<Tokenizer>,
+}
+
+impl Source for Views<'_> {
+    type Batch = Batch;
+
+    fn batch(&self, step: u64) -> Result<Vec<Part<Batch>>> {
+        let Views { recipe, settings, tokenizer } = self;
+        let batch = draw(recipe, settings, tokenizer.as_ref(), step)?;
+        Ok(vec![Part { batch, images: recipe.batch }])
     }
 }
 

@@ -1,8 +1,8 @@
 //! The runs whose models ship with the project.
 
-use super::curve::Curve;
 use super::recipe::Recipe;
 use crate::error::{Error, Result};
+use crate::training::Curve;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ pub fn summary(root: &Path) -> Result<DataFrame> {
         let all = recipe.architecture()?.parameters();
         let n: usize = all.iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum();
         models.push(recipe.model);
-        objectives.push(format!("{:?}", recipe.objective).to_lowercase());
+        objectives.push(recipe.objective.name());
         parameters.push((n / 1000) as u32);
         drawn.push(images);
         cost.push((recipe.multiply_adds()? as f64 * images as f64 / 1e12).round());

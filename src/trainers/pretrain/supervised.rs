@@ -8,10 +8,9 @@
 
 use super::corpus::Corpus;
 use super::objective::{Batch, Loss, Moment, Objective, rows_of};
-use super::parameters::Parameters;
 use crate::error::{Error, Result};
-use crate::models::{Architecture, Backbone, Mode};
-use crate::ops::{Weight, linear};
+use crate::models::{Architecture, Mode};
+use crate::training::{Classifier, Head, HeadParams, Parameters};
 use candle_core::{D, DType, Tensor};
 use std::collections::HashMap;
 
@@ -21,10 +20,7 @@ const SMOOTHING: f64 = 0.1;
 /// An encoder with a classifier on it.
 pub struct Supervised {
     architecture: Architecture,
-    pooling: &'static str,
-    backbone: Box<dyn Backbone>,
-    parameters: Parameters,
-    head: (Weight, Tensor),
+    classifier: Classifier,
     other: Option<u32>,
 }
 
@@ -32,46 +28,33 @@ impl Supervised {
     /// Draws everything from `parameters`. `dim` is the length of the feature called `pooling`.
     ///
     /// # Errors
-    /// An architecture without weights.
+    /// An architecture without weights; a corpus of fewer than two classes.
     pub fn new(
         architecture: &Architecture,
         (pooling, dim): (&'static str, usize),
         corpus: &Corpus,
         mut parameters: Parameters,
     ) -> Result<Self> {
-        let n_classes = corpus.classes.len();
+        let head = HeadParams { pooling, dim, n_classes: corpus.classes.len(), start: Head::Glorot };
         parameters.encoder(architecture)?;
-        parameters.layer("head", n_classes, dim)?;
-        let builder = parameters.builder();
-        let head = (Weight::new(&builder.get((n_classes, dim), "head.weight")?)?, builder.get(n_classes, "head.bias")?);
-        Ok(Supervised {
-            architecture: architecture.clone(),
-            pooling,
-            backbone: architecture.build(builder)?,
-            parameters,
-            head,
-            other: corpus.other(),
-        })
+        let classifier = Classifier::on(architecture, parameters, &head)?;
+        Ok(Supervised { architecture: architecture.clone(), classifier, other: corpus.other() })
     }
 }
 
 impl Objective for Supervised {
     fn parameters(&self) -> &Parameters {
-        &self.parameters
+        self.classifier.variables()
     }
 
     fn loss(&mut self, batch: &Batch, _at: Moment) -> Result<Loss> {
-        let features = self.backbone.forward(&batch.views[0], Mode::QUIET)?;
-        let Some((_, feature)) = features.iter().find(|(name, _)| *name == self.pooling) else {
-            let known = features.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-            return Err(Error::Unknown { kind: "pooling", name: self.pooling.into(), known });
-        };
+        let feature = self.classifier.feature(&batch.views[0], Mode::QUIET)?;
         let classed = batch.labels.iter().enumerate().filter(|(_, label)| Some(**label) != self.other);
         let (rows, labels): (Vec<u32>, Vec<u32>) = classed.map(|(row, label)| (row as u32, *label)).unzip();
         if rows.is_empty() {
             return Err(Error::argument("batch", "at least one image with a class", "none"));
         }
-        let logits = linear(&rows_of(feature, rows)?, &self.head.0, &self.head.1)?;
+        let logits = self.classifier.logits(&rows_of(&feature, rows)?, Mode::QUIET)?;
         let labels = Tensor::new(labels.as_slice(), logits.device())?;
         let right = logits.detach().argmax(D::Minus1)?.eq(&labels)?.to_dtype(DType::F32)?.mean_all()?;
         Ok(Loss { total: smoothed_cross_entropy(&logits, &labels, SMOOTHING)?, parts: vec![("batch_accuracy", right)] })
@@ -79,7 +62,7 @@ impl Objective for Supervised {
 
     fn published(&self) -> Result<HashMap<String, Tensor>> {
         let names: Vec<String> = self.architecture.parameters().into_iter().map(|parameter| parameter.name).collect();
-        self.parameters.copies(names.iter().map(String::as_str))
+        self.parameters().copies(names.iter().map(String::as_str))
     }
 }
 

@@ -8,8 +8,6 @@
 
 use super::masked::with_positions;
 use super::objective::{Batch, Loss, Moment, Objective};
-use super::parameters::{Parameters, Start};
-use super::schedule::cosine;
 use crate::error::{Error, Result};
 use crate::models::initial::sines;
 use crate::models::transformer::block::{Block, BlockConfig};
@@ -17,6 +15,8 @@ use crate::models::transformer::names::block_parameters;
 use crate::models::{Architecture, Mode, Transformer, TransformerConfig};
 use crate::ops::{Activation, Heads, Weight, linear, patches};
 use crate::random::Random;
+use crate::training::schedule::cosine;
+use crate::training::{Parameters, Start};
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;

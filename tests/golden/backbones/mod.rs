@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use wider_clip::error::Result;
 use wider_clip::models::assemble::{Assembled, assemble};
-use wider_clip::models::{Architecture, Classifier, ClassifierParams, Mode};
-use wider_clip::optimiser::Adam;
+use wider_clip::models::{Architecture, Mode};
+use wider_clip::training::{Adam, Classifier, ClassifierParams, Head};
 
 pub type Tensors = HashMap<String, Tensor>;
 
@@ -76,8 +76,16 @@ pub fn holds(golden: &Golden, architecture: &Architecture, pooling: &str) -> Res
     }
     let dim = golden.get(&format!("features.{pooling}")).dim(1)?;
     let n_classes = golden.get("head.bias").dim(0)?;
-    let params =
-        ClassifierParams { architecture, pooling, dim, n_classes, seed: 0, layer_decay: 1.0, weight_decay: 0.0 };
+    let params = ClassifierParams {
+        architecture,
+        pooling,
+        dim,
+        n_classes,
+        head: Head::Torch,
+        seed: 0,
+        layer_decay: 1.0,
+        weight_decay: 0.0,
+    };
     let model = Classifier::new(&params, &assembled.tensors, &Device::Cpu)?;
     let mut state: Tensors = model.state()?.into_iter().collect();
     state.extend(["head.weight", "head.bias"].map(|name| (name.to_string(), golden.get(name).clone())));

@@ -44,7 +44,7 @@ use crate::random::Random;
 /// assert!(view.iter().all(|value| (value - 1.0).abs() < 1e-5)); // (1 - 0.5) / 0.5, whatever the crop
 /// # Ok::<(), wider_clip::error::Error>(())
 /// ```
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Augmentation {
     /// Side of the view in pixels.
     pub size: usize,
@@ -121,6 +121,33 @@ impl Augmentation {
         Ok(())
     }
 
+    /// Every field with its name: what a run's fingerprint says of its views.
+    ///
+    /// ```
+    /// use wider_clip::pretrain::augment::Augmentation;
+    ///
+    /// let expected = "size 48, scale 0.2 1, ratio 0.75 1.3333333333333333, flip 0.5, recolour 0, jitter none, grey 0, \
+    ///                 blur none, solarise 0";
+    /// assert_eq!(Augmentation::mae(48).fingerprint(), expected);
+    /// ```
+    pub fn fingerprint(&self) -> String {
+        let Augmentation { size, scale, ratio, flip, recolour, jitter, grey, blur, solarise } = self;
+        let jitter = jitter.as_ref().map_or("none".into(), |jitter| {
+            let Jitter { probability, brightness, contrast, saturation, hue } = jitter;
+            format!(
+                "(probability {probability}, brightness {brightness}, contrast {contrast}, saturation {saturation}, hue {hue})"
+            )
+        });
+        let blur = blur.as_ref().map_or("none".into(), |Blur { probability, sigma }| {
+            format!("(probability {probability}, sigma {} {})", sigma.0, sigma.1)
+        });
+        format!(
+            "size {size}, scale {} {}, ratio {} {}, flip {flip}, recolour {recolour}, jitter {jitter}, grey {grey}, blur \
+             {blur}, solarise {solarise}",
+            scale.0, scale.1, ratio.0, ratio.1
+        )
+    }
+
     /// Draws one view.
     ///
     /// `pixels`: `side * side * 3` bytes, row by row, red, green and blue of each pixel. `view`: `3 * size * size`
@@ -153,20 +180,6 @@ impl Augmentation {
         // A blur can be a rounding above 1.
         view.iter_mut().for_each(|value| *value = 2.0 * unit(*value) - 1.0);
         Ok(())
-    }
-}
-
-impl std::fmt::Debug for Augmentation {
-    /// As derived, but for a recolouring that never happens: a run is known by this text, and runs without it are the
-    /// same runs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Augmentation { size, scale, ratio, flip, recolour, jitter, grey, blur, solarise } = self;
-        let mut text = f.debug_struct("Augmentation");
-        text.field("size", size).field("scale", scale).field("ratio", ratio).field("flip", flip);
-        if *recolour > 0.0 {
-            text.field("recolour", recolour);
-        }
-        text.field("jitter", jitter).field("grey", grey).field("blur", blur).field("solarise", solarise).finish()
     }
 }
 

@@ -112,7 +112,7 @@ impl Adam {
     ///
     /// ```
     /// use candle_core::{Device, Var};
-    /// use wider_clip::optimiser::{Adam, TrainedParameter};
+    /// use wider_clip::training::{Adam, TrainedParameter};
     /// # fn main() -> wider_clip::error::Result<()> {
     /// let x = Var::new(&[3f32, -2.0], &Device::Cpu)?;
     /// let parameter = TrainedParameter { name: "x".into(), var: x.clone(), rate: 1.0, weight_decay: 0.0 };
@@ -179,6 +179,34 @@ impl Adam {
         }
         Ok(())
     }
+}
+
+/// Adds `part`, multiplied by `weight`, to the gradients of `parameters` in `total`.
+///
+/// # Errors
+/// [`Error::Tensor`] from candle.
+pub fn add_gradients(
+    total: Option<GradStore>,
+    mut part: GradStore,
+    weight: f64,
+    parameters: &[TrainedParameter],
+) -> Result<GradStore> {
+    let mut sums = Vec::with_capacity(parameters.len());
+    for TrainedParameter { var, .. } in parameters {
+        let before = total.as_ref().and_then(|total| total.get(var));
+        let now = part.remove(var).map(|gradient| gradient * weight).transpose()?;
+        sums.push(match (before, now) {
+            (Some(before), Some(now)) => Some((before + now)?),
+            (before, now) => now.or(before.cloned()),
+        });
+    }
+    let mut total = total.unwrap_or(part);
+    for (parameter, sum) in parameters.iter().zip(sums) {
+        if let Some(sum) = sum {
+            total.insert(&parameter.var, sum);
+        }
+    }
+    Ok(total)
 }
 
 /// keep * average + (1 - keep) * gradient, or its square.

@@ -1,0 +1,340 @@
+//! The loop that trains a job, from nothing or from where it was interrupted.
+//!
+//! A step is a pure function of the state before it and of what its number draws, and a checkpoint holds the whole state:
+//! a run that was stopped anywhere and goes on ends, on a processor, with the very bits of one that was not. Batches are
+//! drawn by a thread of their own, a few ahead.
+
+use super::checkpoint::Checkpoint;
+use super::curve::{Curve, CurveRow};
+use super::job::{Best, End, Ended, Job, Moment, Outcome, Part, Source};
+use super::optimiser::{Adam, add_gradients};
+use super::page::{self, Page};
+use super::plan::{Place, Plan};
+use super::stop::{Verdict, Watch};
+use crate::error::{Error, Result};
+use crate::ops::keep_memory;
+use crate::progress::Progress;
+use crate::storage::{self, FolderLock};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
+
+/// Batches that are drawn ahead.
+const AHEAD: usize = 2;
+/// The form of checkpoints. Raised whenever they hold other things.
+const FORM: &str = "2";
+/// Raised whenever a change here moves the weights that a run ends with.
+const VERSION: u32 = 1;
+/// A run's curve.
+pub const CURVE: &str = "curve.csv";
+
+/// What a step takes: parts of a batch, or why they could not be drawn.
+type Drawn<B> = Result<Vec<Part<B>>>;
+
+/// Trains `job` by `plan`, going on from the checkpoint in the folder where there is one. A run that is over is not
+/// repeated: its last state is put into the job, and [`Job::finish`] called.
+///
+/// # Errors
+/// A folder that holds another run, or a checkpoint of an older form; losses that are not finite, by job and step;
+/// everything that the job, reading and writing can fail with.
+pub fn train<J: Job>(job: &mut J, plan: &Plan, place: &Place) -> Result<Outcome> {
+    keep_memory();
+    plan.check()?;
+    let _lock = FolderLock::acquire(place.folder, || println!("{}: another process trains it", job.name()))?;
+    let mut run = Run::begin(job, plan, place)?;
+    run.go_on()?;
+    run.end()
+}
+
+/// A run under way.
+struct Run<'a, J: Job> {
+    job: &'a mut J,
+    plan: &'a Plan,
+    place: &'a Place<'a>,
+    /// The hash of all that decides the run.
+    identity: String,
+    adam: Adam,
+    curve: Curve,
+    watch: Option<Watch>,
+    best: Option<Best>,
+    step: u64,
+    images: u64,
+    seconds: f64,
+    /// Since the last rows: images, and by name the sum of each loss over them.
+    since: (u64, BTreeMap<String, f64>),
+}
+
+impl<'a, J: Job> Run<'a, J> {
+    fn begin(job: &'a mut J, plan: &'a Plan, place: &'a Place) -> Result<Self> {
+        let parameters = job.parameters();
+        let words = [job.fingerprint(), plan.fingerprint(), parameters.fingerprint()].join("\n");
+        let mut adam = Adam::new(parameters.trained().to_vec())?;
+        (adam.beta1, adam.beta2) = plan.betas;
+        let mut run = Run {
+            identity: storage::sha256_hex(format!("engine {VERSION}\n{words}").as_bytes()),
+            adam,
+            curve: Curve::open(&place.folder.join(CURVE))?,
+            watch: plan.stopping.clone().map(Watch::new),
+            best: None,
+            step: 0,
+            images: 0,
+            seconds: 0.0,
+            since: (0, BTreeMap::new()),
+            job,
+            plan,
+            place,
+        };
+        run.resume()?;
+        Ok(run)
+    }
+
+    fn checkpoint(&self) -> PathBuf {
+        self.place.folder.join("checkpoint.safetensors")
+    }
+
+    fn resume(&mut self) -> Result<()> {
+        let path = self.checkpoint();
+        if !path.exists() {
+            self.curve.cut(0);
+            return Ok(());
+        }
+        let state = Checkpoint::read(&path, self.job.parameters().device())?;
+        let advice = "remove it or choose another folder";
+        if state.facts.get("form").map(String::as_str) != Some(FORM) {
+            let found = format!("one of an older form, which cannot be gone on from; {advice}");
+            return Err(Error::data(&path, format!("a checkpoint of form {FORM}"), found));
+        }
+        if state.fact::<String>(&path, "run")? != self.identity {
+            let expected = "a checkpoint of this job with these data, settings and seed on this kind of device";
+            return Err(Error::data(&path, expected, format!("one of another run; {advice}")));
+        }
+        self.step = state.fact(&path, "step")?;
+        self.images = state.fact(&path, "images")?;
+        self.seconds = state.fact(&path, "seconds")?;
+        self.since.0 = state.fact(&path, "since")?;
+        for name in state.facts.keys().filter_map(|name| name.strip_prefix("sum.")) {
+            self.since.1.insert(name.into(), state.fact(&path, &format!("sum.{name}"))?);
+        }
+        self.curve.cut(self.step);
+        let values = state.under("value");
+        self.job.parameters().set_state(|name| values.get(name))?;
+        self.adam.resume(self.step, |name| state.tensors.get(name).cloned())?;
+        self.job.remember(&state.under("memory"))?;
+        if let Some(watch) = &mut self.watch {
+            let missing = |name: &str| Error::data(&path, format!("`{name}` in the checkpoint's metadata"), "none");
+            watch.resume(&state.facts).map_err(missing)?;
+            if watch.best().is_finite() {
+                let step = state.fact(&path, "best.step")?;
+                self.best = Some(Best { step, value: watch.best(), state: state.under("best").into_iter().collect() });
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> Result<()> {
+        let mut state = Checkpoint::default();
+        state.put("value", self.job.parameters().state()?);
+        state.tensors.extend(self.adam.averages().map(|(name, average)| (name, average.clone())));
+        state.put("memory", self.job.memory());
+        let mut fact = |name: &str, value: String| drop(state.facts.insert(name.into(), value));
+        fact("form", FORM.into());
+        fact("run", self.identity.clone());
+        fact("step", self.step.to_string());
+        fact("images", self.images.to_string());
+        fact("seconds", self.seconds.to_string());
+        fact("since", self.since.0.to_string());
+        for (name, sum) in &self.since.1 {
+            fact(&format!("sum.{name}"), sum.to_string());
+        }
+        if let Some(best) = &self.best {
+            fact("best.step", best.step.to_string());
+            state.put("best", best.state.clone());
+        }
+        state.facts.extend(self.watch.iter().flat_map(Watch::facts));
+        // The curve first: rows after the checkpoint's step are dropped when it is read.
+        self.curve.write()?;
+        state.write(&self.checkpoint())?;
+        if !self.place.page {
+            return Ok(());
+        }
+        page::write(
+            self.place.folder,
+            &Page {
+                verb: self.job.verb(),
+                name: self.job.name(),
+                panels: self.job.panels(),
+                curve: &self.curve,
+                images: (self.images, self.plan.images),
+                ended: &self.ended(),
+            },
+        )
+    }
+
+    fn ended(&self) -> Ended {
+        match self.watch.as_ref().and_then(Watch::reason) {
+            Some(reason) => Ended::Early(reason.clone()),
+            None if self.step < self.plan.steps => Ended::Interrupted,
+            None => Ended::Through,
+        }
+    }
+
+    /// Takes the steps that are left for now.
+    fn go_on(&mut self) -> Result<()> {
+        let last = self.place.stop_after.unwrap_or(u64::MAX).min(self.plan.steps);
+        if self.step >= last || self.ended() != Ended::Interrupted {
+            return Ok(());
+        }
+        let source = self.job.source()?;
+        let from = self.step;
+        let label = format!("{} {}", self.job.verb(), self.job.name());
+        let mut progress = Progress::new(label, "images", self.plan.images as usize, self.images as usize);
+        if !self.place.verbose {
+            progress = progress.silent();
+        }
+        std::thread::scope(|scope| {
+            let (sender, batches) = sync_channel::<Drawn<J::Batch>>(AHEAD);
+            scope.spawn(move || {
+                for step in from..last {
+                    // The run is over, or has failed: nobody listens.
+                    if sender.send(source.batch(step)).is_err() {
+                        return;
+                    }
+                }
+            });
+            self.steps(batches, last, &progress)
+        })?;
+        progress.finish();
+        self.save()
+    }
+
+    fn steps(&mut self, batches: Receiver<Drawn<J::Batch>>, last: u64, progress: &Progress) -> Result<()> {
+        let mut saved = Instant::now();
+        while self.step < last && self.ended() == Ended::Interrupted {
+            let begun = Instant::now();
+            let parts = batches.recv().map_err(|_| Error::argument("source", "a batch", "none"))??;
+            self.one(&parts)?;
+            self.seconds += begun.elapsed().as_secs_f64();
+            progress.advance(parts.iter().map(|part| part.images).sum());
+            if self.plan.has_rows(self.step) {
+                self.rows();
+                if self.plan.has_measure(self.step) {
+                    self.measure()?;
+                }
+            }
+            if saved.elapsed() >= self.place.every && self.step < last {
+                self.save()?;
+                saved = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// One step.
+    fn one(&mut self, parts: &[Part<J::Batch>]) -> Result<()> {
+        let at = Moment { step: self.step, total: self.plan.steps, seed: self.plan.seed };
+        let gradients = self.gradients(parts, at)?;
+        let scale = match self.plan.longest_gradient {
+            Some(longest) => (longest / (self.adam.norm(&gradients)? + 1e-6)).min(1.0),
+            None => 1.0,
+        };
+        self.adam.scaled_step(&gradients, self.plan.rate.at(self.step), scale)?;
+        self.job.after_step(at)?;
+        self.step += 1;
+        Ok(())
+    }
+
+    /// The gradients of the mean loss over all images of the batch's parts; notes losses for the next rows.
+    fn gradients(&mut self, parts: &[Part<J::Batch>], at: Moment) -> Result<GradStore> {
+        let images: usize = parts.iter().map(|part| part.images).sum();
+        if parts.iter().any(|part| part.images == 0) || images == 0 {
+            let found = format!("an empty one at step {} of {}", at.step, self.job.name());
+            return Err(Error::argument("batch", "at least one image in each part", found));
+        }
+        let mut gradients = None;
+        for part in parts {
+            let loss = self.job.loss(&part.batch, at)?;
+            self.note("loss", &loss.total, part.images, at)?;
+            for (name, value) in &loss.parts {
+                self.note(name, value, part.images, at)?;
+            }
+            let of_part = loss.total.backward()?;
+            gradients = Some(match parts.len() {
+                1 => of_part,
+                _ => {
+                    let weight = part.images as f64 / images as f64;
+                    add_gradients(gradients, of_part, weight, self.job.parameters().trained())?
+                }
+            });
+        }
+        self.images += images as u64;
+        self.since.0 += images as u64;
+        gradients.ok_or_else(|| Error::argument("batch", "at least one part", "none"))
+    }
+
+    fn note(&mut self, name: &str, value: &Tensor, images: usize, at: Moment) -> Result<()> {
+        let value = f64::from(value.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            let found = format!("{value} for {name} at step {} of {}", at.step, self.job.name());
+            return Err(Error::argument("loss", "finite numbers", found));
+        }
+        match self.since.1.get_mut(name) {
+            Some(sum) => *sum += value * images as f64,
+            None => drop(self.since.1.insert(name.into(), value * images as f64)),
+        }
+        Ok(())
+    }
+
+    /// Rows of the losses since the rows before.
+    fn rows(&mut self) {
+        let (images, sums) = std::mem::take(&mut self.since);
+        for (name, sum) in sums {
+            self.row(&name, sum / images as f64);
+        }
+    }
+
+    fn row(&mut self, metric: &str, value: f64) {
+        self.curve.push(CurveRow {
+            model: self.job.name().into(),
+            step: self.step,
+            images: self.images,
+            seconds: self.seconds,
+            metric: metric.into(),
+            value,
+        });
+    }
+
+    fn measure(&mut self) -> Result<()> {
+        let at = Moment { step: self.step, total: self.plan.steps, seed: self.plan.seed };
+        let measured = self.job.measure(at)?;
+        for (name, value) in &measured {
+            self.row(name, *value);
+        }
+        if self.place.verbose && !measured.is_empty() {
+            let values: Vec<_> = measured.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            let (verb, name) = (self.job.verb(), self.job.name());
+            println!("{verb} {name}: step {} of {}, {}", self.step, self.plan.steps, values.join(", "));
+        }
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        let Some((_, value)) = measured.iter().find(|(name, _)| *name == watch.metric()) else {
+            let known = measured.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            return Err(Error::Unknown { kind: "measure", name: watch.metric().into(), known });
+        };
+        if watch.check(*value) == Verdict::Better {
+            self.best = Some(Best { step: self.step, value: *value, state: self.job.parameters().state()? });
+        }
+        Ok(())
+    }
+
+    /// Lets the job write what is left to write.
+    fn end(self) -> Result<Outcome> {
+        let ended = self.ended();
+        let Run { job, identity, curve, best, step: steps, images, seconds, .. } = self;
+        if ended != Ended::Interrupted {
+            job.finish(&End { run: &identity, ended: &ended, curve: &curve, best: best.as_ref() })?;
+        }
+        Ok(Outcome { ended, steps, images, seconds, curve, best })
+    }
+}
