@@ -64,7 +64,7 @@ pub fn accuracy_chart(
         ticks.insert(budget);
         let name = model_name(project, &model);
         if series.last().is_none_or(|line| line.name != name) {
-            let look = look(&model);
+            let look = look(project, &model);
             series.push(Series { name, look, x: Vec::new(), y: Vec::new(), interval: Vec::new() });
         }
         let Some(line) = series.last_mut() else { continue };

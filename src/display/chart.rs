@@ -114,7 +114,7 @@ impl Chart {
 }
 
 fn trace(line: &Series) -> Box<Scatter<f64, f64>> {
-    let dash = match line.look.dash {
+    let dash = match line.look.dash.as_str() {
         "dash" => DashType::Dash,
         "dot" => DashType::Dot,
         _ => DashType::Solid,
@@ -122,8 +122,8 @@ fn trace(line: &Series) -> Box<Scatter<f64, f64>> {
     let trace = Scatter::new(line.x.clone(), line.y.clone())
         .name(&line.name)
         .mode(Mode::LinesMarkers)
-        .line(Line::new().color(line.look.colour).dash(dash).width(2.0))
-        .marker(Marker::new().color(line.look.colour).symbol(symbol(&line.look, false)).size(9));
+        .line(Line::new().color(line.look.colour.clone()).dash(dash).width(2.0))
+        .marker(Marker::new().color(line.look.colour.clone()).symbol(symbol(&line.look, false)).size(9));
     if line.interval.len() != line.y.len() {
         return trace;
     }
@@ -132,7 +132,7 @@ fn trace(line: &Series) -> Box<Scatter<f64, f64>> {
 
 /// The marker of a look, filled or open.
 pub(super) fn symbol(look: &Look, open: bool) -> MarkerSymbol {
-    match (look.marker, open) {
+    match (look.marker.as_str(), open) {
         ("square", false) => MarkerSymbol::Square,
         ("square", true) => MarkerSymbol::SquareOpen,
         ("diamond", false) => MarkerSymbol::Diamond,
@@ -141,6 +141,16 @@ pub(super) fn symbol(look: &Look, open: bool) -> MarkerSymbol {
         ("triangle-up", true) => MarkerSymbol::TriangleUpOpen,
         ("cross", false) => MarkerSymbol::Cross,
         ("cross", true) => MarkerSymbol::CrossOpen,
+        ("triangle-down", false) => MarkerSymbol::TriangleDown,
+        ("triangle-down", true) => MarkerSymbol::TriangleDownOpen,
+        ("x", false) => MarkerSymbol::X,
+        ("x", true) => MarkerSymbol::XOpen,
+        ("pentagon", false) => MarkerSymbol::Pentagon,
+        ("pentagon", true) => MarkerSymbol::PentagonOpen,
+        ("hexagon", false) => MarkerSymbol::Hexagon,
+        ("hexagon", true) => MarkerSymbol::HexagonOpen,
+        ("star", false) => MarkerSymbol::Star,
+        ("star", true) => MarkerSymbol::StarOpen,
         (_, false) => MarkerSymbol::Circle,
         (_, true) => MarkerSymbol::CircleOpen,
     }

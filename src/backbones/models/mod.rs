@@ -17,12 +17,13 @@ pub mod assemble;
 pub mod clip;
 pub mod convnext;
 pub mod efficientnet;
+mod device;
 pub mod initial;
 mod layers;
+mod load;
 mod mode;
 pub mod pixels;
 mod pooling;
-mod registry;
 pub mod transformer;
 mod weights;
 
@@ -34,10 +35,8 @@ pub use initial::initial_weights;
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
 pub use pooling::grid_mean;
-pub use registry::{
-    LoadedModel, ModelWeights, allow_tf32, best_device, describe_device, device_name, embedded_file, load, load_as,
-    preprocess, read_weights, weights_id,
-};
+pub use device::{allow_tf32, best_device, describe_device, device_name};
+pub use load::{LoadedModel, ModelWeights, embedded_file, load, load_as, preprocess, read_weights, weights_id};
 pub use transformer::{Transformer, TransformerConfig};
 pub use weights::{WeightFile, WeightFormat};
 

@@ -34,9 +34,49 @@ pub struct ModelRecord {
     pub input: InputRecord,
     /// Which features it gives.
     pub features: FeaturesRecord,
+    /// How charts draw it.
+    #[serde(default)]
+    pub look: Option<LookRecord>,
     /// What a reader should know.
     #[serde(default)]
     pub notes: Option<String>,
+}
+
+/// How charts draw a model, the same in all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookRecord {
+    /// `#rrggbb`.
+    pub colour: String,
+    /// One of [`LookRecord::MARKERS`].
+    pub marker: String,
+    /// One of [`LookRecord::DASHES`].
+    pub dash: String,
+}
+
+impl LookRecord {
+    /// Markers that charts know.
+    pub const MARKERS: [&str; 10] = [
+        "circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "pentagon", "hexagon", "star",
+    ];
+    /// Dashes that charts know.
+    pub const DASHES: [&str; 3] = ["solid", "dash", "dot"];
+
+    fn check(&self) -> Result<(), Problem> {
+        let digits = self.colour.strip_prefix('#').unwrap_or_default();
+        if digits.len() != 6 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(Problem::new("look.colour", "six hexadecimal digits behind #", format!("`{}`", self.colour)));
+        }
+        for (key, value, known) in [
+            ("look.marker", &self.marker, LookRecord::MARKERS.as_slice()),
+            ("look.dash", &self.dash, LookRecord::DASHES.as_slice()),
+        ] {
+            if !known.contains(&value.as_str()) {
+                return Err(Problem::new(key, format!("one of {}", known.join(", ")), format!("`{value}`")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where weights come from. In TOML: `[weights.embedded]`, `[weights.hub]`, `[weights.random]` or `weights = "none"`.
@@ -190,6 +230,7 @@ impl Record for ModelRecord {
     }
 
     fn check(&self) -> Result<(), Problem> {
+        self.look.as_ref().map_or(Ok(()), LookRecord::check)?;
         check_id(&self.id)?;
         if !self.id.split_once('.').is_some_and(|(arch, tag)| !arch.is_empty() && !tag.is_empty()) {
             return Err(Problem::new("id", "`arch.tag`", format!("`{}`", self.id)));

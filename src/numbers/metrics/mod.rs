@@ -6,6 +6,7 @@
 
 mod alignment;
 mod clusterings;
+mod groups;
 mod intervals;
 mod probabilities;
 mod ranks;
@@ -15,7 +16,8 @@ pub use clusterings::{adjusted_rand, normalised_mutual_information};
 pub use intervals::{
     Interval, PairedBootstrap, bootstrap_accuracy, mean_t_interval, paired_bootstrap, paired_group_bootstrap,
 };
-pub use probabilities::{WorstGroup, expected_calibration_error, top_k_accuracy, worst_group};
+pub use groups::{WorstGroup, worst_group};
+pub use probabilities::{expected_calibration_error, top_k_accuracy};
 pub use ranks::spearman;
 
 use crate::error::{Error, Result};

@@ -38,8 +38,15 @@ pub(super) fn publish(root: &Path, recipe: &Recipe, folder: &Path) -> Result<Str
         _ => String::new(),
     };
     let record = root.join("data_manifests").join("models").join(format!("{}.toml", recipe.model));
-    storage::write_atomic(&record, self::record(recipe, &sha256, &text)?.as_bytes())?;
+    let look = look_of(&record);
+    storage::write_atomic(&record, (self::record(recipe, &sha256, &text)? + &look).as_bytes())?;
     Ok(format!("{} and {}", pocket.join(format!("{id}.safetensors")).display(), record.display()))
+}
+
+/// How charts draw the model, as the record that is there has it at its end; nothing where there is none.
+fn look_of(record: &Path) -> String {
+    let text = std::fs::read_to_string(record).unwrap_or_default();
+    text.find("\n[look]").map_or_else(String::new, |start| text[start..].to_string())
 }
 
 fn text_record(id: &str, sha256: &str) -> String {

@@ -5,7 +5,7 @@
 
 use super::chart::{error_bars, symbol};
 use super::selection::{Column, Selection, comparison, decimal, model_name, n_seeds, origin};
-use super::{Cell, Chart, Table, look};
+use super::{Cell, Chart, Look, Table, look};
 use crate::error::Result;
 use crate::metrics::Interval;
 use crate::project::Project;
@@ -115,7 +115,7 @@ pub fn ari_chart(project: &Project, rows: &[ResultRow]) -> Result<Chart> {
             let points = Points::of(&groups, id, model, offset);
             if !points.x.is_empty() {
                 let name = model_name(project, model);
-                plot.add_trace(points.trace(model, &name, label, method > 0, !in_legend));
+                plot.add_trace(points.trace(look(project, model), model, &name, label, method > 0, !in_legend));
                 in_legend = true;
             }
         }
@@ -150,14 +150,13 @@ impl Points {
         points
     }
 
-    fn trace(self, model: &str, name: &str, label: &str, open: bool, in_legend: bool) -> Box<Scatter<f64, f64>> {
-        let look = look(model);
-        let bars = error_bars(&self.y, &self.interval).color(look.colour);
+    fn trace(self, look: Look, model: &str, name: &str, label: &str, open: bool, in_legend: bool) -> Box<Scatter<f64, f64>> {
+        let bars = error_bars(&self.y, &self.interval).color(look.colour.clone());
         let texts: Vec<String> = self.texts.iter().map(|text| format!("{name}, {label}<br>{text}")).collect();
         Scatter::new(self.x, self.y)
             .name(name)
             .mode(Mode::Markers)
-            .marker(Marker::new().color(look.colour).symbol(symbol(&look, open)).size(8))
+            .marker(Marker::new().color(look.colour.clone()).symbol(symbol(&look, open)).size(8))
             .error_y(bars)
             .hover_text_array(texts)
             .hover_info(HoverInfo::Text)
