@@ -8,7 +8,7 @@ use wider_clip::error::Result;
 use wider_clip::experiments::{representations, shipping};
 use wider_clip::manifest::Method;
 use wider_clip::models::best_device;
-use wider_clip::pretrain::request::{BUDGET, Request};
+use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
 use wider_clip::results::shipped_folder;
@@ -209,5 +209,5 @@ fn pretrain(workbench: &Workbench, arguments: Pretrain) -> Result<()> {
         out: workbench.root().join(arguments.out),
         save: arguments.save,
     };
-    wider_clip::pretrain::request::serve(workbench.root(), &request)
+    wider_clip::pretrain::command::serve(workbench.root(), &request)
 }

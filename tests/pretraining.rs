@@ -247,7 +247,7 @@ fn recipes_are_ten_with_one_encoder_for_the_transformers() {
         assert_eq!(weights.len(), architecture.parameters().len(), "{}", recipe.id);
         assert!(recipe.multiply_adds().expect("a cost") > 1_000_000, "{}", recipe.id);
         // All see the same number of images, which every batch divides.
-        assert!(recipe.steps(wider_clip::pretrain::request::BUDGET).is_ok(), "{}", recipe.id);
+        assert!(recipe.steps(wider_clip::pretrain::command::BUDGET).is_ok(), "{}", recipe.id);
     }
     let encoders: HashMap<&str, usize> = recipes.iter().fold(HashMap::new(), |mut all, recipe| {
         *all.entry(recipe.architecture).or_default() += 1;

@@ -150,7 +150,15 @@ impl Points {
         points
     }
 
-    fn trace(self, look: Look, model: &str, name: &str, label: &str, open: bool, in_legend: bool) -> Box<Scatter<f64, f64>> {
+    fn trace(
+        self,
+        look: Look,
+        model: &str,
+        name: &str,
+        label: &str,
+        open: bool,
+        in_legend: bool,
+    ) -> Box<Scatter<f64, f64>> {
         let bars = error_bars(&self.y, &self.interval).color(look.colour.clone());
         let texts: Vec<String> = self.texts.iter().map(|text| format!("{name}, {label}<br>{text}")).collect();
         Scatter::new(self.x, self.y)

@@ -28,7 +28,9 @@ pub use dataset::{
     ArchiveLayout, Columns, DatasetRecord, Download, ListLabel, OfficialSplit, PerClass, Source, SplitRecord,
     SplitRule, TablePart,
 };
-pub use model::{FeaturesRecord, InputRecord, InterpolationRecord, LookRecord, ModelRecord, ResizeRecord, TextRecord, Weights};
+pub use model::{
+    FeaturesRecord, InputRecord, InterpolationRecord, LookRecord, ModelRecord, ResizeRecord, TextRecord, Weights,
+};
 pub use suite::{Method, SuiteRecord};
 
 use crate::error::{Error, Result};

@@ -56,9 +56,8 @@ pub struct LookRecord {
 
 impl LookRecord {
     /// Markers that charts know.
-    pub const MARKERS: [&str; 10] = [
-        "circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "pentagon", "hexagon", "star",
-    ];
+    pub const MARKERS: [&str; 10] =
+        ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "pentagon", "hexagon", "star"];
     /// Dashes that charts know.
     pub const DASHES: [&str; 3] = ["solid", "dash", "dot"];
 

@@ -13,10 +13,10 @@ mod ranks;
 
 pub use alignment::Gram;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
+pub use groups::{WorstGroup, worst_group};
 pub use intervals::{
     Interval, PairedBootstrap, bootstrap_accuracy, mean_t_interval, paired_bootstrap, paired_group_bootstrap,
 };
-pub use groups::{WorstGroup, worst_group};
 pub use probabilities::{expected_calibration_error, top_k_accuracy};
 pub use ranks::spearman;
 

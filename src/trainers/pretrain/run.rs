@@ -3,10 +3,10 @@
 use super::captions;
 use super::card;
 use super::corpus::{Corpus, SIDE};
+use super::held_out::Probe;
+use super::last_norm::standardised;
 use super::objective::{Batch, Loss, Moment, Objective};
-use super::probe::Probe;
 use super::recipe::{Kind, Recipe};
-use super::standardise::standardised;
 use crate::error::Result;
 use crate::models::clip::POCKET_CONTEXT;
 use crate::random::Random;

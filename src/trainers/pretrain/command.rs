@@ -1,7 +1,7 @@
 //! What the command line asks for: some of the pocket models, from nothing to weights.
 
 use super::corpus::Corpus;
-use super::probe::Probe;
+use super::held_out::Probe;
 use super::publish::publish;
 use super::recipe::{Kind, Recipe};
 use super::run::{Outcome, Settings, run};
