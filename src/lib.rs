@@ -3,23 +3,46 @@
 //! This crate is the thin support under the notebooks. Start with [`project::Project`], which knows the manifests, the
 //! suite and the cache; [`experiments::representations::run`] does the study's first experiment with them.
 //!
-//! | step | module |
-//! |---|---|
-//! | what there is: data sets, models, suites; the study's published numbers | [`manifest`], [`published`], [`project`] |
-//! | the Hugging Face hub: one client, one cache, weights held to a lock file | [`hub`] |
-//! | images: opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does | [`datasets`], [`images`] |
-//! | text for CLIP: class names into prompts, prompts into tokens | [`text`] |
-//! | backbones, frozen or trained, and the fast operations beneath them; features cached on disk | [`models`], [`ops`], [`features`] |
-//! | training: one engine for pretraining and fine-tuning, a classifier, early stopping, the page of a run | [`training`] |
-//! | splits and metrics with intervals: plain numbers, no tensors | [`splits`], [`metrics`] |
-//! | nearest neighbours, and on them classifiers, clusterings and maps | [`neighbours`], [`probe`], [`clustering`] |
-//! | experiments and their tidy rows | [`experiments`], [`results`] |
-//! | pretraining: six objectives on one small corpus, for the command line and its notebook | [`pretrain`] |
-//! | tables, charts and galleries for a notebook | [`display`] |
-//! | the kernel, the runner, the HTML report | [`workbench`] |
+//! What a reader of the notebooks meets stands here, on top; the engines beneath are crates of their own, re-exported, so that
+//! imports can only go down this list:
 //!
-//! Imports point one way, down this list and never up; experiments never import each other. Device and seed are
-//! arguments everywhere.
+//! | crate, folder | module | |
+//! |---|---|---|
+//! | `wider-clip`, `src/` | [`prelude`] | what `use wider_clip::prelude::*` brings |
+//! | | [`project`] | where the project is, its manifests, its suite |
+//! | | [`experiments`] | the study's experiments: cells of work become rows |
+//! | | [`results`] | tidy rows: kept, shipped, checked, exported |
+//! | | [`display`] | tables, charts and galleries for a notebook |
+//! | | [`workbench`] | the kernel, the runner, the HTML report |
+//! | `wider-clip-trainers`, `src/trainers/` | [`training`] | one engine for pretraining and fine-tuning, a classifier, early stopping |
+//! | | [`pretrain`] | six objectives on one small corpus, for the command line and its notebook |
+//! | `wider-clip-backbones`, `src/backbones/` | [`models`], [`ops`] | backbones, frozen or trained, and the fast operations beneath them |
+//! | | [`features`], [`by_name`] | features cached on disk; classes by their names with CLIP's text tower |
+//! | `wider-clip-data`, `src/data/` | [`manifest`], [`published`] | what there is: data sets, models, suites; the study's own numbers |
+//! | | [`hub`] | the Hugging Face hub: one client, one cache, weights held to a lock file |
+//! | | [`datasets`], [`images`] | opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does |
+//! | | [`text`] | class names into prompts, prompts into tokens |
+//! | `wider-clip-numbers`, `src/numbers/` | [`splits`], [`metrics`] | plain numbers with intervals, no tensors |
+//! | | [`neighbours`], [`probe`], [`clustering`] | nearest neighbours, and on them classifiers, clusterings and maps |
+//! | | [`key`] | everything that decides a number, and its digest |
+//! | | [`error`], [`random`], [`storage`], [`progress`] | one error type, seeded draws, files written whole, a line of progress |
+//!
+//! Experiments never import each other. Device and seed are arguments everywhere.
+//!
+//! # To add something
+//!
+//! | what | files to touch |
+//! |---|---|
+//! | a metric of classification | `src/numbers/metrics/` (the arithmetic), the list in `src/experiments/score.rs`; known rows get it by themselves, `metric_table` shows it |
+//! | a probe | `src/numbers/probe/`, its name and label in `src/data/manifest/suite.rs`, its fit, settings and cost in `src/experiments/predict.rs`; a suite names it |
+//! | an experiment | one module in `src/experiments/` that implements [`experiments::Experiment`], its line in `mod.rs` and in `shipping.rs`; `prelude.rs` |
+//! | a data set | one file in `data_manifests/datasets/`; a suite names it |
+//! | a model of a known architecture | one file in `data_manifests/models/`, with its look; a suite names it |
+//! | an architecture | a folder in `src/backbones/models/`, a variant in `architecture.rs`; golden values in `tests/golden/` |
+//! | a page | one notebook `NN_topic.ipynb` in `notebooks/` |
+//! | a table or chart | one file in `src/display/`, its line in `mod.rs`; `prelude.rs` |
+//! | a way to train | a [`training::Job`]: one file in `src/trainers/`; an objective of pretraining also its recipe in `recipe.rs` |
+//! | a source of images | one file in `src/data/datasets/`, a variant of `Source` in `src/data/manifest/dataset.rs` |
 //!
 //! A split by the study's rule, and a probe on hand-made features:
 //!

@@ -9,7 +9,7 @@ use wider_clip::error::{Error, Result};
 use wider_clip::models::{Architecture, Mode, TransformerConfig, initial_weights};
 use wider_clip::random::Random;
 use wider_clip::training::{
-    Classifier, ClassifierParams, Epochs, Head, Job, Loss, Moment, Panel, Parameters, Part, Place, Source, device_kind,
+    Classifier, ClassifierParams, Epochs, Head, Job, Loss, Moment, Panel, Parameters, Part, Place, Source,
 };
 
 const SIZE: usize = 16;
@@ -123,7 +123,7 @@ impl Job for Bars {
     }
 
     fn fingerprint(&self) -> String {
-        let device = device_kind(self.classifier.variables().device());
+        let device = wider_clip::models::device_name(self.classifier.variables().device());
         format!("bars {}; {}; device {device}", self.train.labels.len(), self.epochs.fingerprint())
     }
 

@@ -9,12 +9,12 @@ use super::objective::{Batch, Loss, Moment, Objective};
 use super::recipe::{Kind, Recipe};
 use crate::error::Result;
 use crate::models::clip::POCKET_CONTEXT;
+use crate::models::device_name;
 use crate::random::Random;
 use crate::storage;
 use crate::text::{Tokenizer, read_pairs};
 use crate::training::{
-    Curve, End, Ended, Job, Panel, Parameters, Part, Place, Plan, Schedule, Source, checkpoint, device_kind, engine,
-    train,
+    Curve, End, Ended, Job, Panel, Parameters, Part, Place, Plan, Schedule, Source, checkpoint, engine, train,
 };
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -57,7 +57,7 @@ pub struct Settings<'a> {
 pub struct Outcome {
     /// The weights, f16, under this crate's names, once the run is over.
     pub weights: Option<PathBuf>,
-    /// Steps taken, earlier sittings included.
+    /// Steps taken, those before an interruption included.
     pub steps: u64,
     /// Seconds of training, interruptions left out.
     pub seconds: f64,
@@ -162,7 +162,7 @@ impl<'a> Job for Pretraining<'a> {
              tokenizer {}",
             self.recipe.fingerprint(),
             corpus.content(),
-            device_kind(device),
+            device_name(device),
             self.tokenizer.as_deref().unwrap_or("none"),
         )
     }

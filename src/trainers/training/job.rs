@@ -5,7 +5,7 @@ use super::page::Panel;
 use super::parameters::Parameters;
 use super::stop::Reason;
 use crate::error::Result;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use std::collections::{BTreeMap, HashMap};
 
 /// Something that learns from batches. All that belongs to one sort of training and not to another is here.
@@ -24,7 +24,7 @@ pub trait Job {
     }
 
     /// Everything that decides the result beside the plan, field by field with its name: data, settings, the
-    /// [`device_kind`], hashes of weights that others trained. A checkpoint belongs to one fingerprint. No text that
+    /// [`crate::models::device_name`], hashes of weights that others trained. A checkpoint belongs to one fingerprint. No text that
     /// `Debug` makes: it may change with a compiler.
     fn fingerprint(&self) -> String;
 
@@ -183,7 +183,7 @@ pub struct End<'a> {
 pub struct Outcome {
     /// Why it ended.
     pub ended: Ended,
-    /// Steps taken, earlier sittings included.
+    /// Steps taken, those before an interruption included.
     pub steps: u64,
     /// Images drawn.
     pub images: u64,
@@ -193,13 +193,4 @@ pub struct Outcome {
     pub curve: Curve,
     /// The best state, where the plan has early stopping; the job's parameters are the last ones.
     pub best: Option<Best>,
-}
-
-/// `cpu`, `cuda` or `metal`: results of one are not to the bit those of another.
-pub fn device_kind(device: &Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda(_) => "cuda",
-        Device::Metal(_) => "metal",
-    }
 }

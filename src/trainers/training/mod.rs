@@ -29,7 +29,7 @@ pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, ClassifierParams, Head, HeadParams};
 pub use curve::{Curve, CurveRow};
 pub use engine::train;
-pub use job::{Best, End, Ended, Job, Loss, Moment, Outcome, Part, Source, device_kind};
+pub use job::{Best, End, Ended, Job, Loss, Moment, Outcome, Part, Source};
 pub use optimiser::{Adam, TrainedParameter};
 pub use page::Panel;
 pub use parameters::{Parameters, Start, decays};
