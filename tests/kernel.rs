@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use wider_clip::error::Error;
-use wider_clip::workbench::notebooks::{Outcome, Run, execute};
+use wider_clip::workbench::notebooks::{Outcome, Run, execute, is_unchanged};
 use wider_clip::workbench::{Workbench, setup};
 
 const SETUP_CELL: &str = ":dep wider-clip = { path = \"..\" }\nuse wider_clip::candle_core::{Device, Tensor, Var};";
@@ -105,6 +105,30 @@ fn cells_share_one_library() {
     assert_eq!(seen[7], "\"smoke\"");
     // Nothing changed: the second run does not start a kernel.
     assert_eq!(execute(&workbench, &run).unwrap(), Outcome::Unchanged);
+}
+
+#[test]
+fn own_pictures_that_change_are_noticed() {
+    let workbench = workbench();
+    let folder = tempfile::tempdir().unwrap();
+    let class = folder.path().join("mine").join("one class");
+    std::fs::create_dir_all(&class).unwrap();
+    let picture = |shade: u8| {
+        let picture = wider_clip::image::RgbImage::from_pixel(4, 4, wider_clip::image::Rgb([shade; 3]));
+        wider_clip::images::encode_png(&picture).unwrap()
+    };
+    std::fs::write(class.join("1.png"), picture(1)).unwrap();
+    let cell = format!("wider_clip::prelude::open_folder({:?}.as_ref())?.len()", folder.path().join("mine").display().to_string());
+    let run = notebook(&workbench, folder.path(), &[&cell]);
+    execute(&workbench, &run).unwrap();
+    assert_eq!(outputs(&run.executed)[1], "1");
+    assert!(is_unchanged(&workbench, &run).unwrap());
+    std::fs::write(class.join("2.png"), picture(2)).unwrap();
+    assert!(!is_unchanged(&workbench, &run).unwrap(), "a picture more");
+    std::fs::remove_file(class.join("2.png")).unwrap();
+    assert!(is_unchanged(&workbench, &run).unwrap());
+    std::fs::write(class.join("1.png"), picture(9)).unwrap();
+    assert!(!is_unchanged(&workbench, &run).unwrap(), "another picture of the same length");
 }
 
 #[test]

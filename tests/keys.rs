@@ -10,6 +10,8 @@ use wider_clip::key::Key;
 use wider_clip::prelude::*;
 use wider_clip::published;
 use wider_clip::results::{Store, read_rows, shipped_folder, standing};
+use wider_clip::workbench::Workbench;
+use wider_clip::workbench::notebooks::{Run, key as notebook_key};
 
 /// A project of its own: one data set of small drawings in two styles (`tidy` and `wild`, which is held out), one model.
 struct Small {
@@ -256,6 +258,42 @@ fn an_embedded_weight_that_changes_is_noticed_before_any_row_is_shown() {
     fs::write(to.join(weights), bytes).expect("writes");
     let error = key().expect_err("another file").to_string();
     assert!(error.contains("convnext_tiny.safetensors") && error.contains("SHA-256"), "{error}");
+}
+
+#[test]
+fn a_page_is_keyed_by_suite_rows_device_and_every_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workbench = Workbench::new(root, env!("CARGO_BIN_EXE_wider-clip")).expect("a project");
+    let run = Run {
+        source: root.join("notebooks/00_start_here.ipynb"),
+        executed: PathBuf::new(),
+        folder: root.join("notebooks"),
+        suite: "default".into(),
+        fresh: false,
+        position: None,
+    };
+    let key = notebook_key(&workbench, &run).expect("a key");
+    let part = |name: &str| key.parts().iter().any(|(known, _)| known == name);
+    for name in [
+        "cells",
+        "device",
+        "results",
+        "cache",
+        "features",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "src/numbers/key.rs",
+        "src/experiments/score.rs",
+        "data_manifests/suites/default.toml",
+        "data_manifests/embedded/icons.parquet",
+    ] {
+        assert!(part(name), "{name}");
+    }
+    assert!(!part("src/workbench/report.rs"), "what only makes pages decides no output");
+    let others = [Run { fresh: true, ..run.clone() }, Run { suite: "full".into(), ..run }];
+    let other = others.map(|run| notebook_key(&workbench, &run).expect("a key"));
+    assert_eq!(key.differences(&other[0]), [("fresh", Some("false"), Some("true"))]);
+    assert_eq!(key.differences(&other[1]), [("suite", Some("default"), Some("full"))]);
 }
 
 #[test]

@@ -158,3 +158,21 @@ fn the_other_suites_need_no_download() {
         }
     }
 }
+
+#[test]
+fn no_two_models_look_alike() {
+    let manifests = Manifests::load(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("loads");
+    let mut seen = std::collections::HashMap::new();
+    for model in manifests.models() {
+        let look = model.look.clone().unwrap_or_else(|| panic!("{} has no look", model.id));
+        // On white, as charts are.
+        let channel = |at: usize| f64::from(u8::from_str_radix(&look.colour[at..at + 2], 16).expect("digits")) / 255.0;
+        let linear = |v: f64| if v <= 0.03928 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) };
+        let luminance = 0.2126 * linear(channel(1)) + 0.7152 * linear(channel(3)) + 0.0722 * linear(channel(5));
+        assert!(1.05 / (luminance + 0.05) > 2.5, "{}: {} is pale", model.id, look.colour);
+        if let Some(other) = seen.insert(look, model.id.clone()) {
+            panic!("{} looks as {other}", model.id);
+        }
+    }
+    assert!(seen.len() > 30);
+}
