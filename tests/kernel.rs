@@ -118,7 +118,10 @@ fn own_pictures_that_change_are_noticed() {
         wider_clip::images::encode_png(&picture).unwrap()
     };
     std::fs::write(class.join("1.png"), picture(1)).unwrap();
-    let cell = format!("wider_clip::prelude::open_folder({:?}.as_ref())?.len()", folder.path().join("mine").display().to_string());
+    let cell = format!(
+        "wider_clip::prelude::open_folder({:?}.as_ref())?.len()",
+        folder.path().join("mine").display().to_string()
+    );
     let run = notebook(&workbench, folder.path(), &[&cell]);
     execute(&workbench, &run).unwrap();
     assert_eq!(outputs(&run.executed)[1], "1");

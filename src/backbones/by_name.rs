@@ -9,7 +9,7 @@
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::key::digest_of;
-use crate::manifest::{Method, ModelRecord, TextRecord, Weights};
+use crate::manifest::{Method, ModelRecord, TextRecord, Weights, embedded_folder};
 use crate::models::clip::TextTower;
 use crate::models::{ClipConfig, Mode, WeightFile, embedded_file};
 use crate::probe::zero_shot::ZeroShot;
@@ -20,7 +20,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use ndarray::{Array1, Array2, ArrayView2};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Prompts that pass through the text tower together.
 const PROMPTS: usize = 64;
@@ -41,7 +41,7 @@ pub struct ByName {
 /// Embedded files that cannot be read; no class.
 pub fn asked(root: &Path, record: &ModelRecord, classes: &[String], method: Method) -> Result<Option<String>> {
     let in_words = || classes.iter().map(|class| class.replace('-', " ")).collect::<Vec<_>>();
-    let hash = |file: &str| sha256_file(&embedded(root).join(file));
+    let hash = |file: &str| sha256_file(&embedded_folder(root).join(file));
     if ClipConfig::named(&record.architecture).is_none() {
         return Ok(None);
     }
@@ -127,7 +127,7 @@ impl ByName {
         let Weights::Embedded { text: Some(text), .. } = &record.weights else { return Ok(None) };
         let Some(kinds) = &text.kinds else { return Ok(None) };
         let (weights, tokenizer) = read_embedded(root, text, &config, device)?;
-        let kinds = Kinds::read(&embedded(root).join(kinds))?;
+        let kinds = Kinds::read(&embedded_folder(root).join(kinds))?;
         let side = TextSide::new(&config, weights, &tokenizer, device)?;
         let (mut names, mut of_kinds) = (Vec::new(), Vec::new());
         for class in
@@ -261,12 +261,8 @@ fn read_embedded(
     let file = WeightFile::open(&embedded_file(root, &text.file, &text.sha256)?)?;
     let read = |name: &str| Ok((name.to_owned(), file.get(name, device)?.to_dtype(DType::F32)?));
     let weights = file.names().map(read).collect::<Result<HashMap<_, _>>>()?;
-    let pairs = read_pairs(&embedded(root).join(&text.pairs))?;
+    let pairs = read_pairs(&embedded_folder(root).join(&text.pairs))?;
     Ok((weights, Tokenizer::from_merges(&pairs, config.text.context)?))
-}
-
-fn embedded(root: &Path) -> PathBuf {
-    root.join("data_manifests").join("embedded")
 }
 
 fn misshaped(error: ndarray::ShapeError) -> Error {

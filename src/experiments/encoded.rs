@@ -5,7 +5,7 @@ use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::features::{self, Extraction, FeatureTable, extract};
 use crate::key::Key;
-use crate::manifest::{DatasetRecord, InputRecord, ModelRecord};
+use crate::manifest::{DatasetRecord, InputRecord, ModelRecord, SplitRule};
 use crate::models::{self, device_name};
 use crate::progress::Progress;
 use crate::project::Project;
@@ -223,6 +223,12 @@ impl Encoded {
         domain.is_some_and(|domain| self.dataset.split.ood_domains.iter().any(|held| held == domain))
     }
 
+    /// What the images at `positions` are drawn together by in an interval: the group that a split keeps together, or each
+    /// image by itself.
+    pub(super) fn units_at(&self, positions: &[usize]) -> Vec<String> {
+        positions.iter().map(|&i| unit(&self.set, &self.dataset, self.features.rows[i])).collect()
+    }
+
     /// The groups of the images at `positions`.
     ///
     /// # Errors
@@ -232,5 +238,13 @@ impl Encoded {
             Error::argument("split.rule", "a data set with groups", format!("{} without", self.set.id))
         })?;
         Ok(positions.iter().map(|&i| groups[self.features.rows[i]].as_str()).collect())
+    }
+}
+
+/// What the image in a row of a set is drawn together by in an interval.
+pub(super) fn unit(set: &ImageSet, record: &DatasetRecord, row: usize) -> String {
+    match (&set.groups, record.split.rule) {
+        (Some(groups), SplitRule::StudyGrouped) => groups[row].clone(),
+        _ => row.to_string(),
     }
 }

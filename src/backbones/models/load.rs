@@ -6,7 +6,7 @@ use super::{Architecture, Backbone, WeightFile, initial_weights, transformer};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::images::{Interpolation, Preprocess, ResizeMode};
-use crate::manifest::{InputRecord, InterpolationRecord, ModelRecord, ResizeRecord, Weights};
+use crate::manifest::{InputRecord, InterpolationRecord, ModelRecord, ResizeRecord, Weights, embedded_folder};
 use crate::storage;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -100,7 +100,7 @@ fn identified(root: &Path, record: &ModelRecord) -> Result<(String, Option<PathB
 /// # Errors
 /// A file that is missing, or has another hash.
 pub fn embedded_file(root: &Path, file: &str, sha256: &str) -> Result<PathBuf> {
-    let path = root.join("data_manifests").join("embedded").join(file);
+    let path = embedded_folder(root).join(file);
     let found = storage::sha256_file(&path)?;
     match found == sha256 {
         true => Ok(path),

@@ -15,7 +15,7 @@ mod parquet;
 use crate::error::{Error, Result};
 use crate::images;
 use crate::key::{Key, digest_of};
-use crate::manifest::{Columns, DatasetRecord, Source};
+use crate::manifest::{Columns, DatasetRecord, Source, embedded_folder};
 use crate::storage::{self, Standing};
 use decoded::Decoded;
 use image::RgbImage;
@@ -82,7 +82,7 @@ struct ParquetFile {
 pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSet> {
     match &record.source {
         Source::Embedded { files } => {
-            let folder = root.join("data_manifests").join("embedded");
+            let folder = embedded_folder(root);
             let files = files.iter().map(|name| (None, folder.join(name))).collect::<Vec<_>>();
             parquet::open(&record.id, &files, &record.columns)
         }

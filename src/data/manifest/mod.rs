@@ -117,6 +117,11 @@ impl Manifests {
     }
 }
 
+/// The folder of the files that ship with the project at `root`.
+pub fn embedded_folder(root: &Path) -> PathBuf {
+    root.join("data_manifests").join("embedded")
+}
+
 /// Reads every `*.toml` of a folder in the order of the names.
 fn read_folder<T: Record>(folder: &Path) -> Result<Vec<Loaded<T>>> {
     let entries = std::fs::read_dir(folder).map_err(|source| match source.kind() {

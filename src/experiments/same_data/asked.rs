@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::experiments::{Encoding, Words};
-use crate::manifest::{Method, SplitRule};
+use crate::manifest::Method;
 use crate::metrics::{correct, paired_group_bootstrap};
 use crate::project::Project;
 use candle_core::Device;
@@ -43,10 +43,7 @@ pub fn asked(project: &Project, dataset: &str, model: &str, device: &Device) -> 
                 continue;
             }
             let right = correct(&words.ask(&encoded, method, positions)?, &encoded.labels_at(positions))?;
-            let groups: Vec<String> = match encoding.dataset.split.rule {
-                SplitRule::StudyGrouped => encoded.groups_at(positions)?.into_iter().map(String::from).collect(),
-                _ => positions.iter().map(usize::to_string).collect(),
-            };
+            let groups = encoded.units_at(positions);
             // Against one that is never right.
             let never = vec![false; right.len()];
             let paired = paired_group_bootstrap(&groups, &right, &never, RESAMPLES, 0)?;

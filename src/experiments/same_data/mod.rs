@@ -18,13 +18,14 @@ pub use asked::{Asked, asked};
 pub use attention::{attention_lift, attention_of};
 pub use ranking::{RELATIVES, Survival, places_of_study, survival};
 
+use super::encoded::unit;
 use super::ledger::Outcome;
 use super::runner::Plan;
 use super::score::{Measured, score};
 use super::{Encoded, Encoding, Experiment, Parts, Protocol, Words, Work, effort, predict};
 use crate::by_name;
 use crate::error::{Error, Result};
-use crate::manifest::{Method, ModelRecord, SplitRule, Weights};
+use crate::manifest::{Method, ModelRecord, Weights};
 use crate::metrics::{self, PairedBootstrap};
 use crate::models::{Architecture, ClipConfig};
 use crate::probe::{labelled, standardise::Standardiser};
@@ -295,10 +296,7 @@ fn told(plan: &Plan, encoding: &Encoding, cells: &[Cell]) -> Result<BTreeMap<Str
             part.images.extend_from_slice(&answers.images);
             for (&image, &predicted) in answers.images.iter().zip(&answers.predicted) {
                 part.right.push(set.labels[image as usize] == predicted);
-                part.groups.push(match (&set.groups, encoding.dataset.split.rule) {
-                    (Some(groups), SplitRule::StudyGrouped) => groups[image as usize].clone(),
-                    _ => image.to_string(),
-                });
+                part.groups.push(unit(set, &encoding.dataset, image as usize));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Where the files of shipped models are, under the project's root.
 pub(super) fn folder(root: &Path) -> PathBuf {
-    root.join("data_manifests").join("embedded").join("pocket")
+    crate::manifest::embedded_folder(root).join("pocket")
 }
 
 /// Every recipe with the curve of the run that made its shipped model, in the order of [`Recipe::all`]; recipes without a
