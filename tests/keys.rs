@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use wider_clip::experiments::shipping;
+use wider_clip::experiments::{Work, shipping};
 use wider_clip::image::{Rgb, RgbImage};
 use wider_clip::images::encode_png;
 use wider_clip::key::Key;
@@ -135,6 +135,37 @@ fn a_change_in_any_manifest_is_another_key_and_no_old_row_is_shown() {
     }
     // What was computed before is still known when everything is as it was.
     assert_eq!(numbers(&small.rows()), numbers(&rows));
+}
+
+#[test]
+fn a_code_version_and_what_a_method_does_are_part_of_the_key() {
+    let small = Small::new();
+    let project = small.project();
+    let set = project.images("drawn").expect("opens");
+    let encoding = Encoding::of(&project, &set, "pixels.raw", &Device::Cpu).expect("known");
+    let work = Work {
+        table: "drift_probe",
+        method: ("knn", "k 5"),
+        pooling: "pixels",
+        protocol: "study",
+        budget: Some(10),
+        seed: 0,
+        code: 1,
+    };
+    let cell = encoding.cell(&work);
+    assert_eq!(cell, encoding.cell(&work));
+    let others = [
+        Work { code: 2, ..work },
+        Work { method: ("knn", "k 7"), ..work },
+        Work { pooling: "cls", ..work },
+        Work { protocol: "leaky", ..work },
+        Work { budget: None, ..work },
+        Work { seed: 1, ..work },
+        Work { table: "other", ..work },
+    ];
+    for other in others {
+        assert_ne!(encoding.cell(&other).key, cell.key, "{other:?}");
+    }
 }
 
 #[test]

@@ -96,8 +96,10 @@ fn column_name(method: &str, budget: Option<impl std::fmt::Display>) -> String {
 /// A value that is not finite.
 pub fn leakage_table(project: &Project, rows: &[ResultRow], dataset: &str) -> Result<Table> {
     let split = test_name(project.manifests.dataset(dataset)?);
+    let ignored = Selection::new(rows, dataset, split, "accuracy", true);
+    let origin = ignored.origin();
     let apart = Selection::new(rows, dataset, split, "accuracy", false).intervals()?;
-    let ignored = Selection::new(rows, dataset, split, "accuracy", true).intervals()?;
+    let ignored = ignored.intervals()?;
     let gain = |key: &(String, String, Option<u32>)| {
         Some((ignored.get(key)?.mean, ignored.get(key)?.mean - apart.get(key)?.mean))
     };
@@ -124,7 +126,7 @@ pub fn leakage_table(project: &Project, rows: &[ResultRow], dataset: &str) -> Re
     };
     Ok(Table {
         caption: format!(
-            "{dataset}: accuracy in percent when near-copies may sit in train and test, and in brackets what that adds"
+            "{dataset}: accuracy in percent when near-copies may sit in train and test, and in brackets what that adds{origin}"
         ),
         header: ["model", "method"].map(String::from).into_iter().chain(budgets.iter().map(budget_name)).collect(),
         rows: arms.iter().map(row).collect(),

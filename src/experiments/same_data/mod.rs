@@ -104,8 +104,9 @@ impl Experiment for SameData {
             let knn = |pooling: &str| cell(seed, Method::KnnDino, predict::settings(Method::KnnDino), pooling);
             cells.extend(features.names().into_iter().map(knn));
             cells.push(knn(&format!("{}{STANDARDISED}", features.default)));
-            // What CLIP projects is the class token.
-            cells.extend(asked.iter().map(|asked| cell(seed, Method::ZeroShot, asked, "cls")));
+            // Under the feature that CLIP projects.
+            let projected = ClipConfig::named(&encoding.model.architecture).map_or("cls", |config| config.pooling);
+            cells.extend(asked.iter().map(|asked| cell(seed, Method::ZeroShot, asked, projected)));
         }
         Ok(cells)
     }
