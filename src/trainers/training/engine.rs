@@ -4,11 +4,9 @@
 //! a run that was stopped anywhere and goes on ends, on a processor, with the very bits of one that was not. Batches are
 //! drawn by a thread of their own, a few ahead.
 
-use super::checkpoint::Checkpoint;
 use super::curve::{Curve, CurveRow};
 use super::job::{Best, End, Ended, Job, Moment, Outcome, Part, Source};
 use super::optimiser::{Adam, add_gradients};
-use super::page::{self, Page};
 use super::plan::{Place, Plan};
 use super::stop::{Verdict, Watch};
 use crate::error::{Error, Result};
@@ -18,14 +16,11 @@ use crate::storage::{self, FolderLock};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
 /// Batches that are drawn ahead.
 const AHEAD: usize = 2;
-/// The form of checkpoints. Raised whenever they hold other things.
-const FORM: &str = "2";
 /// Raised whenever a change here moves the weights that a run ends with.
 const VERSION: u32 = 1;
 /// A run's curve.
@@ -50,21 +45,21 @@ pub fn train<J: Job>(job: &mut J, plan: &Plan, place: &Place) -> Result<Outcome>
 }
 
 /// A run under way.
-struct Run<'a, J: Job> {
-    job: &'a mut J,
-    plan: &'a Plan,
-    place: &'a Place<'a>,
+pub(super) struct Run<'a, J: Job> {
+    pub(super) job: &'a mut J,
+    pub(super) plan: &'a Plan,
+    pub(super) place: &'a Place<'a>,
     /// The hash of all that decides the run.
-    identity: String,
-    adam: Adam,
-    curve: Curve,
-    watch: Option<Watch>,
-    best: Option<Best>,
-    step: u64,
-    images: u64,
-    seconds: f64,
+    pub(super) identity: String,
+    pub(super) adam: Adam,
+    pub(super) curve: Curve,
+    pub(super) watch: Option<Watch>,
+    pub(super) best: Option<Best>,
+    pub(super) step: u64,
+    pub(super) images: u64,
+    pub(super) seconds: f64,
     /// Since the last rows: images, and by name the sum of each loss over them.
-    since: (u64, BTreeMap<String, f64>),
+    pub(super) since: (u64, BTreeMap<String, f64>),
 }
 
 impl<'a, J: Job> Run<'a, J> {
@@ -91,89 +86,8 @@ impl<'a, J: Job> Run<'a, J> {
         Ok(run)
     }
 
-    fn checkpoint(&self) -> PathBuf {
-        self.place.folder.join("checkpoint.safetensors")
-    }
-
-    fn resume(&mut self) -> Result<()> {
-        let path = self.checkpoint();
-        if !path.exists() {
-            self.curve.cut(0);
-            return Ok(());
-        }
-        let state = Checkpoint::read(&path, self.job.parameters().device())?;
-        let advice = "remove it or choose another folder";
-        if state.facts.get("form").map(String::as_str) != Some(FORM) {
-            let found = format!("one of an older form, which cannot be gone on from; {advice}");
-            return Err(Error::data(&path, format!("a checkpoint of form {FORM}"), found));
-        }
-        if state.fact::<String>(&path, "run")? != self.identity {
-            let expected = "a checkpoint of this job with these data, settings and seed on this kind of device";
-            return Err(Error::data(&path, expected, format!("one of another run; {advice}")));
-        }
-        self.step = state.fact(&path, "step")?;
-        self.images = state.fact(&path, "images")?;
-        self.seconds = state.fact(&path, "seconds")?;
-        self.since.0 = state.fact(&path, "since")?;
-        for name in state.facts.keys().filter_map(|name| name.strip_prefix("sum.")) {
-            self.since.1.insert(name.into(), state.fact(&path, &format!("sum.{name}"))?);
-        }
-        self.curve.cut(self.step);
-        let values = state.under("value");
-        self.job.parameters().set_state(|name| values.get(name))?;
-        self.adam.resume(self.step, |name| state.tensors.get(name).cloned())?;
-        self.job.remember(&state.under("memory"))?;
-        if let Some(watch) = &mut self.watch {
-            let missing = |name: &str| Error::data(&path, format!("`{name}` in the checkpoint's metadata"), "none");
-            watch.resume(&state.facts).map_err(missing)?;
-            if watch.best().is_finite() {
-                let step = state.fact(&path, "best.step")?;
-                self.best = Some(Best { step, value: watch.best(), state: state.under("best").into_iter().collect() });
-            }
-        }
-        Ok(())
-    }
-
-    fn save(&self) -> Result<()> {
-        let mut state = Checkpoint::default();
-        state.put("value", self.job.parameters().state()?);
-        state.tensors.extend(self.adam.averages().map(|(name, average)| (name, average.clone())));
-        state.put("memory", self.job.memory());
-        let mut fact = |name: &str, value: String| drop(state.facts.insert(name.into(), value));
-        fact("form", FORM.into());
-        fact("run", self.identity.clone());
-        fact("step", self.step.to_string());
-        fact("images", self.images.to_string());
-        fact("seconds", self.seconds.to_string());
-        fact("since", self.since.0.to_string());
-        for (name, sum) in &self.since.1 {
-            fact(&format!("sum.{name}"), sum.to_string());
-        }
-        if let Some(best) = &self.best {
-            fact("best.step", best.step.to_string());
-            state.put("best", best.state.clone());
-        }
-        state.facts.extend(self.watch.iter().flat_map(Watch::facts));
-        // The curve first: rows after the checkpoint's step are dropped when it is read.
-        self.curve.write()?;
-        state.write(&self.checkpoint())?;
-        if !self.place.page {
-            return Ok(());
-        }
-        page::write(
-            self.place.folder,
-            &Page {
-                verb: self.job.verb(),
-                name: self.job.name(),
-                panels: self.job.panels(),
-                curve: &self.curve,
-                images: (self.images, self.plan.images),
-                ended: &self.ended(),
-            },
-        )
-    }
-
-    fn ended(&self) -> Ended {
+    /// Why the run ended, or that it did not.
+    pub(super) fn ended(&self) -> Ended {
         match self.watch.as_ref().and_then(Watch::reason) {
             Some(reason) => Ended::Early(reason.clone()),
             None if self.step < self.plan.steps => Ended::Interrupted,

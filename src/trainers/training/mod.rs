@@ -22,6 +22,7 @@ pub mod optimiser;
 pub mod page;
 pub mod parameters;
 pub mod plan;
+mod resume;
 pub mod schedule;
 pub mod stop;
 

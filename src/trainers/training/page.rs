@@ -72,7 +72,9 @@ fn html(page: &Page) -> String {
         true => format!("this page reloads every {RELOAD} seconds"),
         false => escaped(&ended.to_string()),
     };
-    let charts: String = panels.iter().filter_map(|panel| figure(panel, curve, *total)).collect();
+    // A run that ended early has no more to come.
+    let width = if goes_on { *total } else { *drawn };
+    let charts: String = panels.iter().filter_map(|panel| figure(panel, curve, width)).collect();
     let (verb, name) = (escaped(verb), escaped(name));
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">{reload}\n\
@@ -91,8 +93,8 @@ const DRAW: &str = "for (const figure of document.querySelectorAll(\"figure.char
     Plotly.newPlot(figure.querySelector(\".plot\"), chart.data, chart.layout, \
     { responsive: true, displaylogo: false, displayModeBar: false, plotlyServerURL: \"\" });}";
 
-/// A chart; nothing where there are no points yet.
-fn figure(panel: &Panel, curve: &Curve, total: u64) -> Option<String> {
+/// A chart whose x axis goes to `width` images; nothing where there are no points yet.
+fn figure(panel: &Panel, curve: &Curve, width: u64) -> Option<String> {
     let mut plot = Plot::new();
     for ((metric, name), colour) in panel.lines.iter().zip(COLOURS.iter().cycle()) {
         let points = curve.line(metric);
@@ -110,7 +112,7 @@ fn figure(panel: &Panel, curve: &Curve, total: u64) -> Option<String> {
     let axis = |title: &str| Axis::new().title(Title::with_text(title)).grid_color("#e3e3e3").zero_line(false);
     let layout = Layout::new()
         .title(Title::with_text(panel.title))
-        .x_axis(axis("images drawn").range(vec![0.0, total as f64]))
+        .x_axis(axis("images drawn").range(vec![0.0, width as f64]))
         .y_axis(axis(panel.axis))
         .show_legend(panel.lines.len() > 1)
         .legend(Legend::new().x(1.0).x_anchor(plotly::common::Anchor::Right).y(1.0))
