@@ -93,7 +93,8 @@ pub trait Source: Send {
     /// What a loss is taken of.
     type Batch: Send;
 
-    /// The batch of a step in one part, or in several whose gradients are added up. They may be of different sizes.
+    /// The batch of a step in one part, or in several whose gradients are added up; they may be of different sizes. What
+    /// looks at a batch as a whole (images among captions, batch normalisation) sees each part by itself.
     ///
     /// # Errors
     /// Images that cannot be read.
