@@ -463,6 +463,7 @@ fn describe_origin(standing: &results::Standing) -> (String, Vec<String>) {
         ),
         (_, n) => {
             let agreement = match disagreeing.len() {
+                0 if standing.widest() == 0.0 => "all are the same to the last digit".into(),
                 0 => format!("all agree within {:.4}", standing.widest()),
                 few => format!("{few} do not agree, all others do to {:.3}", results::AGREEMENT),
             };
