@@ -259,7 +259,15 @@ fn shipped_rows_are_used_while_their_key_is_current_and_a_sample_is_computed() {
     let rows = small.rows();
     assert!(rows.len() == 12 && rows.iter().all(|row| !row.made.shipped));
     let lines = shipping::differences(&small.project(), "drawn", "pixels.raw", &small.key()).expect("explains");
-    assert_eq!(lines, ["features.input.size: 4 here, 32 in the rows that came"]);
+    let expected =
+        ["features.input.size: 4 here, 32 in the rows that came", "no row with this key came with the project"];
+    assert_eq!(lines, expected);
+    small.change("models/pixels.raw.toml", "size = 4", "size = 32");
+    let lines = shipping::differences(&small.project(), "drawn", "pixels.raw", &small.key()).expect("explains");
+    assert!(lines.len() == 2 && lines[1] == "rows with this key came with the project", "{lines:?}");
+    small.change("datasets/drawn.toml", "ood_domains = [\"wild\"]", "ood_domains = [\"tidy\"]");
+    let lines = shipping::differences(&small.project(), "drawn", "pixels.raw", &small.key()).expect("explains");
+    assert_eq!(lines[0], "parts.split.ood_domains: tidy here, wild in the rows that came");
     let none = shipping::differences(&small.project(), "drawn", "other", &small.key()).expect("explains");
     assert_eq!(none, ["no rows of drawn under other came with the project"]);
 }

@@ -82,6 +82,11 @@ impl Encoding {
         &self.features
     }
 
+    /// What all cells of the data set and model have in their keys: split, columns and features.
+    pub fn shared_key(&self) -> Key {
+        Key::new("shared").with_all(&self.parts).with_all(&self.features)
+    }
+
     /// Key of a cell of work: what decides its numbers.
     pub fn key(&self, work: &Work) -> Key {
         let budget = work.budget.map_or_else(|| "none".into(), |budget| budget.to_string());

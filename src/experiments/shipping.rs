@@ -13,9 +13,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What parts of features' keys are called in the key of a row.
-const OF_FEATURES: &str = "features.";
-
 fn keys_file(root: &Path) -> PathBuf {
     shipped_folder(root).join("keys.json")
 }
@@ -76,7 +73,7 @@ pub fn ship(project: &Project, device: &Device) -> Result<usize> {
     Ok(n)
 }
 
-/// The features' key of every data set and model of the suite.
+/// What the rows of every data set and model of the suite have in their keys together.
 fn write_keys(project: &Project, device: &Device) -> Result<()> {
     let mut keys = Map::new();
     for dataset in &project.suite()?.datasets {
@@ -84,7 +81,8 @@ fn write_keys(project: &Project, device: &Device) -> Result<()> {
         let mut of_set = Map::new();
         for model in &project.suite()?.models {
             let encoding = Encoding::of(project, &set, model, device)?;
-            let parts = encoding.features_key().parts().iter().map(|(name, value)| json!([name, value]));
+            let shared = encoding.shared_key();
+            let parts = shared.parts().iter().map(|(name, value)| json!([name, value]));
             of_set.insert(model.clone(), parts.collect());
         }
         keys.insert(dataset.clone(), of_set.into());
@@ -93,35 +91,40 @@ fn write_keys(project: &Project, device: &Device) -> Result<()> {
     write_atomic(&keys_file(project.root()), text.as_bytes())
 }
 
-/// What the features that `key`, of a row, depends on have other than those of the rows that came with the project: a line
-/// per part, or one that says that there is no difference, or nothing to compare with.
+/// What `key`, of a row, has other than the rows of its data set and model that came with the project: a line per part of
+/// split, columns and features, or one that says that there is no difference, or nothing to compare with. The last line says
+/// whether a row came under this very key.
 ///
 /// # Errors
-/// A file of keys that cannot be read.
+/// A file of keys or rows that cannot be read.
 pub fn differences(project: &Project, dataset: &str, model: &str, key: &Key) -> Result<Vec<String>> {
     let path = keys_file(project.root());
     let nothing = || vec![format!("no rows of {dataset} under {model} came with the project")];
     let Ok(text) = fs::read_to_string(&path) else { return Ok(nothing()) };
     let all: Value = serde_json::from_str(&text)
-        .map_err(|error| Error::data(&path, "the keys of shipped features as JSON", error.to_string()))?;
+        .map_err(|error| Error::data(&path, "the keys of shipped rows as JSON", error.to_string()))?;
     let Some(parts) = all[dataset][model].as_array() else { return Ok(nothing()) };
-    let mut came = Key::new("features");
+    let (mut came, mut here) = (Key::new("shared"), Key::new("shared"));
     for part in parts {
         came = came.with(part[0].as_str().unwrap_or_default(), part[1].as_str().unwrap_or_default());
     }
-    let mut here = Key::new("features");
-    for (name, value) in key.parts() {
-        if let Some(name) = name.strip_prefix(OF_FEATURES) {
-            here = here.with(name, value);
-        }
+    let is_shared = |name: &str| came.parts().iter().any(|(known, _)| known == name) || name.contains('.');
+    for (name, value) in key.parts().iter().filter(|(name, _)| is_shared(name)) {
+        here = here.with(name, value);
     }
     let of_part = |(name, here, came): (&str, Option<&str>, Option<&str>)| {
         let or_nothing = |value: Option<&str>| value.unwrap_or("nothing").to_string();
-        format!("{OF_FEATURES}{name}: {} here, {} in the rows that came", or_nothing(here), or_nothing(came))
+        format!("{name}: {} here, {} in the rows that came", or_nothing(here), or_nothing(came))
     };
-    let lines: Vec<String> = here.differences(&came).into_iter().map(of_part).collect();
-    Ok(match lines.is_empty() {
-        true => vec!["the features are those of the rows that came with the project".into()],
-        false => lines,
-    })
+    let mut lines: Vec<String> = here.differences(&came).into_iter().map(of_part).collect();
+    if lines.is_empty() {
+        lines.push("split, columns and features are those of the rows that came with the project".into());
+    }
+    let store = Store::new(shipped_folder(project.root()).join("representations"));
+    let digest = key.digest();
+    lines.push(match store.rows(dataset, model)?.iter().any(|row| row.cell.key == digest) {
+        true => "rows with this key came with the project".into(),
+        false => "no row with this key came with the project".into(),
+    });
+    Ok(lines)
 }
