@@ -33,16 +33,16 @@
 //!
 //! | what | files to touch |
 //! |---|---|
-//! | a metric of classification | `src/numbers/metrics/` (the arithmetic), the list in `src/experiments/score.rs`; known rows get it by themselves, `metric_table` shows it |
-//! | a probe | `src/numbers/probe/`, its name and label in `src/data/manifest/suite.rs`, its fit, settings and cost in `src/experiments/predict.rs`; a suite names it |
+//! | a metric of classification | `src/numbers/metrics/` (the arithmetic, its expected values by `tests/reference/metrics.py`), the list in `src/experiments/score.rs`; rows of [`experiments::representations`] that lack it are computed anew, shipped ones too until `ship` puts them there with it; `metric_table` shows it |
+//! | a probe | `src/numbers/probe/`, its line in `src/data/manifest/suite.rs`, its fit, settings and cost in `src/experiments/predict.rs`; one that asks by words also `words.rs` and `src/backbones/by_name.rs`; a suite of your own names it |
 //! | an experiment | one module in `src/experiments/` that implements [`experiments::Experiment`], its line in `mod.rs` and in `shipping.rs`; `prelude.rs` |
-//! | a data set | one file in `data_manifests/datasets/`; a suite names it |
-//! | a model of a known architecture | one file in `data_manifests/models/`, with its look; a suite names it |
-//! | an architecture | a folder in `src/backbones/models/`, a variant in `architecture.rs`; golden values in `tests/golden/` |
-//! | a page | one notebook `NN_topic.ipynb` in `notebooks/` |
+//! | a data set | one file in `data_manifests/datasets/`; a suite of your own names it (`--suite mine`) |
+//! | a model of a known architecture | one file in `data_manifests/models/`, with a look that no other has; a suite of your own names it |
+//! | an architecture | a folder in `src/backbones/models/`, its `mod` and `pub use` in `mod.rs` there, a variant and a name in `architecture.rs`, how training begins in `initial.rs`, what training costs in `src/trainers/pretrain/recipe.rs`; a model's record; golden values by `tests/reference/backbones.py`, held in `tests/convnets.rs` or `tests/transformers.rs` |
+//! | a page | one notebook `NN_topic.ipynb` in `notebooks/`; `tests/notebooks.rs` says what it must have, so begin with a copy of `00_start_here` |
 //! | a table or chart | one file in `src/display/`, its line in `mod.rs`; `prelude.rs` |
-//! | a way to train | a [`training::Job`]: one file in `src/trainers/`; an objective of pretraining also its recipe in `recipe.rs` |
-//! | a source of images | one file in `src/data/datasets/`, a variant of `Source` in `src/data/manifest/dataset.rs` |
+//! | a way to train | a [`training::Job`]: one file in `src/trainers/`, its line in `src/trainers/lib.rs` and in the re-exports below (`tests/support/small_job.rs` is the smallest); an objective of pretraining: one file and its recipe in `src/trainers/pretrain/` |
+//! | a source of images | one file in `src/data/datasets/` and its arm in `mod.rs` there, what it opens of a reader's own in `opened.rs`, a variant of `Source` with its check in `src/data/manifest/dataset.rs`, its words in `src/display/catalogue.rs` |
 //!
 //! A split by the study's rule, and a probe on hand-made features:
 //!

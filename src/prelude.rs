@@ -10,7 +10,7 @@ pub use crate::display::{
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::{
-    Encoded, Encoding, Parts, Predictions, Protocol, Words, clustering, representations, same_data,
+    Encoded, Encoding, Part, Parts, Predictions, Protocol, Words, clustering, representations, same_data,
 };
 pub use crate::features::{Extraction, FeatureTable, extract};
 pub use crate::manifest::Method;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use wider_clip::experiments::{Work, shipping};
+use wider_clip::experiments::{METRICS, Work, shipping};
 use wider_clip::image::{Rgb, RgbImage};
 use wider_clip::images::encode_png;
 use wider_clip::key::Key;
@@ -17,6 +17,9 @@ use wider_clip::workbench::notebooks::{Run, key as notebook_key};
 struct Small {
     folder: tempfile::TempDir,
 }
+
+/// Two seeds, two parts, each metric.
+const ROWS: usize = 4 * METRICS.len();
 
 const SUITE: &str = "id = \"default\"\ndescription = \"One set.\"\ndatasets = [\"drawn\"]\nmodels = [\"pixels.raw\"]\n\
                      methods = [\"knn\"]\nbudgets = [10]\nseeds = [0, 1]\n";
@@ -107,7 +110,7 @@ fn numbers(rows: &[ResultRow]) -> Vec<(String, String, u64, Option<f64>)> {
 fn a_change_in_any_manifest_is_another_key_and_no_old_row_is_shown() {
     let small = Small::new();
     let rows = small.rows();
-    assert!(rows.len() == 12 && rows.iter().all(|row| !row.made.shipped));
+    assert!(rows.len() == ROWS && rows.iter().all(|row| !row.made.shipped));
     assert_eq!(numbers(&rows), numbers(&small.rows()), "nothing changed");
     let changes = [
         ("datasets/drawn.toml", "label = \"kind\"", "label = \"mark\"", "parts.columns.labels"),
@@ -229,7 +232,7 @@ fn shipped_rows_are_used_while_their_key_is_current_and_a_sample_is_computed() {
     let n = shipping::ship(&small.project(), &Device::Cpu).expect("ships");
     let shipped = Store::new(shipped_folder(small.folder.path()).join("representations"));
     let of_probes = shipped.rows("drawn", "pixels.raw").expect("reads");
-    assert!(n > of_probes.len() && of_probes.len() == 12 && of_probes.iter().all(|row| row.made.shipped));
+    assert!(n > of_probes.len() && of_probes.len() == ROWS && of_probes.iter().all(|row| row.made.shipped));
     let truth = numbers(&of_probes);
 
     // Another machine: nothing computed yet.
@@ -237,9 +240,9 @@ fn shipped_rows_are_used_while_their_key_is_current_and_a_sample_is_computed() {
     let rows = small.rows();
     assert_eq!(numbers(&rows), truth);
     let computed: Vec<u64> = rows.iter().filter(|row| !row.made.shipped).map(|row| row.cell.seed).collect();
-    assert_eq!(computed, [0; 6], "the sample: the suite's first seed");
+    assert_eq!(computed, [0; ROWS / 2], "the sample: the suite's first seed");
     let found = standing(&small.current()).expect("reads");
-    assert_eq!((found.rows, found.computed, found.checks.len()), (12, 6, 6));
+    assert_eq!((found.rows, found.computed, found.checks.len()), (ROWS, ROWS / 2, ROWS / 2));
     assert_eq!((found.widest(), found.disagreeing().len()), (0.0, 0));
 
     // A number that came and is wrong is found by the sample.
@@ -257,7 +260,7 @@ fn shipped_rows_are_used_while_their_key_is_current_and_a_sample_is_computed() {
     small.change("models/pixels.raw.toml", "size = 32", "size = 4");
     fs::remove_dir_all(small.project().results_folder()).expect("removes");
     let rows = small.rows();
-    assert!(rows.len() == 12 && rows.iter().all(|row| !row.made.shipped));
+    assert!(rows.len() == ROWS && rows.iter().all(|row| !row.made.shipped));
     let lines = shipping::differences(&small.project(), "drawn", "pixels.raw", &small.key()).expect("explains");
     let expected =
         ["features.input.size: 4 here, 32 in the rows that came", "no row with this key came with the project"];

@@ -5,7 +5,7 @@ use super::{Cell, Chart, Gallery, Picture, Table};
 use crate::datasets::ImageSet;
 use crate::error::Result;
 use crate::experiments::same_data::{
-    Against, Alignment, RELATIVES, STANDARDISED, attention_of, places_of_study, survival,
+    Against, Alignment, PIXELS, RELATIVES, STANDARDISED, attention_of, places_of_study, survival,
 };
 use crate::images;
 use crate::metrics::{Interval, mean_t_interval};
@@ -25,7 +25,7 @@ const LEVEL: f64 = 0.95;
 /// data set, each part by itself; a difference whose interval lies above 0 is marked.
 pub fn against_table(project: &Project, found: &[Against], dataset: &str) -> Table {
     let here = || found.iter().filter(|against| against.dataset == dataset);
-    let kind = |against: &Against| if against.control.ends_with(".random") { "untrained twin" } else { "raw pixels" };
+    let kind = |against: &Against| if against.control == PIXELS { "raw pixels" } else { "untrained twin" };
     let mut columns: Vec<(&str, &str)> = Vec::new();
     let mut models: Vec<&str> = Vec::new();
     for against in here() {

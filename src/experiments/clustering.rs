@@ -7,7 +7,7 @@
 //! starts of k-means.
 
 use super::ledger::Outcome;
-use super::{Encoded, Encoding, Experiment, Work, effort};
+use super::{Encoded, Encoding, Experiment, Part, Work, effort};
 use crate::clustering::kmeans::{KMeans, KMeansParams};
 use crate::clustering::{rows::Rows, umap::Umap};
 use crate::error::{Error, Result};
@@ -22,6 +22,8 @@ use linfa::traits::Fit;
 use ndarray::{ArcArray2, Array2, Axis};
 use std::collections::HashSet;
 
+/// Name of the experiment: of the folder of its rows.
+pub const NAME: &str = "clustering";
 /// Raised whenever a change in this experiment, in UMAP, in k-means or in the features moves a number.
 const CODE_VERSION: u32 = 3;
 /// umap-learn's default; the row itself counts.
@@ -34,15 +36,6 @@ const METHODS: [(&str, &str); 2] = [
     ("kmeans", "k-means, best of 10 starts"),
 ];
 const METRICS: [&str; 2] = ["ari", "nmi"];
-
-/// Images that are clustered together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// `all`, or `id` and `ood` where the data set holds domains out.
-    pub split: &'static str,
-    /// Positions in the feature table.
-    pub positions: Vec<usize>,
-}
 
 /// One part of a data set under one model, ready for any number of seeds.
 #[derive(Debug, Clone)]
@@ -69,7 +62,7 @@ impl Experiment for Clustering {
     type Ready = Vec<(&'static str, Subject, Rows)>;
 
     fn name(&self) -> &'static str {
-        "clustering"
+        NAME
     }
 
     fn title(&self) -> &'static str {
@@ -106,7 +99,7 @@ impl Experiment for Clustering {
             let rows = subject.k_means(0).prepare(subject.features.view())?;
             Ok((part.split, subject, rows))
         };
-        parts(&encoded)?.into_iter().map(ready).collect()
+        encoded.apart()?.into_iter().map(ready).collect()
     }
 
     fn measure(&self, ready: &Self::Ready, cell: &Cell) -> Result<Outcome> {
@@ -128,11 +121,6 @@ pub struct Shown {
 }
 
 impl Part {
-    /// All images in one part, whatever their domain.
-    pub fn whole(encoded: &Encoded) -> Part {
-        Part { split: "all", positions: (0..encoded.len()).collect() }
-    }
-
     /// Those of `rows` (of the data set) that the part has, with their places on its `map` `(N, 2)`.
     ///
     /// # Errors
@@ -151,25 +139,6 @@ impl Part {
             .unzip();
         Ok(Shown { rows, points })
     }
-}
-
-/// The parts that are clustered: the held-out domains, or the published tests, apart from the rest; otherwise all
-/// images.
-///
-/// # Errors
-/// A published part that the data do not have.
-pub fn parts(encoded: &Encoded) -> Result<Vec<Part>> {
-    let split = &encoded.dataset.split;
-    if let (Some(id), Some(ood)) = (&split.id_test, &split.ood_test) {
-        let (id, ood) = (encoded.positions(&id.name)?, encoded.positions(&ood.name)?);
-        return Ok(vec![Part { split: "id", positions: id }, Part { split: "ood", positions: ood }]);
-    }
-    let (ood, id): (Vec<usize>, Vec<usize>) =
-        encoded.positions("all")?.into_iter().partition(|&i| encoded.is_held_out(i));
-    Ok(match ood.is_empty() {
-        true => vec![Part { split: "all", positions: id }],
-        false => vec![Part { split: "id", positions: id }, Part { split: "ood", positions: ood }],
-    })
 }
 
 impl Subject {

@@ -13,7 +13,7 @@
 //! | `encoded` | [`Encoding`]: a data set and a model, known by key; [`Encoded`]: its images and features |
 //! | `parts` | [`Parts`]: what is learned from and what is measured on |
 //! | `predict`, `words` | the only dispatch on methods; classes asked for by words ([`Words`]) |
-//! | `score` | the only list of metrics |
+//! | `score` | the only list of metrics of classification |
 //! | `ledger`, `runner` | cells of work that are not done become rows: [`run`] an [`Experiment`] |
 //! | [`shipping`] | rows that come with the project, and the keys that they came under |
 //! | `effort` | about how long a cell takes, for progress |
@@ -33,7 +33,7 @@ mod words;
 
 pub use encoded::{Encoded, Encoding, Work};
 pub use ledger::{FRESH_VARIABLE, Outcome};
-pub use parts::{Parts, Protocol, test_name};
+pub use parts::{Part, Parts, Protocol, test_name};
 pub use predict::Predictions;
 pub use runner::{Experiment, run};
 pub use score::METRICS;

@@ -72,12 +72,45 @@ impl Parts {
     }
 }
 
+/// Images that belong together where nothing is learned from labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// `all`, or `id` and `ood` where the data set holds domains out.
+    pub split: &'static str,
+    /// Positions in the feature table.
+    pub positions: Vec<usize>,
+}
+
 /// What the study calls the test of a data set.
 pub fn test_name(record: &DatasetRecord) -> &'static str {
     if record.split.has_drift() { "id" } else { "test" }
 }
 
 impl Encoded {
+    /// All images in one part, whatever their domain.
+    pub fn whole(&self) -> Part {
+        Part { split: "all", positions: (0..self.len()).collect() }
+    }
+
+    /// The images without a split: those of held-out domains, or of the published tests, apart from the rest; otherwise all
+    /// together.
+    ///
+    /// # Errors
+    /// A published part that the data do not have.
+    pub fn apart(&self) -> Result<Vec<Part>> {
+        let split = &self.dataset.split;
+        if let (Some(id), Some(ood)) = (&split.id_test, &split.ood_test) {
+            let (id, ood) = (self.positions(&id.name)?, self.positions(&ood.name)?);
+            return Ok(vec![Part { split: "id", positions: id }, Part { split: "ood", positions: ood }]);
+        }
+        let (ood, id): (Vec<usize>, Vec<usize>) =
+            self.positions("all")?.into_iter().partition(|&position| self.is_held_out(position));
+        Ok(match ood.is_empty() {
+            true => vec![Part { split: "all", positions: id }],
+            false => vec![Part { split: "id", positions: id }, Part { split: "ood", positions: ood }],
+        })
+    }
+
     /// Draws the parts for a budget and a seed, the sound way ([`Protocol::of`]). All models of a data set get the same.
     ///
     /// Where the record names official splits, val is drawn from its own and the tests are theirs; the pool is then

@@ -18,6 +18,8 @@ use crate::published::PublishedTable;
 use crate::results::{Cell, ResultRow};
 use candle_core::Device;
 
+/// Name of the experiment: of the folder of its rows.
+pub const NAME: &str = "representations";
 /// Raised whenever a change in this experiment, in the probes or in the features moves a number.
 const CODE_VERSION: u32 = 3;
 
@@ -94,7 +96,7 @@ impl Experiment for Representations {
     type Ready = Ready;
 
     fn name(&self) -> &'static str {
-        "representations"
+        NAME
     }
 
     fn title(&self) -> &'static str {

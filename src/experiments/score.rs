@@ -1,5 +1,5 @@
-//! Scoring: predictions become numbers. The metrics of every classification stand in one list here; a metric that is added
-//! to it is computed for all rows, old ones included.
+//! Scoring: predictions become numbers. All metrics of classification stand in one list here. An experiment takes all of them,
+//! or some by name; a metric that is added to the list is computed for known cells too.
 
 use crate::error::Result;
 use crate::metrics;

@@ -25,13 +25,13 @@ fn keys_file(root: &Path) -> PathBuf {
 pub fn ship(project: &Project, device: &Device) -> Result<usize> {
     let suite = project.suite()?.clone();
     let mut by_experiment: Vec<(&str, Vec<ResultRow>)> = vec![
-        ("representations", representations::run(project, device)?),
-        ("clustering", clustering::run(project, device)?),
-        ("same_data", same_data::run(project, device)?),
+        (representations::NAME, representations::run(project, device)?),
+        (clustering::NAME, clustering::run(project, device)?),
+        (same_data::TABLE, same_data::run(project, device)?),
     ];
     for dataset in &suite.datasets {
         let rows = same_data::alignment_rows(project, dataset, &suite.models, device)?;
-        by_experiment.push(("alignment", rows));
+        by_experiment.push((same_data::ALIGNMENT, rows));
     }
     let folder = shipped_folder(project.root());
     // Read before they are replaced.
@@ -120,7 +120,7 @@ pub fn differences(project: &Project, dataset: &str, model: &str, key: &Key) -> 
     if lines.is_empty() {
         lines.push("split, columns and features are those of the rows that came with the project".into());
     }
-    let store = Store::new(shipped_folder(project.root()).join("representations"));
+    let store = Store::new(shipped_folder(project.root()).join(representations::NAME));
     let digest = key.digest();
     lines.push(match store.rows(dataset, model)?.iter().any(|row| row.cell.key == digest) {
         true => "rows with this key came with the project".into(),

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-/// Up to this difference a computed number agrees with the one that ships: half a point of accuracy. Other processors round
-/// otherwise in the last digit, which now and then turns a tie between neighbours or a step of a clustering.
+/// Up to this difference a computed number agrees with the one that ships: half a point of accuracy; of numbers above 1, this
+/// part of them. Other processors round otherwise in the last digit, which now and then turns a tie between neighbours or a
+/// step of a clustering.
 pub const AGREEMENT: f64 = 0.005;
 
 /// A number that ships and was computed here too.
@@ -31,7 +32,7 @@ impl Check {
 
     /// Whether they agree, see [`AGREEMENT`].
     pub fn agrees(&self) -> bool {
-        self.difference() <= AGREEMENT
+        self.difference() <= AGREEMENT * self.shipped.map_or(1.0, |value| value.abs().max(1.0))
     }
 }
 

@@ -70,6 +70,9 @@ impl Manifests {
                 if let Some(text) = text {
                     check_embedded(&folder, model, "weights.embedded.text.file", &text.file)?;
                     check_embedded(&folder, model, "weights.embedded.text.pairs", &text.pairs)?;
+                    if let Some(kinds) = &text.kinds {
+                        check_embedded(&folder, model, "weights.embedded.text.kinds", kinds)?;
+                    }
                 }
             }
         }

@@ -35,60 +35,55 @@ pub struct SuiteRecord {
     pub note: Option<String>,
 }
 
-/// A classifier on features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
+/// Declares the methods once: name in manifests and rows, and what charts call it.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $label:literal;)*) => {
+        /// A classifier on features.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        pub enum Method {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Method {
+            /// All of them.
+            pub const ALL: &[Method] = &[$(Method::$variant),*];
+
+            /// The name in manifests, result rows and the study's published tables.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Method::$variant => $name,)* }
+            }
+
+            /// What it does, in words, for charts.
+            pub fn label(self) -> &'static str {
+                match self { $(Method::$variant => $label,)* }
+            }
+        }
+    };
+}
+
+methods! {
     /// Nearest neighbours: k = 5, Euclidean, uniform votes (the study's setting).
-    Knn,
+    Knn = "knn", "5 nearest neighbours";
     /// Nearest neighbours as DINO's evaluation has them: k = 20, cosine, votes weighted with temperature 0.07.
-    KnnDino,
+    KnnDino = "knn_dino", "20 nearest neighbours by cosine, weighted votes";
     /// Logistic regression: C = 1 (the study's setting).
-    Lr,
+    Lr = "lr", "logistic regression";
     /// Logistic regression as DINOv2's evaluation has it: C of 45 chosen on the validation images, then fitted on
     /// training and validation images.
-    LrSweep,
+    LrSweep = "lr_sweep", "logistic regression, C chosen on validation images";
     /// CLIP's text tower on the classes' names: no training image is seen. Its rows have the budget whose test images
     /// they were measured on; models without a text tower have none.
-    ZeroShot,
+    ZeroShot = "zero_shot", "class names, no training image";
     /// As `zero_shot`, with more asked and more seen: each class by its name, the words of it and the kinds of things that
     /// they stand for, and each image whole and in two narrower crops. Its parts were chosen on OpenEmoji, so its rows
     /// there flatter it. Models whose record names no kinds have no rows.
-    ZeroShotEnsemble,
+    ZeroShotEnsemble = "zero_shot_ensemble", "class names, their words and kinds, three crops, no training image";
 }
 
 impl Method {
-    /// All of them.
-    pub const ALL: [Method; 6] =
-        [Method::Knn, Method::KnnDino, Method::Lr, Method::LrSweep, Method::ZeroShot, Method::ZeroShotEnsemble];
-
-    /// The name in manifests, result rows and the study's published tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Method::Knn => "knn",
-            Method::KnnDino => "knn_dino",
-            Method::Lr => "lr",
-            Method::LrSweep => "lr_sweep",
-            Method::ZeroShot => "zero_shot",
-            Method::ZeroShotEnsemble => "zero_shot_ensemble",
-        }
-    }
-
-    /// What it does, in words, for charts.
-    pub fn label(self) -> &'static str {
-        match self {
-            Method::Knn => "5 nearest neighbours",
-            Method::KnnDino => "20 nearest neighbours by cosine, weighted votes",
-            Method::Lr => "logistic regression",
-            Method::LrSweep => "logistic regression, C chosen on validation images",
-            Method::ZeroShot => "class names, no training image",
-            Method::ZeroShotEnsemble => "class names, their words and kinds, three crops, no training image",
-        }
-    }
-
     /// The method of that name.
     pub fn named(name: &str) -> Option<Method> {
-        Method::ALL.into_iter().find(|method| method.as_str() == name)
+        Method::ALL.iter().copied().find(|method| method.as_str() == name)
     }
 
     /// The same, for a name that ought to be known.
@@ -96,7 +91,7 @@ impl Method {
     /// # Errors
     /// [`Error::Unknown`] listing the names.
     pub fn known(name: &str) -> Result<Method, Error> {
-        let known = || Method::ALL.map(Method::as_str).join(", ");
+        let known = || Method::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
         Method::named(name).ok_or_else(|| Error::Unknown { kind: "method", name: name.into(), known: known() })
     }
 

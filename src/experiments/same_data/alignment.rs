@@ -16,7 +16,7 @@ const SAMPLES: usize = 5;
 /// Images of a sample at most.
 const IMAGES: usize = 1000;
 /// The table of the rows, which is none of the study's, and their metrics.
-const TABLE: &str = "alignment";
+pub const TABLE: &str = "alignment";
 /// The method of a pair: this and the other model.
 const WITH: &str = "cka with ";
 const METRICS: [&str; 3] = ["cka", "cka_low", "cka_high"];

@@ -13,7 +13,7 @@ mod asked;
 mod attention;
 mod ranking;
 
-pub use alignment::{Alignment, alignment, alignment_rows};
+pub use alignment::{Alignment, TABLE as ALIGNMENT, alignment, alignment_rows};
 pub use asked::{Asked, asked};
 pub use attention::{attention_lift, attention_of};
 pub use ranking::{RELATIVES, Survival, places_of_study, survival};
@@ -43,8 +43,10 @@ pub const STANDARDISED: &str = ", standardised";
 /// Raised whenever a change here, in the probe or in the features moves a number.
 const CODE_VERSION: u32 = 2;
 const RESAMPLES: usize = 2000;
+/// The seed of the weights that the pocket models began with.
+const BEGAN_WITH: u64 = 0;
 /// The control that every model has.
-const PIXELS: &str = "pixels.raw";
+pub const PIXELS: &str = "pixels.raw";
 
 /// Brings the rows of every feature of every model of the project's suite, and of its [`twin`], at the largest budget, on
 /// every seed; the model's default feature also standardised. CLIP is besides asked by class names (`zero_shot`), on the
@@ -217,9 +219,10 @@ pub fn twin<'a>(project: &'a Project, record: &ModelRecord) -> Result<Option<&'a
     if matches!(record.weights, Weights::Random { .. }) {
         return Ok(None);
     }
+    let began = |other: &ModelRecord| matches!(other.weights, Weights::Random { seed: BEGAN_WITH, of_training: true });
     let architecture = image_tower(record)?;
     for other in project.manifests.models() {
-        if matches!(other.weights, Weights::Random { of_training: true, .. }) && image_tower(other)? == architecture {
+        if began(other) && image_tower(other)? == architecture {
             return Ok(Some(other));
         }
     }
