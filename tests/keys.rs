@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use wider_clip::experiments::{METRICS, Work, shipping};
+use wider_clip::experiments::{METRICS, Work, current_keys, shipping};
 use wider_clip::image::{Rgb, RgbImage};
 use wider_clip::images::encode_png;
 use wider_clip::key::Key;
 use wider_clip::prelude::*;
 use wider_clip::published;
-use wider_clip::results::{Store, read_rows, shipped_folder, standing};
+use wider_clip::results::{Store, read_rows, rows_in, shipped_folder, standing};
 use wider_clip::workbench::Workbench;
 use wider_clip::workbench::notebooks::{Run, key as notebook_key};
 
@@ -241,7 +241,7 @@ fn shipped_rows_are_used_while_their_key_is_current_and_a_sample_is_computed() {
     assert_eq!(numbers(&rows), truth);
     let computed: Vec<u64> = rows.iter().filter(|row| !row.made.shipped).map(|row| row.cell.seed).collect();
     assert_eq!(computed, [0; ROWS / 2], "the sample: the suite's first seed");
-    let found = standing(&small.current()).expect("reads");
+    let found = standing(&small.current(), |_| true).expect("reads");
     assert_eq!((found.rows, found.computed, found.checks.len()), (ROWS, ROWS / 2, ROWS / 2));
     assert_eq!((found.widest(), found.disagreeing().len()), (0.0, 0));
 
@@ -252,9 +252,17 @@ fn shipped_rows_are_used_while_their_key_is_current_and_a_sample_is_computed() {
     }
     wider_clip::results::write_rows(&shipped.part("drawn", "pixels.raw"), &wrong).expect("writes");
     small.rows();
-    let found = standing(&small.current()).expect("reads");
+    let found = standing(&small.current(), |_| true).expect("reads");
     assert_eq!(found.disagreeing().len(), 2, "id and ood");
     wider_clip::results::write_rows(&shipped.part("drawn", "pixels.raw"), &of_probes).expect("writes");
+
+    // What is left from before a change counts no more.
+    let left = rows_in(&small.current()).expect("reads");
+    let counts = |project: &Project| current_keys(project, &left, &Device::Cpu).expect("keys");
+    assert!(left.len() >= ROWS && left.iter().all(|row| counts(&small.project()).contains(&row.cell.key)));
+    small.change("models/pixels.raw.toml", "size = 32", "size = 4");
+    assert!(left.iter().all(|row| !counts(&small.project()).contains(&row.cell.key)));
+    small.change("models/pixels.raw.toml", "size = 4", "size = 32");
 
     // A stale one is never shown: all is computed, and the command that explains keys says why.
     small.change("models/pixels.raw.toml", "size = 32", "size = 4");

@@ -242,3 +242,22 @@ fn weights_on_the_hub_are_alternatives_in_order() {
         assert!(error.contains(file) && error.contains(expected), "{error}\nlacks\n{expected}");
     }
 }
+
+#[test]
+fn the_manifest_for_own_pictures_in_the_readme_is_one() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let text = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let project = Project::new();
+    let pictures = project.0.path().join("pictures");
+    for class in ["cats", "dogs"] {
+        fs::create_dir_all(pictures.join(class)).unwrap();
+        let picture = wider_clip::image::RgbImage::new(3, 3);
+        fs::write(pictures.join(class).join("1.png"), wider_clip::images::encode_png(&picture).unwrap()).unwrap();
+    }
+    let text = text.replace("/home/me/pictures", &pictures.display().to_string());
+    fs::write(project.path("datasets/mine.toml"), text).unwrap();
+    let manifests = Manifests::load(project.0.path()).unwrap();
+    let set =
+        wider_clip::datasets::open(project.0.path(), project.0.path(), manifests.dataset("mine").unwrap()).unwrap();
+    assert_eq!((set.len(), set.classes), (2, vec!["cats".to_string(), "dogs".to_string()]));
+}

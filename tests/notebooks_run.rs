@@ -1,7 +1,8 @@
 //! The committed notebooks, run for real on a small budget, and the report that comes of it.
 
+use wider_clip::results::{read_rows, write_rows};
 use wider_clip::workbench::Workbench;
-use wider_clip::workbench::report::{Options, make};
+use wider_clip::workbench::report::{Options, make, write_pages};
 
 #[test]
 fn every_notebook_runs_and_becomes_a_page() {
@@ -32,4 +33,15 @@ fn every_notebook_runs_and_becomes_a_page() {
     // Rows of a subset are none that came with the project.
     let index = std::fs::read_to_string(index).expect("a page");
     assert!(index.contains("rows were computed on this machine."), "where the rows come from");
+
+    // Had they come with the project too, and one of them been another number, the first page would name it.
+    let mut came = read_rows(&current.join("clustering.parquet")).expect("rows");
+    let n = came.len();
+    came[0].value = came[0].value.map(|value| value + 0.25);
+    write_rows(&current.join("clustering.shipped.parquet"), &came).expect("writes");
+    write_pages(&workbench, "smoke", &out).expect("pages");
+    let index = std::fs::read_to_string(out.join("index.html")).expect("a page");
+    assert!(index.contains(&format!("{n} of these came with the project too: 1 do not agree")), "the count");
+    let named = format!("{} on {}, {}", came[0].cell.model, came[0].cell.dataset, came[0].split);
+    assert!(index.contains(&named), "{named}");
 }

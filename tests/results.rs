@@ -85,11 +85,11 @@ fn many_processes_lose_nothing() {
 fn rows_are_exported_as_parquet_and_csv() {
     let folder = tempfile::tempdir().expect("a folder");
     let (current, out) = (folder.path().join("current"), folder.path().join("out"));
-    assert!(export(&current, &out).expect("nothing to export").is_empty());
+    assert!(export(&current, &out, |_| true).expect("nothing to export").is_empty());
     let path = current.join("one.parquet");
     write_rows(&path, &[row(3, "accuracy", Some(0.1 + 0.2)), row(3, "macro_f1", None)]).expect("writes");
     write_rows(&current.join("one.shipped.parquet"), &[]).expect("writes");
-    let written = export(&current, &out).expect("exports");
+    let written = export(&current, &out, |_| true).expect("exports");
     assert_eq!(written, [out.join("one.parquet"), out.join("one.csv")]);
     let mut reader = csv::Reader::from_path(out.join("one.csv")).expect("opens");
     let header: Vec<String> = reader.headers().expect("a header").iter().map(String::from).collect();
@@ -98,8 +98,10 @@ fn rows_are_exported_as_parquet_and_csv() {
     let records: Vec<csv::StringRecord> = reader.records().map(|record| record.expect("a row")).collect();
     assert_eq!((&records[0][7], &records[1][7], &records[0][8]), ("0.30000000000000004", "", "3"));
     assert!(records[0].iter().any(|field| field == "a \"quoted\", comma'd\nwarning"));
+    export(&current, &out, |row| row.metric == "accuracy").expect("exports");
+    assert_eq!(read_rows(&out.join("one.parquet")).expect("reads").len(), 1, "what counts no more is left out");
     std::fs::write(&path, "no Parquet").expect("writes");
-    let error = export(&current, &out).expect_err("damaged").to_string();
+    let error = export(&current, &out, |_| true).expect_err("damaged").to_string();
     assert!(error.contains("one.parquet"), "{error}");
     assert!(!to_csv(&frame(&[]).expect("a table without rows")).expect("writes").is_empty());
 }
@@ -107,7 +109,7 @@ fn rows_are_exported_as_parquet_and_csv() {
 #[test]
 fn shipped_rows_are_held_against_those_that_were_computed() {
     let folder = tempfile::tempdir().expect("a folder");
-    assert_eq!(standing(&folder.path().join("nowhere")).expect("no rows").rows, 0);
+    assert_eq!(standing(&folder.path().join("nowhere"), |_| true).expect("no rows").rows, 0);
     let shipped = |mut row: ResultRow| {
         row.made.shipped = true;
         row
@@ -121,7 +123,7 @@ fn shipped_rows_are_held_against_those_that_were_computed() {
     let other = shipped(row(2, "accuracy", Some(0.1)));
     write_rows(&folder.path().join("one.parquet"), &[computed.clone(), vec![other]].concat()).expect("writes");
     write_rows(&folder.path().join("one.shipped.parquet"), &came).expect("writes");
-    let found = standing(folder.path()).expect("reads");
+    let found = standing(folder.path(), |_| true).expect("reads");
     assert_eq!((found.rows, found.computed, found.checks.len()), (4, 3, 3));
     let wrong: Vec<(u64, &str)> =
         found.disagreeing().iter().map(|check| (check.computed.cell.seed, check.computed.metric.as_str())).collect();

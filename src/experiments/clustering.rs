@@ -55,7 +55,7 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     super::run(project, &Clustering, device)
 }
 
-struct Clustering;
+pub(super) struct Clustering;
 
 impl Experiment for Clustering {
     /// Each part with its features as k-means wants them, which all starts and seeds share.

@@ -16,9 +16,12 @@
 //! | `score` | the only list of metrics of classification |
 //! | `ledger`, `runner` | cells of work that are not done become rows: [`run`] an [`Experiment`] |
 //! | [`shipping`] | rows that come with the project, and the keys that they came under |
+//! | `all`, `current` | all experiments in one list; which keys count today |
 //! | `effort` | about how long a cell takes, for progress |
 
+mod all;
 pub mod clustering;
+mod current;
 mod effort;
 mod encoded;
 mod ledger;
@@ -31,6 +34,7 @@ mod score;
 pub mod shipping;
 mod words;
 
+pub use current::current_keys;
 pub use encoded::{Encoded, Encoding, Work};
 pub use ledger::{FRESH_VARIABLE, Outcome};
 pub use parts::{Part, Parts, Protocol, test_name};

@@ -84,10 +84,10 @@ fn work<'a>(
     }
 }
 
-struct Representations;
+pub(super) struct Representations;
 
 /// What its cells share.
-struct Ready {
+pub(super) struct Ready {
     encoded: Encoded,
     words: Words,
 }

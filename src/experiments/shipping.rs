@@ -1,7 +1,8 @@
 //! Shipping: the rows of a suite are put where they come with the project, with the keys of what they were made from, so that
 //! a row that counts no more can say why.
 
-use super::{Encoding, clustering, representations, same_data};
+use super::all::ALL;
+use super::{Encoding, representations, same_data};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::project::Project;
@@ -24,11 +25,10 @@ fn keys_file(root: &Path) -> PathBuf {
 /// As for the experiments; a folder that cannot be written.
 pub fn ship(project: &Project, device: &Device) -> Result<usize> {
     let suite = project.suite()?.clone();
-    let mut by_experiment: Vec<(&str, Vec<ResultRow>)> = vec![
-        (representations::NAME, representations::run(project, device)?),
-        (clustering::NAME, clustering::run(project, device)?),
-        (same_data::TABLE, same_data::run(project, device)?),
-    ];
+    let mut by_experiment: Vec<(&str, Vec<ResultRow>)> = Vec::new();
+    for experiment in &ALL {
+        by_experiment.push((experiment.name, (experiment.run)(project, device)?));
+    }
     for dataset in &suite.datasets {
         let rows = same_data::alignment_rows(project, dataset, &suite.models, device)?;
         by_experiment.push((same_data::ALIGNMENT, rows));

@@ -1,9 +1,9 @@
 //! Shipped rows held against rows that were computed on this machine.
 
+use super::export::files_in;
 use super::{ResultRow, read_rows};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 /// Up to this difference a computed number agrees with the one that ships: half a point of accuracy; of numbers above 1, this
@@ -62,21 +62,19 @@ impl Standing {
 }
 
 /// Sums up the folder of a suite's rows, where each experiment has left `<experiment>.parquet` and, of the numbers that it
-/// computed though they ship, `<experiment>.shipped.parquet`. A folder that is not there stands for no rows.
+/// computed though they ship, `<experiment>.shipped.parquet`. Rows that do not `counts` today are left out; a folder that is
+/// not there stands for none.
 ///
 /// # Errors
 /// A file that cannot be read as rows.
-pub fn standing(folder: &Path) -> Result<Standing> {
+pub fn standing(folder: &Path, counts: impl Fn(&ResultRow) -> bool) -> Result<Standing> {
     let mut standing = Standing::default();
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(standing) };
-    for entry in entries {
-        let path = entry.map_err(Error::io(folder, "listing"))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(experiment) = name.strip_suffix(".parquet").filter(|name| !name.contains('.')) else { continue };
-        let rows = read_rows(&path)?;
+    for path in files_in(folder) {
+        let mut rows = read_rows(&path)?;
+        rows.retain(&counts);
         standing.rows += rows.len();
         standing.computed += rows.iter().filter(|row| !row.made.shipped).count();
-        let shipped = folder.join(format!("{experiment}.shipped.parquet"));
+        let shipped = path.with_extension("shipped.parquet");
         if shipped.exists() {
             let shipped = read_rows(&shipped)?;
             let shipped: HashMap<_, _> = shipped.iter().map(|row| (row.place(), row.value)).collect();

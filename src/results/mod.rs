@@ -19,7 +19,7 @@ mod store;
 mod table;
 
 pub use checks::{AGREEMENT, Check, Standing, standing};
-pub use export::export;
+pub use export::{export, rows_in};
 pub use made::Made;
 pub use store::{Answers, Store, shipped_folder};
 pub use table::{frame, read_rows, to_csv, write_rows};

@@ -13,9 +13,13 @@ use super::times::Times;
 use super::{Workbench, browser, setup};
 use crate::display::shorten;
 use crate::error::{Error, Result};
+use crate::experiments::current_keys;
+use crate::models::best_device;
 use crate::progress::{duration, thousands};
-use crate::results;
+use crate::project::Project;
+use crate::results::{self, ResultRow};
 use crate::storage::{results_folder, write_atomic};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -343,8 +347,14 @@ pub fn write_pages_so_far(workbench: &Workbench, suite: &str, out: &Path, coming
 fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Result<Vec<PathBuf>> {
     let executed = notebooks::numbered_notebooks(&out.join("notebooks"))?;
     let current = results_folder(workbench.root()).join("current").join(standing.suite);
-    let mut rows = results::export(&current, &out.join("data"))?;
-    let (origin, disagreeing) = describe_origin(&results::standing(&current)?);
+    // While notebooks are coming their rows are; when all are done, what counts no more is left out.
+    let keys = match standing.coming.is_empty() && standing.ended.is_none() {
+        true => Some(keys_that_count(workbench, standing.suite, &current)?),
+        false => None,
+    };
+    let counts = |row: &ResultRow| keys.as_ref().is_none_or(|keys| keys.contains(&row.cell.key));
+    let mut rows = results::export(&current, &out.join("data"), counts)?;
+    let (origin, disagreeing) = describe_origin(&results::standing(&current, counts)?);
     rows.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
     write_libraries(&out.join("assets"))?;
     let template = workbench.folder().join("scripts").join("template");
@@ -390,6 +400,16 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         }
     }
     Ok(names.iter().map(|name| out.join(name)).collect())
+}
+
+/// The keys under which rows in the folder `current` count today. Rows of a notebook that was not run after a change have
+/// others.
+fn keys_that_count(workbench: &Workbench, suite: &str, current: &Path) -> Result<HashSet<String>> {
+    let rows = results::rows_in(current)?;
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    current_keys(&Project::open(workbench.root(), suite)?, &rows, &best_device()?)
 }
 
 /// A page must not need the network, nor lead to a page or file of the report that is not there.
@@ -465,7 +485,7 @@ fn describe_origin(standing: &results::Standing) -> (String, Vec<String>) {
             let agreement = match disagreeing.len() {
                 0 if standing.widest() == 0.0 => "all are the same to the last digit".into(),
                 0 => format!("all agree within {:.4}", standing.widest()),
-                few => format!("{few} do not agree, all others do to {:.3}", results::AGREEMENT),
+                few => format!("{few} do not agree, all others do within {:.3}", results::AGREEMENT),
             };
             format!(
                 "Of {of} rows {here} were computed on this machine, and {} of these came with the project too: {agreement}.",

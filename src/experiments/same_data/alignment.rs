@@ -74,30 +74,10 @@ pub fn alignment(project: &Project, dataset: &str, models: &[String], device: &D
 /// # Errors
 /// As for [`alignment`].
 pub fn alignment_rows(project: &Project, dataset: &str, models: &[String], device: &Device) -> Result<Vec<ResultRow>> {
-    let set = project.images(dataset)?;
-    let encode = |model: &String| Encoding::of(project, &set, model, device);
-    let encodings = models.iter().map(encode).collect::<Result<Vec<_>>>()?;
+    let (encodings, cells) = pairs(project, dataset, models, device)?;
     let mut ledger = Ledger::open(project, TABLE, &METRICS)?;
-    let mut cells: Vec<(usize, usize, Cell)> = Vec::new();
-    for (i, a) in encodings.iter().enumerate() {
-        ledger.read(dataset, &a.model.id)?;
-        for (j, b) in encodings.iter().enumerate().skip(i) {
-            let settings = format!(
-                "linear CKA with {} of {}, {SAMPLES} samples of at most {IMAGES}",
-                b.model.features.default,
-                b.features_key().digest()
-            );
-            let cell = a.cell(&Work {
-                table: TABLE,
-                method: (&format!("{WITH}{}", b.model.id), &settings),
-                pooling: &a.model.features.default,
-                protocol: "unsplit",
-                budget: None,
-                seed: 0,
-                code: CODE_VERSION,
-            });
-            cells.push((i, j, cell));
-        }
+    for model in models {
+        ledger.read(dataset, model)?;
     }
     let missing: Vec<&(usize, usize, Cell)> = cells
         .iter()
@@ -130,6 +110,49 @@ pub fn alignment_rows(project: &Project, dataset: &str, models: &[String], devic
     }
     let all: Vec<Cell> = cells.iter().map(|(_, _, cell)| cell.clone()).collect();
     ledger.close_as(&format!("{TABLE}_{dataset}"), &all)
+}
+
+/// The cells of the same, for those who ask what counts.
+///
+/// # Errors
+/// As for [`Encoding::of`].
+pub(in crate::experiments) fn alignment_cells(
+    project: &Project,
+    dataset: &str,
+    models: &[String],
+    device: &Device,
+) -> Result<Vec<Cell>> {
+    Ok(pairs(project, dataset, models, device)?.1.into_iter().map(|(_, _, cell)| cell).collect())
+}
+
+/// A cell for each pair of models, by their places.
+type Pairs = Vec<(usize, usize, Cell)>;
+
+fn pairs(project: &Project, dataset: &str, models: &[String], device: &Device) -> Result<(Vec<Encoding>, Pairs)> {
+    let set = project.images(dataset)?;
+    let encode = |model: &String| Encoding::of(project, &set, model, device);
+    let encodings = models.iter().map(encode).collect::<Result<Vec<_>>>()?;
+    let mut cells = Pairs::new();
+    for (i, a) in encodings.iter().enumerate() {
+        for (j, b) in encodings.iter().enumerate().skip(i) {
+            let settings = format!(
+                "linear CKA with {} of {}, {SAMPLES} samples of at most {IMAGES}",
+                b.model.features.default,
+                b.features_key().digest()
+            );
+            let cell = a.cell(&Work {
+                table: TABLE,
+                method: (&format!("{WITH}{}", b.model.id), &settings),
+                pooling: &a.model.features.default,
+                protocol: "unsplit",
+                budget: None,
+                seed: 0,
+                code: CODE_VERSION,
+            });
+            cells.push((i, j, cell));
+        }
+    }
+    Ok((encodings, cells))
 }
 
 /// Gram matrices of the samples.

@@ -13,6 +13,7 @@ mod asked;
 mod attention;
 mod ranking;
 
+pub(super) use alignment::alignment_cells;
 pub use alignment::{Alignment, TABLE as ALIGNMENT, alignment, alignment_rows};
 pub use asked::{Asked, asked};
 pub use attention::{attention_lift, attention_of};
@@ -58,10 +59,10 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
     super::run(project, &SameData, device)
 }
 
-struct SameData;
+pub(super) struct SameData;
 
 /// What its cells share.
-struct Ready {
+pub(super) struct Ready {
     encoded: Encoded,
     words: Words,
     default: String,

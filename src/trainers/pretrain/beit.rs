@@ -67,7 +67,7 @@ impl Objective for Beit {
         Ok(Loss { total: masked_token_loss(&logits, &codes)?, parts: vec![("codes_found", right)] })
     }
 
-    fn published(&self) -> Result<HashMap<String, Tensor>> {
+    fn released(&self) -> Result<HashMap<String, Tensor>> {
         let names = Architecture::Transformer(self.config.clone()).parameters();
         self.parameters.copies(names.iter().map(|parameter| parameter.name.as_str()))
     }

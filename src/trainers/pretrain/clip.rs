@@ -77,7 +77,7 @@ impl Objective for ImageText {
         Ok(())
     }
 
-    fn published(&self) -> Result<HashMap<String, Tensor>> {
+    fn released(&self) -> Result<HashMap<String, Tensor>> {
         let names: Vec<String> = self.config.parameters().into_iter().map(|parameter| parameter.name).collect();
         self.parameters.copies(names.iter().map(String::as_str))
     }

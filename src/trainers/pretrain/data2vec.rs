@@ -108,7 +108,7 @@ impl Objective for Data2Vec {
         self.teacher.set(|name| memory.get(&format!("teacher.{name}")).cloned())
     }
 
-    fn published(&self) -> Result<HashMap<String, Tensor>> {
+    fn released(&self) -> Result<HashMap<String, Tensor>> {
         let names = Architecture::Transformer(self.config.clone()).parameters();
         self.parameters.copies(names.iter().map(|parameter| parameter.name.as_str()))
     }

@@ -182,7 +182,7 @@ impl Objective for Dino {
         self.teacher.set(|name| memory.get(&format!("teacher.{name}")).cloned())
     }
 
-    fn published(&self) -> Result<HashMap<String, Tensor>> {
+    fn released(&self) -> Result<HashMap<String, Tensor>> {
         let names = Architecture::Transformer(self.config.clone()).parameters();
         let weights = self.teacher.weights();
         let found = names.iter().filter_map(|p| Some((p.name.clone(), weights.get(&p.name)?.copy())));

@@ -161,7 +161,7 @@ impl Objective for MaskedAutoencoder {
         Ok(Loss::plain(reconstruction_loss(&predicted, images, self.config.patch, &masks)?))
     }
 
-    fn published(&self) -> Result<HashMap<String, Tensor>> {
+    fn released(&self) -> Result<HashMap<String, Tensor>> {
         let names = Architecture::Transformer(self.config.clone()).parameters();
         self.parameters.copies(names.iter().map(|parameter| parameter.name.as_str()))
     }

@@ -52,11 +52,11 @@ pub trait Objective {
         Ok(())
     }
 
-    /// The weights that are published, under this crate's names: the encoder's at least.
+    /// The weights that are released, under this crate's names: the encoder's at least.
     ///
     /// # Errors
     /// No memory.
-    fn published(&self) -> Result<HashMap<String, Tensor>>;
+    fn released(&self) -> Result<HashMap<String, Tensor>>;
 }
 
 /// Rows `rows` of a (N, ...) tensor, with a gradient.

@@ -119,7 +119,7 @@ struct Pretraining<'a> {
     settings: &'a Settings<'a>,
     objective: Box<dyn Objective>,
     /// The hash of the weights of BEiT's tokenizer.
-    tokenizer: Option<String>,
+    visual_tokenizer: Option<String>,
 }
 
 impl<'a> Pretraining<'a> {
@@ -127,14 +127,14 @@ impl<'a> Pretraining<'a> {
         let &Settings { corpus, device, seed, .. } = settings;
         let path = settings.tokenizer.filter(|_| recipe.objective == Kind::Beit).map(|folder| folder.join(WEIGHTS));
         let weights = path.as_ref().map(|path| candle_core::safetensors::load(path, device)).transpose()?;
-        let tokenizer = path.as_ref().map(|path| storage::sha256_file(path)).transpose()?;
-        Ok(Pretraining { recipe, settings, objective: recipe.begin(corpus, seed, device, weights)?, tokenizer })
+        let visual_tokenizer = path.as_ref().map(|path| storage::sha256_file(path)).transpose()?;
+        Ok(Pretraining { recipe, settings, objective: recipe.begin(corpus, seed, device, weights)?, visual_tokenizer })
     }
 
-    /// The weights as they are published.
-    fn published(&self) -> Result<HashMap<String, Tensor>> {
+    /// The weights as they are released.
+    fn released(&self) -> Result<HashMap<String, Tensor>> {
         let &Settings { corpus, device, .. } = self.settings;
-        let weights = self.objective.published()?;
+        let weights = self.objective.released()?;
         if self.recipe.objective.learns_from_words() || self.recipe.objective == Kind::Tokenizer {
             return Ok(weights);
         }
@@ -163,7 +163,7 @@ impl<'a> Job for Pretraining<'a> {
             self.recipe.fingerprint(),
             corpus.content(),
             device_name(device),
-            self.tokenizer.as_deref().unwrap_or("none"),
+            self.visual_tokenizer.as_deref().unwrap_or("none"),
         )
     }
 
@@ -198,7 +198,7 @@ impl<'a> Job for Pretraining<'a> {
             return Ok(Vec::new());
         }
         let &Settings { corpus, device, .. } = self.settings;
-        let weights = VarBuilder::from_tensors(self.published()?, DType::F32, device);
+        let weights = VarBuilder::from_tensors(self.released()?, DType::F32, device);
         let backbone = self.recipe.architecture()?.build(weights)?;
         let size = self.recipe.views[0].size;
         let probe = Probe::measure(backbone.as_ref(), self.recipe.feature.0, size, corpus, device)?;
@@ -231,7 +231,7 @@ impl<'a> Job for Pretraining<'a> {
         let of_text =
             |name: &str| name.starts_with("text") || name == "visual_projection.weight" || name == "logit_scale";
         let (text, weights): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            self.published()?.into_iter().partition(|(name, _)| of_text(name));
+            self.released()?.into_iter().partition(|(name, _)| of_text(name));
         let dtype = if self.recipe.objective == Kind::Tokenizer { DType::F32 } else { DType::F16 };
         // One fact only: the library writes several in the order of a hash table, and equal runs shall give equal bytes.
         let facts = HashMap::from([("run".to_owned(), end.run.to_owned())]);

@@ -60,7 +60,7 @@ impl Objective for Supervised {
         Ok(Loss { total: smoothed_cross_entropy(&logits, &labels, SMOOTHING)?, parts: vec![("batch_accuracy", right)] })
     }
 
-    fn published(&self) -> Result<HashMap<String, Tensor>> {
+    fn released(&self) -> Result<HashMap<String, Tensor>> {
         let names: Vec<String> = self.architecture.parameters().into_iter().map(|parameter| parameter.name).collect();
         self.parameters().copies(names.iter().map(String::as_str))
     }

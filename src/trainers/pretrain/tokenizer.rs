@@ -143,7 +143,7 @@ impl Objective for VisualTokenizer {
         Ok(Loss { total, parts: vec![("squared_error", error.detach()), ("codes_in_use", used)] })
     }
 
-    fn published(&self) -> Result<HashMap<String, Tensor>> {
+    fn released(&self) -> Result<HashMap<String, Tensor>> {
         let names = Architecture::Transformer(Namer::shape(&self.config)).parameters();
         let heads = ["scores.weight", "scores.bias"];
         self.parameters.copies(names.iter().map(|parameter| parameter.name.as_str()).chain(heads))

@@ -1,0 +1,35 @@
+//! All experiments that are cells of a data set and model, in one list: what ships, and what counts.
+
+use super::clustering::{self, Clustering};
+use super::representations::{self, Representations};
+use super::same_data::{self, SameData};
+use super::{Encoding, Experiment};
+use crate::error::Result;
+use crate::project::Project;
+use crate::results::{Cell, ResultRow};
+use candle_core::Device;
+
+/// An experiment, whatever it prepares.
+pub(super) struct Listed {
+    pub name: &'static str,
+    pub cells: fn(&Project, &Encoding) -> Result<Vec<Cell>>,
+    pub run: fn(&Project, &Device) -> Result<Vec<ResultRow>>,
+}
+
+pub(super) const ALL: [Listed; 3] = [
+    Listed {
+        name: representations::NAME,
+        cells: |project, encoding| Representations.cells(project, encoding),
+        run: representations::run,
+    },
+    Listed {
+        name: clustering::NAME,
+        cells: |project, encoding| Clustering.cells(project, encoding),
+        run: clustering::run,
+    },
+    Listed {
+        name: same_data::TABLE,
+        cells: |project, encoding| SameData.cells(project, encoding),
+        run: same_data::run,
+    },
+];
