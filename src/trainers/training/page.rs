@@ -8,7 +8,7 @@ use super::job::Ended;
 use crate::error::Result;
 use crate::progress::thousands;
 use crate::storage::write_atomic;
-use plotly::common::{Line, Mode, Title};
+use plotly::common::{Anchor, Line, Mode, Orientation, Title};
 use plotly::layout::{Axis, Legend, Margin};
 use plotly::{Layout, Plot, Scatter};
 use std::path::Path;
@@ -115,7 +115,8 @@ fn figure(panel: &Panel, curve: &Curve, width: u64) -> Option<String> {
         .x_axis(axis("images drawn").range(vec![0.0, width as f64]))
         .y_axis(axis(panel.axis))
         .show_legend(panel.lines.len() > 1)
-        .legend(Legend::new().x(1.0).x_anchor(plotly::common::Anchor::Right).y(1.0))
+        // Above the lines, where it hides none of them.
+        .legend(Legend::new().orientation(Orientation::Horizontal).x(1.0).x_anchor(Anchor::Right).y(1.15))
         .margin(Margin::new().left(64).right(16).top(40).bottom(48))
         .auto_size(true);
     plot.set_layout(layout);
