@@ -1,17 +1,19 @@
 //! The command line. `wider-clip --help` lists the commands; each is one function of the library.
 
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use wider_clip::display::{datasets_table, models_table};
-use wider_clip::error::Result;
+use wider_clip::error::{Error, Result};
 use wider_clip::experiments::{representations, shipping};
 use wider_clip::manifest::Method;
 use wider_clip::models::best_device;
 use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
-use wider_clip::results::shipped_folder;
+use wider_clip::results::{frame, read_rows, shipped_folder, to_csv};
 use wider_clip::workbench::{Workbench, kernel, lab, report, setup};
 
 const EXAMPLES: &str = "\
@@ -50,6 +52,11 @@ enum Command {
         /// The suite whose rows are put there
         #[arg(long, default_value = "full")]
         suite: String,
+    },
+    /// Print the rows of a Parquet file as CSV, without where and when they were made
+    Rows {
+        /// A file of results/ or of a report's data/
+        file: PathBuf,
     },
     /// Make the Python environment and compile the notebook kernel (the other commands do so when needed)
     Setup,
@@ -126,6 +133,9 @@ struct Pretrain {
     /// Stop after so many steps, with a checkpoint
     #[arg(long, value_name = "STEPS")]
     stop_after: Option<u64>,
+    /// Seconds between checkpoints: what a kill may cost
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    every: u64,
     /// Folder for checkpoints and curves, one folder a model and run inside
     #[arg(long, value_name = "FOLDER", default_value = ".wider-clip/pretrain")]
     out: PathBuf,
@@ -165,10 +175,18 @@ fn run(command: Command) -> Result<()> {
             println!("{} rows in {}", thousands(n), shipped_folder(workbench.root()).display());
             Ok(())
         }
+        Command::Rows { file } => print_rows(&file),
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
         Command::Setup => setup::ensure(&workbench).map(|_| println!("ready")),
         Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
     }
+}
+
+/// All that two runs on one machine must agree in.
+fn print_rows(file: &Path) -> Result<()> {
+    let frame = frame(&read_rows(file)?)?.drop_many(["machine", "date", "version"]);
+    let csv = to_csv(&frame)?;
+    std::io::stdout().write_all(&csv).map_err(Error::io("standard output", "writing to"))
 }
 
 fn explain_key(workbench: &Workbench, arguments: &KeyOf) -> Result<()> {
@@ -206,6 +224,7 @@ fn pretrain(workbench: &Workbench, arguments: Pretrain) -> Result<()> {
         images: arguments.images,
         seed: arguments.seed,
         stop_after: arguments.stop_after,
+        every: Duration::from_secs(arguments.every),
         out: workbench.root().join(arguments.out),
         save: arguments.save,
     };

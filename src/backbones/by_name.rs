@@ -38,12 +38,15 @@ pub struct ByName {
 /// cannot be asked so. Nothing is loaded or encoded.
 ///
 /// # Errors
-/// Embedded files that cannot be read; no class.
+/// Embedded files that cannot be read, or have another hash; no class.
 pub fn asked(root: &Path, record: &ModelRecord, classes: &[String], method: Method) -> Result<Option<String>> {
     let in_words = || classes.iter().map(|class| class.replace('-', " ")).collect::<Vec<_>>();
     let hash = |file: &str| sha256_file(&embedded_folder(root).join(file));
     if ClipConfig::named(&record.architecture).is_none() {
         return Ok(None);
+    }
+    if let (Weights::Embedded { text: Some(text), .. }, true) = (&record.weights, method.asks_by_words()) {
+        embedded_file(root, &text.file, &text.sha256)?;
     }
     Ok(match (&record.weights, method) {
         (Weights::Hub { .. }, Method::ZeroShot) => {

@@ -6,7 +6,9 @@
 
 use crate::error::Result;
 use crate::project::Project;
-use crate::results::{Answers, Cell, Made, ResultRow, Score, Store, shipped_folder, write_rows};
+use crate::results::{
+    Answers, Cell, LeftOut, Made, ResultRow, Score, Store, shipped_folder, write_left_out, write_rows,
+};
 use crate::storage;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -39,6 +41,7 @@ pub(super) struct Ledger<'a> {
     fresh: bool,
     current: PathBuf,
     name: &'a str,
+    left_out: Vec<LeftOut>,
 }
 
 impl<'a> Ledger<'a> {
@@ -57,6 +60,7 @@ impl<'a> Ledger<'a> {
             fresh: std::env::var(FRESH_VARIABLE).is_ok_and(|value| !value.is_empty() && value != "0"),
             current: project.current_folder()?,
             name,
+            left_out: Vec::new(),
         })
     }
 
@@ -117,7 +121,17 @@ impl<'a> Ledger<'a> {
         self.store.add(dataset, model, rows, answers)
     }
 
-    /// The rows of `cells`, all of which have their numbers now; leaves them, with the numbers that came for those that were
+    /// Notes what cannot be had.
+    pub fn leave_out(&mut self, left: LeftOut) {
+        self.left_out.push(left);
+    }
+
+    /// What cannot be had.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// The rows of `cells`, all of which have their numbers now but for what is left out; leaves them, with the numbers that came for those that were
     /// computed too, in the suite's folder of current rows.
     pub fn close(self, cells: &[Cell]) -> Result<Vec<ResultRow>> {
         let name = self.name;
@@ -139,6 +153,7 @@ impl<'a> Ledger<'a> {
         let _lock = storage::FolderLock::acquire(&self.current, || ())?;
         write_rows(&self.current.join(format!("{name}.parquet")), &rows)?;
         write_rows(&self.current.join(format!("{name}.shipped.parquet")), &came)?;
+        write_left_out(&self.current, name, &self.left_out)?;
         Ok(rows)
     }
 

@@ -10,6 +10,9 @@ use crate::probe::{Labelled, labelled, logistic::Logistic, sweep::CSweep};
 use linfa::traits::Fit;
 use ndarray::{ArrayView2, Axis};
 
+/// Neighbours that vote in the study.
+const NEIGHBOURS: usize = 5;
+
 /// Predictions of one fitted probe.
 #[derive(Debug, Clone)]
 pub struct Predictions {
@@ -59,6 +62,11 @@ pub(super) fn multiply_adds(method: Method, train: usize, n: usize, dim: usize, 
 /// # Errors
 /// What the probe says; a method that is fitted on nothing.
 pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result<Labelled>) -> Result<Fitted> {
+    let n_train = train.records().nrows();
+    if method == Method::Knn && n_train < NEIGHBOURS {
+        let found = format!("{n_train}; the smallest class has too few images");
+        return Err(Error::argument("training images", format!("{NEIGHBOURS} or more, one a neighbour"), found));
+    }
     let knn = |params: KnnParams| -> Result<Fitted> {
         let model = params.fit(train)?;
         let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
@@ -70,8 +78,8 @@ pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result
         Fitted { classify: Box::new(classify), warning }
     };
     match method {
-        Method::Knn => knn(Knn::params(5)),
-        Method::KnnDino => knn(Knn::dino().k(20.min(train.records().nrows()))),
+        Method::Knn => knn(Knn::params(NEIGHBOURS)),
+        Method::KnnDino => knn(Knn::dino().k(20.min(n_train))),
         Method::Lr => Ok(lr(Logistic::params(1.0).fit(train)?)),
         Method::LrSweep => Ok(lr(CSweep::dinov2().fit(train, &val()?)?.refit)),
         Method::ZeroShot | Method::ZeroShotEnsemble => {

@@ -109,12 +109,14 @@ impl Experiment for Representations {
 
     fn cells(&self, project: &Project, encoding: &Encoding) -> Result<Vec<Cell>> {
         let suite = project.suite()?;
+        let settings = suite.methods.iter().map(|&method| Ok((method, settings(project, encoding, method)?)));
+        let settings = settings.collect::<Result<Vec<_>>>()?;
         let mut cells = Vec::new();
         for (&seed, &budget) in suite.seeds.iter().flat_map(|seed| suite.budgets.iter().map(move |b| (seed, b))) {
-            for &method in &suite.methods {
-                let Some(settings) = settings(project, encoding, method)? else { continue };
+            for (method, settings) in &settings {
+                let Some(settings) = settings else { continue };
                 for &protocol in Protocol::of(&encoding.dataset) {
-                    cells.push(encoding.cell(&work(encoding, (method, &settings), protocol, budget as u32, seed)));
+                    cells.push(encoding.cell(&work(encoding, (*method, settings), protocol, budget as u32, seed)));
                 }
             }
         }

@@ -6,12 +6,14 @@
 
 use super::ledger::{Ledger, Outcome};
 use super::{Encoded, Encoding, effort};
-use crate::error::Result;
+use crate::datasets::note_left_out;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::results::{Cell, ResultRow};
+use crate::results::{Cell, LeftOut, ResultRow};
 use candle_core::Device;
 use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An experiment: its cells, and how one of them is measured.
 pub trait Experiment: Sync {
@@ -61,8 +63,12 @@ pub trait Experiment: Sync {
 /// Brings the numbers of all cells of the project's suite and gives their rows: computed now, computed earlier, or as they
 /// came with the project (`ledger.rs`).
 ///
+/// What cannot be had (a data set that does not open, a model without its weights, a class with too few images for a
+/// budget) leaves the rest alone: it is printed, and left beside the rows for the report to name.
+///
 /// # Errors
-/// Whatever loading, extraction or an experiment gives; rows kept until then stay.
+/// The first reason, where nothing at all can be had; a folder of rows that cannot be read or written. Rows kept until then
+/// stay.
 pub fn run<E: Experiment>(project: &Project, experiment: &E, device: &Device) -> Result<Vec<ResultRow>> {
     let plan = Plan::new(project, experiment, device)?;
     plan.complete(project, experiment, device)
@@ -72,33 +78,50 @@ pub fn run<E: Experiment>(project: &Project, experiment: &E, device: &Device) ->
 pub(super) struct Plan<'a> {
     ledger: Ledger<'a>,
     encodings: Vec<(Encoding, Vec<Cell>)>,
+    /// Why the first thing was left out.
+    first: Option<Error>,
 }
 
 impl<'a> Plan<'a> {
     pub fn new<E: Experiment>(project: &Project, experiment: &'a E, device: &Device) -> Result<Plan<'a>> {
-        let mut ledger = Ledger::open(project, experiment.name(), experiment.metrics())?;
+        let ledger = Ledger::open(project, experiment.name(), experiment.metrics())?;
+        let mut plan = Plan { ledger, encodings: Vec::new(), first: None };
         let models = experiment.models(project)?;
-        let mut encodings = Vec::new();
         for dataset in &project.suite()?.datasets {
-            let set = project.images(dataset)?;
+            let set = match project.images(dataset) {
+                Ok(set) => set,
+                Err(error) => {
+                    plan.leave_out((dataset, None), None, error);
+                    continue;
+                }
+            };
             for model in &models {
-                let encoding = Encoding::of(project, &set, model, device)?;
-                ledger.read(dataset, model)?;
-                let cells = experiment.cells(project, &encoding)?;
-                encodings.push((encoding, cells));
+                plan.ledger.read(dataset, model)?;
+                let cells = Encoding::of(project, &set, model, device)
+                    .and_then(|encoding| Ok((experiment.cells(project, &encoding)?, encoding)));
+                match cells {
+                    Ok((cells, encoding)) => plan.encodings.push((encoding, cells)),
+                    Err(error) => plan.leave_out((dataset, Some(model)), None, error),
+                }
             }
         }
-        Ok(Plan { ledger, encodings })
+        Ok(plan)
     }
 
-    fn complete<E: Experiment>(self, project: &Project, experiment: &E, device: &Device) -> Result<Vec<ResultRow>> {
-        let Plan { mut ledger, encodings } = self;
+    fn leave_out(&mut self, (dataset, model): (&str, Option<&str>), cells: Option<String>, error: Error) {
+        let (dataset, model) = (dataset.into(), model.map(String::from));
+        self.ledger.leave_out(LeftOut { dataset, model, cells, reason: error.to_string() });
+        self.first.get_or_insert(error);
+    }
+
+    fn complete<E: Experiment>(mut self, project: &Project, experiment: &E, device: &Device) -> Result<Vec<ResultRow>> {
+        let encodings = std::mem::take(&mut self.encodings);
         let missing = |ledger: &Ledger, cells: &[Cell]| -> Vec<Cell> {
             cells.iter().filter(|cell| ledger.is_to_do(cell)).cloned().collect()
         };
         let mut total = 0.0;
         for (encoding, cells) in &encodings {
-            let missing = missing(&ledger, cells);
+            let missing = missing(&self.ledger, cells);
             let dim = encoding.model.features.dim;
             total += missing.iter().map(|cell| experiment.effort(encoding, cell, dim)).sum::<f64>();
             if !missing.is_empty() {
@@ -107,26 +130,60 @@ impl<'a> Plan<'a> {
         }
         let progress = Progress::weighted(experiment.title(), total);
         for (encoding, cells) in &encodings {
-            let (dataset, model) = (&encoding.dataset.id, &encoding.model.id);
-            let missing = missing(&ledger, cells);
+            let (dataset, model) = (encoding.dataset.id.as_str(), encoding.model.id.as_str());
+            let missing = missing(&self.ledger, cells);
             if missing.is_empty() {
                 continue;
             }
             progress.doing(format!("{dataset} under {model}"));
-            let encoded = encoding.encode(project, Some(&progress))?;
+            let ready = encoding
+                .encode(project, Some(&progress))
+                .and_then(|encoded| experiment.prepare(project, encoding, encoded, device));
+            let ready = match ready {
+                Ok(ready) => ready,
+                Err(error) => {
+                    self.leave_out((dataset, Some(model)), None, error);
+                    continue;
+                }
+            };
             let dim = encoding.model.features.dim;
-            let ready = experiment.prepare(project, encoding, encoded, device)?;
             // Cells beside each other: alone, none keeps all processors busy all the time.
-            let done = missing.into_par_iter().map(|cell| {
-                let outcome = experiment.measure(&ready, &cell)?;
+            let measured = missing.into_par_iter().map(|cell| {
+                let outcome = experiment.measure(&ready, &cell);
                 progress.add(1, "cells", experiment.effort(encoding, &cell, dim));
-                Ok((cell, outcome))
+                (cell, outcome)
             });
-            ledger.add(dataset, model, done.collect::<Result<_>>()?)?;
+            let (mut done, mut failed) = (Vec::new(), BTreeMap::<String, (BTreeSet<String>, Error)>::new());
+            for (cell, outcome) in measured.collect::<Vec<_>>() {
+                match outcome {
+                    Ok(outcome) => done.push((cell, outcome)),
+                    Err(error) => {
+                        let entry = failed.entry(error.to_string()).or_insert((BTreeSet::new(), error));
+                        entry.0.insert(in_words(&cell));
+                    }
+                }
+            }
+            self.ledger.add(dataset, model, done)?;
+            for (cells, error) in failed.into_values() {
+                let cells = cells.into_iter().collect::<Vec<_>>().join(", ");
+                self.leave_out((dataset, Some(model)), Some(cells), error);
+            }
         }
         progress.finish();
         let cells: Vec<Cell> = encodings.into_iter().flat_map(|(_, cells)| cells).collect();
-        ledger.close(&cells)
+        let left_out = self.ledger.left_out().to_vec();
+        let rows = self.ledger.close(&cells)?;
+        match self.first {
+            Some(error) if rows.is_empty() => Err(error),
+            _ => {
+                for left in &left_out {
+                    let line = left.line();
+                    println!("left out: {line}");
+                    note_left_out(&line)?;
+                }
+                Ok(rows)
+            }
+        }
     }
 
     /// Encodings and cells, for what goes on from their rows.
@@ -137,4 +194,10 @@ impl<'a> Plan<'a> {
     pub fn ledger(&self) -> &Ledger<'a> {
         &self.ledger
     }
+}
+
+/// What a cell asks for, whatever its seed.
+fn in_words(cell: &Cell) -> String {
+    let budget = cell.budget.map_or_else(String::new, |budget| format!(" at budget {budget}"));
+    format!("{}{budget}", cell.method)
 }

@@ -6,7 +6,7 @@ use super::{Encoding, representations, same_data};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::project::Project;
-use crate::results::{Answers, ResultRow, Store, shipped_folder};
+use crate::results::{Answers, ResultRow, Store, left_out_in, shipped_folder};
 use crate::storage::write_atomic;
 use candle_core::Device;
 use serde_json::{Map, Value, json};
@@ -22,12 +22,15 @@ fn keys_file(root: &Path) -> PathBuf {
 /// number. Rows that came with the project and still count stay as they came.
 ///
 /// # Errors
-/// As for the experiments; a folder that cannot be written.
+/// As for the experiments; a suite of which something is left out; a folder that cannot be written.
 pub fn ship(project: &Project, device: &Device) -> Result<usize> {
     let suite = project.suite()?.clone();
     let mut by_experiment: Vec<(&str, Vec<ResultRow>)> = Vec::new();
     for experiment in &ALL {
         by_experiment.push((experiment.name, (experiment.run)(project, device)?));
+    }
+    if let Some(left) = left_out_in(&project.current_folder()?)?.first() {
+        return Err(Error::argument("suite", "one of which nothing is left out", left.line()));
     }
     for dataset in &suite.datasets {
         let rows = same_data::alignment_rows(project, dataset, &suite.models, device)?;

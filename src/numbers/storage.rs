@@ -1,14 +1,21 @@
 //! Files written whole or not at all, locks between processes, and content hashes.
 //!
 //! A reader never sees half a file: bytes go to a temporary file beside the target, are flushed to the disk, and are
-//! renamed over it. A full disk or a kill leaves the old file, or none.
+//! renamed over it; then the folder is flushed, so that the new name is there after a power cut too. A full disk or a kill
+//! leaves the old file, or none, and perhaps a temporary file, which the next one who locks the folder removes.
 
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// What the names of temporary files begin with.
+const TEMPORARY: &str = ".writing-";
+
+/// So old is no temporary file that somebody still writes.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// Writes `bytes` to `path`, whole or not at all; folders above it are made.
 ///
@@ -22,27 +29,63 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn write_atomic_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".writing-")
+    let mut temporary = temporary_builder()
+        .prefix(TEMPORARY)
         .tempfile_in(folder)
         .map_err(Error::io(folder, "creating a temporary file"))?;
     fill(temporary.as_file_mut())?;
     temporary.as_file_mut().sync_all().map_err(Error::io(path, "flushing"))?;
-    make_readable(temporary.as_file()).map_err(Error::io(path, "setting permissions"))?;
     temporary.persist(path).map_err(|failed| Error::io(path, "renaming into place")(failed.error))?;
+    sync_folder(folder)
+}
+
+/// Temporary files that become results: as readable as the user's umask lets new files be.
+fn temporary_builder() -> tempfile::Builder<'static, 'static> {
+    #[allow(unused_mut)]
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder
+}
+
+/// Flushes the names in a folder to the disk. File systems that cannot flush a folder have nothing to flush.
+///
+/// # Errors
+/// [`Error::Io`] where the disk says that it failed.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    // `file` has the folder `` as its parent.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    #[cfg(unix)]
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+            return Err(Error::io(folder, "flushing")(error));
+        }
+        _ => {}
+    }
     Ok(())
 }
 
-/// Temporary files are private to their owner; results are for everyone who may read the folder.
-#[cfg(unix)]
-fn make_readable(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+/// Removes what killed processes have left in `folder` half-written: entries whose name begins with `prefix`, last changed
+/// `age` ago or earlier. What cannot be looked at or removed stays.
+pub fn sweep(folder: &Path, prefix: &str, age: Duration) {
+    let now = SystemTime::now();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let old = |changed: SystemTime| now.duration_since(changed).is_ok_and(|since| since >= age);
+        let is_left = entry.file_name().to_string_lossy().starts_with(prefix)
+            && entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(old);
+        if is_left {
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
 }
 
-#[cfg(not(unix))]
-fn make_readable(_: &File) -> std::io::Result<()> {
-    Ok(())
+/// The temporary files of [`write_atomic`] in a folder in which nobody writes now, whatever their age.
+pub fn sweep_unfinished(folder: &Path) {
+    sweep(folder, TEMPORARY, Duration::ZERO);
 }
 
 /// An exclusive lock between processes, held until dropped.
@@ -71,6 +114,7 @@ impl FolderLock {
             }
             Err(TryLockError::Error(source)) => return Err(Error::io(&path, "locking")(source)),
         }
+        sweep(folder, TEMPORARY, LEFT_BEHIND);
         Ok(FolderLock { _file: file })
     }
 }

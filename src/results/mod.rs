@@ -11,15 +11,18 @@
 //! | `store` | the rows of an experiment on this machine, and those that ship with the project |
 //! | `checks` | shipped rows held against rows that were computed here |
 //! | `export` | the rows of a suite, for a report |
+//! | `left_out` | what a suite asked for and did not get |
 
 mod checks;
 mod export;
+mod left_out;
 mod made;
 mod store;
 mod table;
 
 pub use checks::{AGREEMENT, Check, Standing, standing};
 pub use export::{export, rows_in};
+pub use left_out::{LeftOut, left_out_in, write_left_out};
 pub use made::Made;
 pub use store::{Answers, Store, shipped_folder};
 pub use table::{frame, read_rows, to_csv, write_rows};

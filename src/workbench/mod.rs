@@ -126,6 +126,9 @@ impl Workbench {
 
 /// The nearest folder upwards whose Cargo.toml names this package, else the folder the program was built in.
 fn find_root() -> PathBuf {
+    if let Some(root) = std::env::var_os(ROOT_VARIABLE).filter(|root| !root.is_empty()) {
+        return PathBuf::from(root);
+    }
     let built_in = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let Ok(here) = std::env::current_dir() else { return built_in };
     let names_us = |folder: &&Path| {

@@ -220,6 +220,7 @@ pub fn key(workbench: &Workbench, run: &Run) -> Result<Key> {
         .with("fresh", run.fresh)
         .with("features", compiled)
         .with("device", device_name(&best_device()?))
+        .with("rustc", rustc_version(root)?)
         .with("cache", storage::cache_folder(root).display())
         .with("results", storage::results_folder(root).display())
         .with("python", setup::requirements_hash())
@@ -228,6 +229,12 @@ pub fn key(workbench: &Workbench, run: &Run) -> Result<Key> {
         key = key.with(file.strip_prefix(root).unwrap_or(&file).display().to_string(), sha256_file(&file)?);
     }
     Ok(key)
+}
+
+/// The compiler that cells meet, which a variable of rustup's may set beside `rust-toolchain.toml`.
+fn rustc_version(root: &Path) -> Result<String> {
+    let advice = "Install Rust from rustup.rs, or put rustc and cargo on the PATH";
+    Ok(process::output("rustc", Command::new("rustc").arg("-V").current_dir(root), advice)?.trim().to_string())
 }
 
 /// The files on which every notebook depends: the library without the workbench, the manifests and shipped data.

@@ -62,12 +62,23 @@ impl FeatureTable {
         })
     }
 
-    /// Reads all shards in `folder`.
-    pub(super) fn read(folder: &Path, (dataset, model): (&str, &str), key: &Key, n_shards: usize) -> Result<Self> {
+    /// Reads all shards in `folder`, each of which must hold the rows of `shards` with their `ids` and nothing else.
+    pub(super) fn read(
+        folder: &Path,
+        (dataset, model): (&str, &str),
+        key: &Key,
+        shards: &[&[usize]],
+        ids: &[String],
+    ) -> Result<Self> {
         let mut rows = Vec::new();
         let mut set_aside = Vec::new();
         let mut flat: BTreeMap<String, (usize, Vec<f32>)> = BTreeMap::new();
-        let shards = (0..n_shards).into_par_iter().map(|shard| Shard::read(&shard_path(folder, shard)));
+        let shards = shards.par_iter().enumerate().map(|(index, rows)| {
+            let path = shard_path(folder, index);
+            let shard = Shard::read(&path)?;
+            shard.check(&path, rows, ids)?;
+            Ok(shard)
+        });
         for shard in shards.collect::<Result<Vec<Shard>>>()? {
             for (i, &row) in shard.rows.iter().enumerate() {
                 match &shard.errors[i] {
@@ -126,6 +137,32 @@ impl Shard {
         })
     }
 
+    /// Holds a shard that was read to what it must hold; a file that was damaged or put there by hand does not.
+    fn check(&self, path: &Path, rows: &[usize], ids: &[String]) -> Result<()> {
+        let damaged = |found: String| {
+            let expected = format!("the features of {} images from row {}", rows.len(), rows.first().unwrap_or(&0));
+            Err(Error::data(path, expected, format!("{found}; remove the file, and it is computed again")))
+        };
+        if self.rows != rows {
+            return damaged(format!("{} of others", self.rows.len()));
+        }
+        let same =
+            self.ids.len() == rows.len() && rows.iter().zip(&self.ids).all(|(&row, id)| ids.get(row) == Some(id));
+        if !same || self.errors.len() != rows.len() {
+            return damaged("other ids".into());
+        }
+        for (name, (dim, values)) in &self.poolings {
+            if values.len() != dim * rows.len() {
+                return damaged(format!("{} numbers of `{name}`", values.len()));
+            }
+            let good = values.chunks_exact((*dim).max(1)).zip(&self.errors).filter(|(_, error)| error.is_none());
+            if good.flat_map(|(values, _)| values).any(|value| !value.is_finite()) {
+                return damaged(format!("a number of `{name}` that is not finite"));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a shard back.
     pub fn read(path: &Path) -> Result<Shard> {
         let context = || path.display().to_string();
@@ -167,6 +204,11 @@ pub(super) fn shard_path(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("shard-{index:05}.parquet"))
 }
 
+/// Whether `folder` says that it holds features of this key.
+pub(super) fn has_key(folder: &Path, key: &Key) -> bool {
+    fs::read_to_string(folder.join("key.txt")).is_ok_and(|found| found == format!("{key}\n"))
+}
+
 /// Writes `key` beside the shards, for readers; a folder that holds another key is an error.
 pub(super) fn write_key(folder: &Path, key: &Key) -> Result<()> {
     let path = folder.join("key.txt");
@@ -176,15 +218,4 @@ pub(super) fn write_key(folder: &Path, key: &Key) -> Result<()> {
         Ok(found) => Err(Error::data(&path, format!("the key {text}"), found)),
         Err(_) => storage::write_atomic(&path, text.as_bytes()),
     }
-}
-
-/// Removes what a killed process left half-written. Call it with the folder's lock held.
-pub(super) fn sweep(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(Error::io(folder, "listing"))? {
-        let path = entry.map_err(Error::io(folder, "listing"))?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".writing-")) {
-            fs::remove_file(&path).map_err(Error::io(&path, "removing"))?;
-        }
-    }
-    Ok(())
 }

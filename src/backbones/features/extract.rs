@@ -1,15 +1,16 @@
 //! Extraction: images in, features out, a shard at a time.
 
-use super::cache::{FeatureTable, Shard, folder, shard_path, sweep, write_key};
+use super::cache::{FeatureTable, Shard, folder, has_key, shard_path, write_key};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::key::{Key, digest_of};
 use crate::manifest::ModelRecord;
 use crate::models::{LoadedModel, device_name};
 use crate::progress::Progress;
-use crate::storage::FolderLock;
+use crate::storage::{FolderLock, sweep_unfinished};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Images a shard: what a killed run may lose, and what is held in memory at once.
@@ -55,10 +56,18 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
         Some((progress, _)) => progress.doing(format!("{label}, which another process computes")),
         None => println!("{label}: waiting for another process that computes them"),
     };
-    let _lock = FolderLock::acquire(&folder, waiting)?;
-    sweep(&folder)?;
-    write_key(&folder, &key)?;
     let shards: Vec<&[usize]> = rows.chunks(SHARD).collect();
+    let is_whole = || has_key(&folder, &key) && (0..shards.len()).all(|index| shard_path(&folder, index).exists());
+    let _lock = match FolderLock::acquire(&folder, waiting) {
+        Ok(lock) => {
+            sweep_unfinished(&folder);
+            write_key(&folder, &key)?;
+            Some(lock)
+        }
+        // A cache that may only be read: what is whole needs no lock.
+        Err(Error::Io { source, .. }) if is_read_only(&source) && is_whole() => None,
+        Err(error) => return Err(error),
+    };
     let done = (0..shards.len()).filter(|&index| shard_path(&folder, index).exists()).count();
     let finished = (done * SHARD).min(rows.len());
     let own = match (what.verbose, what.within) {
@@ -81,7 +90,7 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
         }
     }
     own.finish();
-    let table = FeatureTable::read(&folder, (&set.id, &model.record.id), &key, shards.len())?;
+    let table = FeatureTable::read(&folder, (&set.id, &model.record.id), &key, &shards, &set.ids)?;
     if table.rows.is_empty() {
         let first = table.set_aside.first().map_or(String::new(), |image| format!("; the first: {}", image.reason));
         return Err(Error::data(&folder, "at least one usable image", format!("none of {}{first}", rows.len())));
@@ -107,9 +116,19 @@ pub fn key(
         .with_all(&set.images_key())
         .with("rows", rows.map_or_else(|| "all".into(), |rows| digest_of(rows.iter().map(usize::to_string))))
         .with("dtype", dtype.as_str())
-        // The last digits of kinds of devices differ.
-        .with("device", device_name(device))
+        // The last digits of kinds of devices differ, and of roundings.
+        .with("device", arithmetic(device))
         .with("code", CODE_VERSION)
+}
+
+/// The kind of device and, where it is told to, what it rounds products to ([`crate::models::allow_tf32`]).
+fn arithmetic(device: &Device) -> String {
+    let rounded = device.is_cuda() && candle_core::cuda::gemm_reduced_precision_f32();
+    format!("{}{}", device_name(device), if rounded { ", tf32" } else { "" })
+}
+
+fn is_read_only(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 fn checked_rows(rows: &[usize], n: usize) -> Result<&[usize]> {

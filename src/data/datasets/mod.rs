@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use hub::HubFile;
-pub use opened::{OPENED_VARIABLE, still_stands};
+pub use opened::{OPENED_VARIABLE, note_left_out, still_stands};
 
 /// Labelled images; the encoded bytes stay on disk until [`ImageSet::read`].
 ///
@@ -89,11 +89,15 @@ pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSe
         Source::Hub { repo, revision, files } => {
             let files = hub::fetch_dataset(repo, revision, files)?;
             let files = files.into_iter().map(|file| (Some(file.part), file.path)).collect::<Vec<_>>();
-            parquet::open(&record.id, &files, &record.columns)
+            let set = parquet::open(&record.id, &files, &record.columns)?;
+            opened::note_hub(files.iter().map(|(_, path)| path.as_path()), revision)?;
+            Ok(set)
         }
         Source::Archive { downloads, layout } => {
             let folder = archive::fetch_and_unpack(&cache.join("archives").join(&record.id), downloads)?;
-            layouts::open(&record.id, &folder, layout, &record.columns)
+            let set = layouts::open(&record.id, &folder, layout, &record.columns)?;
+            opened::note(&folder.with_extension("ok"))?;
+            Ok(set)
         }
         Source::Folder { path } => {
             let set = folder::open(&record.id, &root.join(path))?;

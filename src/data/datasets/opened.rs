@@ -13,21 +13,51 @@ use std::time::UNIX_EPOCH;
 /// If this names a file, each folder or file of a reader that is opened is noted there, a line each.
 pub const OPENED_VARIABLE: &str = "WIDER_CLIP_OPENED";
 
+/// What a line of something left out begins with.
+const LEFT_OUT: &str = "left-out";
+
 /// Notes that `path`, a folder of class folders or a file, was opened, and how it stands.
 pub(super) fn note(path: &Path) -> Result<()> {
     let Some(log) = std::env::var_os(OPENED_VARIABLE).filter(|log| !log.is_empty()) else { return Ok(()) };
     let path = path.canonicalize().map_err(Error::io(path, "looking for"))?;
-    let line = format!("{} {}\n", standing(&path)?, path.display());
-    let file = File::options().create(true).append(true).open(&log);
-    let mut file = file.map_err(Error::io(&log, "opening"))?;
-    // In one piece: cells of several kernels may note at the same time.
-    file.write_all(line.as_bytes()).map_err(Error::io(&log, "writing"))
+    write(Path::new(&log), &format!("{} {}\n", standing(&path)?, path.display()))
 }
 
-/// Whether what a line of the log names still stands as it says.
+/// Notes files of the hub's cache, and which commit it holds for `revision`: a branch that has moved on is another data set.
+pub(super) fn note_hub<'a>(files: impl Iterator<Item = &'a Path>, revision: &str) -> Result<()> {
+    let mut noted = None;
+    for file in files {
+        note(file)?;
+        let snapshots = file.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "snapshots"));
+        let branch = snapshots.and_then(Path::parent).map(|repository| repository.join("refs").join(revision));
+        if let Some(branch) = branch.filter(|branch| branch.is_file() && noted.as_ref() != Some(branch)) {
+            note(&branch)?;
+            noted = Some(branch);
+        }
+    }
+    Ok(())
+}
+
+/// Notes that something was left out, for the reason in `line`: what was made without it is to be made again next time, when
+/// it may be there.
+///
+/// # Errors
+/// A log that cannot be written.
+pub fn note_left_out(line: &str) -> Result<()> {
+    let Some(log) = std::env::var_os(OPENED_VARIABLE).filter(|log| !log.is_empty()) else { return Ok(()) };
+    write(Path::new(&log), &format!("{LEFT_OUT} {}\n", line.replace(['\n', '\r'], " ")))
+}
+
+/// In one piece: cells of several kernels may note at the same time.
+fn write(log: &Path, line: &str) -> Result<()> {
+    let file = File::options().create(true).append(true).open(log);
+    file.map_err(Error::io(log, "opening"))?.write_all(line.as_bytes()).map_err(Error::io(log, "writing"))
+}
+
+/// Whether what a line of the log names still stands as it says; what was left out never does.
 pub fn still_stands(line: &str) -> bool {
     let Some((digest, path)) = line.split_once(' ') else { return false };
-    standing(Path::new(path)).is_ok_and(|now| now == digest)
+    digest != LEFT_OUT && standing(Path::new(path)).is_ok_and(|now| now == digest)
 }
 
 /// The digest of names, lengths and times of change: of all images in class folders, or of one file.

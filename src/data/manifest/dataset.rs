@@ -257,7 +257,11 @@ impl SplitRecord {
             .with("pool", &self.pool)
             .with("balance", self.balance.map_or_else(|| "none".into(), |n| n.to_string()))
             .with("rule", self.rule.as_str())
-            .with("ood_domains", self.ood_domains.join(", "))
+            // A comma inside a name must not read as one between names.
+            .with(
+                "ood_domains",
+                self.ood_domains.iter().map(|name| name.replace(',', "\\,")).collect::<Vec<_>>().join(", "),
+            )
             .with("val", official(&self.val))
             .with("id_test", official(&self.id_test))
             .with("ood_test", official(&self.ood_test))

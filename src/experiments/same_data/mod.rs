@@ -254,7 +254,10 @@ pub fn against_controls(project: &Project, device: &Device) -> Result<Vec<Agains
         let of_set = plan.encodings().iter().filter(|(encoding, _)| encoding.dataset.id == *dataset);
         let mut known: HashMap<&str, BTreeMap<String, Told>> = HashMap::new();
         for (encoding, cells) in of_set.filter(|(encoding, _)| models.contains(encoding.model.id.as_str())) {
-            known.insert(&encoding.model.id, told(&plan, encoding, cells)?);
+            // What is left out is named with the rows.
+            if !cells.iter().any(|cell| plan.ledger().is_missing(cell)) {
+                known.insert(&encoding.model.id, told(&plan, encoding, cells)?);
+            }
         }
         let against = |&(model, control): &(&str, &str)| -> Result<Vec<Against>> {
             let (Some(ours), Some(theirs)) = (known.get(model), known.get(control)) else { return Ok(Vec::new()) };

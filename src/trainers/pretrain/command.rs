@@ -32,6 +32,8 @@ pub struct Request {
     pub seed: u64,
     /// Steps after which a run stops for now.
     pub stop_after: Option<u64>,
+    /// Time between checkpoints.
+    pub every: Duration,
     /// Folder of the runs.
     pub out: PathBuf,
     /// Put results where the suites read them.
@@ -106,7 +108,7 @@ fn settings<'a>(
         images,
         folder,
         tokenizer,
-        every: Duration::from_secs(60),
+        every: request.every,
         stop_after: None,
         verbose: true,
     }
