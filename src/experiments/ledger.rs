@@ -16,6 +16,11 @@ use std::path::PathBuf;
 /// If this is set (and not to 0), no number that came with the project is used.
 pub const FRESH_VARIABLE: &str = "WIDER_CLIP_FRESH";
 
+/// Whether the environment asks for it.
+pub fn is_fresh() -> bool {
+    std::env::var(FRESH_VARIABLE).is_ok_and(|value| !value.is_empty() && value != "0")
+}
+
 /// What the cells of one data set and model gave.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
@@ -57,7 +62,7 @@ impl<'a> Ledger<'a> {
             read: HashSet::new(),
             recomputed: suite.recomputed.iter().cloned().collect(),
             first_seed: suite.seeds.first().copied(),
-            fresh: std::env::var(FRESH_VARIABLE).is_ok_and(|value| !value.is_empty() && value != "0"),
+            fresh: is_fresh(),
             current: project.current_folder()?,
             name,
             left_out: Vec::new(),

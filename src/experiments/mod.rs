@@ -36,7 +36,7 @@ mod words;
 
 pub use current::current_keys;
 pub use encoded::{Encoded, Encoding, Work};
-pub use ledger::{FRESH_VARIABLE, Outcome};
+pub use ledger::{FRESH_VARIABLE, Outcome, is_fresh};
 pub use parts::{Part, Parts, Protocol, test_name};
 pub use predict::Predictions;
 pub use runner::{Experiment, run};

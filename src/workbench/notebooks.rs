@@ -9,7 +9,7 @@ use super::process::{self, Board};
 use super::{KERNEL_NAME, SUITE_VARIABLE, Workbench, setup};
 use crate::datasets::{OPENED_VARIABLE, still_stands};
 use crate::error::{Error, Result};
-use crate::experiments::FRESH_VARIABLE;
+use crate::experiments::{FRESH_VARIABLE, is_fresh};
 use crate::key::Key;
 use crate::models::{best_device, device_name};
 use crate::storage::{self, FolderLock, sha256_file, sha256_hex};
@@ -217,7 +217,7 @@ pub fn key(workbench: &Workbench, run: &Run) -> Result<Key> {
     let mut key = Key::new("notebook")
         .with("cells", sha256_hex(serde_json::to_string(&cells).unwrap_or_default().as_bytes()))
         .with("suite", &run.suite)
-        .with("fresh", run.fresh)
+        .with("fresh", run.fresh || is_fresh())
         .with("features", compiled)
         .with("device", device_name(&best_device()?))
         .with("rustc", rustc_version(root)?)

@@ -3,6 +3,7 @@
 
 mod cases;
 mod fields;
+mod variables;
 mod world;
 
 use cases::{CASES, DOCUMENTS, Effect, VARIANTS};
