@@ -29,15 +29,19 @@ small=$copy/small
 mkdir -p "$small"
 ln -sfn ../tests "$small/tests"
 ln -sfn ../data_manifests "$small/data_manifests"
+mkdir -p "$small/results"
+for file in src/results/*.rs; do
+    cmp -s "$file" "$small/results/$(basename "$file")" || cp "$file" "$small/results/"
+done
 write() { cmp -s - "$1" < "$1.new" || mv "$1.new" "$1"; rm -f "$1.new"; }
 cat > "$small/lib.rs.new" << 'END'
 //! The part of the library that mutants.sh mutates, under its name.
-#[path = "../src/results/mod.rs"]
 pub mod results;
 pub use polars;
-pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
+#[cfg(feature = "data")]
+pub use wider_clip_data::{images, manifest, published};
 pub use wider_clip_numbers::{clustering, error, key, metrics, neighbours, probe, progress, random, splits, storage};
-pub use {candle_core, image, ndarray, rayon};
+pub use {image, ndarray, rayon};
 pub mod prelude {
     pub use crate::results::{ResultRow, frame};
     pub use polars::prelude::{DataFrame, IntoLazy, NamedFrom, SortMultipleOptions, col, df, lit};
@@ -47,10 +51,12 @@ write "$small/lib.rs"
 {
     printf '[package]\nname = "small"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n'
     printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n[dependencies]\n'
-    for crate in candle-core csv image libc ndarray polars polars-io rayon serde serde_json tempfile \
-        wider-clip-data wider-clip-numbers; do
+    for crate in csv image libc ndarray polars polars-io rayon serde serde_json tempfile \
+        wider-clip-numbers; do
         echo "$crate.workspace = true"
     done
+    # Beside the numbers only where a test asks for it: it takes longest to compile.
+    printf 'wider-clip-data = { workspace = true, optional = true }\n\n[features]\ndata = ["dep:wider-clip-data"]\n'
     printf '\n[dev-dependencies]\n'
     for crate in base64 flate2 md-5 rand_chacha safetensors sha2 tar toml zip; do
         echo "$crate.workspace = true"
@@ -64,7 +70,7 @@ write "$small/Cargo.toml"
     sed 's|^members = \[|members = ["small", |; s|^default-members = .*|default-members = ["small"]|' Cargo.toml
     printf '\n# Quick to compile: mutants are tested for what they do, not for how fast.\n'
     for crate in small wider-clip-data wider-clip-numbers; do
-        printf '[profile.dev.package.%s]\nopt-level = 1\n' "$crate"
+        printf '[profile.dev.package.%s]\nopt-level = 0\n' "$crate"
     done
 } > "$copy/Cargo.toml.new"
 write "$copy/Cargo.toml"
@@ -74,13 +80,14 @@ for part in "$@"; do
         splits) from=(wider-clip-numbers 'src/numbers/splits/*.rs') tests=(splits) ;;
         metrics) from=(wider-clip-numbers 'src/numbers/metrics/*.rs') tests=(metrics) ;;
         storage) from=(wider-clip-numbers 'src/numbers/storage.rs' 'src/numbers/key.rs') tests=(storage) ;;
-        results) from=(small 'src/results/*.rs') tests=(rows) ;;
+        results) from=(small 'small/results/*.rs') tests=(rows) ;;
         decode) from=(wider-clip-data 'src/data/images/decode.rs') tests=(images) ;;
         *) echo "$part: expected splits, metrics, storage, results or decode" >&2 && exit 2 ;;
     esac
     files=()
     for file in "${from[@]:1}"; do files+=(--file "$file"); done
     targets=()
+    case $part in splits | decode) targets+=(--features small/data) ;; esac
     for test in "${tests[@]}"; do targets+=(--test "$test"); done
     mkdir -p "$place/$part"
     # Two: mutants survived. Three: one did not end. Both are in the lists.
