@@ -3,12 +3,14 @@
 
 #[path = "golden/backbones/mod.rs"]
 mod golden;
+#[path = "support/require.rs"]
+mod require;
 
 use candle_core::{DType, Device, Module, Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_nn::loss::cross_entropy;
 use candle_transformers::models::clip::text_model::{Activation as Theirs, ClipTextConfig, ClipTextTransformer};
-use golden::{Golden, Tensors, distance, norm, relative, split};
+use golden::{Golden, Tensors, absolute, close, distance, norm, relative, split};
 use std::collections::HashMap;
 use std::path::Path;
 use wider_clip::error::{Error, Result};
@@ -71,13 +73,6 @@ fn array(ids: &Tensor) -> Array2<u32> {
 
 fn clip() -> Clip {
     Clip::load(&small(), &golden().weights, CPU).unwrap()
-}
-
-#[track_caller]
-fn close(what: &str, found: &Tensor, expected: &Tensor, limit: f64) {
-    let off = relative(found, expected);
-    println!("{what} differ by {off:.1e}");
-    assert!(off < limit, "{what} differ by {off}");
 }
 
 #[test]
@@ -193,7 +188,7 @@ fn a_text_is_read_where_its_greatest_id_stands_first() -> Result<()> {
     let base = features(&[[58, 3, 4, 59, 59, 59]])?;
     // What follows the end is not seen, a second end included. The long text keeps the batch from being cut short.
     let long = [58, 1, 2, 3, 4, 59];
-    let off = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let off = |a: &[f32], b: &[f32]| absolute(a, b);
     for after in [[58, 3, 4, 59, 7, 8], [58, 3, 4, 59, 0, 59], [58, 3, 4, 59, 58, 1]] {
         assert!(off(&features(&[after])?[0], &base[0]) < 1e-6, "{after:?}");
         assert!(off(&features(&[after, long])?[0], &base[0]) < 1e-6, "{after:?} beside a longer text");
@@ -387,10 +382,10 @@ fn parameters_have_the_sizes_of_the_published_models() {
 /// `backbones.py --full MODEL --out FOLDER` and `clip_text.py --out FOLDER` in tests/reference.
 #[test]
 fn full_text_features_equal_pytorch() -> Result<()> {
-    let Some(folder) = std::env::var_os("WIDER_CLIP_PARITY") else {
-        println!("WIDER_CLIP_PARITY is not set: nothing compared");
+    if !require::require("parity") {
         return Ok(());
-    };
+    }
+    let folder = require::parity_folder().expect("it is here");
     let captions =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tokenizer/captions.json"))
             .expect("the golden file");
@@ -404,7 +399,7 @@ fn full_text_features_equal_pytorch() -> Result<()> {
     let mut compared = 0;
     for (name, config) in models {
         let file = |name: &str| candle_core::safetensors::load(name, CPU);
-        let path = Path::new(&folder).join(name);
+        let path = folder.join(name);
         let (weights, expected) = (path.join("model.safetensors"), path.join("text_expected.safetensors"));
         if !(weights.exists() && expected.exists()) {
             println!("{name}: not in the folder");
@@ -427,11 +422,12 @@ fn full_text_features_equal_pytorch() -> Result<()> {
 /// Both full towers of OpenAI's model on the images and texts of `backbones.py --full`, in the same folder.
 #[test]
 fn full_logits_equal_pytorch() -> Result<()> {
-    let folder = std::env::var_os("WIDER_CLIP_PARITY").map(|folder| Path::new(&folder).join("clip_vit_b32.openai"));
-    let Some(folder) = folder.filter(|folder| folder.join("model.safetensors").exists()) else {
-        println!("WIDER_CLIP_PARITY is not set, or without clip_vit_b32.openai: nothing compared");
+    let folder = require::parity_folder().map(|folder| folder.join("clip_vit_b32.openai"));
+    if !require::require_that("parity", folder.as_ref().is_some_and(|folder| folder.join("model.safetensors").exists()))
+    {
         return Ok(());
-    };
+    }
+    let folder = folder.expect("it is here");
     let file = |name: &str| candle_core::safetensors::load(folder.join(name), CPU);
     let expected = file("expected.safetensors")?;
     let clip = Clip::load(&ClipConfig::clip_vit_b32(), &file("model.safetensors")?, CPU)?;

@@ -7,10 +7,13 @@ mod golden;
 #[allow(dead_code)]
 #[path = "../src/backbones/ops/cuda/plan.rs"]
 mod plan;
+#[path = "support/require.rs"]
+mod require;
 
 use candle_core::{Device, Tensor};
 use golden::relative;
 use plan::{Convolution, Launch};
+use require::{cxx, require};
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -55,16 +58,16 @@ fn cases() -> Result<Vec<Case>> {
 }
 
 /// A file of `tests/cuda_host`, compiled into `folder`; `None` where there is no C++ compiler.
+#[track_caller]
 fn compile(folder: &Path, source: &str, more: &[&str]) -> Option<PathBuf> {
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    if !require("c++") {
+        return None;
+    }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda_host").join(source);
     let made = folder.join("made");
-    let mut command = Command::new(&compiler);
+    let mut command = Command::new(cxx());
     command.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Werror"]).args(more);
-    let Ok(output) = command.arg("-o").arg(&made).arg(source).output() else {
-        println!("no C++ compiler ({compiler}): not run");
-        return None;
-    };
+    let output = command.arg("-o").arg(&made).arg(source).output().expect("it told its version");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(made)
 }

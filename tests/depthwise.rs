@@ -2,7 +2,11 @@
 //!
 //! `tests/golden/ops/depthwise.safetensors` was written by `tests/reference/depthwise.py`.
 
+#[path = "support/compare.rs"]
+mod compare;
+
 use candle_core::{DType, Device, Tensor, Var};
+use compare::relative;
 use std::collections::{BTreeSet, HashMap};
 use wider_clip::error::{Error, Result};
 use wider_clip::ops::{
@@ -13,13 +17,6 @@ use wider_clip::ops::{
 fn golden() -> HashMap<String, Tensor> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/ops/depthwise.safetensors");
     candle_core::safetensors::load(path, &Device::Cpu).expect("the golden file is part of the repository")
-}
-
-/// Largest absolute difference, divided by the largest absolute value of the second.
-fn relative(a: &Tensor, b: &Tensor) -> f32 {
-    assert_eq!(a.dims(), b.dims());
-    let largest = |t: Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-    largest((a - b).unwrap()) / largest(b.clone())
 }
 
 struct Case {

@@ -2,8 +2,12 @@
 //!
 //! The golden files were written by `tests/reference/efficientnet_lite0.py` from the same (f16) weights.
 
+#[path = "support/compare.rs"]
+mod compare;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use compare::relative;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use wider_clip::error::Result;
@@ -25,13 +29,6 @@ fn lite0() -> Result<EfficientNet> {
     let wide = |name: &str| Ok((name.to_string(), file.get(name, &Device::Cpu)?.to_dtype(DType::F32)?));
     let tensors = file.names().map(wide).collect::<Result<_>>()?;
     EfficientNet::load(&EfficientNetConfig::lite(0)?, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
-}
-
-/// Largest absolute difference, divided by the largest absolute value of the second.
-fn relative(a: &Tensor, b: &Tensor) -> f32 {
-    assert_eq!(a.dims(), b.dims());
-    let largest = |t: Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-    largest((a - b).unwrap()) / largest(b.clone())
 }
 
 /// ((7 c + 3 y + 5 x) mod 64) / 32 - 1, as the reference script draws it.

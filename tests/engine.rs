@@ -1,9 +1,12 @@
 //! The training engine on a job of milliseconds: epochs, early stopping, interruptions, batches in parts.
 
+#[path = "support/compare.rs"]
+mod compare;
 #[path = "support/small_job.rs"]
 mod small_job;
 
 use candle_core::{Device, Tensor};
+use compare::relative;
 use small_job::{Bars, EPOCHS, job, place};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -135,12 +138,12 @@ fn the_gradients_of_parts_are_those_of_the_whole_batch() -> Result<()> {
         let found = gradients(parts)?;
         assert!((sum(&found) - sum(&whole)).abs() < 1e-5, "{parts:?}: the mean loss over images");
         let (found, whole) = (found.under("mean"), whole.under("mean"));
-        let length = |t: &Tensor| -> Result<f32> { Ok(t.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? / 0.1) };
-        let mut largest = 0f32;
+        let mut largest = 0f64;
         for (name, expected) in &whole {
             // In units of 1, or of the largest gradient where that is more: what f32 can tell.
-            let (off, unit) = (length(&(&found[name] - expected)?)?, length(expected)?);
-            assert!(off < 1e-6 * unit.max(1.0), "{parts:?}: {name} is {off} off, of {unit}");
+            let off = relative(&found[name], expected);
+            let unit = off.largest / 0.1;
+            assert!(off.absolute / 0.1 < 1e-6 * unit.max(1.0), "{parts:?}: {name}: {off}");
             largest = largest.max(unit);
         }
         assert!(largest > 0.01, "gradients are not nothing: {largest}");

@@ -1,5 +1,7 @@
 //! The page of a run, opened in a browser that has no network.
 
+#[path = "support/require.rs"]
+mod require;
 #[path = "support/small_job.rs"]
 mod small_job;
 
@@ -11,12 +13,12 @@ use wider_clip::training::{EarlyStopping, Place, Plan, Schedule, train};
 use wider_clip::workbench::browser;
 
 /// What the page is once its scripts have run, and what the browser had to say.
+#[track_caller]
 fn opened(page: &Path, width: u32) -> Option<(String, String)> {
-    let Some(program) = browser::find() else {
-        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
-        println!("skipped: opening the page, for want of a browser. {}", browser::ADVICE);
+    if !require::require("browser") {
         return None;
-    };
+    }
+    let program = browser::find().expect("it is here");
     let profile = tempfile::tempdir().expect("a folder");
     // No name resolves and no proxy answers. Root has no sandbox.
     let output = Command::new(program)

@@ -2,6 +2,9 @@
 //!
 //! Set-up (Python environment, compiled kernel) is done on first use and shared; a lock keeps tests apart.
 
+#[path = "support/require.rs"]
+mod require;
+
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -222,10 +225,7 @@ fn a_killed_run_leaves_no_kernel() {
 /// The binary, the tests and the kernel use one compiled copy of every dependency.
 #[test]
 fn dependencies_are_compiled_once() {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_wider-clip"));
-    let built_as_usual = program.parent().is_some_and(|folder| folder.ends_with("debug"));
-    if !built_as_usual || std::env::var_os("RUSTFLAGS").is_some() {
-        println!("skipped: not built with the project's own profile and flags");
+    if !require::require("profile") {
         return;
     }
     let features: Vec<&str> = ["cuda", "cudnn", "metal", "mkl", "accelerate"]

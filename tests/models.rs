@@ -1,10 +1,13 @@
 //! What every backbone must keep, small ones and every registered one; random weights that are the same everywhere.
 
+#[path = "support/compare.rs"]
+mod compare;
 #[path = "golden/backbones/random.rs"]
 mod random;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
+use compare::absolute as difference;
 use random::{random_images, random_weights};
 use std::collections::HashMap;
 use std::path::Path;
@@ -48,11 +51,6 @@ fn images(batch: usize) -> Result<Tensor> {
     let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 16) as f32 / 32768.0 - 1.0;
     let values: Vec<f32> = (0..batch * 3 * SIZE * SIZE).map(value).collect();
     Ok(Tensor::from_vec(values, (batch, 3, SIZE, SIZE), &Device::Cpu)?)
-}
-
-fn difference(a: &Tensor, b: &Tensor) -> f32 {
-    assert_eq!(a.dims(), b.dims());
-    (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap()
 }
 
 #[test]
@@ -179,7 +177,7 @@ fn every_registered_model_keeps_the_contract() -> Result<()> {
             let values = feature.flatten_all()?.to_vec1::<f32>()?;
             assert!(values.iter().all(|v| v.is_finite()), "{id} {name}: finite");
             assert_eq!(values, again[i].1.flatten_all()?.to_vec1::<f32>()?, "{id} {name}: a repeat is equal");
-            let scale = values.iter().fold(0f32, |a, v| a.max(v.abs()));
+            let scale = values.iter().fold(0f64, |a, v| a.max(f64::from(v.abs())));
             let apart = difference(&feature.narrow(0, 0, 1)?, &feature.narrow(0, 1, 1)?) / scale;
             assert!(apart > 1e-3, "{id} {name}: images apart by {apart}");
             let moved = difference(&feature.index_select(&order, 0)?, &shuffled[i].1) / scale;

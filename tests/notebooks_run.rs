@@ -1,5 +1,8 @@
 //! The committed notebooks, run for real on a small budget, and the report that comes of it.
 
+#[path = "support/require.rs"]
+mod require;
+
 use wider_clip::results::{read_rows, write_rows};
 use wider_clip::workbench::Workbench;
 use wider_clip::workbench::report::{Options, make, write_pages};
@@ -11,13 +14,13 @@ fn every_notebook_runs_and_becomes_a_page() {
     // SAFETY: the only test of this file; no other thread reads the environment.
     unsafe { std::env::set_var("WIDER_CLIP_RESULTS", folder.path().join("results")) };
     let out = folder.path().join("report");
-    let demanded = std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_some();
+    let in_browser = require::require("browser");
     let options = Options {
         suite: "smoke".into(),
         only: None,
         out: Some(out.clone()),
         save: false,
-        offline_check: demanded,
+        offline_check: in_browser,
         fresh: false,
     };
     let index = make(&workbench, &options).expect("runs");

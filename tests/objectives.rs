@@ -1,6 +1,9 @@
 //! The pretraining objectives against PyTorch: values, and gradients of everything that is trained. The goldens are of
 //! `tests/reference/objectives.py`, computed in float64. Below them the edges, with numbers checkable by hand.
 
+#[path = "support/compare.rs"]
+mod compare;
+
 use candle_core::{DType, Device, Tensor, Var};
 use std::collections::HashMap;
 use std::path::Path;
@@ -102,15 +105,9 @@ impl Inputs<'_> {
 }
 
 /// Largest difference over the largest number expected.
+#[track_caller]
 fn close(what: &str, found: &Tensor, expected: &Tensor) -> f64 {
-    assert_eq!(found.dims(), expected.dims(), "{what}");
-    let values = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
-    let (found, expected) = (values(found), values(expected));
-    assert!(found.iter().all(|value| value.is_finite()), "{what}: not finite");
-    let largest = expected.iter().fold(1e-30f64, |a, b| a.max(b.abs()));
-    let off = found.iter().zip(&expected).fold(0f64, |worst, (a, b)| worst.max((a - b).abs())) / largest;
-    assert!(off < TOLERANCE, "{what} differs by {off:.1e}");
-    off
+    compare::close(what, found, expected, TOLERANCE).relative
 }
 
 /// A number by hand.

@@ -1,6 +1,10 @@
 //! The operations of transformers against candle's own differentiable ones: values and gradients, frozen and trained.
 
+#[path = "support/compare.rs"]
+mod compare;
+
 use candle_core::{D, DType, Device, Result as Candle, Tensor, Var};
+use compare::relative;
 use wider_clip::error::{Error, Result};
 use wider_clip::ops::{
     Activation, Heads, Weight, activate, attention, attention_weights, layer_norm, linear, linear_act, merge_pixels,
@@ -12,13 +16,6 @@ fn draw(shape: &[usize], stream: u64) -> Tensor {
     let mut random = Random::new("ops test", 0, stream);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| 2.0 * random.unit() as f32 - 1.0).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-/// Largest difference over the largest value of the second.
-fn relative(a: &Tensor, b: &Tensor) -> f32 {
-    assert_eq!(a.dims(), b.dims());
-    let largest = |t: Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-    largest((a - b).unwrap()) / largest(b.clone()).max(1e-30)
 }
 
 type Function<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;

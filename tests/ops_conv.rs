@@ -1,8 +1,12 @@
 //! Batch normalisation, means and gates of channels-last maps, and the layers behind them, against candle's own steps
 //! in f64, forward and backward.
 
+#[path = "support/compare.rs"]
+mod compare;
+
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
+use compare::relative;
 use wider_clip::error::{Error, Result};
 use wider_clip::ops::{
     Activation, Moments, Weight, activate, batch_norm, batch_norm_running, linear, mean_pixels, mlp, scale_channels,
@@ -19,12 +23,6 @@ fn tensor(shape: &[usize], seed: u32, centre: f64, spread: f64) -> Result<Tensor
 
 fn var(shape: &[usize], seed: u32, centre: f64, spread: f64) -> Result<Var> {
     Ok(Var::from_tensor(&tensor(shape, seed, centre, spread)?)?)
-}
-
-fn relative(a: &Tensor, b: &Tensor) -> f32 {
-    assert_eq!(a.dims(), b.dims());
-    let largest = |t: Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-    largest((a - b).unwrap()) / largest(b.clone())
 }
 
 fn same_gradients(what: &str, vars: &[(&str, &Var)], ours: &GradStore, theirs: &GradStore) {

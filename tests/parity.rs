@@ -4,26 +4,20 @@
 //! Gigabytes and minutes, so it runs only where `WIDER_CLIP_PARITY` names the folder; `tests/reference/parity.sh` makes
 //! the folder and runs it. The same in small runs always (tests/transformers.rs, tests/convnets.rs).
 
+#[path = "support/compare.rs"]
+mod compare;
+#[path = "support/require.rs"]
+mod require;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use std::path::{Path, PathBuf};
+use compare::close;
+use std::path::Path;
 use std::time::Instant;
 use wider_clip::error::Result;
 use wider_clip::manifest::{Manifests, ModelRecord, Weights};
 use wider_clip::models::assemble::{Source, assemble};
 use wider_clip::models::{Architecture, WeightFile};
-
-/// The folder, if this is to run.
-fn folder() -> Option<PathBuf> {
-    std::env::var_os("WIDER_CLIP_PARITY").filter(|folder| !folder.is_empty()).map(PathBuf::from)
-}
-
-/// Largest difference over the largest value of the second.
-fn relative(a: &Tensor, b: &Tensor) -> f32 {
-    assert_eq!(a.dims(), b.dims());
-    let largest = |t: Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-    largest((a - b).unwrap()) / largest(b.clone())
-}
 
 /// The checkpoint's own classifier on the feature, where the file has one.
 fn logits(file: &WeightFile, feature: &Tensor) -> Result<Option<Tensor>> {
@@ -49,19 +43,17 @@ fn holds(record: &ModelRecord, folder: &Path) -> Result<()> {
     let model = architecture.build(VarBuilder::from_tensors(weights.tensors, DType::F32, &Device::Cpu))?;
     let loaded = start.elapsed().as_secs_f64();
     let features = model.forward_features(&expected["images"])?;
-    let mut worst = 0f32;
+    let mut worst = 0f64;
     for (name, feature) in &features {
-        let off = relative(feature, &expected[&format!("features.{name}")]);
-        worst = worst.max(off);
-        assert!(off < 1e-4, "{id}: {name} differs by {off}");
+        let off = close(&format!("{id}: {name}"), feature, &expected[&format!("features.{name}")], 1e-4);
+        worst = worst.max(off.relative);
     }
     let default = features.iter().find(|(name, _)| *name == record.features.default).expect("the default feature");
     assert_eq!(default.1.dim(1)?, record.features.dim, "{id}: length of the feature");
     let own = match (logits(&file, &default.1)?, expected.get("logits")) {
         (Some(logits), Some(expected)) => {
-            let off = relative(&logits, expected);
-            assert!(off < 1e-4, "{id}: logits differ by {off}");
-            format!(", logits by {off:.1e}")
+            let off = close(&format!("{id}: logits"), &logits, expected, 1e-4);
+            format!(", logits by {:.1e}", off.relative)
         }
         (None, None) => String::new(),
         (ours, theirs) => panic!("{id}: logits ours {}, theirs {}", ours.is_some(), theirs.is_some()),
@@ -78,10 +70,10 @@ fn holds(record: &ModelRecord, folder: &Path) -> Result<()> {
 
 #[test]
 fn full_models_equal_pytorch() -> Result<()> {
-    let Some(folder) = folder() else {
-        println!("WIDER_CLIP_PARITY is not set: not run");
+    if !require::require("parity") {
         return Ok(());
-    };
+    }
+    let folder = require::parity_folder().expect("it is here");
     let manifests = Manifests::load(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     let mut seen = 0;
     for record in manifests.models().filter(|record| matches!(record.weights, Weights::Hub { .. })) {

@@ -1,5 +1,9 @@
 //! The report's pages, made from a small executed notebook without a kernel.
 
+#[path = "support/require.rs"]
+mod require;
+
+use require::require;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use wider_clip::display::{MapChart, SpriteSheet};
@@ -82,11 +86,10 @@ fn pages_need_no_network() {
     open_in_browser(&workbench, &pages);
 }
 
-/// Opens the pages where a browser is found; `.ci/run` sets WIDER_CLIP_REQUIRE_BROWSER and demands one.
+/// Opens the pages where there is a browser.
+#[track_caller]
 fn open_in_browser(workbench: &Workbench, pages: &[PathBuf]) {
-    if browser::find().is_none() {
-        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
-        println!("skipped: opening the pages, for want of a browser. {}", browser::ADVICE);
+    if !require("browser") {
         return;
     }
     let visits = browser::visit(workbench, pages, None).unwrap();
@@ -130,9 +133,7 @@ fn maps_show_the_image_under_the_pointer() {
     let html = std::fs::read_to_string(&pages[0]).unwrap();
     assert_eq!(html.matches("data:image/png;base64,").count(), 1, "the sheet is there once");
     assert!(html.contains("class=\"sprites\""));
-    if browser::find().is_none() {
-        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
-        println!("skipped: no browser. {}", browser::ADVICE);
+    if !require("browser") {
         return;
     }
     let visit = browser::visit(&workbench, &pages[..1], None).unwrap().remove(0);
@@ -147,9 +148,7 @@ fn maps_show_the_image_under_the_pointer() {
 #[test]
 fn saved_notebooks_have_no_sprite_sheet() {
     let workbench = workbench();
-    if browser::find().is_none() {
-        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
-        println!("skipped: no browser. {}", browser::ADVICE);
+    if !require("browser") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -172,9 +171,7 @@ fn saved_notebooks_have_no_sprite_sheet() {
 #[test]
 fn a_browser_notices_requests_and_errors() {
     let workbench = workbench();
-    if browser::find().is_none() {
-        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
-        println!("skipped: no browser. {}", browser::ADVICE);
+    if !require("browser") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

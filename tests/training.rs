@@ -1,7 +1,11 @@
 //! The noise of training, groups of learning rates, and a classifier that learns.
 
+#[path = "support/compare.rs"]
+mod compare;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::loss::cross_entropy;
+use compare::relative;
 use std::collections::HashMap;
 use wider_clip::error::{Error, Result};
 use wider_clip::models::transformer::random_weights;
@@ -218,8 +222,8 @@ fn a_head_begins_as_it_is_told() -> Result<()> {
     // The scores are those of the given layer on the frozen feature.
     let feature = model.feature(&images(4)?, Mode::Eval)?;
     let expected = feature.matmul(&given.0.t()?)?.broadcast_add(&given.1)?;
-    let off = (model.forward(&images(4)?, Mode::Eval)? - expected)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
-    assert!(off < 1e-3, "{off}");
+    let off = relative(&model.forward(&images(4)?, Mode::Eval)?, &expected);
+    assert!(off.absolute < 1e-3, "{off}");
     let error = begin(Head::Given(&given.0.t()?, &given.1)).err().expect("refused").to_string();
     assert_eq!(error, "head: expected weights [3, 16] and biases [3], found [16, 3] and [3]");
     Ok(())

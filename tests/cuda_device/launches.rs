@@ -22,7 +22,7 @@ fn launches_equal_the_processors() -> Result<()> {
         return compare(&device);
     }
     if device.is_cuda() {
-        println!("a CUDA device: the other tests use it");
+        // The tests beside this one use it.
         return Ok(());
     }
     let folder = tempfile::tempdir().expect("a folder for the driver");

@@ -5,6 +5,7 @@ mod launches;
 
 use super::cases;
 use super::golden::{Golden, distance, norm, relative};
+use super::require::require;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_nn::loss::cross_entropy;
@@ -15,13 +16,12 @@ use wider_clip::models::{Architecture, ConvNeXtConfig, EfficientNetConfig, Mode,
 use wider_clip::ops::{Activation, Padding, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act};
 use wider_clip::training::{Classifier, ClassifierParams, Head};
 
+#[track_caller]
 fn device() -> Result<Option<Device>> {
-    let device = best_device()?;
-    if !device.is_cuda() {
-        println!("no CUDA device: not run");
+    if !require("cuda") {
         return Ok(None);
     }
-    Ok(Some(device))
+    best_device().map(Some)
 }
 
 /// Back on the processor in f32.

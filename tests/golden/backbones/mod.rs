@@ -2,8 +2,12 @@
 
 #![allow(dead_code)]
 
+#[path = "../../support/compare.rs"]
+pub mod compare;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::loss::cross_entropy;
+pub use compare::{absolute, close, distance, norm, relative};
 use std::collections::HashMap;
 use std::path::Path;
 use wider_clip::error::Result;
@@ -41,24 +45,6 @@ impl Golden {
     pub fn assemble(&self, architecture: &Architecture) -> Result<Assembled> {
         assemble(&self.weights, &architecture.parameters(), architecture.schemes(), DType::F32, &Device::Cpu)
     }
-}
-
-/// |a - b| / |b| in the Euclidean norm.
-pub fn distance(a: &Tensor, b: &Tensor) -> f64 {
-    assert_eq!(a.dims(), b.dims());
-    norm(&(a - b).unwrap()) / norm(b).max(1e-30)
-}
-
-pub fn norm(t: &Tensor) -> f64 {
-    let values = t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-    values.iter().map(|v| v * v).sum::<f64>().sqrt()
-}
-
-/// Largest difference over the largest value of the second.
-pub fn relative(a: &Tensor, b: &Tensor) -> f64 {
-    assert_eq!(a.dims(), b.dims());
-    let largest = |t: Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-    f64::from(largest((a - b).unwrap()) / largest(b.clone()))
 }
 
 /// Holds features, loss, every gradient and three steps of Adam against PyTorch's. Returns the published names of the

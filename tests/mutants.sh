@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Mutation testing: what decides a number is changed, line by line, and a test must notice.
+#
+#     tests/mutants.sh [PART ...]         parts: splits metrics storage results decode; all by default
+#
+# Needs cargo-mutants (`cargo install cargo-mutants --locked`). What was found stands in tests/README.md; the lists of
+# caught and surviving mutants are left in .wider-clip/mutants/<part>/mutants.out. JOBS is for cargo's own jobs.
+#
+# Tests link the whole library, so that a mutant would cost a minute. Here they link a small one of the same name, made of
+# the mutated crates alone, in a copy of the project: a mutant costs seconds. Mutants come one after the other.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+place=${MUTANTS_FOLDER:-$root/.wider-clip/mutants}
+copy=$place/project
+[ $# -gt 0 ] || set -- splits metrics storage results decode
+export CARGO_BUILD_JOBS=${JOBS:-2}
+
+# The project as it is now, without what git ignores. Unchanged files keep their times, so that little is built anew.
+mkdir -p "$copy"
+git ls-files -co --exclude-standard -z | grep -zv '^notebooks/' |
+    while IFS= read -r -d '' file; do
+        [ -f "$file" ] || continue
+        cmp -s "$file" "$copy/$file" || { mkdir -p "$copy/$(dirname "$file")" && cp "$file" "$copy/$file"; }
+    done
+
+# The small library: the crates beneath, and of the thin crate on top the rows.
+small=$copy/small
+mkdir -p "$small"
+ln -sfn ../tests "$small/tests"
+ln -sfn ../data_manifests "$small/data_manifests"
+mkdir -p "$small/results"
+for file in src/results/*.rs; do
+    cmp -s "$file" "$small/results/$(basename "$file")" || cp "$file" "$small/results/"
+done
+write() { cmp -s - "$1" < "$1.new" || mv "$1.new" "$1"; rm -f "$1.new"; }
+cat > "$small/lib.rs.new" << 'END'
+//! The part of the library that mutants.sh mutates, under its name.
+pub mod results;
+pub use polars;
+#[cfg(feature = "data")]
+pub use wider_clip_data::{images, manifest, published};
+pub use wider_clip_numbers::{clustering, error, key, metrics, neighbours, probe, progress, random, splits, storage};
+pub use {image, ndarray, rayon};
+pub mod prelude {
+    pub use crate::results::{ResultRow, frame};
+    pub use polars::prelude::{DataFrame, IntoLazy, NamedFrom, SortMultipleOptions, col, df, lit};
+}
+END
+write "$small/lib.rs"
+{
+    printf '[package]\nname = "small"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n'
+    printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n[dependencies]\n'
+    for crate in csv image libc ndarray polars polars-io rayon serde serde_json tempfile \
+        wider-clip-numbers; do
+        echo "$crate.workspace = true"
+    done
+    # Beside the numbers only where a test asks for it: it takes longest to compile.
+    printf 'wider-clip-data = { workspace = true, optional = true }\n\n[features]\ndata = ["dep:wider-clip-data"]\n'
+    printf '\n[dev-dependencies]\n'
+    for crate in base64 flate2 md-5 rand_chacha safetensors sha2 tar toml zip; do
+        echo "$crate.workspace = true"
+    done
+    for name in splits metrics storage rows images; do
+        printf '\n[[test]]\nname = "%s"\npath = "tests/%s.rs"\n' "$name" "$name"
+    done
+} > "$small/Cargo.toml.new"
+write "$small/Cargo.toml"
+{
+    sed 's|^members = \[|members = ["small", |; s|^default-members = .*|default-members = ["small"]|' Cargo.toml
+    printf '\n# Quick to compile: mutants are tested for what they do, not for how fast.\n'
+    for crate in small wider-clip-data wider-clip-numbers; do
+        printf '[profile.dev.package.%s]\nopt-level = 0\n' "$crate"
+    done
+} > "$copy/Cargo.toml.new"
+write "$copy/Cargo.toml"
+
+for part in "$@"; do
+    case $part in
+        splits) from=(wider-clip-numbers 'src/numbers/splits/*.rs') tests=(splits) ;;
+        metrics) from=(wider-clip-numbers 'src/numbers/metrics/*.rs') tests=(metrics) ;;
+        storage) from=(wider-clip-numbers 'src/numbers/storage.rs' 'src/numbers/key.rs') tests=(storage) ;;
+        results) from=(small 'small/results/*.rs') tests=(rows) ;;
+        decode) from=(wider-clip-data 'src/data/images/decode.rs') tests=(images) ;;
+        *) echo "$part: expected splits, metrics, storage, results or decode" >&2 && exit 2 ;;
+    esac
+    files=()
+    for file in "${from[@]:1}"; do files+=(--file "$file"); done
+    targets=()
+    case $part in splits | decode) targets+=(--features small/data) ;; esac
+    for test in "${tests[@]}"; do targets+=(--test "$test"); done
+    mkdir -p "$place/$part"
+    # Two: mutants survived. Three: one did not end. Both are in the lists.
+    cargo mutants --dir "$copy" --in-place --package "${from[0]}" "${files[@]}" --test-package small \
+        --output "$place/$part" --no-shuffle --minimum-test-timeout 20 -- "${targets[@]}" ||
+        [ $? -le 3 ]
+done
