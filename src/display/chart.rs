@@ -4,8 +4,8 @@
 //! trait, so the plot is wrapped in a type of ours.
 
 use super::Look;
-use super::text::{emit, json_for_pages, label, plain};
-use plotly::common::{DashType, ErrorData, ErrorType, Line, Marker, MarkerSymbol, Mode, Title};
+use super::text::{emit, json_for_pages, label, plain, title};
+use plotly::common::{DashType, ErrorData, ErrorType, Label, Line, Marker, MarkerSymbol, Mode, Title};
 use plotly::layout::{Axis, AxisType, Legend, Margin};
 use plotly::{Layout, Plot, Scatter};
 use std::fmt::Write;
@@ -67,7 +67,7 @@ impl Chart {
         for line in series {
             plot.add_trace(trace(line));
         }
-        let mut x_axis = Axis::new().title(Title::with_text(label(&style.x))).grid_color("#e3e3e3").zero_line(false);
+        let mut x_axis = Axis::new().title(Title::with_text(title(&style.x))).grid_color("#e3e3e3").zero_line(false);
         if style.log_x {
             x_axis = x_axis.type_(AxisType::Log);
         }
@@ -75,13 +75,15 @@ impl Chart {
             let labels = style.x_ticks.iter().map(|tick| tick.to_string()).collect();
             x_axis = x_axis.tick_values(style.x_ticks.clone()).tick_text(labels);
         }
-        let y_axis = Axis::new().title(Title::with_text(label(&style.y))).grid_color("#e3e3e3").zero_line(false);
+        let y_axis = Axis::new().title(Title::with_text(title(&style.y))).grid_color("#e3e3e3").zero_line(false);
         plot.set_layout(
             Layout::new()
-                .title(Title::with_text(label(&style.title)))
+                .title(Title::with_text(title(&style.title)))
                 .x_axis(x_axis)
                 .y_axis(y_axis)
                 .legend(Legend::new())
+                // plotly would cut a name within an escape.
+                .hover_label(Label::new().name_length(-1))
                 .plot_background_color("#ffffff")
                 .margin(Margin::new().left(70).right(20).top(60).bottom(60))
                 .height(440),

@@ -5,7 +5,7 @@
 //! Paul Tol's "muted" scheme, which stay apart for the common kinds of colour blindness, and three more; as twelve
 //! colours are many, neighbours in the legend differ in their symbol too.
 
-use super::text::{label as shown, plain, shorten};
+use super::text::{self, label as shown, plain, shorten};
 use super::{Chart, SpriteSheet};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
@@ -201,7 +201,7 @@ impl MapChart {
         // Three decimals: a map is 20 wide or so.
         let along =
             |axis: usize| -> Vec<f64> { points.iter().map(|&i| (self.points[i][axis] * 1e3).round() / 1e3).collect() };
-        let label = |&i: &usize| self.labels[i].iter().map(|line| shown(line)).collect::<Vec<_>>().join("<br>");
+        let label = |&i: &usize| self.labels[i].iter().map(|line| text::title(line)).collect::<Vec<_>>().join("<br>");
         let labels: Vec<String> = points.iter().map(label).collect();
         let trace = Scatter::new(along(0), along(1))
             .name(shown(&shorten(&visible(name), LABEL / 2)))
@@ -284,7 +284,7 @@ fn layout(title: &str) -> Layout {
             .mirror(true)
     };
     Layout::new()
-        .title(Title::with_text(shown(title)))
+        .title(Title::with_text(text::title(title)))
         .x_axis(axis("UMAP 1"))
         .y_axis(axis("UMAP 2").scale_anchor("x").scale_ratio(1.0))
         .show_legend(true)

@@ -1,7 +1,7 @@
 //! The pocket models side by side: against their controls, by feature, among each other, beside the study's order.
 
 use super::selection::{decimal, model_name, origin, percent};
-use super::text::{label, plain};
+use super::text::{self, label, plain};
 use super::{Cell, Chart, Gallery, Picture, Table};
 use crate::datasets::ImageSet;
 use crate::error::Result;
@@ -13,6 +13,7 @@ use crate::metrics::{Interval, mean_t_interval};
 use crate::models::LoadedModel;
 use crate::project::Project;
 use crate::results::ResultRow;
+use crate::say;
 use image::{Rgb, RgbImage};
 use ndarray::Array2;
 use plotly::common::{ColorScale, ColorScalePalette, Font, Title};
@@ -167,10 +168,13 @@ pub fn alignment_chart(project: &Project, alignment: &Alignment) -> Chart {
         let ticks = places.iter().map(|place| *place as f64).collect();
         Axis::new().tick_values(ticks).tick_text(shown.clone()).auto_margin(true).show_grid(false).zero_line(false)
     };
-    let side = 140 + 44 * names.len();
+    // Names stand below at an angle: few models with long names need more room for these than for the colours.
+    let longest = names.iter().map(|name| text::width(&say::visible(name)).min(120)).max().unwrap_or(0);
+    let room = 130 + 20 * names.len() + 6 * longest + 5 * longest.saturating_sub(40);
+    let side = (140 + 44 * names.len()).max(room).max(300);
     plot.set_layout(
         Layout::new()
-            .title(Title::with_text(label(&title)))
+            .title(Title::with_text(text::title(&title)))
             .x_axis(axis().tick_angle(-45.0))
             .y_axis(axis().range(vec![names.len() as f64 - 0.5, -0.5]))
             .annotations(notes)

@@ -7,8 +7,9 @@ use crate::say::{self, visible};
 use std::borrow::Cow;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Characters of a name or title in a chart.
-const MOST_OF_LABEL: usize = 200;
+/// Characters of a title in a chart, and of a name beside one: longer ones would leave no room for the chart.
+const MOST_OF_TITLE: usize = 200;
+const MOST_OF_NAME: usize = 60;
 /// Characters of a text in a table, a caption or a line of a text.
 const MOST: usize = 4_000;
 /// The class of HTML in which no MathJax looks for formulas; versions differ in the name.
@@ -66,11 +67,20 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Text that plotly shows as it is: no tags, no entities, no formulas (`$...$`), no templates (`%{...}`).
+/// A title for plotly: see [`label`].
+pub(super) fn title(text: &str) -> String {
+    for_plotly(text, MOST_OF_TITLE)
+}
+
+/// A name for plotly's legends, axes and labels, cut to 60 characters, that is shown as it is: no tags, no entities, no formulas (`$...$`), no templates (`%{...}`).
 ///
 /// plotly knows few entities by name (no `&quot;`) and all by number.
 pub(super) fn label(text: &str) -> String {
-    let text = shorten(&visible(&say::cut(text, MOST)), MOST_OF_LABEL);
+    for_plotly(text, MOST_OF_NAME)
+}
+
+fn for_plotly(text: &str, most: usize) -> String {
+    let text = shorten(&visible(&say::cut(text, MOST)), most);
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

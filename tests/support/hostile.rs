@@ -77,7 +77,9 @@ fn project_of(folder: &Path, name: &str) -> Project {
             let path = entry.expect("an entry").path();
             let text = std::fs::read_to_string(&path).expect("reads");
             let renamed = |line: &str| match line.split(" = ").next() {
-                Some("name" | "description") if text.contains("id = \"pixels.raw\"") || kind == "suites" => {
+                Some("name" | "description" | "licence")
+                    if text.contains("id = \"pixels.raw\"") || kind == "suites" =>
+                {
                     let key = line.split(" = ").next().unwrap_or_default();
                     format!("{key} = {quoted}")
                 }
@@ -205,9 +207,10 @@ pub fn show(name: &str) -> Vec<Kind> {
             println!("{error}");
             println!("{}", error.chain());
         }
+        let name = wider_clip::say::cut(name, 4_000);
         wider_clip::say!("{name}");
-        println!("{}", plain(name));
-        let progress = wider_clip::progress::Progress::new(name, "images", 2, 0);
+        println!("{}", plain(&name));
+        let progress = wider_clip::progress::Progress::new(name.clone(), "images", 2, 0);
         progress.advance(2);
         progress.finish();
     });
