@@ -241,13 +241,15 @@ fn a_chart_that_cannot_be_drawn_costs_no_other() {
     let pages = report::write_pages(&workbench, "smoke", folder.path()).expect("pages");
     let visit = browser::visit(&workbench, &pages[..1], None).expect("a visit").remove(0);
     let complaints = visit.complaints();
-    assert_eq!((visit.charts, complaints.len()), (4, 3), "two errors, and that charts are missing: {complaints:?}");
-    assert!(complaints.iter().filter(|line| line.starts_with("console error")).count() == 2, "{complaints:?}");
+    let has = |part: &str| complaints.iter().any(|line| line.contains(part));
+    assert!(visit.charts == 4 && has("axis scaling") && has("console error: TypeError"), "{complaints:?}");
+    assert!(has("of 4 charts were drawn"), "{complaints:?}");
     let asked = "[...document.querySelectorAll('figure.chart')].map(figure => figure.textContent)";
     let visit = browser::ask(&workbench, &pages[..1], asked).expect("an answer").remove(0);
     let text = |number: usize| visit.answer[number].as_str().unwrap_or_default().to_string();
     assert!(text(0).contains("could not be drawn") && text(1).contains("could not be drawn"), "{:?}", visit.answer);
-    assert!(text(3).contains("the last"), "{:?}", visit.answer);
+    assert!(text(2).contains("<!--<script>") || text(2).contains("trace"), "{:?}", visit.answer);
+    assert!(visit.answer[3].as_str().is_some_and(|text| !text.contains("could not")), "{:?}", visit.answer);
 }
 
 #[test]
