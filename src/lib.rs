@@ -25,7 +25,7 @@
 //! | `wider-clip-numbers`, `src/numbers/` | [`splits`], [`metrics`] | plain numbers with intervals, no tensors |
 //! | | [`neighbours`], [`probe`], [`clustering`] | nearest neighbours, and on them classifiers, clusterings and maps |
 //! | | [`key`] | everything that decides a number, and its digest |
-//! | | [`error`], [`random`], [`storage`], [`progress`] | one error type, seeded draws, files written whole, a line of progress |
+//! | | [`error`], [`random`], [`storage`], [`progress`], [`mod@say`] | one error type, seeded draws, files written whole, a line of progress, text made fit to be shown |
 //!
 //! Experiments never import each other. Device and seed are arguments everywhere.
 //!
@@ -73,7 +73,9 @@ pub mod workbench;
 
 pub use wider_clip_backbones::{by_name, features, models, ops};
 pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
-pub use wider_clip_numbers::{clustering, error, key, metrics, neighbours, probe, progress, random, splits, storage};
+pub use wider_clip_numbers::{
+    clustering, error, key, metrics, neighbours, probe, progress, random, say, splits, storage,
+};
 pub use wider_clip_trainers::{pretrain, training};
 
 pub use candle_core;

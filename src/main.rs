@@ -161,23 +161,23 @@ fn run(command: Command) -> Result<()> {
         Command::Lab(arguments) => lab::serve(&workbench, &arguments.suite, &arguments.arguments),
         Command::Models => {
             let project = Project::open(workbench.root(), "default")?;
-            println!("{}", models_table(&project).to_text());
+            wider_clip::say!("{}", models_table(&project).to_text());
             Ok(())
         }
         Command::Datasets => {
             let project = Project::open(workbench.root(), "default")?;
-            println!("{}", datasets_table(&project).to_text());
+            wider_clip::say!("{}", datasets_table(&project).to_text());
             Ok(())
         }
         Command::Key(arguments) => explain_key(&workbench, &arguments),
         Command::Ship { suite } => {
             let n = shipping::ship(&Project::open(workbench.root(), &suite)?, &best_device()?)?;
-            println!("{} rows in {}", thousands(n), shipped_folder(workbench.root()).display());
+            wider_clip::say!("{} rows in {}", thousands(n), wider_clip::say::path(&shipped_folder(workbench.root())));
             Ok(())
         }
         Command::Rows { file } => print_rows(&file),
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
-        Command::Setup => setup::ensure(&workbench).map(|_| println!("ready")),
+        Command::Setup => setup::ensure(&workbench).map(|_| wider_clip::say!("ready")),
         Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
     }
 }
@@ -194,9 +194,9 @@ fn explain_key(workbench: &Workbench, arguments: &KeyOf) -> Result<()> {
     let method = Method::known(&arguments.method)?;
     let KeyOf { dataset, model, budget, seed, .. } = arguments;
     let key = representations::key(&project, dataset, model, (method, *budget, *seed), &best_device()?)?;
-    println!("{key}");
+    wider_clip::say!("{key}");
     for line in shipping::differences(&project, dataset, model, &key)? {
-        println!("{line}");
+        wider_clip::say!("{line}");
     }
     Ok(())
 }
@@ -213,7 +213,7 @@ fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
         fresh: arguments.fresh,
     };
     let index = report::make(workbench, &options)?;
-    println!("The report is at {}", index.display());
+    wider_clip::say!("The report is at {}", wider_clip::say::path(&index));
     Ok(())
 }
 

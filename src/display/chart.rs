@@ -3,8 +3,9 @@
 //! plotly's own `evcxr_display` gives JSON alone, which a converter to HTML drops; an inherent method wins over a
 //! trait, so the plot is wrapped in a type of ours.
 
-use super::{Look, emit};
-use plotly::common::{DashType, ErrorData, ErrorType, Line, Marker, MarkerSymbol, Mode, Title};
+use super::Look;
+use super::text::{emit, json_for_pages, label, plain, title};
+use plotly::common::{DashType, ErrorData, ErrorType, Label, Line, Marker, MarkerSymbol, Mode, Title};
 use plotly::layout::{Axis, AxisType, Legend, Margin};
 use plotly::{Layout, Plot, Scatter};
 use std::fmt::Write;
@@ -48,7 +49,8 @@ pub struct Style {
 }
 
 impl Chart {
-    /// A chart of any kind, with the text that a reader without a browser gets.
+    /// A chart of any kind, with the text that a reader without a browser gets. Names in `plot` are plotly's: what they hold
+    /// of its HTML is obeyed. [`Chart::lines`] and all other charts of this crate show names as they are.
     pub fn new(plot: Plot, text: impl Into<String>) -> Chart {
         Chart { plot, text: text.into(), sprites: None }
     }
@@ -65,7 +67,7 @@ impl Chart {
         for line in series {
             plot.add_trace(trace(line));
         }
-        let mut x_axis = Axis::new().title(Title::with_text(&style.x)).grid_color("#e3e3e3").zero_line(false);
+        let mut x_axis = Axis::new().title(Title::with_text(title(&style.x))).grid_color("#e3e3e3").zero_line(false);
         if style.log_x {
             x_axis = x_axis.type_(AxisType::Log);
         }
@@ -73,13 +75,15 @@ impl Chart {
             let labels = style.x_ticks.iter().map(|tick| tick.to_string()).collect();
             x_axis = x_axis.tick_values(style.x_ticks.clone()).tick_text(labels);
         }
-        let y_axis = Axis::new().title(Title::with_text(&style.y)).grid_color("#e3e3e3").zero_line(false);
+        let y_axis = Axis::new().title(Title::with_text(title(&style.y))).grid_color("#e3e3e3").zero_line(false);
         plot.set_layout(
             Layout::new()
-                .title(Title::with_text(&style.title))
+                .title(Title::with_text(title(&style.title)))
                 .x_axis(x_axis)
                 .y_axis(y_axis)
                 .legend(Legend::new())
+                // plotly would cut a name within an escape.
+                .hover_label(Label::new().name_length(-1))
                 .plot_background_color("#ffffff")
                 .margin(Margin::new().left(70).right(20).top(60).bottom(60))
                 .height(440),
@@ -87,17 +91,17 @@ impl Chart {
         Chart::new(plot, lines_text(style, series))
     }
 
-    /// The plot as plotly's JSON: `data`, `layout`, `config`.
+    /// The plot as plotly's JSON: `data`, `layout`, `config`. It is one line that may stand in a script element.
     pub fn to_json(&self) -> String {
         let json = self.plot.to_json();
-        let Some(sprites) = &self.sprites else { return json };
+        let Some(sprites) = &self.sprites else { return json_for_pages(&json) };
         // The crate's layout has no `meta`.
         match serde_json::from_str::<serde_json::Value>(&json) {
             Ok(mut value) => {
                 value["layout"]["meta"] = serde_json::json!({ "sprites": sprites });
-                value.to_string()
+                json_for_pages(&value.to_string())
             }
-            Err(_) => json,
+            Err(_) => json_for_pages(&json),
         }
     }
 
@@ -108,7 +112,7 @@ impl Chart {
 
     /// Called by the notebook kernel.
     pub fn evcxr_display(&self) {
-        emit("application/vnd.plotly.v1+json", &self.to_json().replace('\n', " "));
+        emit("application/vnd.plotly.v1+json", &self.to_json());
         emit("text/plain", &self.text);
     }
 }
@@ -120,7 +124,7 @@ fn trace(line: &Series) -> Box<Scatter<f64, f64>> {
         _ => DashType::Solid,
     };
     let trace = Scatter::new(line.x.clone(), line.y.clone())
-        .name(&line.name)
+        .name(label(&line.name))
         .mode(Mode::LinesMarkers)
         .line(Line::new().color(line.look.colour.clone()).dash(dash).width(2.0))
         .marker(Marker::new().color(line.look.colour.clone()).symbol(symbol(&line.look, false)).size(9));
@@ -164,9 +168,9 @@ pub(super) fn error_bars(y: &[f64], interval: &[(f64, f64)]) -> ErrorData {
 }
 
 fn lines_text(style: &Style, series: &[Series]) -> String {
-    let mut text = format!("{}\n{} against {}", style.title, style.y, style.x);
+    let mut text = format!("{}\n{} against {}", plain(&style.title), plain(&style.y), plain(&style.x));
     for line in series {
-        let _ = write!(text, "\n{}:", line.name);
+        let _ = write!(text, "\n{}:", plain(&line.name));
         for (i, (x, y)) in line.x.iter().zip(&line.y).enumerate() {
             let _ = write!(text, " {x} -> {y:.1}");
             if let Some((low, high)) = line.interval.get(i) {

@@ -5,6 +5,7 @@
 
 use super::chart::{error_bars, symbol};
 use super::selection::{Column, Selection, comparison, decimal, model_name, n_seeds, origin};
+use super::text::{label as shown, plain};
 use super::{Cell, Chart, Look, Table, look};
 use crate::error::Result;
 use crate::metrics::Interval;
@@ -115,7 +116,8 @@ pub fn ari_chart(project: &Project, rows: &[ResultRow]) -> Result<Chart> {
             let points = Points::of(&groups, id, model, offset);
             if !points.x.is_empty() {
                 let name = model_name(project, model);
-                plot.add_trace(points.trace(look(project, model), model, &name, label, method > 0, !in_legend));
+                let group = format!("model {number}");
+                plot.add_trace(points.trace(look(project, model), &group, &name, label, method > 0, !in_legend));
                 in_legend = true;
             }
         }
@@ -145,7 +147,7 @@ impl Points {
             // A single seed has no interval: a bar of no length.
             let (low, high) = (interval.low.unwrap_or(interval.mean), interval.high.unwrap_or(interval.mean));
             points.interval.push((low, high));
-            points.texts.push(format!("{}: {}", group.name, decimal(interval)));
+            points.texts.push(format!("{}: {}", shown(&group.name), decimal(interval)));
         }
         points
     }
@@ -153,29 +155,29 @@ impl Points {
     fn trace(
         self,
         look: Look,
-        model: &str,
+        group: &str,
         name: &str,
         label: &str,
         open: bool,
         in_legend: bool,
     ) -> Box<Scatter<f64, f64>> {
         let bars = error_bars(&self.y, &self.interval).color(look.colour.clone());
-        let texts: Vec<String> = self.texts.iter().map(|text| format!("{name}, {label}<br>{text}")).collect();
+        let texts: Vec<String> = self.texts.iter().map(|text| format!("{}, {label}<br>{text}", shown(name))).collect();
         Scatter::new(self.x, self.y)
-            .name(name)
+            .name(shown(name))
             .mode(Mode::Markers)
             .marker(Marker::new().color(look.colour.clone()).symbol(symbol(&look, open)).size(8))
             .error_y(bars)
             .hover_text_array(texts)
             .hover_info(HoverInfo::Text)
-            .legend_group(model)
+            .legend_group(group)
             .show_legend(in_legend)
     }
 }
 
 fn layout(title: &str, groups: &[Group]) -> Layout {
     let ticks: Vec<f64> = (0..groups.len()).map(|place| place as f64).collect();
-    let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
+    let names: Vec<String> = groups.iter().map(|group| shown(&group.name)).collect();
     let x_axis = Axis::new()
         .title(Title::with_text("data set and split"))
         .tick_values(ticks)
@@ -200,10 +202,10 @@ fn layout(title: &str, groups: &[Group]) -> Layout {
 fn text(project: &Project, title: &str, columns: &[Column], models: &[&String]) -> String {
     let mut text = title.to_string();
     for (name, intervals) in columns {
-        let _ = write!(text, "\n{name}:");
+        let _ = write!(text, "\n{}:", plain(name));
         for model in models {
             if let Some(interval) = intervals.get(*model) {
-                let _ = write!(text, " {} {};", model_name(project, model), decimal(interval));
+                let _ = write!(text, " {} {};", plain(&model_name(project, model)), decimal(interval));
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Pictures in rows, as thumbnails inside the page.
 
-use super::{emit, escape, shorten};
+use super::text::{NO_FORMULAS, emit, escape, plain, shorten};
 use crate::datasets::ImageSet;
 use crate::error::Result;
 use crate::experiments::{Encoded, Parts};
 use crate::images;
+use crate::say::visible;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -105,7 +106,8 @@ impl Gallery {
 
     /// The gallery as HTML with the pictures inside.
     pub fn to_html(&self) -> String {
-        let mut html = format!("<figure style=\"margin:0\"><figcaption>{}</figcaption>", escape(&self.caption));
+        let caption = escape(&self.caption);
+        let mut html = format!("<figure class=\"{NO_FORMULAS}\" style=\"margin:0\"><figcaption>{caption}</figcaption>");
         for (title, pictures) in &self.rows {
             html.push_str(&format!("<div style=\"margin-top:0.8em\">{}</div><div style=\"{ROW}\">", escape(title)));
             for picture in pictures {
@@ -119,7 +121,7 @@ impl Gallery {
                      src=\"data:image/png;base64,{}\"><br>{}</div>",
                     escape(&picture.label),
                     STANDARD.encode(&picture.png),
-                    escape(&shorten(&picture.label, LABEL))
+                    escape(&shorten(&visible(&picture.label), LABEL))
                 ));
             }
             html.push_str("</div>");
@@ -136,13 +138,12 @@ impl Gallery {
                 Some(true) => "+",
                 Some(false) => "-",
             };
-            format!("{sign}{}", shorten(&picture.label, LABEL))
+            format!("{sign}{}", plain(&shorten(&visible(&picture.label), LABEL)))
         };
-        let lines = self
-            .rows
-            .iter()
-            .map(|(title, pictures)| format!("{title}: {}", pictures.iter().map(mark).collect::<Vec<_>>().join(" | ")));
-        std::iter::once(self.caption.clone()).chain(lines).collect::<Vec<_>>().join("\n")
+        let lines = self.rows.iter().map(|(title, pictures)| {
+            format!("{}: {}", plain(title), pictures.iter().map(mark).collect::<Vec<_>>().join(" | "))
+        });
+        std::iter::once(plain(&self.caption)).chain(lines).collect::<Vec<_>>().join("\n")
     }
 
     /// Called by the notebook kernel.

@@ -5,10 +5,12 @@
 //! Paul Tol's "muted" scheme, which stay apart for the common kinds of colour blindness, and three more; as twelve
 //! colours are many, neighbours in the legend differ in their symbol too.
 
-use super::{Chart, SpriteSheet, escape, shorten};
+use super::text::{self, label as shown, plain, shorten};
+use super::{Chart, SpriteSheet};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::progress::thousands;
+use crate::say::visible;
 use plotly::common::{HoverInfo, Marker, MarkerSymbol, Mode, Title};
 use plotly::layout::{Axis, HoverMode, ItemSizing, Legend, Margin, TraceOrder};
 use plotly::{Layout, Plot, Scatter};
@@ -199,10 +201,10 @@ impl MapChart {
         // Three decimals: a map is 20 wide or so.
         let along =
             |axis: usize| -> Vec<f64> { points.iter().map(|&i| (self.points[i][axis] * 1e3).round() / 1e3).collect() };
-        let label = |&i: &usize| self.labels[i].iter().map(|line| escape(line)).collect::<Vec<_>>().join("<br>");
+        let label = |&i: &usize| self.labels[i].iter().map(|line| text::title(line)).collect::<Vec<_>>().join("<br>");
         let labels: Vec<String> = points.iter().map(label).collect();
         let trace = Scatter::new(along(0), along(1))
-            .name(escape(&shorten(name, LABEL / 2)))
+            .name(shown(&shorten(&visible(name), LABEL / 2)))
             .mode(Mode::Markers)
             .marker(marker.size(5).opacity(0.8))
             .hover_text_array(labels)
@@ -219,12 +221,13 @@ impl MapChart {
         let counts = self.counts();
         let (named, others): (Vec<_>, Vec<_>) =
             counts.iter().partition(|(name, _)| self.coloured.iter().any(|coloured| coloured == name));
-        let mut parts: Vec<String> = named.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let mut parts: Vec<String> = named.iter().map(|(name, count)| format!("{} {count}", plain(name))).collect();
         if !others.is_empty() {
-            parts.push(format!("{} {}", self.others(), others.iter().map(|(_, count)| count).sum::<usize>()));
+            parts.push(format!("{} {}", plain(&self.others()), others.iter().map(|(_, count)| count).sum::<usize>()));
         }
         let n = thousands(self.rows.len());
-        format!("{}\n{n} points, {} {}: {}", self.title, counts.len(), self.kind, parts.join(", "))
+        let (title, kind) = (plain(&self.title), plain(&self.kind));
+        format!("{title}\n{n} points, {} {kind}: {}", counts.len(), parts.join(", "))
     }
 
     /// The map as plotly's JSON. Linked to a sheet, `layout.meta.sprites` is the sheet's id and the `customdata` of a
@@ -260,7 +263,7 @@ fn label(set: &ImageSet, row: usize, category: &str) -> Vec<String> {
     let domain = set.domains.as_ref().map(|domains| domains[row].as_str());
     let mut lines: Vec<String> = Vec::new();
     for line in [name, class, domain, Some(category)].into_iter().flatten().filter(|line| !line.is_empty()) {
-        let line = shorten(line, LABEL);
+        let line = shorten(&visible(line), LABEL);
         if !lines.contains(&line) {
             lines.push(line);
         }
@@ -281,7 +284,7 @@ fn layout(title: &str) -> Layout {
             .mirror(true)
     };
     Layout::new()
-        .title(Title::with_text(escape(title)))
+        .title(Title::with_text(text::title(title)))
         .x_axis(axis("UMAP 1"))
         .y_axis(axis("UMAP 2").scale_anchor("x").scale_ratio(1.0))
         .show_legend(true)

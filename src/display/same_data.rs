@@ -1,6 +1,7 @@
 //! The pocket models side by side: against their controls, by feature, among each other, beside the study's order.
 
 use super::selection::{decimal, model_name, origin, percent};
+use super::text::{self, label, plain};
 use super::{Cell, Chart, Gallery, Picture, Table};
 use crate::datasets::ImageSet;
 use crate::error::Result;
@@ -12,6 +13,7 @@ use crate::metrics::{Interval, mean_t_interval};
 use crate::models::LoadedModel;
 use crate::project::Project;
 use crate::results::ResultRow;
+use crate::say;
 use image::{Rgb, RgbImage};
 use ndarray::Array2;
 use plotly::common::{ColorScale, ColorScalePalette, Font, Title};
@@ -141,9 +143,12 @@ pub fn alignment_chart(project: &Project, alignment: &Alignment) -> Chart {
     let names: Vec<String> = alignment.models.iter().map(|model| model_name(project, model)).collect();
     let means: Vec<Vec<f64>> = alignment.pairs.iter().map(|row| row.iter().map(|pair| pair.mean).collect()).collect();
     let title = format!("{}: linear CKA of {} images, mean of five samples", alignment.dataset, alignment.n_images);
+    // Places by number: as the categories of an axis, names that are numbers or the same would not stay apart.
+    let places: Vec<usize> = (0..names.len()).collect();
+    let shown: Vec<String> = names.iter().map(|name| label(name)).collect();
     let mut plot = Plot::new();
     plot.add_trace(
-        HeatMap::new(names.clone(), names.clone(), means.clone())
+        HeatMap::new(places.clone(), places.clone(), means.clone())
             .zmin(0.0)
             .zmax(1.0)
             .color_scale(ColorScale::Palette(ColorScalePalette::Blues))
@@ -151,28 +156,35 @@ pub fn alignment_chart(project: &Project, alignment: &Alignment) -> Chart {
             .hover_template("%{y} and %{x}: %{z:.2f}<extra></extra>"),
     );
     let mut notes = Vec::new();
-    for (y, row) in names.iter().zip(&means) {
-        for (x, mean) in names.iter().zip(row) {
+    for (y, row) in means.iter().enumerate() {
+        for (x, mean) in row.iter().enumerate() {
             let colour = if *mean > 0.35 { "#ffffff" } else { "#222222" };
             let font = Font::new().size(11).color(colour);
-            let note = Annotation::new().x(x.clone()).y(y.clone()).text(format!("{mean:.2}"));
+            let note = Annotation::new().x(x).y(y).text(format!("{mean:.2}"));
             notes.push(note.show_arrow(false).font(font));
         }
     }
-    let side = 140 + 44 * names.len();
+    let axis = || {
+        let ticks = places.iter().map(|place| *place as f64).collect();
+        Axis::new().tick_values(ticks).tick_text(shown.clone()).auto_margin(true).show_grid(false).zero_line(false)
+    };
+    // Names stand below at an angle: few models with long names need more room for these than for the colours.
+    let longest = names.iter().map(|name| text::width(&say::visible(name)).min(120)).max().unwrap_or(0);
+    let room = 130 + 20 * names.len() + 6 * longest + 5 * longest.saturating_sub(40);
+    let side = (140 + 44 * names.len()).max(room).max(300);
     plot.set_layout(
         Layout::new()
-            .title(Title::with_text(&title))
-            .x_axis(Axis::new().tick_angle(-45.0).auto_margin(true))
-            .y_axis(Axis::new().auto_margin(true).range(vec![names.len() as f64 - 0.5, -0.5]))
+            .title(Title::with_text(text::title(&title)))
+            .x_axis(axis().tick_angle(-45.0))
+            .y_axis(axis().range(vec![names.len() as f64 - 0.5, -0.5]))
             .annotations(notes)
             .margin(Margin::new().left(160).right(20).top(60).bottom(160))
             .height(side),
     );
-    let mut text = title;
+    let mut text = plain(&title);
     for (i, row) in alignment.pairs.iter().enumerate() {
         for (j, pair) in row.iter().enumerate().skip(i + 1) {
-            text.push_str(&format!("\n{} and {}: {}", names[i], names[j], decimal(pair)));
+            text.push_str(&format!("\n{} and {}: {}", plain(&names[i]), plain(&names[j]), decimal(pair)));
         }
     }
     Chart::new(plot, text)

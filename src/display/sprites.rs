@@ -11,7 +11,7 @@
 //! The sides of a picture are multiples of 8, the size of JPEG's blocks, so that neighbours do not bleed into each
 //! other.
 
-use super::emit;
+use super::text::{emit, json_for_pages, plain};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::images;
@@ -128,13 +128,13 @@ impl SpriteSheet {
             "count": self.rows.len(),
             "image": format!("data:{};base64,{}", self.kind, STANDARD.encode(&self.bytes)),
         });
-        sheet.to_string()
+        json_for_pages(&sheet.to_string())
     }
 
     /// The sheet in words.
     pub fn to_text(&self) -> String {
         let count = thousands(self.rows.len());
-        format!("{}: {count} images, shown in the report under the pointer on a map's points", self.set)
+        format!("{}: {count} images, shown in the report under the pointer on a map's points", plain(&self.set))
     }
 
     /// Called by the notebook kernel. A cell can show one sheet, as its last expression.

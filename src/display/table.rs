@@ -1,6 +1,6 @@
 //! Tables as HTML and as text, with every cell escaped.
 
-use super::{emit, escape, shorten};
+use super::text::{NO_FORMULAS, emit, escape, plain, shorten_to_width, width};
 use crate::error::{Error, Result};
 use polars::prelude::*;
 
@@ -71,7 +71,7 @@ impl Table {
     pub fn to_html(&self) -> String {
         let right: Vec<bool> = (0..self.header.len()).map(|column| self.is_numeric(column)).collect();
         let align = |column: usize| if right[column] { " style=\"text-align:right\"" } else { "" };
-        let mut html = String::from("<div style=\"overflow-x:auto\"><table>");
+        let mut html = format!("<div class=\"{NO_FORMULAS}\" style=\"overflow-x:auto\"><table>");
         if !self.caption.is_empty() {
             html.push_str(&format!("<caption>{}</caption>", escape(&self.caption)));
         }
@@ -98,26 +98,23 @@ impl Table {
 
     /// The table as text with aligned columns; the best of a column carries a star.
     pub fn to_text(&self) -> String {
-        let plain = |cell: &Cell| {
-            let text = shorten(&cell.text.replace(['\n', '\r'], " "), TEXT_WIDTH);
-            if cell.best { format!("{text} *") } else { text }
-        };
-        let mut lines: Vec<Vec<String>> = vec![self.header.iter().map(|name| shorten(name, TEXT_WIDTH)).collect()];
-        lines.extend(self.rows.iter().map(|row| row.iter().map(plain).collect()));
-        let width = |column: usize| {
-            lines.iter().filter_map(|line| line.get(column)).map(|text| text.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
+        let short = |text: &str| shorten_to_width(&plain(text), TEXT_WIDTH);
+        let shown = |cell: &Cell| if cell.best { format!("{} *", short(&cell.text)) } else { short(&cell.text) };
+        let mut lines: Vec<Vec<String>> = vec![self.header.iter().map(|name| short(name)).collect()];
+        lines.extend(self.rows.iter().map(|row| row.iter().map(shown).collect()));
+        let widest =
+            |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|text| width(text)).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.header.len()).map(widest).collect();
         let join = |line: &Vec<String>| {
-            let cells = line.iter().zip(&widths).map(|(text, width)| {
-                let missing = width - text.chars().count();
+            let cells = line.iter().zip(&widths).map(|(text, most)| {
+                let missing = most - width(text);
                 format!("{text}{}", " ".repeat(missing))
             });
             cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
         };
         let mut text: Vec<String> = Vec::new();
         if !self.caption.is_empty() {
-            text.push(self.caption.clone());
+            text.push(plain(&self.caption));
         }
         text.extend(lines.iter().map(join));
         text.join("\n")

@@ -127,7 +127,12 @@ impl Encoding {
     pub fn encode(&self, project: &Project, progress: Option<&Progress>) -> Result<Encoded> {
         let features = self.extract(project, self.model.input.crop_pct, progress)?;
         if let Some(first) = features.set_aside.first() {
-            println!("{}: {} image(s) set aside, the first: {}", self.set.id, features.set_aside.len(), first.reason);
+            crate::say!(
+                "{}: {} image(s) set aside, the first: {}",
+                crate::say::plain(&self.set.id),
+                features.set_aside.len(),
+                crate::say::plain(&first.reason)
+            );
         }
         Ok(Encoded {
             set: self.set.clone(),

@@ -1,8 +1,10 @@
 //! The one error type of the crate.
 //!
-//! Every variant names what was expected, what was found, and where: a file, a model, a data set, an argument.
+//! Every variant names what was expected, what was found, and where: a file, a model, a data set, an argument. Names, paths
+//! and values come from strangers: what an error prints goes through [`crate::say`], which shows what cannot be seen.
 //! Library errors are kept as `source`, so that `anyhow`-style chains and [`Error::chain`] print the whole story.
 
+use crate::say::{self, part};
 use std::path::{Path, PathBuf};
 
 /// Shorthand for results of this crate.
@@ -17,58 +19,67 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Reading, writing or locking a file failed.
-    #[error("{}: {doing} failed: {source}", path.display())]
+    #[error("{}: {doing} failed: {}", say::path(path), say::lines(&source.to_string()))]
     Io { path: PathBuf, doing: &'static str, source: std::io::Error },
 
     /// A manifest does not say what it must. `line` is 1-based; 0 where the file as a whole is meant.
-    #[error("{}:{line}: expected {expected}, found {found}", path.display())]
+    #[error("{}:{line}: expected {}, found {}", say::path(path), part(expected), part(found))]
     Manifest { path: PathBuf, line: usize, expected: String, found: String },
 
     /// An image could not be used. `name` is its id in the data set, or its path.
-    #[error("image {name}: expected {expected}, found {found}")]
+    #[error("image {}: expected {}, found {}", part(name), part(expected), part(found))]
     Image { name: String, expected: String, found: String },
 
     /// Data on disk (Parquet, safetensors, CSV, archive, cache) does not hold what it must.
-    #[error("{}: expected {expected}, found {found}", path.display())]
+    #[error("{}: expected {}, found {}", say::path(path), part(expected), part(found))]
     Data { path: PathBuf, expected: String, found: String },
 
     /// An argument of a function is outside what it accepts.
-    #[error("{what}: expected {expected}, found {found}")]
+    #[error("{what}: expected {}, found {}", part(expected), part(found))]
     Argument { what: &'static str, expected: String, found: String },
 
     /// Something that must exist under a name does not; `known` lists what does.
-    #[error("no {kind} is called `{name}`; known: {known}")]
+    #[error("no {kind} is called `{}`; known: {}", part(name), part(known))]
     Unknown { kind: &'static str, name: String, known: String },
 
     /// A file could not be had from the hub or another address.
-    #[error("{from}: {reason}. {advice}")]
+    #[error("{}: {}. {}", part(from), part(reason), part(advice))]
     Download { from: String, reason: String, advice: String },
 
     /// A program this project calls is missing or failed.
-    #[error("{program}: {reason}. {advice}")]
+    #[error("{}: {}. {}", part(program), say::lines(reason), say::lines(advice))]
     Program { program: String, reason: String, advice: String },
 
     /// A notebook cell failed. `cell` counts code cells from 1.
-    #[error("{}: code cell {cell} failed\n--- source\n{source_text}\n--- message\n{message}", path.display())]
+    #[error(
+        "{}: code cell {cell} failed\n--- source\n{}\n--- message\n{}",
+        say::path(path),
+        say::lines(source_text),
+        say::lines(message)
+    )]
     Notebook { path: PathBuf, cell: usize, source_text: String, message: String },
 
     /// candle failed while doing what `context` says.
-    #[error("{context}: {source}")]
+    #[error("{}: {}", part(context), say::lines(&source.to_string()))]
     Tensor { context: String, source: candle_core::Error },
 
     /// A weights file does not hold the parameters of the model.
     #[error(
-        "{from}: read with the names of {publisher}, the tensors are not this model's. Missing: {missing}. Of another \
-         shape: {misshaped}. Unexpected: {unexpected}. Check the file and the architecture that the record names"
+        "{}: read with the names of {publisher}, the tensors are not this model's. Missing: {}. Of another \
+         shape: {}. Unexpected: {}. Check the file and the architecture that the record names",
+        part(from),
+        part(missing),
+        part(misshaped),
+        part(unexpected)
     )]
     Weights { from: String, publisher: &'static str, missing: String, misshaped: String, unexpected: String },
 
     /// linfa rejected a data set.
-    #[error("linfa: {0}")]
+    #[error("linfa: {}", say::lines(&.0.to_string()))]
     Linfa(#[from] linfa::Error),
 
     /// polars failed while doing what `context` says.
-    #[error("{context}: {source}")]
+    #[error("{}: {}", part(context), say::lines(&source.to_string()))]
     Table { context: String, source: polars_error::PolarsError },
 }
 
@@ -106,7 +117,7 @@ impl Error {
         let mut lines = vec![self.to_string()];
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            let line = error.to_string();
+            let line = say::lines(&error.to_string()).into_owned();
             if !lines.last().is_some_and(|last| last.contains(&line)) {
                 lines.push(format!("  because: {line}"));
             }

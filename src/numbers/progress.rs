@@ -10,6 +10,7 @@
 //! is forgotten. Work is counted in units of one cost, or, where units differ, in seconds that they would take on some
 //! machine; only their proportions matter.
 
+use crate::say::{self, plain};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 /// The environment variable by which a runner asks for marked lines.
 pub const STATUS_VARIABLE: &str = "WIDER_CLIP_STATUS";
 /// In front of a marked line.
-pub const STATUS_MARK: &str = "[status] ";
+pub const STATUS_MARK: &str = say::STATUS;
 
 /// Counts the work of a job and tells how far it is, from any thread.
 #[derive(Debug)]
@@ -176,12 +177,12 @@ impl State {
                 let (done, total) = (thousands(self.done as usize), thousands(self.total as usize));
                 let rate = (self.done - self.skipped) / seconds.max(1e-9);
                 let pace = if rate >= 1.0 { format!(", {rate:.0}/s") } else { String::new() };
-                format!("{}: {done} of {total} {unit}{pace}{left}", self.label)
+                format!("{}: {done} of {total} {unit}{pace}{left}", plain(&self.label))
             }
             None => {
                 let percent = 100.0 * self.done / self.total.max(1e-9);
-                let detail = if self.detail.is_empty() { String::new() } else { format!(", {}", self.detail) };
-                format!("{}: {percent:.0}%{detail}{left}", self.label)
+                let detail = if self.detail.is_empty() { String::new() } else { format!(", {}", plain(&self.detail)) };
+                format!("{}: {percent:.0}%{detail}{left}", plain(&self.label))
             }
         }
     }
@@ -191,7 +192,7 @@ impl State {
         let counts = self.counts.iter().filter(|(_, n)| **n > 0);
         let done = counts.map(|(unit, n)| format!("{} {unit}", thousands(*n))).collect::<Vec<_>>().join(", ");
         let seconds = duration(self.started.elapsed().as_secs_f64());
-        (!done.is_empty()).then(|| format!("{}: {done} in {seconds}", self.label))
+        (!done.is_empty()).then(|| format!("{}: {done} in {seconds}", plain(&self.label)))
     }
 }
 

@@ -116,13 +116,23 @@ class Browser:
         if self.session:
             request["sessionId"] = self.session
         self.socket.send(json.dumps(request))
+        wanted = self.last_id
         while True:
-            message = json.loads(self.socket.recv())
-            if message.get("id") == self.last_id:
+            message = self.receive()
+            if message.get("id") == wanted:
                 if "error" in message:
                     raise SystemExit(f"the browser refused {method}: {message['error'].get('message')}")
                 return message["result"]
             self.events.append(message)
+
+    def receive(self):
+        """The next message. A dialog would stop the page: it is sent away, and counts as an error."""
+        message = json.loads(self.socket.recv())
+        if message.get("method") == "Page.javascriptDialogOpening":
+            self.last_id += 1
+            away = {"id": self.last_id, "method": "Page.handleJavaScriptDialog", "params": {"accept": False}}
+            self.socket.send(json.dumps({**away, "sessionId": self.session}))
+        return message
 
     def value(self, expression):
         result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
@@ -137,7 +147,7 @@ class Browser:
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             if time.monotonic() > deadline:
                 raise SystemExit(f"{address} did not load within 60 s")
-            self.events.append(json.loads(self.socket.recv()))
+            self.events.append(self.receive())
 
     def size(self, width, height):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -183,6 +193,8 @@ def console_errors(events):
             errors.append(details.get("exception", {}).get("description") or details.get("text", ""))
         elif event.get("method") == "Runtime.consoleAPICalled" and parameters.get("type") in ("error", "assert"):
             errors.append(" ".join(str(a.get("value", a.get("description", ""))) for a in parameters.get("args", [])))
+        elif event.get("method") == "Page.javascriptDialogOpening":
+            errors.append(f"opened a dialog: {parameters.get('message', '')}")
         elif event.get("method") == "Log.entryAdded" and parameters["entry"].get("level") == "error":
             errors.append(parameters["entry"].get("text", "") + " " + parameters["entry"].get("url", ""))
     return errors
@@ -214,6 +226,7 @@ def check(args):
                 picture = tab.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
                 (args.screenshots / f"{path.stem}.png").write_bytes(base64.b64decode(picture["data"]))
             maps, shown = pictured(tab)
+            answer = tab.value(args.ask.read_text(encoding="utf-8")) if args.ask else None
             tab.size(390, 800)
             narrow = tab.value("new Promise(d => setTimeout(() => d(document.documentElement.scrollWidth), 300))")
             if args.screenshots:
@@ -228,6 +241,7 @@ def check(args):
                 "maps": maps,
                 "pictured": shown,
                 "phone_width": narrow,
+                "answer": answer,
             })
     args.result.write_text(json.dumps(visits), encoding="utf-8")
 
@@ -288,6 +302,7 @@ def main():
     one = commands.add_parser("check")
     one.add_argument("--result", type=Path, required=True)
     one.add_argument("--screenshots", type=Path)
+    one.add_argument("--ask", type=Path, help="a file with an expression whose value each page is asked for")
     one.add_argument("pages", type=Path, nargs="+")
     one.set_defaults(run=check)
     two = commands.add_parser("images")

@@ -35,6 +35,9 @@ pub struct Visit {
     pub pictured: usize,
     /// How wide the page is on a screen of 390 pixels; more means that it must be pushed sideways.
     pub phone_width: u32,
+    /// What [`ask`] asked for.
+    #[serde(default)]
+    pub answer: serde_json::Value,
 }
 
 impl Visit {
@@ -76,6 +79,23 @@ pub fn find() -> Option<PathBuf> {
 /// # Errors
 /// [`Error::Program`] where no browser is found or it breaks off.
 pub fn visit(workbench: &Workbench, pages: &[PathBuf], screenshots: Option<&Path>) -> Result<Vec<Visit>> {
+    check(workbench, pages, screenshots, None)
+}
+
+/// Opens pages as [`visit`] does, and asks each for the value of a JavaScript expression once its charts are drawn.
+///
+/// # Errors
+/// As [`visit`]; [`Error::Program`] with the message where the expression fails.
+pub fn ask(workbench: &Workbench, pages: &[PathBuf], expression: &str) -> Result<Vec<Visit>> {
+    check(workbench, pages, None, Some(expression))
+}
+
+fn check(
+    workbench: &Workbench,
+    pages: &[PathBuf],
+    screenshots: Option<&Path>,
+    expression: Option<&str>,
+) -> Result<Vec<Visit>> {
     let result = tempfile::NamedTempFile::new_in(workbench.folder())
         .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
     let mut command = command(workbench)?;
@@ -83,6 +103,12 @@ pub fn visit(workbench: &Workbench, pages: &[PathBuf], screenshots: Option<&Path
     if let Some(folder) = screenshots {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
         command.arg("--screenshots").arg(folder);
+    }
+    let asked = tempfile::NamedTempFile::new_in(workbench.folder())
+        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
+    if let Some(expression) = expression {
+        std::fs::write(asked.path(), expression).map_err(Error::io(asked.path(), "writing"))?;
+        command.arg("--ask").arg(asked.path());
     }
     process::output("browser.py check", command.args(pages), "Try another browser with CHROMIUM=/path/to/it")?;
     let text = std::fs::read_to_string(result.path()).map_err(Error::io(result.path(), "reading"))?;

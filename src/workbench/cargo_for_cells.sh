@@ -10,6 +10,10 @@
 # The kernel answers "ok" to a cell whose panic it caught and to one that returned an error. The two notices
 # below make such a cell known on its standard output, where the runner of the notebooks looks for them.
 #
+# What a cell prints is read by the kernel line by line, commands among them; a name that a stranger gave must not be
+# one. So `println!` and `print!` of a cell go through src/numbers/say.rs, all on the first line, that no other moves;
+# the kernel's own stay what they are. `std::println!` is still there for who wants it.
+#
 # Environment, set by `wider-clip kernel`: WIDER_CLIP_REAL_CARGO, WIDER_CLIP_RUSTC, WIDER_CLIP_PYTHON and
 # WIDER_CLIP_TRIM (crates_for_types.py), WIDER_CLIP_TARGET,
 # WIDER_CLIP_LIB (folder with the support library and the interfaces of its inner crates), WIDER_CLIP_SUFFIX (".so" or ".dylib"), WIDER_CLIP_DEPS and
@@ -51,9 +55,12 @@ if [ -n "$others" ]; then
     exit 101
 fi
 set --
+shadow=
 if grep -q '^wider-clip[[:space:]]*=' Cargo.toml; then
     set -- --extern "wider_clip=$WIDER_CLIP_LIB/libwider_clip$WIDER_CLIP_SUFFIX" \
         --extern "wider_clip=$WIDER_CLIP_LIB/libwider_clip.rlib"
+    shadow=' #[allow(unused_macros)] macro_rules! println { () => { ::std::println!() }; ($($t:tt)+) => { ::wider_clip::say::from_cell(::std::stringify!($($t)+), ::std::format_args!($($t)+), true) } }'
+    shadow="$shadow"' #[allow(unused_macros)] macro_rules! print { ($($t:tt)+) => { ::wider_clip::say::from_cell(::std::stringify!($($t)+), ::std::format_args!($($t)+), false) } }'
 fi
 
 level=$(sed -n 's/^opt-level = "\{0,1\}\([0-9sz]\)"\{0,1\}$/\1/p' Cargo.toml)
@@ -61,8 +68,10 @@ out=target/cell
 emit=link
 [ "$verb" = build ] || emit=metadata
 mkdir -p "$out"
-sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|println!("[cell failed: panic]"); &|' \
-    -e 's|println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);|println!("[cell failed: error]"); &|' \
+sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|::std::println!("[cell failed: panic]"); ::std::&|' \
+    -e 's|println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);|::std::println!("[cell failed: error]"); ::std::&|' \
+    -e 's|println!("{VARIABLE_CHANGED_TYPE}{name}");|::std::&|' \
+    -e "1s|^#!\[.*\]\$|&$shadow|" \
     src/lib.rs > "$out/lib.rs"
 "$WIDER_CLIP_RUSTC" --crate-name ctx --edition=2024 "$out/lib.rs" --crate-type cdylib --emit="$emit" \
     --error-format=json --out-dir "$out" --target "$WIDER_CLIP_TARGET" \

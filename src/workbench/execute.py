@@ -2,12 +2,14 @@
 
 A cell fails the run when the kernel reports an error, when the kernel caught a panic or a returned error (it answers
 "ok" to both; cargo_for_cells.sh makes it print a notice), and when the cell writes to standard error. The failure goes
-to a JSON file; everything meant for people goes to standard output: in a terminal as one line that is replaced, else
+to a JSON file. So does a cell that goes on too long: one that says nothing for two hours, or, where a number of seconds is
+given, one that takes longer than that; its kernel is killed with all that it started. Everything meant for people goes to standard output: in a terminal as one line that is replaced, else
 one whole line at a time. Lines with the mark of a status (src/numbers/progress.rs) are shown and not kept.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import queue
@@ -33,6 +35,10 @@ STATUS_MARK = "[status] "
 # As in src/workbench/process.rs.
 RELAY_VARIABLE = "WIDER_CLIP_RELAY"
 # Colours of terminals, which the kernel puts into compiler messages.
+# Seconds that a cell may go on without a word, where no limit is given. Progress speaks up more often than that.
+SILENT_SECONDS = 7200
+# As in src/workbench/notebooks.rs.
+LIMIT_VARIABLE = "WIDER_CLIP_CELL_SECONDS"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -49,8 +55,11 @@ class CellFailed(Exception):
 class Runner(NotebookClient):
     """nbclient that prints a line a cell, passes on the cell's own lines, and notices failures."""
 
-    def __init__(self, notebook, label, **options):
+    def __init__(self, notebook, label, cell_seconds=None, **options):
         super().__init__(notebook, **options)
+        # None: the limit is on silence; 0: there is none.
+        self.cell_seconds = cell_seconds
+        self.begun = self.heard = time.monotonic()
         self.label = label
         self.code_cells = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
         self.started = time.monotonic()
@@ -97,11 +106,12 @@ class Runner(NotebookClient):
         return f"{time.monotonic() - self.started:.0f} s"
 
     def process_message(self, message, cell, cell_index):
+        self.heard = time.monotonic()
         content = message["content"]
         if message["msg_type"] == "stream" and content.get("name") == "stdout":
             kept = []
-            # The kernel sends whole lines.
-            for line in content["text"].splitlines(keepends=True):
+            # The kernel sends whole lines. Python's own splitlines would also split at characters of a name.
+            for line in re.findall(r"[^\n]*\n|[^\n]+", content["text"]):
                 if line.startswith(STATUS_MARK):
                     self.status = line[len(STATUS_MARK) :].strip()
                     self.show()
@@ -141,7 +151,7 @@ class Runner(NotebookClient):
     async def run_cell(self, number, index):
         cell = self.nb.cells[index]
         try:
-            await self.async_execute_cell(cell, index, execution_count=number)
+            await self.within_limit(index, self.async_execute_cell(cell, index, execution_count=number))
         except CellExecutionError as error:
             # A panic ends the process behind the kernel; its message comes on standard error, perhaps later.
             message = readable_error(cell, error)
@@ -163,6 +173,35 @@ class Runner(NotebookClient):
         if stderr.strip():
             raise CellFailed(index, "the cell wrote to standard error\n" + stderr)
 
+    async def within_limit(self, index, work):
+        """Waits for the cell, but not for ever."""
+        task = asyncio.ensure_future(work)
+        self.begun = self.heard = time.monotonic()
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=min(1.0, self.cell_seconds or 1.0))
+                if not task.done() and (over := self.overtime()):
+                    # The kernel waits for the cell: it would not end when asked.
+                    self.shutdown_kernel = "immediate"
+                    raise CellFailed(index, over)
+            return await task
+        finally:
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(Exception, asyncio.CancelledError):
+                    await task
+
+    def overtime(self):
+        """Why the cell must end now, if it must."""
+        advice = f"Set {LIMIT_VARIABLE} to the seconds that a cell may take, or to 0 for no limit"
+        if self.cell_seconds is None:
+            if time.monotonic() - self.heard > SILENT_SECONDS:
+                return f"the cell said nothing for {SILENT_SECONDS} s, so its kernel was ended. {advice}"
+        elif self.cell_seconds and time.monotonic() - self.begun > self.cell_seconds:
+            given = f"{self.cell_seconds:g} s, the limit that {LIMIT_VARIABLE} sets"
+            return f"the cell took longer than {given}, so its kernel was ended. {advice}"
+        return None
+
     async def late_messages(self, cell, index, quiet=None):
         """Takes what the cell still prints: until `quiet` seconds without a message, else until standard error, which
         comes by another way than the notice, is there."""
@@ -183,7 +222,7 @@ def text_of(cell, name):
 
 
 def notice(cell):
-    for line in text_of(cell, "stdout").splitlines():
+    for line in text_of(cell, "stdout").split("\n"):
         if line in NOTICES:
             return NOTICES[line]
     return None
@@ -192,7 +231,7 @@ def notice(cell):
 def without_backtrace(text):
     """A panic's message and place; the frames beneath are those of the kernel."""
     kept, skipping = [], False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("stack backtrace:"):
             skipping = True
         elif line.startswith("note: Some details are omitted") or not line.strip():
@@ -201,7 +240,7 @@ def without_backtrace(text):
             continue
         elif not skipping:
             kept.append(line)
-    return "\n".join(kept) + "\n"
+    return "\n".join(kept).rstrip("\n") + "\n"
 
 
 def readable_error(cell, error):
@@ -251,7 +290,7 @@ def main():
     parser.add_argument("--opened", required=True, type=Path, help="file with a line for each folder that cells opened")
     parser.add_argument("--kernel", required=True)
     parser.add_argument("--position", default="", help="which of how many notebooks it is, such as 2/4")
-    parser.add_argument("--cell-seconds", type=int, default=0, help="limit for one cell, 0 for none")
+    parser.add_argument("--cell-seconds", type=float, help="limit for one cell, 0 for none")
     args = parser.parse_args()
 
     notebook = prepared(args.notebook)
@@ -260,7 +299,8 @@ def main():
         notebook,
         f"notebook {args.position} {args.notebook.stem}" if args.position else args.notebook.stem,
         kernel_name=args.kernel,
-        timeout=args.cell_seconds or None,
+        cell_seconds=args.cell_seconds,
+        timeout=None,
         startup_timeout=600,
         coalesce_streams=True,
         resources={"metadata": {"path": args.folder}},
@@ -283,7 +323,7 @@ def main():
     runner.leave()
     record = json.loads(args.record)
     # What cells opened of a reader's own, each line once.
-    record["opened"] = sorted(set(args.opened.read_text(encoding="utf-8").splitlines()))
+    record["opened"] = sorted({line for line in args.opened.read_text(encoding="utf-8").split("\n") if line})
     record["seconds"] = round(time.monotonic() - runner.started, 1)
     record["date"] = time.strftime("%Y-%m-%d")
     notebook.metadata["wider_clip"] = {**notebook.metadata.get("wider_clip", {}), **record}

@@ -58,11 +58,15 @@ impl Workbench {
     /// A project at `root` whose kernels `program` (the compiled `wider-clip`) serves.
     ///
     /// # Errors
-    /// [`Error::Io`] where `root` does not exist.
+    /// [`Error::Io`] where `root` does not exist; [`Error::Data`] where a path of the two is no UTF-8, which Jupyter needs.
     pub fn new(root: impl AsRef<Path>, program: impl Into<PathBuf>) -> Result<Workbench> {
         let root = root.as_ref();
         let root = root.canonicalize().map_err(Error::io(root, "looking for the project's folder"))?;
-        Ok(Workbench { root, program: program.into() })
+        let program = program.into();
+        if let Some(path) = [&root, &program].into_iter().find(|path| path.to_str().is_none()) {
+            return Err(Error::data(path, "a path in UTF-8, as Jupyter's files hold it", "other bytes"));
+        }
+        Ok(Workbench { root, program })
     }
 
     /// The project's folder: the one with `Cargo.toml`.

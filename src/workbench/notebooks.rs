@@ -21,6 +21,10 @@ use std::process::Command;
 /// The program that talks to the kernel.
 const EXECUTE: &str = include_str!("execute.py");
 
+/// The environment variable that says how many seconds a cell may take; 0 for no limit. Where it is not set, a cell may go on
+/// for as long as it says something at least once in two hours.
+pub const LIMIT_VARIABLE: &str = "WIDER_CLIP_CELL_SECONDS";
+
 /// How a notebook is run.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -66,7 +70,7 @@ pub fn list(workbench: &Workbench, only: Option<&str>) -> Result<Vec<PathBuf>> {
 /// The files `NN_topic.ipynb` of a folder, sorted.
 ///
 /// # Errors
-/// [`Error::Io`] where the folder cannot be read.
+/// [`Error::Io`] where the folder cannot be read; [`Error::Data`] where a name is no UTF-8.
 pub fn numbered_notebooks(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(Error::io(folder, "reading the folder"))?;
     let mut found: Vec<PathBuf> = entries
@@ -80,7 +84,11 @@ pub fn numbered_notebooks(folder: &Path) -> Result<Vec<PathBuf>> {
         })
         .collect();
     found.sort();
-    Ok(found)
+    // A page is named after its notebook, and an address is text.
+    match found.iter().find(|path| path.to_str().is_none()) {
+        Some(path) => Err(Error::data(path, "a notebook whose name is UTF-8", "other bytes")),
+        None => Ok(found),
+    }
 }
 
 /// The file's name without folder and extension.
@@ -103,6 +111,7 @@ pub fn is_unchanged(workbench: &Workbench, run: &Run) -> Result<bool> {
 ///
 /// # Errors
 /// [`Error::Notebook`] with the cell, its source and the message where a cell fails, panics or returns an error;
+/// also where a cell goes on longer than [`LIMIT_VARIABLE`] allows; [`Error::Argument`] where that is no number;
 /// [`Error::Program`] where the run itself breaks off. The executed copy of an earlier good run stays as it was.
 pub fn execute(workbench: &Workbench, run: &Run) -> Result<Outcome> {
     execute_on(&Board::new(), workbench, run)
@@ -145,8 +154,21 @@ pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Out
     if let Some((number, of)) = run.position {
         command.args(["--position", &format!("{number}/{of}")]);
     }
+    if let Some(limit) = cell_seconds()? {
+        command.args(["--cell-seconds", &limit.to_string()]);
+    }
     run_and_report(board, &run.source, failure.path(), &mut command)?;
     Ok(Outcome::Executed)
+}
+
+/// The limit for one cell that the environment sets, if it sets one.
+fn cell_seconds() -> Result<Option<f64>> {
+    let Some(text) = std::env::var_os(LIMIT_VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let text = text.to_string_lossy();
+    match text.trim().parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Some(seconds)),
+        _ => Err(Error::argument(LIMIT_VARIABLE, "a number of seconds, 0 for no limit", text)),
+    }
 }
 
 /// Runs the program and turns the failure that it wrote down into an error.
@@ -265,5 +287,5 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] where the folder cannot be made or locked.
 pub fn lock(folder: &Path) -> Result<FolderLock> {
-    FolderLock::acquire(folder, || println!("another run writes to {}; waiting for it", folder.display()))
+    FolderLock::acquire(folder, || crate::say!("another run writes to {}; waiting for it", crate::say::path(folder)))
 }

@@ -70,6 +70,7 @@ pub fn outside_addresses_of_style(css: &str) -> Vec<String> {
 /// use wider_clip::workbench::page_check::local_files;
 /// let html = r##"<script src="assets/a.js"></script><a href="01_x.html#part">x</a><a href="#top">t</a>"##;
 /// assert_eq!(local_files(html), ["assets/a.js", "01_x.html"]);
+/// assert_eq!(local_files("<a href='01_a%20b%22.html'>x</a>"), ["01_a b\".html"]);
 /// ```
 pub fn local_files(html: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -79,13 +80,34 @@ pub fn local_files(html: &str) -> Vec<String> {
             if !["src", "href", "poster"].contains(&name.as_str()) || has_scheme || is_outside(value) {
                 continue;
             }
-            let file = value.split(['#', '?']).next().unwrap_or_default();
-            if !file.is_empty() && !found.iter().any(|known| known == file) {
-                found.push(file.to_string());
+            let file = unquoted(value.split(['#', '?']).next().unwrap_or_default());
+            if !file.is_empty() && !found.contains(&file) {
+                found.push(file);
             }
         }
     }
     found
+}
+
+/// An address with its `%20` and the like as the characters that they stand for.
+fn unquoted(address: &str) -> String {
+    let mut bytes = Vec::with_capacity(address.len());
+    let mut rest = address.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let digits =
+            after.first_chunk().filter(|_| first == b'%').and_then(|two: &[u8; 2]| std::str::from_utf8(two).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whether a browser would leave the disk for it.

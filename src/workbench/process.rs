@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::progress::{STATUS_MARK, duration};
+use crate::say::{self, lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
 use std::io::IsTerminal;
@@ -74,8 +75,8 @@ impl Board {
     pub fn say(&self, line: &str) {
         match &self.0 {
             // Where the terminal is gone, nothing can be told.
-            Some(board) => drop(board.println(line)),
-            None => println!("{line}"),
+            Some(board) => drop(board.println(lines(line))),
+            None => crate::say!("{line}"),
         }
     }
 
@@ -116,8 +117,9 @@ pub struct Step {
 impl Step {
     fn show(&self, line: String) {
         match &self.line {
-            Some(place) => place.set_message(line),
-            None => println!("{line}"),
+            // In place of a line stands one line.
+            Some(place) => place.set_message(say::plain(&line).into_owned()),
+            None => crate::say!("{line}"),
         }
     }
 
@@ -140,8 +142,8 @@ impl Step {
         for line in lines_of(&mut child) {
             match (line.strip_prefix(STATUS_MARK), &self.line) {
                 (Some(status), _) => self.show(status.to_string()),
-                (None, Some(place)) => place.println(line),
-                (None, None) => println!("{line}"),
+                (None, Some(place)) => place.println(lines(&line)),
+                (None, None) => crate::say!("{line}"),
             }
         }
         child.wait().map_err(|error| failed(program, error.to_string(), advice))
@@ -223,7 +225,9 @@ fn lines_of(child: &mut Child) -> mpsc::IntoIter<String> {
     for pipe in pipes.into_iter().flatten() {
         let sender = sender.clone();
         std::thread::spawn(move || {
-            for line in BufReader::new(pipe).lines().map_while(|line| line.ok()) {
+            // Bytes that are no UTF-8 are no reason to stop: the program would wait for its reader.
+            for line in BufReader::new(pipe).split(b'\n').map_while(|line| line.ok()) {
+                let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
                 if sender.send(line).is_err() {
                     break;
                 }

@@ -11,6 +11,7 @@ import html
 import json
 import re
 import time
+import urllib.parse
 from pathlib import Path
 
 import jinja2
@@ -32,8 +33,16 @@ FORMS = [
 
 
 def json_for_script(value):
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/").replace("<!--", "<\\!--")
+    """JSON that cannot end the script element it stands in, nor begin a comment there: escapes that mean the same."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def address(name):
+    """The address of a file of the report, whatever characters its name has."""
+    return urllib.parse.quote(name)
 
 
 def plain(markdown):
@@ -68,7 +77,7 @@ def title(notebook, stem):
 def answer(notebook):
     """The one-line answer: the paragraph that says so, else the first one."""
     given = notebook["metadata"].get("wider_clip", {}).get("answer")
-    if given:
+    if isinstance(given, str) and given:
         return given
     paragraphs = [p for p in re.split(r"\n\s*\n", first_prose(notebook)) if p.strip() and not p.lstrip().startswith("#")]
     named = [p for p in paragraphs if re.match(r"\W*answer\b", p.strip(), re.IGNORECASE)]
@@ -110,7 +119,9 @@ def has_charts(notebook):
 def facts(record, versions):
     parts = [f"Suite: {record['suite']}."] if "suite" in record else []
     if "date" in record:
-        parts.append(f"Run on {record['date']} in {record.get('seconds', 0):.0f} s.")
+        seconds = record.get("seconds", 0)
+        took = f" in {seconds:.0f} s" if isinstance(seconds, (int, float)) else ""
+        parts.append(f"Run on {record['date']}{took}.")
     return " ".join(parts + [versions])
 
 
@@ -128,6 +139,7 @@ class Renderer:
         config.NbConvertBase.display_data_priority = FORMS
         self.export = HTMLExporter(config=config, template_name="page", extra_template_basedirs=[str(self.template)])
         self.export.register_filter("json_for_script", json_for_script)
+        self.export.register_filter("base64_only", lambda text: re.sub(r"[^A-Za-z0-9+/=]", "", str(text)))
 
     def render(self, page):
         import nbformat
@@ -155,6 +167,8 @@ def describe(path, versions, coming):
         "content": content,
         "stem": path.stem,
         "file": f"{path.stem}.html",
+        "href": address(f"{path.stem}.html"),
+        "notebook": address(f"notebooks/{path.name}"),
         "title": title(notebook, path.stem),
         "answer": answer(notebook),
         "facts": facts(notebook["metadata"].get("wider_clip", {}), versions),
@@ -217,11 +231,13 @@ def main():
     parser.add_argument("--template", type=Path, required=True)
     parser.add_argument("--report", type=Path, required=True, help="the report as it is")
     parser.add_argument("--out", type=Path, required=True, help="where new pages go")
-    parser.add_argument("--information", required=True, help="JSON: versions, tools, rows, coming, ended, took")
+    parser.add_argument(
+        "--information", type=Path, required=True, help="file with JSON: versions, tools, rows, coming, ended, took"
+    )
     parser.add_argument("--only-index", action="store_true", help="make the first page alone, of the pages there are")
     parser.add_argument("notebooks", type=Path, nargs="*")
     args = parser.parse_args()
-    information = json.loads(args.information)
+    information = json.loads(args.information.read_text(encoding="utf-8"))
 
     pages = [describe(path, information["versions"], information["coming"]) for path in args.notebooks]
     if args.only_index:

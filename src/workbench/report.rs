@@ -18,6 +18,7 @@ use crate::models::best_device;
 use crate::progress::{duration, thousands};
 use crate::project::Project;
 use crate::results::{self, ResultRow};
+use crate::say;
 use crate::storage::{results_folder, write_atomic};
 use std::collections::HashSet;
 use std::fs;
@@ -78,7 +79,7 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
     let chosen = notebooks::list(workbench, options.only.as_deref())?;
     forget_removed(workbench, &out)?;
     let pages = run_all(workbench, options, &chosen, &out, &mut times)?;
-    println!("{} pages; none points at a network", pages.len());
+    crate::say!("{} pages; none points at a network", pages.len());
     if options.offline_check {
         check_in_browser(workbench, &pages)?;
     }
@@ -86,7 +87,7 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
         save(workbench, &chosen, &out)?;
     }
     times.write(&out.join("data").join("times.json"), &options.suite)?;
-    println!("{}", times.table().to_text());
+    crate::say!("{}", times.table().to_text());
     Ok(out.join("index.html"))
 }
 
@@ -269,7 +270,7 @@ impl Pages<'_> {
             self.told = true;
             times.first_page();
             let page = self.out.join(format!("{}.html", stem(first)));
-            self.board.say(&format!("the first page is ready: {}", page.display()));
+            self.board.say(&format!("the first page is ready: {}", say::path(&page)));
         }
         Ok(written)
     }
@@ -311,7 +312,7 @@ fn in_short(error: &Error) -> String {
         other => (String::new(), other.to_string()),
     };
     let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
-    shorten(&format!("{head}{}", lines.take(MOST.0).collect::<Vec<_>>().join(" ")), MOST.1)
+    shorten(&say::visible(&format!("{head}{}", lines.take(MOST.0).collect::<Vec<_>>().join(" "))), MOST.1)
 }
 
 /// What the first page says of the run that writes it.
@@ -377,7 +378,11 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
     });
     let mut command = workbench.python_script("render.py", RENDER)?;
     command.arg("--template").arg(&template).arg("--report").arg(out).arg("--out").arg(staging.path());
-    command.arg("--information").arg(information.to_string());
+    // In a file: a command line has an end.
+    let told = tempfile::NamedTempFile::new_in(workbench.folder())
+        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
+    fs::write(told.path(), information.to_string()).map_err(Error::io(told.path(), "writing"))?;
+    command.arg("--information").arg(told.path());
     if standing.ended.is_some() {
         command.arg("--only-index");
     }
@@ -540,7 +545,7 @@ pub fn check_in_browser(workbench: &Workbench, pages: &[PathBuf]) -> Result<()> 
             return Err(Error::data(&visit.page, "a page that opens without network or error", complaints.join("; ")));
         }
     }
-    println!("{} pages opened with the network refused: no request, no error", pages.len());
+    crate::say!("{} pages opened with the network refused: no request, no error", pages.len());
     Ok(())
 }
 
@@ -561,7 +566,7 @@ fn save(workbench: &Workbench, sources: &[PathBuf], out: &Path) -> Result<()> {
             return Err(Error::data(source, "a notebook of 1 MB or less", found));
         }
         write_atomic(source, &bytes)?;
-        println!("saved {} ({:.0} kB)", source.display(), bytes.len() as f64 / 1e3);
+        crate::say!("saved {} ({:.0} kB)", say::path(source), bytes.len() as f64 / 1e3);
     }
     Ok(())
 }

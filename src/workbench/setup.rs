@@ -103,7 +103,7 @@ pub fn ensure(workbench: &Workbench) -> Result<SetupTimes> {
         (Ok(python), Ok(kernel)) => SetupTimes { python, kernel },
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
         (Err(first), Err(second)) => {
-            println!("{}", first.chain());
+            crate::say!("{}", first.chain());
             return Err(second);
         }
     };

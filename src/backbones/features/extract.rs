@@ -54,7 +54,7 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
     let label = format!("features of {} under {}", set.id, model.record.id);
     let waiting = || match what.within {
         Some((progress, _)) => progress.doing(format!("{label}, which another process computes")),
-        None => println!("{label}: waiting for another process that computes them"),
+        None => wider_clip_numbers::say!("{label}: waiting for another process that computes them"),
     };
     let shards: Vec<&[usize]> = rows.chunks(SHARD).collect();
     let is_whole = || has_key(&folder, &key) && (0..shards.len()).all(|index| shard_path(&folder, index).exists());

@@ -38,7 +38,8 @@ type Drawn<B> = Result<Vec<Part<B>>>;
 pub fn train<J: Job>(job: &mut J, plan: &Plan, place: &Place) -> Result<Outcome> {
     keep_memory();
     plan.check()?;
-    let _lock = FolderLock::acquire(place.folder, || println!("{}: another process trains it", job.name()))?;
+    let _lock =
+        FolderLock::acquire(place.folder, || wider_clip_numbers::say!("{}: another process trains it", job.name()))?;
     let mut run = Run::begin(job, plan, place)?;
     run.go_on()?;
     run.end()
@@ -229,7 +230,7 @@ impl<'a, J: Job> Run<'a, J> {
         if self.place.verbose && !measured.is_empty() {
             let values: Vec<_> = measured.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
             let (verb, name) = (self.job.verb(), self.job.name());
-            println!("{verb} {name}: step {} of {}, {}", self.step, self.plan.steps, values.join(", "));
+            wider_clip_numbers::say!("{verb} {name}: step {} of {}, {}", self.step, self.plan.steps, values.join(", "));
         }
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let Some((_, value)) = measured.iter().find(|(name, _)| *name == watch.metric()) else {

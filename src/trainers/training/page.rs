@@ -120,8 +120,8 @@ fn figure(panel: &Panel, curve: &Curve, width: u64) -> Option<String> {
         .margin(Margin::new().left(64).right(16).top(40).bottom(48))
         .auto_size(true);
     plot.set_layout(layout);
-    // No text of a chart may end its script.
-    let json = plot.to_json().replace("</", "<\\/");
+    // No text of a chart may end its script or begin a comment there.
+    let json = plot.to_json().replace('<', "\\u003c");
     Some(format!(
         "<figure class=\"chart\"><div class=\"plot\" role=\"img\" aria-label=\"{}\"></div>\
          <script type=\"application/json\">{json}</script></figure>\n",

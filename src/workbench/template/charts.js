@@ -2,25 +2,44 @@
 document.addEventListener("DOMContentLoaded", () => {
   const sheets = new Map();
   for (const script of document.querySelectorAll("script.sprites")) {
-    const sheet = JSON.parse(script.textContent);
-    if (sheet.image.startsWith("data:image/")) sheets.set(sheet.id, sheet);
+    attempt(script.parentElement, () => {
+      const sheet = JSON.parse(script.textContent);
+      if (sheet.image.startsWith("data:image/")) sheets.set(sheet.id, sheet);
+    });
   }
-  for (const figure of document.querySelectorAll("figure.chart")) {
-    const chart = JSON.parse(figure.querySelector("script").textContent);
-    const layout = Object.assign({}, chart.layout, { autosize: true });
-    delete layout.width;
-    const plot = figure.querySelector(".plot");
-    if (layout.height) plot.style.height = `${layout.height}px`;
-    // On a phone a legend beside the chart would leave no room for the chart.
-    if (plot.clientWidth < 560) layout.legend = Object.assign({}, layout.legend, { orientation: "h", x: 0, y: -0.25, yanchor: "top" });
-    const settings = Object.assign({}, chart.config, { displaylogo: false, responsive: true, plotlyServerURL: "" });
-    // With a sheet, image and text appear together; plotly's own label would only cover the points.
-    const sheet = sheets.get(layout.meta?.sprites);
-    const data = sheet ? chart.data.map(trace => Object.assign({}, trace, { hoverinfo: "none" })) : chart.data;
-    Plotly.newPlot(plot, data, layout, settings);
-    if (sheet) followPointer(plot, sheet);
-  }
+  for (const figure of document.querySelectorAll("figure.chart")) attempt(figure, () => draw(figure, sheets));
 });
+// What fails at one chart is said there, and the others are drawn.
+function attempt(place, work) {
+  const failed = error => {
+    console.error(error);
+    const note = document.createElement("p");
+    note.className = "facts";
+    note.textContent = `This could not be drawn: ${error?.message ?? error}`;
+    place.append(note);
+  };
+  try {
+    Promise.resolve(work()).catch(failed);
+  } catch (error) {
+    failed(error);
+  }
+}
+function draw(figure, sheets) {
+  const chart = JSON.parse(figure.querySelector("script").textContent);
+  const layout = Object.assign({}, chart.layout, { autosize: true });
+  delete layout.width;
+  const plot = figure.querySelector(".plot");
+  if (layout.height) plot.style.height = `${layout.height}px`;
+  // On a phone a legend beside the chart would leave no room for the chart.
+  if (plot.clientWidth < 560) layout.legend = Object.assign({}, layout.legend, { orientation: "h", x: 0, y: -0.25, yanchor: "top" });
+  // No text of a chart is a formula: MathJax obeys links, and names come from strangers.
+  const fixed = { displaylogo: false, responsive: true, plotlyServerURL: "", typesetMath: false };
+  const settings = Object.assign({}, chart.config, fixed);
+  // With a sheet, image and text appear together; plotly's own label would only cover the points.
+  const sheet = sheets.get(layout.meta?.sprites);
+  const data = sheet ? chart.data.map(trace => Object.assign({}, trace, { hoverinfo: "none" })) : chart.data;
+  return Promise.resolve(Plotly.newPlot(plot, data, layout, settings)).then(() => sheet && followPointer(plot, sheet));
+}
 // A printed page is narrower than the window: charts follow.
 window.addEventListener("beforeprint", () => {
   for (const plot of document.querySelectorAll("figure.chart .plot")) Plotly.Plots.resize(plot);
