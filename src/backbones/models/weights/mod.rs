@@ -32,7 +32,7 @@ use candle_core::{DType, Device, Tensor};
 use index::Index;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use stored::{Part, Stored, row_major};
+use stored::{Element, Part, Stored, row_major};
 
 /// How a file of weights is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,26 +159,33 @@ impl WeightFile {
         Ok(&self.stored(name)?.shape)
     }
 
-    /// The type of a tensor, as the file has it; booleans are U8.
+    /// The type of a tensor, as the file has it; booleans are U8, floats of 8 bits (E4M3, E5M2) are F32.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is no tensor of that name, or its type is one that candle does not have.
+    /// [`Error::Data`] if there is no tensor of that name, or its type is one that is not read.
     pub fn dtype(&self, name: &str) -> Result<DType> {
-        self.stored(name)?.dtype.clone().map_err(|found| {
+        Ok(match self.element(name)? {
+            Element::Same(dtype) => dtype,
+            Element::Small(_) => DType::F32,
+        })
+    }
+
+    fn element(&self, name: &str) -> Result<Element> {
+        self.stored(name)?.element.clone().map_err(|found| {
             let expected = format!("tensor `{name}` of a type that candle has (f64, f32, f16, bf16, i64, ...)");
             Error::data(&self.path, expected, found)
         })
     }
 
-    /// A tensor in the file's type, contiguous, copied to `device`.
+    /// A tensor in the type that [`WeightFile::dtype`] tells, contiguous, copied to `device`.
     ///
     /// # Errors
     /// As [`WeightFile::dtype`]; [`Error::Data`] if the file was changed since it was opened, or for a view that repeats
     /// its elements to more than 256 MiB; [`Error::Tensor`] if the device has no room.
     pub fn get(&self, name: &str, device: &Device) -> Result<Tensor> {
-        let dtype = self.dtype(name)?;
+        let element = self.element(name)?;
         let stored = self.stored(name)?;
-        stored.tensor(name, &self.parts[stored.part], dtype, device)
+        stored.tensor(name, &self.parts[stored.part], element, device)
     }
 
     fn stored(&self, name: &str) -> Result<&Stored> {

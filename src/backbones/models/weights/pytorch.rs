@@ -70,8 +70,8 @@ fn locate(storages: &Storages, view: View<'_>) -> Result<Stored, (String, String
     let Some((start, length)) = storages.get(view.storage) else {
         return Err((storage, "no such storage, or one that is compressed".into()));
     };
-    let size = view.element;
-    let mut stored = Stored { part: 0, dtype: view.dtype, shape: view.shape, strides: view.strides, start: *start };
+    let size = view.size;
+    let mut stored = Stored { part: 0, element: view.element, shape: view.shape, strides: view.strides, start: *start };
     let count = stored.shape.iter().try_fold(1usize, |count, n| count.checked_mul(*n));
     let needed = stored.span().zip(count).and_then(|(span, count)| match count.checked_mul(size)? {
         0 => Some(0),
@@ -214,10 +214,10 @@ fn older(part: &Part, bytes: &[u8]) -> Result<BTreeMap<String, Stored>, Older> {
     let mut widths = BTreeMap::new();
     for i in 0..object.nodes.len() as u32 {
         if let Some((class, name)) = storage_of(&object, Value::Node(i)) {
-            let (dtype, width) = state_dict::typed(class);
+            let (element, width) = state_dict::typed(class);
             widths.insert(
                 name,
-                (dtype.is_ok() || class.starts_with("Complex") || class == "CharStorage").then_some(width),
+                (element.is_ok() || class.starts_with("Complex") || class == "CharStorage").then_some(width),
             );
         }
     }

@@ -1,7 +1,7 @@
 //! The safetensors format: 8 bytes with the length of a JSON header, the header, the tensors one after another.
 
 use super::index::Unique;
-use super::{Part, Stored, row_major};
+use super::stored::{Element, Part, Stored, e4m3, e5m2, row_major};
 use crate::error::{Error, Result};
 use candle_core::DType;
 use safetensors::tensor::{Dtype, Metadata};
@@ -42,7 +42,7 @@ pub(super) fn read(part: &Part, start: &[u8]) -> Result<BTreeMap<String, Stored>
     }
     let stored = metadata.tensors().into_iter().map(|(name, info)| {
         let (shape, start) = (info.shape.clone(), data + info.data_offsets.0 as u64);
-        (name, Stored { part: 0, dtype: dtype(info.dtype), strides: row_major(&shape), shape, start })
+        (name, Stored { part: 0, element: element(info.dtype), strides: row_major(&shape), shape, start })
     });
     Ok(stored.collect())
 }
@@ -50,18 +50,20 @@ pub(super) fn read(part: &Part, start: &[u8]) -> Result<BTreeMap<String, Stored>
 /// What to do with a file that is cut short.
 const AGAIN: &str = "; delete it and download it again";
 
-fn dtype(dtype: Dtype) -> Result<DType, String> {
-    match dtype {
-        Dtype::BOOL | Dtype::U8 => Ok(DType::U8),
-        Dtype::U32 => Ok(DType::U32),
-        Dtype::I16 => Ok(DType::I16),
-        Dtype::I32 => Ok(DType::I32),
-        Dtype::I64 => Ok(DType::I64),
-        Dtype::BF16 => Ok(DType::BF16),
-        Dtype::F16 => Ok(DType::F16),
-        Dtype::F32 => Ok(DType::F32),
-        Dtype::F64 => Ok(DType::F64),
-        Dtype::F8_E4M3 => Ok(DType::F8E4M3),
-        other => Err(format!("{other:?}")),
-    }
+fn element(dtype: Dtype) -> Result<Element, String> {
+    let same = match dtype {
+        Dtype::F8_E4M3 => return Ok(Element::Small(e4m3)),
+        Dtype::F8_E5M2 => return Ok(Element::Small(e5m2)),
+        Dtype::BOOL | Dtype::U8 => DType::U8,
+        Dtype::U32 => DType::U32,
+        Dtype::I16 => DType::I16,
+        Dtype::I32 => DType::I32,
+        Dtype::I64 => DType::I64,
+        Dtype::BF16 => DType::BF16,
+        Dtype::F16 => DType::F16,
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        other => return Err(format!("{other:?}")),
+    };
+    Ok(Element::Same(same))
 }

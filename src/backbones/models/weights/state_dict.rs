@@ -1,6 +1,7 @@
 //! Where in a pickle the state dict lies, and what its tensors are made of.
 
 use super::pickle::{Pickle, Value};
+use super::stored::{Element, e4m3, e5m2};
 use crate::error::{Error, Result};
 use candle_core::DType;
 use std::path::Path;
@@ -82,10 +83,10 @@ fn any_tensor<'a>(pickle: &Pickle<'a>, entries: Entries<'_, 'a>) -> bool {
 
 /// A tensor as the pickle describes it.
 pub(super) struct View<'p> {
-    /// The type, or torch's word for one that candle does not have.
-    pub(super) dtype: Result<DType, String>,
+    /// The type, or torch's word for one that is not read.
+    pub(super) element: Result<Element, String>,
     /// Bytes an element, where they are known.
-    pub(super) element: usize,
+    pub(super) size: usize,
     /// The name of the storage.
     pub(super) storage: &'p str,
     pub(super) offset: usize,
@@ -131,12 +132,12 @@ impl<'p> View<'p> {
     ) -> Option<View<'p>> {
         let (class, name) = storage_of(pickle, storage)?;
         let (shape, strides) = (sizes(pickle, shape)?, sizes(pickle, strides)?);
-        let (dtype, element) = match dtype {
+        let (element, bytes) = match dtype {
             Some(dtype) => named_type(pickle.class(dtype)?.1),
             None => typed(class),
         };
         let offset = size(offset)?;
-        (shape.len() == strides.len()).then_some(View { dtype, element, storage: name, offset, shape, strides })
+        (shape.len() == strides.len()).then_some(View { element, size: bytes, storage: name, offset, shape, strides })
     }
 }
 
@@ -167,7 +168,7 @@ fn sizes<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Vec<usize>> {
 }
 
 /// Type and bytes of the elements of a storage of this class.
-pub(super) fn typed(class: &str) -> (Result<DType, String>, usize) {
+pub(super) fn typed(class: &str) -> (Result<Element, String>, usize) {
     let name = match class {
         "BoolStorage" => "bool",
         "ByteStorage" => "uint8",
@@ -183,12 +184,12 @@ pub(super) fn typed(class: &str) -> (Result<DType, String>, usize) {
         "ComplexDoubleStorage" => "complex128",
         other => other,
     };
-    let (dtype, element) = named_type(name);
-    (dtype.map_err(|_| format!("torch.{class}")), element)
+    let (element, size) = named_type(name);
+    (element.map_err(|_| format!("torch.{class}")), size)
 }
 
 /// The same by the name of a type.
-fn named_type(name: &str) -> (Result<DType, String>, usize) {
+fn named_type(name: &str) -> (Result<Element, String>, usize) {
     let dtype = match name {
         "bool" | "uint8" => DType::U8,
         "uint32" => DType::U32,
@@ -199,16 +200,17 @@ fn named_type(name: &str) -> (Result<DType, String>, usize) {
         "float16" => DType::F16,
         "float32" => DType::F32,
         "float64" => DType::F64,
-        "float8_e4m3fn" => DType::F8E4M3,
+        "float8_e4m3fn" => return (Ok(Element::Small(e4m3)), 1),
+        "float8_e5m2" => return (Ok(Element::Small(e5m2)), 1),
         other => {
-            let element = match other {
+            let size = match other {
                 "uint16" | "complex32" => 2,
                 "uint64" | "complex64" => 8,
                 "complex128" => 16,
                 _ => 1,
             };
-            return (Err(format!("torch.{other}")), element);
+            return (Err(format!("torch.{other}")), size);
         }
     };
-    (Ok(dtype), dtype.size_in_bytes())
+    (Ok(Element::Same(dtype)), dtype.size_in_bytes())
 }

@@ -89,13 +89,54 @@ fn room<T>(n: usize) -> Option<Vec<T>> {
 pub(super) struct Stored {
     /// Which of the files.
     pub(super) part: usize,
-    /// The type, or the file's word for one that candle does not have.
-    pub(super) dtype: Result<DType, String>,
+    /// The type, or the file's word for one that is not read.
+    pub(super) element: Result<Element, String>,
     pub(super) shape: Vec<usize>,
     /// Steps between elements along each axis, counted in elements.
     pub(super) strides: Vec<usize>,
     /// Byte of the first element, from the start of the file.
     pub(super) start: u64,
+}
+
+/// How the elements of a type of the file are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Element {
+    /// As they are.
+    Same(DType),
+    /// One byte each, of which this makes a number: candle has such a type, but no working way to another.
+    Small(fn(u8) -> f32),
+}
+
+impl Element {
+    pub(super) fn size(self) -> usize {
+        match self {
+            Element::Same(dtype) => dtype.size_in_bytes(),
+            Element::Small(_) => 1,
+        }
+    }
+}
+
+/// A float of 4 bits of exponent and 3 of mantissa, without infinities (E4M3FN).
+pub(super) fn e4m3(byte: u8) -> f32 {
+    let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
+    let size = match (byte & 0x7f, exponent) {
+        (0x7f, _) => f32::NAN,
+        (_, 0) => mantissa * 2f32.powi(-9),
+        _ => (1.0 + mantissa / 8.0) * 2f32.powi(exponent - 7),
+    };
+    if byte < 0x80 { size } else { -size }
+}
+
+/// A float of 5 bits of exponent and 2 of mantissa (E5M2).
+pub(super) fn e5m2(byte: u8) -> f32 {
+    let (exponent, mantissa) = (i32::from(byte >> 2 & 31), f32::from(byte & 3));
+    let size = match exponent {
+        31 if mantissa == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        0 => mantissa * 2f32.powi(-16),
+        _ => (1.0 + mantissa / 4.0) * 2f32.powi(exponent - 15),
+    };
+    if byte < 0x80 { size } else { -size }
 }
 
 impl Stored {
@@ -111,18 +152,25 @@ impl Stored {
     }
 
     /// The tensor, in row-major order.
-    pub(super) fn tensor(&self, name: &str, part: &Part, dtype: DType, device: &Device) -> Result<Tensor> {
-        let size = dtype.size_in_bytes();
+    pub(super) fn tensor(&self, name: &str, part: &Part, element: Element, device: &Device) -> Result<Tensor> {
+        let size = element.size();
+        let made = |bytes: &[u8]| match element {
+            Element::Same(dtype) => Tensor::from_raw_buffer(bytes, dtype, &self.shape, device),
+            Element::Small(number) => {
+                let values = bytes.iter().map(|byte| number(*byte)).collect::<Vec<_>>();
+                Tensor::from_vec(values, self.shape.as_slice(), device)
+            }
+        };
         let (count, span) = (self.shape.iter().product::<usize>(), self.span().unwrap_or_default());
         let whole = Error::tensor(format!("{}: tensor `{name}`", part.path.display()));
         let axes = self.shape.iter().zip(&self.strides).zip(row_major(&self.shape));
         if axes.into_iter().all(|((n, stride), row)| *n <= 1 || *stride == row) {
-            if dtype == DType::F32 {
+            if matches!(element, Element::Same(DType::F32)) {
                 let values = self.floats(part, count)?;
                 return Tensor::from_vec(values, self.shape.as_slice(), device).map_err(whole);
             }
             let bytes = part.read(self.start, (count * size) as u64)?;
-            return Tensor::from_raw_buffer(&bytes, dtype, &self.shape, device).map_err(whole);
+            return made(&bytes).map_err(whole);
         }
         if count > span && count * size > MOST_REPEATED {
             let expected = format!("tensor `{name}` of at most {MOST_REPEATED} bytes, as it repeats elements");
@@ -131,7 +179,7 @@ impl Stored {
         let source = part.read(self.start, (span * size) as u64)?;
         let no_room = || part.too_short(format!("tensor `{name}` of {} bytes", count * size));
         let bytes = self.gather(&source, room(count * size).ok_or_else(no_room)?, size);
-        Tensor::from_raw_buffer(&bytes, dtype, &self.shape, device).map_err(whole)
+        made(&bytes).map_err(whole)
     }
 
     /// Elements that lie one after another, read piece by piece: the bytes are never in memory as a whole.
