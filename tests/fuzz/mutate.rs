@@ -23,6 +23,12 @@ impl Random {
         if n == 0 { 0 } else { (self.next() % n as u64) as usize }
     }
 
+    /// From 1 to 2^(bits - 1), small ones as often as large ones.
+    fn size(&mut self, bits: usize) -> usize {
+        let most = 1 << self.below(bits);
+        1 + self.below(most)
+    }
+
     fn of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         let at = self.below(all.len());
         all.get(at)
@@ -78,7 +84,8 @@ const LONGEST: usize = 1 << 17;
 pub fn mutated(seeds: &[Vec<u8>], words: &[&[u8]], fix: fn(&mut Vec<u8>), seed: u64, number: u64) -> Vec<u8> {
     let mut random = Random::new(seed, number);
     let mut bytes = random.of(seeds).cloned().unwrap_or_default();
-    for _ in 0..1 + random.below(4) * random.below(3) {
+    let changes = 1 + random.below(4) * random.below(3);
+    for _ in 0..changes {
         change(&mut bytes, seeds, words, &mut random);
     }
     bytes.truncate(LONGEST);
@@ -100,11 +107,12 @@ fn place(length: usize, random: &mut Random) -> usize {
 
 fn change(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[&[u8]], random: &mut Random) {
     if bytes.is_empty() {
-        bytes.extend((0..random.below(64)).map(|_| random.0 as u8));
+        let n = random.below(64);
+        bytes.extend((0..n).map(|_| random.next() as u8));
         return;
     }
     let at = place(bytes.len(), random);
-    let n = 1 + random.below(1 << random.below(9));
+    let n = random.size(9);
     let end = (at + n).min(bytes.len());
     match random.below(15) {
         0 | 1 => bytes[at] ^= 1 << random.below(8),
@@ -130,7 +138,7 @@ fn change(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[&[u8]], random: &mut 
         9 => {
             let copy = bytes[at..end].to_vec();
             let to = place(bytes.len(), random);
-            for _ in 0..1 + random.below(1 << random.below(8)) {
+            for _ in 0..random.size(8) {
                 if bytes.len() > LONGEST {
                     break;
                 }

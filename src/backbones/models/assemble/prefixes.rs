@@ -57,7 +57,8 @@ pub(super) fn plan<'a>(source: &dyn Source, parameters: &'a [Parameter], schemes
         1 => Ok(fitting.remove(0)),
         _ => {
             let prefixes: Vec<_> = fitting.iter().map(|plan| format!("`{}`", plan.stripped)).collect();
-            let first = &fitting[0].stripped;
+            let first =
+                fitting.iter().map(|plan| plan.stripped.as_str()).find(|prefix| !prefix.is_empty()).unwrap_or_default();
             let found = format!(
                 "several, under the prefixes {}. Save the one that you want alone: torch.save({{name.removeprefix(\"{first}\"): \
                  tensor for name, tensor in state_dict.items() if name.startswith(\"{first}\")}}, new_file)",
