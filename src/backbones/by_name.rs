@@ -7,11 +7,11 @@
 //! for ([`Kinds`]), where the model's record names a list of them.
 
 use crate::error::{Error, Result};
-use crate::hub;
+
 use crate::key::digest_of;
 use crate::manifest::{Method, ModelRecord, TextRecord, Weights, embedded_folder};
 use crate::models::clip::TextTower;
-use crate::models::{ClipConfig, Mode, WeightFile, embedded_file};
+use crate::models::{ClipConfig, Mode, WeightFile, embedded_file, fetch_weights};
 use crate::probe::zero_shot::ZeroShot;
 use crate::products::{Threads, multiply};
 use crate::storage::sha256_file;
@@ -75,13 +75,13 @@ impl ByName {
     /// `None` for a model without a text tower.
     ///
     /// # Errors
-    /// As for [`hub::fetch_model`]; embedded files of another hash; tensors that are not of this model; no class.
+    /// As for [`fetch_weights`]; embedded files of another hash; tensors that are not of this model; no class.
     pub fn open(root: &Path, record: &ModelRecord, classes: &[String], device: &Device) -> Result<Option<ByName>> {
         let Some(config) = ClipConfig::named(&record.architecture) else { return Ok(None) };
         match &record.weights {
             Weights::Hub { repo, revision, files } => {
-                let file = hub::fetch_model(&hub::lock_path(root), repo, revision, files)?;
-                let weights = config.assemble(&WeightFile::open(&file.path)?, device)?.tensors;
+                let (path, _) = fetch_weights(root, repo, revision, files)?;
+                let weights = config.assemble(&WeightFile::open(&path)?, device)?.tensors;
                 ByName::new(&config, weights, &Tokenizer::clip()?, &Templates::photo(), classes, device).map(Some)
             }
             Weights::Embedded { text: Some(text), .. } => {

@@ -4,6 +4,8 @@
 //! them; one parameter may be several published tensors, stacked (query, key and value). The scheme that finds most is
 //! taken, so that a file from transformers, timm, torchvision or open_clip loads without being told which it is.
 
+mod prefixes;
+
 use super::WeightFile;
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -94,7 +96,15 @@ impl Source for WeightFile {
     }
 
     fn describe(&self) -> String {
-        self.path().display().to_string()
+        let path = self.path().display().to_string();
+        let one_of_several = path.rsplit_once("-of-").is_some_and(|(before, after)| {
+            let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+            before.get(before.len().saturating_sub(5)..).is_some_and(digits) && after.get(..5).is_some_and(digits)
+        });
+        match one_of_several {
+            true => format!("{path} (one of several files: name their index, which ends in .index.json, in its place)"),
+            false => path,
+        }
     }
 }
 
@@ -114,8 +124,13 @@ const LISTED: usize = 12;
 
 /// Reads `parameters` from `source` as tensors of `dtype` on `device`.
 ///
+/// What a program has put before all names (`module.` by DistributedDataParallel, `_orig_mod.` by torch.compile, `model.`
+/// or `backbone.` by a training script, any other) is taken away where the tensors fit without it and with no other
+/// prefix.
+///
 /// # Errors
-/// [`Error::Weights`] listing the tensors that are missing, have another shape, or belong to no parameter.
+/// [`Error::Weights`] listing the tensors that are missing, have another shape, or belong to no parameter, and the prefix
+/// without which they were read; [`Error::Data`] where the tensors of several models are there, with their prefixes.
 pub fn assemble(
     source: &dyn Source,
     parameters: &[Parameter],
@@ -123,57 +138,117 @@ pub fn assemble(
     dtype: DType,
     device: &Device,
 ) -> Result<Assembled> {
-    let names: BTreeSet<String> = source.names().into_iter().collect();
-    let Some((scheme, prefix)) = best(&names, parameters, schemes) else {
+    if schemes.is_empty() {
         return Err(Error::argument("schemes", "at least one", "none"));
-    };
-    let mut assembled = Assembled { tensors: HashMap::new(), published: BTreeMap::new(), publisher: scheme.publisher };
-    let (mut missing, mut misshaped, mut used) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for parameter in parameters {
-        let parts: Vec<String> =
-            (scheme.published)(&parameter.name).iter().map(|part| format!("{prefix}{part}")).collect();
-        let absent: Vec<_> = parts.iter().filter(|part| !names.contains(*part)).cloned().collect();
-        used.extend(parts.iter().cloned());
-        if !absent.is_empty() {
-            missing.extend(absent);
-            continue;
-        }
-        let shapes: Vec<Vec<usize>> = parts.iter().filter_map(|part| source.shape(part)).collect();
-        if !fit(&shapes, &parameter.shape) {
-            let found = parts.iter().zip(&shapes).map(|(part, shape)| format!("{part} {shape:?}"));
-            misshaped.push(format!("{} (expected {:?})", found.collect::<Vec<_>>().join(" + "), parameter.shape));
-            continue;
-        }
+    }
+    let plan = prefixes::plan(source, parameters, schemes)?;
+    if !plan.fits() {
+        return Err(plan.error(source));
+    }
+    let mut assembled =
+        Assembled { tensors: HashMap::new(), published: BTreeMap::new(), publisher: plan.scheme.publisher };
+    for (parameter, parts) in plan.parts {
         let read = |part: &String| -> Result<Tensor> { Ok(source.tensor(part, device)?.to_dtype(dtype)?) };
         let tensors = parts.iter().map(read).collect::<Result<Vec<_>>>()?;
         let tensor = if tensors.len() == 1 { tensors[0].clone() } else { Tensor::cat(&tensors, 0)? };
         assembled.tensors.insert(parameter.name.clone(), tensor.reshape(parameter.shape.as_slice())?.contiguous()?);
         assembled.published.insert(parameter.name.clone(), parts);
     }
-    let ignored = |name: &str| {
-        name.ends_with("num_batches_tracked") || (scheme.ignored)(name.strip_prefix(prefix).unwrap_or(name))
-    };
-    let unexpected: Vec<_> = names.iter().filter(|name| !used.contains(*name) && !ignored(name)).cloned().collect();
-    if missing.is_empty() && misshaped.is_empty() && unexpected.is_empty() {
-        return Ok(assembled);
+    Ok(assembled)
+}
+
+/// Which tensors become which parameters, and what does not fit.
+#[derive(Clone)]
+struct Plan<'a> {
+    scheme: &'a Scheme,
+    /// What was taken away before all names.
+    stripped: String,
+    /// Each parameter that is there, with the names of its tensors in the source.
+    parts: Vec<(&'a Parameter, Vec<String>)>,
+    missing: Vec<String>,
+    misshaped: Vec<String>,
+    unexpected: Vec<String>,
+}
+
+impl<'a> Plan<'a> {
+    /// By `names`: what a tensor is to be called, to what the source calls it. Those `outside` have other names than the
+    /// rest: they must be ignored.
+    fn new(
+        source: &dyn Source,
+        parameters: &'a [Parameter],
+        schemes: &'a [Scheme],
+        names: &BTreeMap<String, String>,
+        (stripped, outside): (&str, &[String]),
+    ) -> Option<Plan<'a>> {
+        let (scheme, prefix) = best(names, parameters, schemes)?;
+        let stripped = stripped.to_string();
+        let mut plan = Plan {
+            scheme,
+            stripped,
+            parts: Vec::new(),
+            missing: Vec::new(),
+            misshaped: Vec::new(),
+            unexpected: Vec::new(),
+        };
+        let mut used = BTreeSet::new();
+        for parameter in parameters {
+            let parts: Vec<String> =
+                (scheme.published)(&parameter.name).iter().map(|part| format!("{prefix}{part}")).collect();
+            let absent: Vec<_> = parts.iter().filter(|part| !names.contains_key(*part)).cloned().collect();
+            used.extend(parts.iter().cloned());
+            if !absent.is_empty() {
+                plan.missing.extend(absent);
+                continue;
+            }
+            let shapes: Vec<Vec<usize>> = parts.iter().filter_map(|part| source.shape(&names[part])).collect();
+            if !fit(&shapes, &parameter.shape) {
+                let found = parts.iter().zip(&shapes).map(|(part, shape)| format!("{part} {shape:?}"));
+                let found = found.collect::<Vec<_>>().join(" + ");
+                plan.misshaped.push(format!("{found} (expected {:?})", parameter.shape));
+                continue;
+            }
+            plan.parts.push((parameter, parts.into_iter().map(|part| names[&part].clone()).collect()));
+        }
+        let ignored = |name: &str| {
+            name.ends_with("num_batches_tracked") || (scheme.ignored)(name.strip_prefix(prefix).unwrap_or(name))
+        };
+        let left = names.keys().filter(|name| !used.contains(*name) && !ignored(name));
+        let beside = outside.iter().filter(|name| !ignored(name) && !prefixes::beside(name));
+        plan.unexpected = left.chain(beside).cloned().collect();
+        Some(plan)
     }
-    Err(Error::Weights {
-        from: source.describe(),
-        publisher: scheme.publisher,
-        missing: list(&missing),
-        misshaped: list(&misshaped),
-        unexpected: list(&unexpected),
-    })
+
+    fn fits(&self) -> bool {
+        self.missing.is_empty() && self.misshaped.is_empty() && self.unexpected.is_empty()
+    }
+
+    fn error(&self, source: &dyn Source) -> Error {
+        let from = match self.stripped.as_str() {
+            "" => source.describe(),
+            prefix => format!("{} (without the prefix `{prefix}` of its names)", source.describe()),
+        };
+        let mut unexpected = list(&self.unexpected);
+        if self.unexpected.iter().any(|name| name.contains(".lora_")) {
+            unexpected += " (adapters of LoRA: save the model after merge_and_unload())";
+        }
+        Error::Weights {
+            from,
+            publisher: self.scheme.publisher,
+            missing: list(&self.missing),
+            misshaped: list(&self.misshaped),
+            unexpected,
+        }
+    }
 }
 
 /// The scheme and prefix under which most parameters are found.
 fn best<'a>(
-    names: &BTreeSet<String>,
+    names: &BTreeMap<String, String>,
     parameters: &[Parameter],
     schemes: &'a [Scheme],
 ) -> Option<(&'a Scheme, &'static str)> {
     let found = |scheme: &Scheme, prefix: &str| {
-        let there = |part: &String| names.contains(&format!("{prefix}{part}"));
+        let there = |part: &String| names.contains_key(&format!("{prefix}{part}"));
         parameters.iter().filter(|parameter| (scheme.published)(&parameter.name).iter().all(there)).count()
     };
     let candidates = schemes.iter().flat_map(|scheme| scheme.prefixes.iter().map(move |prefix| (scheme, *prefix)));

@@ -22,7 +22,7 @@ pub struct LoadedModel {
     pub backbone: Box<dyn Backbone>,
     /// How an image becomes its input.
     pub preprocess: Preprocess,
-    /// SHA-256 of the weights file, `seed N` for random weights, `none`.
+    /// SHA-256 of the weights file (of an index, of the hashes of its files), `seed N` for random weights, `none`.
     pub weights_id: String,
     /// Precision of the forward pass.
     pub dtype: DType,
@@ -86,13 +86,34 @@ fn identified(root: &Path, record: &ModelRecord) -> Result<(String, Option<PathB
     Ok(match &record.weights {
         Weights::Embedded { file, sha256, .. } => (sha256.clone(), Some(embedded_file(root, file, sha256)?)),
         Weights::Hub { repo, revision, files } => {
-            let file = hub::fetch_model(&hub::lock_path(root), repo, revision, files)?;
-            (file.sha256, Some(file.path))
+            let (path, id) = fetch_weights(root, repo, revision, files)?;
+            (id, Some(path))
         }
         Weights::Random { seed, of_training: false } => (format!("seed {seed}"), None),
         Weights::Random { seed, of_training: true } => (format!("training's seed {seed}"), None),
         Weights::None => ("none".into(), None),
     })
+}
+
+/// Fetches weights as [`hub::fetch_model`] does; of an index also the files that it names, from the index's commit, each
+/// held to the lock. Returns the path, and the SHA-256 of the file (of an index: of the hashes of all files).
+///
+/// # Errors
+/// As [`hub::fetch_model`]; an index that is broken.
+pub fn fetch_weights(root: &Path, repo: &str, revision: &str, files: &[String]) -> Result<(PathBuf, String)> {
+    let lock = hub::lock_path(root);
+    let file = hub::fetch_model(&lock, repo, revision, files)?;
+    let parts = match file.file.ends_with(".json") {
+        true => WeightFile::files_of_index(&file.path)?,
+        false => None,
+    };
+    let Some(parts) = parts else { return Ok((file.path, file.sha256)) };
+    let folder = file.file.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let mut hashes = vec![file.sha256];
+    for part in parts {
+        hashes.push(hub::fetch_model(&lock, repo, &file.commit, &[format!("{folder}{part}")])?.sha256);
+    }
+    Ok((file.path, storage::sha256_hex(hashes.join("\n").as_bytes())))
 }
 
 /// The path of an embedded file, whose bytes have been compared with `sha256`.

@@ -33,7 +33,9 @@ pub use convnext::{ConvNeXt, ConvNeXtConfig};
 pub use device::{allow_tf32, best_device, describe_device, device_name};
 pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use initial::initial_weights;
-pub use load::{LoadedModel, ModelWeights, embedded_file, load, load_as, preprocess, read_weights, weights_id};
+pub use load::{
+    LoadedModel, ModelWeights, embedded_file, fetch_weights, load, load_as, preprocess, read_weights, weights_id,
+};
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;
 pub use pooling::grid_mean;

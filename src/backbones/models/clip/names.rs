@@ -79,6 +79,11 @@ fn of_open_clip(name: &str) -> Vec<String> {
 /// The matrix that open_clip multiplies from the right: (inputs, outputs).
 const TURNED: &str = "text_projection";
 
+/// Whether a name is that matrix's, whatever stands before it.
+fn turned(name: &str) -> bool {
+    name.strip_suffix(TURNED).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
 /// A source in which open_clip's text projection is turned to (outputs, inputs), which its shape would not tell where
 /// both are 512. transformers' has another name and stays as it is.
 pub(super) struct Turned<'a>(pub(super) &'a dyn Source);
@@ -90,7 +95,7 @@ impl Source for Turned<'_> {
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
         let mut shape = self.0.shape(name)?;
-        if name == TURNED {
+        if turned(name) {
             shape.reverse();
         }
         Some(shape)
@@ -98,7 +103,7 @@ impl Source for Turned<'_> {
 
     fn tensor(&self, name: &str, device: &Device) -> Result<candle_core::Tensor> {
         let tensor = self.0.tensor(name, device)?;
-        Ok(if name == TURNED && tensor.rank() == 2 { tensor.t()?.contiguous()? } else { tensor })
+        Ok(if turned(name) && tensor.rank() == 2 { tensor.t()?.contiguous()? } else { tensor })
     }
 
     fn describe(&self) -> String {

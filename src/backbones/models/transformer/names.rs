@@ -81,10 +81,14 @@ pub const SCHEMES: &[Scheme] = &[
         publisher: "transformers",
         prefixes: &["vit.", "", "beit.", "data2vec_vision."],
         published: of_transformers,
-        ignored: |name| {
-            let heads = ["classifier.", "pooler.", "decoder.", "lm_head.", "layernorm.", "embeddings.mask_token"];
-            heads.iter().any(|head| name.starts_with(head)) || name.ends_with("relative_position_index")
-        },
+        ignored: beside_transformers,
+    },
+    // What `state_dict()` of a model in memory gives there; `save_pretrained` writes the names above.
+    Scheme {
+        publisher: "transformers (since version 5)",
+        prefixes: &["vit.", "", "beit."],
+        published: of_transformers_5,
+        ignored: beside_transformers,
     },
     Scheme {
         publisher: "transformers (CLIP)",
@@ -163,6 +167,37 @@ fn of_transformers(name: &str) -> Vec<String> {
         ],
     );
     vec![format!("{layer}.{rest}")]
+}
+
+/// What belongs to no backbone in transformers' checkpoints.
+fn beside_transformers(name: &str) -> bool {
+    let heads = ["classifier.", "pooler.", "decoder.", "lm_head.", "layernorm.", "embeddings.mask_token"];
+    heads.iter().any(|head| name.starts_with(head)) || name.ends_with("relative_position_index")
+}
+
+/// The names that ViT, its DINO, MAE and BEiT have in memory since transformers 5; those of data2vec are as before.
+fn of_transformers_5(name: &str) -> Vec<String> {
+    let Some((i, rest)) = in_block(name) else {
+        return match name.strip_prefix("rel_pos_bias.") {
+            Some(table) => vec![format!("shared_position_bias.{table}")],
+            None => of_transformers(name),
+        };
+    };
+    let layer = format!("layers.{i}");
+    if let Some(kind) = rest.strip_prefix("attn.qkv.") {
+        return ["q_proj", "k_proj", "v_proj"].map(|part| format!("{layer}.attention.{part}.{kind}")).into();
+    }
+    let names = [
+        ("attn.q_bias", "attention.q_proj.bias"),
+        ("attn.v_bias", "attention.v_proj.bias"),
+        ("attn.relative_position_bias_table", "relative_position_bias.relative_position_bias_table"),
+        ("attn.proj.", "attention.o_proj."),
+        ("norm1.", "layernorm_before."),
+        ("norm2.", "layernorm_after."),
+        ("ls1.gamma", "lambda_1"),
+        ("ls2.gamma", "lambda_2"),
+    ];
+    vec![format!("{layer}.{}", renamed(rest, &names))]
 }
 
 fn of_clip(name: &str) -> Vec<String> {

@@ -27,10 +27,7 @@ pub(super) fn guess(file: &[u8]) -> String {
     }
     match start {
         [0x80, 2..=5, ..] => {
-            "a pickle that is not in a zip archive: the format of PyTorch before 1.6, or not of PyTorch \
-                              at all. Re-save it: torch.save(torch.load(file), new_file) in a PyTorch of today, or as \
-                              safetensors"
-                .into()
+            "a pickle that is not of PyTorch. Re-save it: torch.save(state_dict, new_file), or as safetensors".into()
         }
         _ if start.get(257..262) == Some(b"ustar") => {
             "a tar archive. If PyTorch wrote it (before 0.1.10), re-save it in a PyTorch of today".into()
@@ -41,7 +38,7 @@ pub(super) fn guess(file: &[u8]) -> String {
         [0x1f, 0x8b, ..] => "a gzip file: unpack it first".into(),
         _ if lower.starts_with('<') => "markup (XML or HTML), not weights. Delete it and download again".into(),
         _ if lower.starts_with(['{', '[']) => {
-            "JSON: perhaps an index of several weight files, or an error message saved in the file's place".into()
+            "JSON without a `weight_map`: an error message or a configuration in the file's place".into()
         }
         _ => format!("neither, by its first bytes `{}`", start[..start.len().min(16)].escape_ascii()),
     }

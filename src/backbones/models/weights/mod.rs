@@ -1,9 +1,10 @@
-//! Files of published weights: safetensors, or what `torch.save` writes since PyTorch 1.6 (`.bin`, `.pth`, `.pt`).
+//! Files of published weights: safetensors, what `torch.save` writes (`.bin`, `.pth`, `.pt`; today's zip archive, and the
+//! form of PyTorch 0.1.10 to 1.5), and the index of several such files (`model.safetensors.index.json`).
 //!
-//! The file is memory-mapped and its table of tensors read; a tensor's bytes are copied when it is asked for. Which of
-//! the two it is, the content tells, not the name. A PyTorch file is a pickle in a zip archive: its instructions are
-//! followed by candle's reader, which builds a tree of plain values and runs no code, and a file that holds objects
-//! other than tensors and plain values is refused.
+//! The table of tensors is read when the file is opened, a tensor's bytes when it is asked for. Which of the formats it
+//! is, the content tells, not the name. The pickle of a PyTorch file is followed without running anything: its state
+//! dict is taken, an object in it that is no tensor is refused by its class, and what lies beside it (`epoch`,
+//! `optimizer`, arguments of a script) is passed over. Memory grows with the length of the file, whatever it says.
 //!
 //! ```no_run
 //! use wider_clip::candle_core::Device;
@@ -18,86 +19,124 @@
 //! ```
 
 mod foreign;
+mod index;
+mod opcodes;
+mod pickle;
 mod pytorch;
 mod safetensors;
+mod state_dict;
+mod stored;
 
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use memmap2::Mmap;
-use std::borrow::Cow;
+use index::Index;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
+use stored::{Element, Part, Stored, row_major};
 
 /// How a file of weights is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightFormat {
     /// <https://github.com/huggingface/safetensors>.
     Safetensors,
-    /// The zip archive of `torch.save`.
+    /// What `torch.save` writes.
     Pytorch,
 }
 
-/// The tensors of a file, by the names that the file gives them. A map of the file stays open while this lives: the
-/// file must not be cut or rewritten in place meanwhile (the hub's cache and [`crate::storage`] never do).
+/// The tensors of a file, or of the several files of an index, by the names that the files give them.
+///
+/// The files stay open while this lives. Nothing of them is mapped into memory: one that is cut short or rewritten in
+/// place meanwhile gives an error when a tensor is asked for, as its length or its time of change is another.
 pub struct WeightFile {
     path: PathBuf,
     format: WeightFormat,
-    map: Mmap,
+    parts: Vec<Part>,
     tensors: BTreeMap<String, Stored>,
 }
 
-/// Where a tensor lies in the file, checked against the file's length when it is opened.
-#[derive(Debug)]
-struct Stored {
-    /// The type, or the file's word for one that candle does not have.
-    dtype: Result<DType, String>,
-    shape: Vec<usize>,
-    /// Steps between elements along each axis, counted in elements.
-    strides: Vec<usize>,
-    /// Byte of the first element, from the start of the file.
-    start: usize,
-}
-
 impl WeightFile {
-    /// Opens a file and reads its table of tensors.
+    /// Opens a file and reads its table of tensors; of an index (JSON with a `weight_map`) the tables of all its files,
+    /// which lie beside it.
     ///
-    /// Of a PyTorch file, the state dict is the top-level dict where that holds a tensor, else its entry `state_dict`,
-    /// else its entry `model`. Beside the state dict, numbers, text and containers of them and of tensors are passed
-    /// over (`epoch`, `optimizer`).
+    /// Of a PyTorch file, the state dict is the entry `state_dict` or else `model` of the top-level dict where that holds
+    /// a tensor; else the top-level dict itself where it holds a tensor; else the only entry that is a dict of tensors,
+    /// whatever its name (`teacher`, `net`, ...; an optimizer is none). What lies beside it is passed over.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read. [`Error::Data`] if it is cut short or longer than its table says; is
-    /// neither of the formats (the message says what it looks like: a web page, a git-lfs pointer, PyTorch's older
-    /// format, ...); holds an object that is not a tensor, with its key and class; holds no tensor at all.
+    /// [`Error::Io`] if a file cannot be read. [`Error::Data`] if it is cut short or longer than its table says; is none
+    /// of the formats (the message says what it looks like: a web page, a git-lfs pointer, ...); holds in its state dict
+    /// an object that is not a tensor, with its key and class; holds several state dicts, with their keys; holds no
+    /// tensor at all; is an index whose files are missing, lack a tensor, or hold one twice.
     pub fn open(path: &Path) -> Result<WeightFile> {
-        let file = File::open(path).map_err(Error::io(path, "opening"))?;
-        let metadata = file.metadata().map_err(Error::io(path, "reading"))?;
-        if !metadata.is_file() || metadata.len() == 0 {
-            let found = if metadata.is_file() { "an empty file" } else { "a folder or a device" };
-            return Err(foreign::not_weights(path, found));
-        }
-        // SAFETY: the map is read-only; that nobody cuts the file short while it is mapped is this type's condition.
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "mapping"))?;
-        let (format, tensors) = if safetensors::looks_like(&map) {
-            (WeightFormat::Safetensors, safetensors::read(path, &map)?)
-        } else if pytorch::looks_like(&map) {
-            (WeightFormat::Pytorch, pytorch::read(path, &map)?)
-        } else {
-            return Err(foreign::not_weights(path, foreign::guess(&map)));
+        let part = Part::open(path)?;
+        let start = part.read(0, part.length.min(512))?;
+        let file = match Index::read(&part, &start)? {
+            Some(index) => WeightFile::of_index(path, &index)?,
+            None => {
+                let (format, tensors) = table(&part, &start)?;
+                WeightFile { path: path.to_path_buf(), format, parts: vec![part], tensors }
+            }
         };
-        if tensors.is_empty() {
-            return Err(Error::data(path, "at least one tensor", "none"));
+        match file.tensors.is_empty() {
+            true => Err(Error::data(path, "at least one tensor", "none")),
+            false => Ok(file),
         }
-        Ok(WeightFile { path: path.to_path_buf(), format, map, tensors })
     }
 
-    /// The file.
+    /// The files that an index names, relative to its folder and sorted; `None` for a file that is no index.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read. [`Error::Data`] for an index that is broken or names a file outside of
+    /// its folder.
+    pub fn files_of_index(path: &Path) -> Result<Option<Vec<String>>> {
+        let part = Part::open(path)?;
+        let start = part.read(0, part.length.min(512))?;
+        let index = Index::read(&part, &start)?;
+        Ok(index.map(|index| index.files().into_iter().map(String::from).collect()))
+    }
+
+    fn of_index(path: &Path, index: &Index) -> Result<WeightFile> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut all = WeightFile {
+            path: path.to_path_buf(),
+            format: WeightFormat::Safetensors,
+            parts: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        let files = index.files();
+        let missing: Vec<&str> = files.iter().copied().filter(|file| !folder.join(file).is_file()).collect();
+        if !missing.is_empty() {
+            let found = format!("{} of them missing: {}", missing.len(), listed(&missing));
+            return Err(Error::data(path, format!("the {} files of the index beside it", files.len()), found));
+        }
+        for file in files {
+            let part = Part::open(&folder.join(file))?;
+            let start = part.read(0, part.length.min(512))?;
+            let (format, tensors) = table(&part, &start)?;
+            let absent: Vec<&str> = index.tensors_of(file).filter(|name| !tensors.contains_key(*name)).collect();
+            if !absent.is_empty() {
+                let found = format!("{} of them missing: {}", absent.len(), listed(&absent));
+                return Err(Error::data(&part.path, "the tensors that the index promises", found));
+            }
+            for (name, stored) in tensors {
+                if all.tensors.contains_key(&name) {
+                    let found = format!("`{}` a second time", pickle::short(&name));
+                    return Err(Error::data(&part.path, "each tensor in one file of the index", found));
+                }
+                all.tensors.insert(name, Stored { part: all.parts.len(), ..stored });
+            }
+            all.format = format;
+            all.parts.push(part);
+        }
+        Ok(all)
+    }
+
+    /// The file, or the index.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How it is laid out.
+    /// How it is laid out; of an index, how its files are.
     pub fn format(&self) -> WeightFormat {
         self.format
     }
@@ -120,27 +159,33 @@ impl WeightFile {
         Ok(&self.stored(name)?.shape)
     }
 
-    /// The type of a tensor, as the file has it; booleans are U8.
+    /// The type of a tensor, as the file has it; booleans are U8, floats of 8 bits (E4M3, E5M2) are F32.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is no tensor of that name, or its type is one that candle does not have.
+    /// [`Error::Data`] if there is no tensor of that name, or its type is one that is not read.
     pub fn dtype(&self, name: &str) -> Result<DType> {
-        self.stored(name)?.dtype.clone().map_err(|found| {
+        Ok(match self.element(name)? {
+            Element::Same(dtype) => dtype,
+            Element::Small(_) => DType::F32,
+        })
+    }
+
+    fn element(&self, name: &str) -> Result<Element> {
+        self.stored(name)?.element.clone().map_err(|found| {
             let expected = format!("tensor `{name}` of a type that candle has (f64, f32, f16, bf16, i64, ...)");
             Error::data(&self.path, expected, found)
         })
     }
 
-    /// A tensor in the file's type, contiguous, copied to `device`.
+    /// A tensor in the type that [`WeightFile::dtype`] tells, contiguous, copied to `device`.
     ///
     /// # Errors
-    /// As [`WeightFile::dtype`]; [`Error::Tensor`] if the device has no room.
+    /// As [`WeightFile::dtype`]; [`Error::Data`] if the file was changed since it was opened, or for a view that repeats
+    /// its elements to more than 256 MiB; [`Error::Tensor`] if the device has no room.
     pub fn get(&self, name: &str, device: &Device) -> Result<Tensor> {
-        let dtype = self.dtype(name)?;
+        let element = self.element(name)?;
         let stored = self.stored(name)?;
-        let bytes = stored.gather(&self.map, dtype.size_in_bytes());
-        Tensor::from_raw_buffer(&bytes, dtype, &stored.shape, device)
-            .map_err(Error::tensor(format!("{}: tensor `{name}`", self.path.display())))
+        stored.tensor(name, &self.parts[stored.part], element, device)
     }
 
     fn stored(&self, name: &str) -> Result<&Stored> {
@@ -155,48 +200,24 @@ impl WeightFile {
     }
 }
 
-impl Stored {
-    /// The number of elements from the first to the last one in the file, both included; `None` if that overflows.
-    fn span(&self) -> Option<usize> {
-        if self.shape.contains(&0) {
-            return Some(0);
-        }
-        self.shape
-            .iter()
-            .zip(&self.strides)
-            .try_fold(1usize, |sum, (n, stride)| sum.checked_add((n - 1).checked_mul(*stride)?))
-    }
-
-    /// The elements in row-major order, `size` bytes each; borrowed where the file has them so.
-    fn gather<'a>(&self, map: &'a [u8], size: usize) -> Cow<'a, [u8]> {
-        let count: usize = self.shape.iter().product();
-        if self.shape.iter().zip(&self.strides).zip(row_major(&self.shape)).all(|((n, s), row)| *n <= 1 || *s == row) {
-            return Cow::Borrowed(&map[self.start..self.start + count * size]);
-        }
-        let mut bytes = Vec::with_capacity(count * size);
-        let mut index = vec![0; self.shape.len()];
-        let mut at = self.start;
-        for _ in 0..count {
-            bytes.extend_from_slice(&map[at..at + size]);
-            for axis in (0..index.len()).rev() {
-                index[axis] += 1;
-                at += self.strides[axis] * size;
-                if index[axis] < self.shape[axis] {
-                    break;
-                }
-                at -= self.strides[axis] * size * self.shape[axis];
-                index[axis] = 0;
-            }
-        }
-        Cow::Owned(bytes)
+/// Format and table of one file.
+fn table(part: &Part, start: &[u8]) -> Result<(WeightFormat, BTreeMap<String, Stored>)> {
+    if safetensors::looks_like(start) {
+        Ok((WeightFormat::Safetensors, safetensors::read(part, start)?))
+    } else if pytorch::looks_like(part, start) {
+        Ok((WeightFormat::Pytorch, pytorch::read(part)?))
+    } else if pytorch::looks_older(start) {
+        Ok((WeightFormat::Pytorch, pytorch::read_older(part)?))
+    } else {
+        Err(foreign::not_weights(&part.path, foreign::guess(start)))
     }
 }
 
-/// The strides of a contiguous tensor.
-fn row_major(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * shape[axis].max(1);
+/// The first few of many names.
+fn listed(names: &[&str]) -> String {
+    let shown: Vec<_> = names.iter().take(5).map(|name| pickle::short(name)).collect();
+    match names.len() > shown.len() {
+        true => format!("{}, ...", shown.join(", ")),
+        false => shown.join(", "),
     }
-    strides
 }
