@@ -21,6 +21,9 @@ pub struct Predictions {
     pub warning: String,
 }
 
+/// The study's neighbours.
+const NEIGHBOURS: usize = 5;
+
 /// Classes for features `(N, D)`.
 type Classify = Box<dyn Fn(ArrayView2<f32>) -> Result<Vec<u32>> + Sync>;
 
@@ -70,7 +73,7 @@ pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result
         Fitted { classify: Box::new(classify), warning }
     };
     match method {
-        Method::Knn => knn(Knn::params(5)),
+        Method::Knn => knn(Knn::params(NEIGHBOURS)),
         Method::KnnDino => knn(Knn::dino().k(20.min(train.records().nrows()))),
         Method::Lr => Ok(lr(Logistic::params(1.0).fit(train)?)),
         Method::LrSweep => Ok(lr(CSweep::dinov2().fit(train, &val()?)?.refit)),
@@ -87,12 +90,34 @@ impl Encoded {
     /// # Errors
     /// What the probe says; a method that asks by words ([`super::Words::predict`] does that).
     pub fn predict(&self, method: Method, parts: &Parts) -> Result<Predictions> {
+        self.check_enough(method, parts)?;
         let features = self.chosen()?;
         let rows = |positions: &[usize]| features.select(Axis(0), positions);
         let part = |positions: &[usize]| labelled(rows(positions), self.labels_at(positions));
         let fitted = fit(method, &part(&parts.train)?, || part(&parts.val))?;
         let ood = if parts.ood.is_empty() { Vec::new() } else { (fitted.classify)(rows(&parts.ood).view())? };
         Ok(Predictions { test: (fitted.classify)(rows(&parts.test).view())?, ood, warning: fitted.warning })
+    }
+
+    /// Holds the number of training images against what a method votes on.
+    fn check_enough(&self, method: Method, parts: &Parts) -> Result<()> {
+        let n = parts.train.len();
+        if method != Method::Knn || n >= NEIGHBOURS {
+            return Ok(());
+        }
+        let counts = self.set.class_counts();
+        let smallest = (0..counts.len()).min_by_key(|&class| counts[class]).unwrap_or(0);
+        let expected = format!(
+            "at least {NEIGHBOURS} in {} for `{}`, which votes among so many; add images, take a larger budget, or leave \
+             the method out of the suite",
+            self.set.id,
+            method.as_str()
+        );
+        let found = format!(
+            "{n} at a label budget of {}; the smallest class, `{}`, has {} images",
+            parts.budget, self.set.classes[smallest], counts[smallest]
+        );
+        Err(Error::argument("training images", expected, found))
     }
 
     /// The `k` nearest training images of each test image in `queries` (positions in the feature table), nearest
