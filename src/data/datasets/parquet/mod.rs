@@ -173,14 +173,14 @@ impl ImageColumn {
             Err(Error::data(table.path(), expected, found))
         };
         let inside = table.inside(name);
-        if table.is_repeated(name) {
-            return wrong("a list of them per row; a row must hold one image".into());
-        }
         let (bytes, path) = match inside.is_empty() {
             true => (table.leaf(name)?, None),
             false if inside.iter().any(|field| field == "bytes") => {
                 let path = inside.iter().any(|field| field == "path").then(|| table.leaf(&format!("{name}.path")));
                 (table.leaf(&format!("{name}.bytes"))?, path.transpose()?.flatten())
+            }
+            false if table.is_repeated(name) => {
+                return wrong("a list of them per row; a row must hold one image".into());
             }
             false => return wrong(format!("a struct of {}", inside.join(", "))),
         };
