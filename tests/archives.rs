@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use wider_clip::datasets::Ignored;
 use wider_clip::images::encode_png;
 use wider_clip::prelude::*;
 use wider_clip::storage::sha256_hex;
@@ -602,6 +603,312 @@ fn nothing_is_written_outside() {
         assert!(error.contains("an archive that can be unpacked"), "{error}");
         assert!(!outside(&place));
     }
+}
+
+/// A tar of entries of any kind: name, kind, what a link leads to, bytes.
+fn tar_with(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
+    let mut out = tar::Builder::new(Vec::new());
+    for (name, kind, target, bytes) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
+        header.set_entry_type(*kind);
+        header.set_mode(0o4777);
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        out.append(&header, *bytes).expect("writes");
+    }
+    out.into_inner().expect("ends")
+}
+
+/// What was left out, in words.
+fn left_out(set: &ImageSet) -> Vec<String> {
+    let words = |ignored: &Ignored| format!("{} {}: {}", ignored.count, ignored.reason, ignored.names.join(" "));
+    set.ignored.iter().map(words).collect()
+}
+
+#[test]
+fn links_and_devices_of_an_archive_lead_nowhere() {
+    use tar::EntryType::{Block, Char, Fifo, Link, Regular, Symlink};
+    let (place, image) = (Place::new(), png(4));
+    let private = place.folder.path().join("private");
+    fs::create_dir(&private).expect("makes a folder");
+    fs::write(private.join("secret.png"), png(5)).expect("writes");
+    let (private, secret) = (private.display().to_string(), private.join("secret.png").display().to_string());
+    let archive = tar_with(&[
+        ("shapes/round/a.png", Regular, "", &image),
+        ("shapes/square/b.png", Regular, "", &image),
+        // Into a folder of the reader's, under a class, and to a file; and through a link that came before.
+        ("shapes/spy", Symlink, &private, b""),
+        ("shapes/round/in", Symlink, "../../../../../private", b""),
+        ("shapes/round/z.png", Symlink, &secret, b""),
+        ("shapes/spy/written.png", Regular, "", &image),
+        ("shapes/square/hard.png", Link, &secret, b""),
+        ("shapes/square/up.png", Link, "../../private/secret.png", b""),
+        ("shapes/square/same.png", Link, "shapes/round/a.png", b""),
+        ("shapes/round/pipe.png", Fifo, "", b""),
+        ("shapes/round/tty.png", Char, "", b""),
+        ("shapes/round/disk.png", Block, "", b""),
+    ]);
+    place.put("shapes.tar", &archive);
+    let source = format!("{}{FOLDERS}", download(NOWHERE, "shapes.tar", ""));
+    let check = |set: &ImageSet| {
+        let ids = ["shapes/round/a.png", "shapes/spy/written.png", "shapes/square/b.png", "shapes/square/same.png"];
+        assert_eq!(set.ids, ids);
+        assert!(set.read(0..4).expect("reads").into_iter().all(|bytes| bytes.is_ok_and(|bytes| bytes == image)));
+        let expected = [
+            "3 entries that are no file and no folder: shapes/round/pipe.png shapes/round/tty.png shapes/round/disk.png",
+            "2 hard links to what the archive does not hold: shapes/square/hard.png shapes/square/up.png",
+            "3 symbolic links in the archive: shapes/spy shapes/round/in shapes/round/z.png",
+        ];
+        assert_eq!(left_out(set), expected);
+    };
+    check(&place.open(&source, LABEL).expect("opens"));
+    // It is known later too, when nothing is unpacked.
+    check(&place.open(&source, LABEL).expect("opens again"));
+    assert_eq!(fs::read_dir(&private).expect("lists").count(), 1);
+    assert!(
+        !fs::symlink_metadata(place.file("unpacked/shapes/round/a.png")).expect("is there").permissions().readonly()
+    );
+
+    // What an earlier version unpacked may hold links: it is unpacked anew. Without one it stays.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        let stamp = fs::read_to_string(place.file("unpacked.ok")).expect("a stamp");
+        let earlier = stamp.strip_suffix("no links\n").expect("the last line");
+        fs::write(place.file("unpacked.ok"), earlier).expect("writes");
+        fs::write(place.file("unpacked/mark"), "").expect("writes");
+        place.open(&source, LABEL).expect("opens");
+        assert!(place.file("unpacked/mark").exists(), "what holds no link stays");
+        fs::write(place.file("unpacked.ok"), earlier).expect("writes");
+        symlink(&private, place.file("unpacked/shapes/spy2")).expect("links");
+        check(&place.open(&source, LABEL).expect("opens"));
+        assert!(!place.file("unpacked/mark").exists(), "what holds one is unpacked anew");
+    }
+    // A zip's links, too.
+    let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    for name in ["shapes/round/a.png", "shapes/square/b.png"] {
+        out.start_file(name, options).expect("starts a file");
+        out.write_all(&image).expect("writes");
+    }
+    out.add_symlink("shapes/spy", &private, options).expect("adds");
+    let place = Place::new();
+    place.put("shapes.zip", &out.finish().expect("ends").into_inner());
+    let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, "shapes.zip", "")), LABEL).expect("opens");
+    assert_eq!((set.len(), left_out(&set)), (2, vec!["1 symbolic links in the archive: shapes/spy".to_string()]));
+}
+
+#[test]
+fn names_in_archives_are_taken_as_they_are_or_told() {
+    use tar::EntryType::{Directory, Regular, XGlobalHeader};
+    let image = png(4);
+    let deep = format!("shapes/{}a.png", "d/".repeat(45));
+    let archive = tar_with(&[
+        ("./", Directory, "", b""),
+        ("pax_global_header", XGlobalHeader, "", b"0"),
+        ("./shapes/round/a.png", Regular, "", &image),
+        ("/shapes/square/b.png", Regular, "", &image),
+        ("shapes/none/../square/C.png", Regular, "", &image),
+        ("shapes/square/c.png", Regular, "", &image),
+        ("shapes/square/c.png", Regular, "", &png(6)),
+        ("shapes/back\\slash/d.png", Regular, "", &image),
+        (&deep, Regular, "", &image),
+        ("../evil.png", Regular, "", &image),
+    ]);
+    let place = Place::new();
+    place.put("shapes.TAR", &archive);
+    let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, "shapes.TAR", "")), LABEL).expect("opens");
+    let classes = ["back\\slash", "d", "round", "square"];
+    assert_eq!((set.classes.as_slice(), set.len()), (&classes.map(String::from)[..], 6));
+    let expected = [
+        "1 entries whose name leads out of the archive: ../evil.png",
+        "1 files whose name comes again later: shapes/square/c.png",
+    ];
+    assert_eq!(left_out(&set), expected);
+    // The later of two stays.
+    let row = set.ids.iter().position(|id| id == "shapes/square/c.png").expect("there");
+    assert_eq!(set.read(row..row + 1).expect("reads").remove(0).expect("an image"), png(6));
+    // Too deep.
+    let deep = format!("{}a.png", "d/".repeat(99));
+    let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["shapes/round/a.png", "shapes/square/b.png", deep.as_str()] {
+        out.start_file(name, zip::write::SimpleFileOptions::default()).expect("starts a file");
+        out.write_all(&image).expect("writes");
+    }
+    let place = Place::new();
+    place.put("shapes.zip", &out.finish().expect("ends").into_inner());
+    let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, "shapes.zip", "")), LABEL).expect("opens");
+    assert!(
+        left_out(&set)[0].starts_with("1 entries whose name is empty, too long or too deep: d/d/"),
+        "{:?}",
+        left_out(&set)
+    );
+    // Backslashes alone, as some programs of Windows write them.
+    let place = Place::new();
+    let names = ["C:\\shapes\\round\\a.png", "C:\\shapes\\square\\b.png"];
+    place.put("shapes.zip", &zip_of(&names.map(|name| (name, image.as_slice()))));
+    let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, "shapes.zip", "")), LABEL).expect("opens");
+    assert_eq!(set.classes, ["round", "square"]);
+}
+
+#[test]
+fn archives_that_are_not_read_say_so_and_stay() {
+    let image = png(4);
+    let names = ["shapes/round/a.png", "shapes/square/b.png"].map(|name| (name, image.as_slice()));
+    // zstd is read, under any of its names, and a tar is known by what it holds.
+    let zst = zstd_of(&tar_of(&names));
+    for (name, bytes) in
+        [("s.tar.zst", &zst), ("s.tzst", &zst), ("s.tar", &zst), ("s.tgz", &zst), ("s.tar", &gz_of(&tar_of(&names)))]
+    {
+        let place = Place::new();
+        place.put(name, bytes);
+        let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, name, "")), LABEL);
+        assert_eq!(set.unwrap_or_else(|error| panic!("{name}: {error}")).len(), 2, "{name}");
+    }
+    let mut encrypted = zip_of(&names);
+    // The bit that says so, in both headers of each entry.
+    for at in 0..encrypted.len() - 10 {
+        match &encrypted[at..at + 4] {
+            b"PK\x03\x04" => encrypted[at + 6] |= 1,
+            b"PK\x01\x02" => encrypted[at + 8] |= 1,
+            _ => {}
+        }
+    }
+    let bomb = zip_of(&[("shapes/round/a.png", vec![0; 12 << 20].as_slice())]);
+    let bomb = stating(bomb, 12 << 20, 2 << 30);
+    let xz = b"\xfd7zXZ\x00rest of it".to_vec();
+    for (name, bytes, expected) in [
+        (
+            "s.tar.xz",
+            b"anything".to_vec(),
+            "s.tar.xz is of a kind that is not read; zip, tar, tar.gz and tar.zst are unpacked",
+        ),
+        ("s.7z", b"anything".to_vec(), "s.7z is of a kind that is not read"),
+        ("s.rar", b"anything".to_vec(), "s.rar is of a kind that is not read"),
+        ("s.tar", xz, "tar.xz is of a kind that is not read"),
+        ("s.zip", encrypted, "`shapes/round/a.png` is encrypted"),
+        ("s.zip", bomb, "unpacks to more than"),
+    ] {
+        let place = Place::new();
+        place.put(name, &bytes);
+        let error =
+            place.open(&format!("{}{FOLDERS}", download(NOWHERE, name, "")), LABEL).expect_err("is refused").chain();
+        assert!(error.contains(expected), "{error}\nlacks\n{expected}");
+        // Nothing is wrong with the file itself.
+        assert!(place.file(name).exists() && !place.file(&format!("{name}.bad")).exists(), "{name}");
+    }
+    // A tar that states more than it may unpack to.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("shapes/round/a.png").expect("a name");
+    header.set_size(1 << 40);
+    header.set_cksum();
+    let place = Place::new();
+    place.put("s.tar", header.as_bytes());
+    let error = place.error(&format!("{}{FOLDERS}", download(NOWHERE, "s.tar", "")), LABEL);
+    assert!(error.contains("unpacks to more than") && error.contains("100 times its size and 1 GiB"), "{error}");
+}
+
+/// The zip with another size stated for what is unpacked.
+fn stating(mut zip: Vec<u8>, from: u32, to: u32) -> Vec<u8> {
+    for at in 0..zip.len() - 4 {
+        if zip[at..at + 4] == from.to_le_bytes() {
+            zip[at..at + 4].copy_from_slice(&to.to_le_bytes());
+        }
+    }
+    zip
+}
+
+fn zstd_of(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).expect("encodes")
+}
+
+#[test]
+fn tables_are_read_as_programs_write_them() {
+    let image = png(4);
+    let names: Vec<String> = "abcdef".chars().map(|name| format!("img/{name}.png")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), image.as_slice())).collect();
+    let archive = tar_of(&files);
+    let open = |table: &[u8]| {
+        let place = Place::new();
+        place.put("table.csv", table);
+        place.put("img.tar", &archive);
+        let downloads = ["table.csv", "img.tar"].map(|name| download(NOWHERE, name, "")).concat();
+        let layout = "[source.archive.layout.table]\ntable = \"table.csv\"\nimage = \"img/{file}\"\n";
+        place.open(&format!("{downloads}{layout}"), "label = \"kind\"\nname = \"title\"")
+    };
+    let plain = "file,kind,title\na.png,x,A\nb.png,y,\"B, and\nmore\"\nc.png,x,C\n";
+    let whole = open(plain.as_bytes()).expect("opens");
+    assert_eq!(whole.names.as_ref().expect("names")[1], "B, and\nmore");
+    let semicolons = "file;kind;title\na.png;x;A\nb.png;y;\"B, and\nmore\"\nc.png;x;C\n";
+    let variants = [
+        plain.replace('\n', "\r\n").replace("and\r\n", "and\n"),
+        format!("\u{feff}{plain}"),
+        semicolons.into(),
+        format!("\u{feff}{semicolons}"),
+        semicolons.replace(';', "\t"),
+        plain.replace("a.png", "./a.png").trim_end().into(),
+    ];
+    for table in variants {
+        let set = open(table.as_bytes()).unwrap_or_else(|error| panic!("{table:?}: {error}"));
+        assert_eq!((&set.ids, &set.labels, &set.names), (&whole.ids, &whole.labels, &whole.names), "{table:?}");
+    }
+    for (table, expected) in [
+        (
+            "file,kind,title\na.png,x,A\nb.png,y\nc.png,x,C\n",
+            "table.csv:3: expected 3 cells, as in the header, found 2",
+        ),
+        ("file,kind,title\na.png,x,A\nb.png,y,B,b\n", "table.csv:3: expected 3 cells, as in the header, found 4"),
+        ("file,kind,title\na.png,x,\"A\nA\"\nb.png,,B\n", "table.csv:4: expected a label in column `kind`, found none"),
+        ("file,kind,title\na.png,x,A\nb.png, ,B\n", "table.csv:3: expected a label in column `kind`, found none"),
+        ("file,kind,title\n,x,A\n", "table.csv:2: expected a part of the image's name in column `file`, found none"),
+        (
+            "file,kind,title\na.png,x,A\nb.png,y,B\n./a.png,x,C\n",
+            "table.csv:4: expected one row per image, found `img/./a.png`, as in line 2",
+        ),
+        (
+            "file,kind,kind,title\na.png,x,x,A\n",
+            "table.csv:1: expected every column once, found `kind` as column 2 and 3",
+        ),
+        ("file,species\na.png,x\n", "a column `kind` and a column `title`, found the columns file, species"),
+        ("file,kind,title\na.png,x,A\n/etc/b.png,x,A\n", ""),
+    ] {
+        match open(table.as_bytes()) {
+            Err(error) => assert!(error.to_string().contains(expected), "{error}\nlacks\n{expected}"),
+            Ok(set) => assert!(expected.is_empty() && set.ids == ["img/a.png", "img/etc/b.png"], "{:?}", set.ids),
+        }
+    }
+    let latin = b"file,kind,title\na.png,x,A\nb.png,caf\xe9,B\n";
+    let error = open(latin).expect_err("no UTF-8").to_string();
+    assert!(error.contains("table.csv:3: expected UTF-8 text, found other bytes"), "{error}");
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(plain.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    assert!(open(&utf16).expect_err("UTF-16").to_string().contains("UTF-16 text; save it as UTF-8"));
+}
+
+#[test]
+fn what_came_from_elsewhere_is_fetched_anew() {
+    let (server, place) = (Server::new(), Place::new());
+    let image = png(4);
+    let new = zip_of(&["shapes/long/a.png", "shapes/short/b.png"].map(|name| (name, image.as_slice())));
+    server.put("v1/s.zip", &shapes()).put("v2/s.zip", &new).put("v3/s.zip?download=1", &new);
+    let open =
+        |path: &str, keys: &str| place.open(&format!("{}{FOLDERS}", download(&server.address, path, keys)), LABEL);
+    assert_eq!(open("v1/s.zip", "").expect("opens").classes, ["round", "square"]);
+    // One name at another address, without and with checksums.
+    assert_eq!(open("v2/s.zip", "").expect("opens").classes, ["long", "short"]);
+    let sha256 = |bytes: &[u8]| format!("sha256 = \"{}\"", sha256_hex(bytes));
+    assert_eq!(open("v1/s.zip", &sha256(&shapes())).expect("opens").classes, ["round", "square"]);
+    assert_eq!(open("v2/s.zip", &sha256(&new)).expect("opens").classes, ["long", "short"]);
+    server.ranges();
+    // What has the right checksum is not fetched again, whatever its address.
+    assert_eq!(open("v3/s.zip?download=1", &sha256(&new)).expect("opens").classes, ["long", "short"]);
+    assert!(server.ranges().is_empty());
+    // The beginning of one file is not that of another.
+    server.manner(Manner::BreaksOff(40));
+    open("v1/s.zip", "").expect_err("breaks off");
+    server.manner(Manner::Ranges);
+    assert_eq!(open("v2/s.zip", "").expect("opens").classes, ["long", "short"]);
 }
 
 #[test]

@@ -20,7 +20,11 @@ fn embedded_sets_hold_what_their_manifests_say() {
     for id in ["openemoji", "icons"] {
         let record = project.manifests.dataset(id).expect("known");
         let set = project.images(id).expect("opens");
-        assert_eq!((set.len(), set.classes.len()), (record.split.total, record.split.classes), "{id}");
+        assert_eq!(
+            (set.len(), set.classes.len()),
+            (record.split.total.expect("counted"), record.split.classes.expect("counted")),
+            "{id}"
+        );
         let Some(PerClass::Each(counts)) = &record.split.per_class else { panic!("{id}: counts a class") };
         for (class, found) in set.classes.iter().zip(set.class_counts()) {
             assert_eq!(counts.get(class), Some(&found), "{id}: {class}");

@@ -3,7 +3,7 @@
 use super::{Cell, Table};
 use crate::error::Result;
 use crate::hub;
-use crate::manifest::{DatasetRecord, ModelRecord, Source, Weights};
+use crate::manifest::{DatasetRecord, ModelRecord, Source, Weights, own_folder};
 use crate::progress::thousands;
 use crate::project::Project;
 use hf_hub::{Repo, RepoType};
@@ -24,9 +24,10 @@ pub fn datasets_table(project: &Project) -> Table {
                 let folder = project.cache().join("archives").join(&record.id).join("unpacked.ok");
                 (format!("{} download(s)", downloads.len()), presence(&folder))
             }
-            Source::Folder { path } => (format!("folder {path}"), presence(&project.root().join(path))),
+            Source::Folder { path } => (format!("folder {path}"), presence(&own_folder(project.root(), path))),
         };
-        let counts = [thousands(record.split.total), record.split.classes.to_string()];
+        let count = |n: Option<usize>| n.map_or_else(|| "–".into(), thousands);
+        let counts = [count(record.split.total), count(record.split.classes)];
         let mut cells = vec![Cell::from(record.id.clone())];
         cells.extend(counts.into_iter().chain([from, here, record.licence.clone()]).map(Cell::from));
         cells

@@ -8,6 +8,7 @@ use crate::images;
 use crate::say::visible;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::collections::BTreeMap;
 
 /// A picture with a label under it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,48 +60,82 @@ impl Picture {
     }
 }
 
+/// Pictures of a gallery that could not be read.
+#[derive(Default)]
+struct Broken {
+    /// Reasons by id, so that a picture that stands in several rows counts once.
+    reasons: BTreeMap<String, String>,
+}
+
+impl Broken {
+    /// The picture in `row` of `set`; `None` for one that cannot be read, which is noted.
+    fn of(&mut self, set: &ImageSet, row: usize) -> Option<Picture> {
+        match Picture::of(set, row) {
+            Ok(picture) => Some(picture),
+            Err(error) => {
+                self.reasons.insert(set.ids[row].clone(), error.to_string());
+                None
+            }
+        }
+    }
+
+    /// What is left out, for the caption's end; nothing where nothing is.
+    fn words(&self) -> String {
+        match self.reasons.values().next() {
+            None => String::new(),
+            Some(first) => {
+                format!("; left out: {} picture(s) that cannot be read, the first: {first}", self.reasons.len())
+            }
+        }
+    }
+}
+
 impl Gallery {
-    /// The first `per_class` images of the first `n_classes` classes, one row a class, spread over the class.
+    /// The first `per_class` images of the first `n_classes` classes, one row per class, spread over the class. An image that
+    /// cannot be read or decoded is left out, and the caption says so.
     ///
     /// # Errors
-    /// An image that cannot be read or decoded.
+    /// None today.
     pub fn of_classes(set: &ImageSet, n_classes: usize, per_class: usize) -> Result<Gallery> {
-        let mut rows = Vec::new();
+        let (mut rows, mut broken) = (Vec::new(), Broken::default());
         for class in 0..set.classes.len().min(n_classes) {
             let members: Vec<usize> = (0..set.len()).filter(|&row| set.labels[row] as usize == class).collect();
             let step = (members.len() / per_class.max(1)).max(1);
             let chosen = members.iter().step_by(step).take(per_class);
-            let pictures = chosen.map(|&row| Picture::of(set, row)).collect::<Result<Vec<_>>>()?;
+            let pictures = chosen.filter_map(|&row| broken.of(set, row)).collect();
             rows.push((format!("{} ({} images)", set.classes[class], members.len()), pictures));
         }
-        let caption = format!("{}: {} of {} classes", set.id, rows.len(), set.classes.len());
+        let caption = format!("{}: {} of {} classes{}", set.id, rows.len(), set.classes.len(), broken.words());
         Ok(Gallery { caption, rows })
     }
 
     /// For each query its `k` nearest training images under each model, one row per query and model: what kNN votes on.
-    /// A neighbour of the query's class is framed as right. `queries` are positions in the feature table.
+    /// A neighbour of the query's class is framed as right. `queries` are positions in the feature table. An image that cannot
+    /// be read is left out, and the caption says so.
     ///
     /// # Errors
-    /// An image that cannot be read, or more neighbours than training images.
+    /// More neighbours than training images.
     pub fn of_neighbours(models: &[&Encoded], parts: &Parts, queries: &[usize], k: usize) -> Result<Gallery> {
         let found = models.iter().map(|encoded| encoded.nearest(parts, queries, k)).collect::<Result<Vec<_>>>()?;
-        let mut rows = Vec::new();
+        let (mut rows, mut broken) = (Vec::new(), Broken::default());
         for (i, &query) in queries.iter().enumerate() {
             for (encoded, neighbours) in models.iter().zip(&found) {
                 let row_of = |position: usize| encoded.features.rows[position];
                 let class = encoded.set.labels[row_of(query)];
-                let mut pictures = vec![Picture::of(&encoded.set, row_of(query))?];
+                let mut pictures: Vec<Picture> = broken.of(&encoded.set, row_of(query)).into_iter().collect();
                 for &neighbour in &neighbours[i] {
                     let row = row_of(neighbour);
-                    let picture = Picture::of(&encoded.set, row)?;
+                    let Some(picture) = broken.of(&encoded.set, row) else { continue };
                     let label = encoded.set.classes[encoded.set.labels[row] as usize].clone();
                     pictures.push(Picture { label, ..picture }.marked(encoded.set.labels[row] == class));
                 }
                 rows.push((format!("{}: {}", encoded.features.model, encoded.set.classes[class as usize]), pictures));
             }
         }
-        let caption =
-            format!("A test image, then its {k} nearest training images; a solid green frame has the same label");
+        let caption = format!(
+            "A test image, then its {k} nearest training images; a solid green frame has the same label{}",
+            broken.words()
+        );
         Ok(Gallery { caption, rows })
     }
 

@@ -3,7 +3,9 @@
 use super::Encoded;
 use crate::error::{Error, Result};
 use crate::manifest::{DatasetRecord, SplitRule};
-use crate::splits::{Shortage, balanced_subset, draw_per_class, grouped_split, leaky_split, study_counts, study_split};
+use crate::splits::{
+    Shortage, balanced_subset, draw_per_class, enough, grouped_split, leaky_split, study_counts, study_split,
+};
 use std::collections::HashSet;
 
 /// How images are divided.
@@ -52,6 +54,8 @@ impl Protocol {
 pub struct Parts {
     /// How they were drawn.
     pub protocol: Protocol,
+    /// The label budget that they were drawn for.
+    pub budget: usize,
     /// Images to fit on.
     pub train: Vec<usize>,
     /// Images for choices, from a published part of its own where the record names one.
@@ -143,6 +147,7 @@ impl Encoded {
         let labels = self.labels_at(&pool);
         let n_classes = self.set.classes.len();
         let shortage = if split.rule == SplitRule::StudyCapped { Shortage::Cap } else { Shortage::Fail };
+        enough(&self.set.id, &self.set.classes, &labels, budget, shortage)?;
         let drawn = match protocol {
             Protocol::Study => study_split(&labels, n_classes, budget, seed, shortage)?,
             Protocol::Grouped => grouped_split(&labels, &self.groups_at(&pool)?, n_classes, budget, seed)?,
@@ -167,7 +172,7 @@ impl Encoded {
             Some(official) => self.positions(&official.name)?,
             None => self.unseen(ood, &[&train, &val, &at(&drawn.unused)])?,
         };
-        Ok(Parts { protocol, train, val, test, ood, test_name: test_name(&self.dataset) })
+        Ok(Parts { protocol, budget, train, val, test, ood, test_name: test_name(&self.dataset) })
     }
 
     /// Validation images of a published part: the count that the rule asks of every class for the budget alone, or what

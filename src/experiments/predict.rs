@@ -63,10 +63,6 @@ pub(super) fn multiply_adds(method: Method, train: usize, n: usize, dim: usize, 
 /// What the probe says; a method that is fitted on nothing.
 pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result<Labelled>) -> Result<Fitted> {
     let n_train = train.records().nrows();
-    if method == Method::Knn && n_train < NEIGHBOURS {
-        let found = format!("{n_train}; the smallest class has too few images");
-        return Err(Error::argument("training images", format!("{NEIGHBOURS} or more, one a neighbour"), found));
-    }
     let knn = |params: KnnParams| -> Result<Fitted> {
         let model = params.fit(train)?;
         let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
@@ -95,12 +91,34 @@ impl Encoded {
     /// # Errors
     /// What the probe says; a method that asks by words ([`super::Words::predict`] does that).
     pub fn predict(&self, method: Method, parts: &Parts) -> Result<Predictions> {
+        self.check_enough(method, parts)?;
         let features = self.chosen()?;
         let rows = |positions: &[usize]| features.select(Axis(0), positions);
         let part = |positions: &[usize]| labelled(rows(positions), self.labels_at(positions));
         let fitted = fit(method, &part(&parts.train)?, || part(&parts.val))?;
         let ood = if parts.ood.is_empty() { Vec::new() } else { (fitted.classify)(rows(&parts.ood).view())? };
         Ok(Predictions { test: (fitted.classify)(rows(&parts.test).view())?, ood, warning: fitted.warning })
+    }
+
+    /// Holds the number of training images against what a method votes on.
+    fn check_enough(&self, method: Method, parts: &Parts) -> Result<()> {
+        let n = parts.train.len();
+        if method != Method::Knn || n >= NEIGHBOURS {
+            return Ok(());
+        }
+        let counts = self.set.class_counts();
+        let smallest = (0..counts.len()).min_by_key(|&class| counts[class]).unwrap_or(0);
+        let expected = format!(
+            "at least {NEIGHBOURS} in {} for `{}`, which votes among so many; add images, take a larger budget, or leave \
+             the method out of the suite",
+            self.set.id,
+            method.as_str()
+        );
+        let found = format!(
+            "{n} at a label budget of {}; the smallest class, `{}`, has {} images",
+            parts.budget, self.set.classes[smallest], counts[smallest]
+        );
+        Err(Error::argument("training images", expected, found))
     }
 
     /// The `k` nearest training images of each test image in `queries` (positions in the feature table), nearest

@@ -1,18 +1,20 @@
 //! Archives from a data set's owner: fetched once, checked, unpacked once.
 //!
-//! A data set's folder holds each file as it came (`<file>.part` while it comes), `unpacking` while they are unpacked,
-//! `unpacked` afterwards, and `unpacked.ok`, which says that `unpacked` is whole and from which files. A download that
+//! A data set's folder holds each file as it came (`<file>.part` while it comes; `<file>.from` says from where), `unpacking`
+//! while they are unpacked, `unpacked` afterwards, `unpacked.left_out` with what was not, and `unpacked.ok`, which says that
+//! `unpacked` is whole and from which files: by checksum, or where there is none by address. A download that
 //! broke off goes on where it stopped. A file that is not what the manifest says is set aside as `<file>.bad`, so that
 //! the next try starts anew.
 
+use super::left_out::{Ignored, Tally};
+use super::unpack;
 use crate::error::{Error, Result};
 use crate::manifest::Download;
 use crate::progress::Progress;
 use crate::storage;
-use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
 use std::fs::{self, File};
-use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Body;
@@ -21,29 +23,47 @@ use ureq::http::Response;
 /// How long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Fetches and unpacks `downloads` into `folder`, unless that was done before, and gives the unpacked folder.
-pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<PathBuf> {
+/// The last line of the note of an unpacked folder that holds files and folders alone.
+const NO_LINKS: &str = "no links\n";
+
+/// Fetches and unpacks `downloads` into `folder`, unless that was done before, and gives the unpacked folder with what was
+/// left out of it.
+pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<(PathBuf, Vec<Ignored>)> {
     let _lock = storage::FolderLock::acquire(folder, || println!("waiting for another process that unpacks here"))?;
     let (unpacked, stamp) = (folder.join("unpacked"), folder.join("unpacked.ok"));
-    let contents = contents(downloads);
-    if unpacked.is_dir() && fs::read_to_string(&stamp).is_ok_and(|found| found == contents) {
-        return Ok(unpacked);
+    let (contents, notes) = (contents(downloads), folder.join("unpacked.left_out"));
+    let found = fs::read_to_string(&stamp).unwrap_or_default();
+    if unpacked.is_dir() && found.strip_suffix(NO_LINKS).unwrap_or(&found) == contents {
+        // One that an earlier version unpacked may hold links to anywhere.
+        let whole = found.ends_with(NO_LINKS);
+        if whole || unpack::holds_no_link(&unpacked) {
+            if !whole {
+                storage::write_atomic(&stamp, format!("{contents}{NO_LINKS}").as_bytes())?;
+            }
+            let left_out = fs::read(&notes).ok().and_then(|notes| serde_json::from_slice(&notes).ok());
+            return Ok((unpacked, left_out.unwrap_or_default()));
+        }
     }
     for download in downloads {
         obtain(download, &folder.join(download.file_name()))?;
     }
     // What a killed run left, or the files of an earlier record, must not mix with the new ones.
     let unpacking = folder.join("unpacking");
-    for old in [&stamp, &unpacked, &unpacking] {
+    for old in [&stamp, &notes, &unpacked, &unpacking] {
         remove(old)?;
     }
+    let mut left_out = Tally::default();
     for download in downloads {
         let file = folder.join(download.file_name());
-        unpack(&file, &unpacking).map_err(|source| not_unpacked(download, &file, source))?;
+        let unpacked = unpack::unpack(&file, &unpacking, &mut left_out);
+        unpacked.map_err(|source| not_unpacked(download, &file, source))?;
     }
+    unpack::flush(&unpacking)?;
     fs::rename(&unpacking, &unpacked).map_err(Error::io(&unpacked, "renaming into place"))?;
-    storage::write_atomic(&stamp, contents.as_bytes())?;
-    Ok(unpacked)
+    let left_out = left_out.list();
+    storage::write_atomic(&notes, &serde_json::to_vec(&left_out).unwrap_or_default())?;
+    storage::write_atomic(&stamp, format!("{contents}{NO_LINKS}").as_bytes())?;
+    Ok((unpacked, left_out))
 }
 
 /// What decides the unpacked folder, for the stamp: another size or checksum in the record is another folder.
@@ -74,18 +94,37 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Sees to it that `file` is there and is what the record says.
+/// What a file is known by: its address, and what the record says of it.
+fn identity(download: &Download) -> String {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
+    let size = download.size.map_or_else(|| "none".into(), |size| size.to_string());
+    format!("{} {} {} {size}", download.url, text(&download.sha256), text(&download.md5))
+}
+
+/// Sees to it that `file` is there and is what the record says. One that came from another address, or for another record,
+/// is fetched anew, unless its checksum is right.
 fn obtain(download: &Download, file: &Path) -> Result<()> {
-    // A file that no checksum knows is known by the address that it came from; one that the user put there has none.
+    // A file that the user put there has no note.
     let note = file.with_file_name(format!("{}.from", download.file_name()));
-    let elsewhere = !has_checksum(download) && fs::read_to_string(&note).is_ok_and(|from| from != download.url);
-    if elsewhere {
+    let (identity, noted) = (identity(download), fs::read_to_string(&note).ok());
+    // Notes of an earlier version hold the address alone.
+    if noted.is_some_and(|noted| noted != identity && noted != download.url)
+        && !(has_checksum(download) && file.exists() && difference(download, file)?.is_none())
+    {
         remove(file)?;
         remove(&file.with_file_name(format!("{}.part", download.file_name())))?;
     }
     if !file.exists() {
+        // What came of another file must not become the beginning of this one.
+        let partial = file.with_file_name(format!("{}.part", download.file_name()));
+        let of_partial = file.with_file_name(format!("{}.part.from", download.file_name()));
+        if fs::read_to_string(&of_partial).is_ok_and(|noted| noted != identity) {
+            remove(&partial)?;
+        }
+        storage::write_atomic(&of_partial, identity.as_bytes())?;
         fetch(download, file)?;
-        storage::write_atomic(&note, download.url.as_bytes())?;
+        storage::write_atomic(&note, identity.as_bytes())?;
+        remove(&of_partial)?;
     }
     match difference(download, file)? {
         None => Ok(()),
@@ -245,22 +284,5 @@ fn md5_file(path: &Path) -> Result<String> {
             return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
         }
         hasher.update(&piece[..n]);
-    }
-}
-
-/// Unpacks a zip or tar archive below `folder`; any other file is copied there. Neither library writes outside: a name
-/// with `..` is refused (zip) or passed over (tar), an absolute one is taken as relative.
-fn unpack(file: &Path, folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if name.ends_with(".zip") {
-        zip::ZipArchive::new(BufReader::new(File::open(file)?))?.extract(folder)?;
-        Ok(())
-    } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
-        tar::Archive::new(MultiGzDecoder::new(File::open(file)?)).unpack(folder)
-    } else if name.ends_with(".tar") {
-        tar::Archive::new(BufReader::new(File::open(file)?)).unpack(folder)
-    } else {
-        fs::copy(file, folder.join(&name)).map(|_| ())
     }
 }

@@ -1,43 +1,162 @@
-//! A folder of class folders: `<folder>/<class>/**/<image>`, the layout of torchvision's `ImageFolder`.
+//! A folder of class folders: `<folder>/<class>/**/<image>`, the layout of torchvision's `ImageFolder`, or
+//! `<folder>/<part>/<class>/**/<image>`, that of Hugging Face's `imagefolder`.
 
+use super::left_out::{Ignored, Tally, in_words};
+use super::listing::{self, EXTENSIONS, Links, Listed};
+pub(super) use super::names::below;
+use super::names::shown;
 use super::{ImageSet, Store, labels_from_names};
 use crate::error::{Error, Result};
 use crate::storage;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "gif"];
+/// The pictures of a folder, sorted into classes: what each file is, before any is opened.
+#[derive(Debug)]
+pub(super) struct Classed {
+    /// Class and path of every picture, sorted by path.
+    pub files: Vec<(String, PathBuf)>,
+    /// The part of each, where the folders are those of a split.
+    pub parts: Option<Vec<String>>,
+    /// What was left out.
+    pub ignored: Vec<Ignored>,
+}
 
 /// Opens `folder`; classes are its sub-folders in sorted order, ids the paths below it.
 pub(super) fn open(id: &str, folder: &Path) -> Result<ImageSet> {
-    let (classes, files): (Vec<String>, Vec<PathBuf>) = class_files(folder)?.into_iter().unzip();
+    let Classed { files, parts, ignored } = read(folder, Links::Followed)?;
+    let (classes, files): (Vec<String>, Vec<PathBuf>) = files.into_iter().unzip();
     let ids = files.iter().map(|path| below(folder, path)).collect();
-    from_files(id, folder, files, ids, &classes, None, None)
+    let set = from_files(id, folder, files, ids, &classes, parts, None)?;
+    Ok(ImageSet { ignored, ..set })
 }
 
-/// Class and path of every image in the class folders of `folder`, in sorted order.
-pub(super) fn class_files(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    for class in sorted_entries(folder)? {
-        if !class.is_dir() || hidden(&class) {
+/// Lists `folder` and sorts its pictures into classes.
+///
+/// # Errors
+/// A folder that cannot be listed, or without a picture in a class folder; what lies there instead is named.
+pub(super) fn read(folder: &Path, links: Links) -> Result<Classed> {
+    let Listed { images, folders, mut ignored } = listing::list(folder, links)?;
+    let has_parts = has_parts(folder, &images)?;
+    let depth = if has_parts { 3 } else { 2 };
+    let (mut files, mut parts) = (Vec::new(), Vec::new());
+    for image in images {
+        let names: Vec<_> = image.strip_prefix(folder).unwrap_or(&image).components().collect();
+        let (first, second) = (names[0], names[names.len().min(2) - 1]);
+        let first = shown(first.as_os_str());
+        if names.len() < depth || (has_parts && kind_of_part(&first).is_none()) {
+            let beside = if has_parts {
+                "pictures outside the class folders of a part"
+            } else {
+                "pictures beside the class folders"
+            };
+            ignored.add(beside, || below(folder, &image));
             continue;
         }
-        let mut files = Vec::new();
-        walk(&class, &mut files)?;
-        if files.is_empty() {
-            let expected = format!("images ({}) in every class folder", EXTENSIONS.join(", "));
-            return Err(Error::data(&class, expected, "none"));
-        }
-        let name = class.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.extend(files.into_iter().map(|file| (name.clone(), file)));
+        files.push((if has_parts { shown(second.as_os_str()) } else { first.clone() }, image));
+        parts.push(first);
     }
-    match found.is_empty() {
-        true => Err(Error::data(folder, "class folders that hold images", "none")),
-        false => Ok(found),
+    let used: BTreeSet<&Path> = files.iter().filter_map(|(_, image)| top(folder, image)).collect();
+    let empty: Vec<&PathBuf> = folders.iter().filter(|path| !used.contains(path.as_path())).collect();
+    if files.is_empty() {
+        return Err(nothing(folder, &empty, ignored));
+    }
+    for path in empty {
+        ignored.add("folders without a picture in a class", || below(folder, path));
+    }
+    Ok(Classed { files, parts: has_parts.then_some(parts), ignored: ignored.list() })
+}
+
+/// The folder directly in `folder` that `image` lies under.
+fn top<'a>(folder: &Path, image: &'a Path) -> Option<&'a Path> {
+    image.ancestors().find(|path| path.parent() == Some(folder))
+}
+
+/// The error for a folder without a picture in a class.
+fn nothing(folder: &Path, empty: &[&PathBuf], ignored: Tally) -> Error {
+    let expected = match empty.is_empty() {
+        true => format!("class folders that hold images ({})", EXTENSIONS.join(", ")),
+        false => format!("images ({}) in every class folder", EXTENSIONS.join(", ")),
+    };
+    let ignored: Vec<Ignored> = ignored.list().into_iter().filter(|ignored| !ignored.minor).collect();
+    let found = match ignored.is_empty() {
+        true => "none".into(),
+        false => format!("none; {}", in_words(&ignored)),
+    };
+    Error::data(folder, expected, found)
+}
+
+/// What a folder of a split is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Train,
+    Val,
+    Test,
+}
+
+/// The part that a folder's name stands for, in any case: the words of Hugging Face's `imagefolder`, and WILDS' names.
+fn kind_of_part(name: &str) -> Option<Part> {
+    match name.to_lowercase().as_str() {
+        "train" | "training" => Some(Part::Train),
+        "val" | "valid" | "validation" | "dev" | "id_val" | "val_id" | "ood_val" | "val_ood" => Some(Part::Val),
+        "test" | "testing" | "eval" | "evaluation" | "id_test" | "test_id" | "ood_test" | "test_ood" => {
+            Some(Part::Test)
+        }
+        _ => None,
     }
 }
 
-/// Builds an image set from one file an image, with a class name each. A file that is not there stays in the set, to be
-/// set aside when it is read; should it come, the set's hash is another.
+/// The one of `known` that `part` asks for: by its name, or the only one of the same meaning (`validation` for `val`).
+pub(super) fn same_part<'a>(part: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
+    if let Some(exact) = known.get(part) {
+        return Some(exact);
+    }
+    let kind = kind_of_part(part)?;
+    let mut same = known.iter().filter(|known| kind_of_part(known) == Some(kind));
+    same.next().copied().filter(|_| same.next().is_none())
+}
+
+/// Whether the folders are the parts of a split (`train`, `val`, `test`), with class folders inside. They are if all that
+/// hold pictures are called so, and also beside others (`unlabelled`) if one is for training and shares a class with
+/// another.
+///
+/// # Errors
+/// Parts that hold pictures and no class folder: no class is known.
+fn has_parts(folder: &Path, images: &[PathBuf]) -> Result<bool> {
+    // The class folders in each folder, by the folder's name.
+    let mut inside: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for image in images {
+        let names: Vec<_> = image.strip_prefix(folder).unwrap_or(image).components().collect();
+        if names.len() < 2 {
+            continue;
+        }
+        let classes = inside.entry(shown(names[0].as_os_str())).or_default();
+        if names.len() > 2 {
+            classes.insert(shown(names[1].as_os_str()));
+        }
+    }
+    let parts: Vec<(Part, &BTreeSet<String>)> =
+        inside.iter().filter_map(|(name, classes)| Some((kind_of_part(name)?, classes))).collect();
+    if parts.is_empty() {
+        return Ok(false);
+    }
+    if parts.len() == inside.len() {
+        let flat = parts.iter().all(|(_, classes)| classes.is_empty());
+        if flat && parts.len() > 1 {
+            let names = inside.keys().cloned().collect::<Vec<_>>().join(", ");
+            let expected = format!("class folders in {names}, which are called like the parts of a split");
+            return Err(Error::data(folder, expected, "pictures directly in them, so that no class is known"));
+        }
+        return Ok(!flat);
+    }
+    let shared = |train: &BTreeSet<String>| {
+        parts.iter().any(|(other, classes)| *other != Part::Train && !classes.is_disjoint(train))
+    };
+    Ok(parts.iter().any(|(part, classes)| *part == Part::Train && shared(classes)))
+}
+
+/// Builds an image set from one file an image, with a class name each. A file that is not there, or cannot be read, stays
+/// in the set, to be set aside when it is read; should it come, the set's hash is another.
 pub(super) fn from_files(
     id: &str,
     origin: &Path,
@@ -50,13 +169,12 @@ pub(super) fn from_files(
     let (classes, labels) = labels_from_names(class_names.iter().map(String::as_str));
     let (mut hashes, mut hashed) = (String::new(), Vec::with_capacity(files.len()));
     for (path, (id, class)) in files.iter().zip(ids.iter().zip(class_names)) {
-        let hash = match storage::sha256_file(path) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
-            hash => Some(hash?),
-        };
+        // A pipe would never end, and a folder has no bytes.
+        let hash = path.is_file().then(|| storage::sha256_file(path).ok()).flatten();
         hashes.push_str(&format!("{id}\t{class}\t{}\n", hash.as_deref().unwrap_or("missing")));
         hashed.push(hash);
     }
+    let warnings = warnings(&ids, &labels, &classes, &hashed);
     ImageSet {
         id: id.into(),
         ids,
@@ -67,48 +185,48 @@ pub(super) fn from_files(
         names: None,
         parts,
         data_sha256: storage::sha256_hex(hashes.as_bytes()),
+        ignored: Vec::new(),
+        warnings,
         store: Store::Files(files.into_iter().zip(hashed).collect()),
         decoded: Default::default(),
     }
     .checked(origin)
 }
 
-/// Image files below `folder`, in sorted order.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in sorted_entries(folder)? {
-        if hidden(&entry) {
-            continue;
-        }
-        if entry.is_dir() {
-            walk(&entry, files)?;
-        } else if has_image_extension(&entry) {
-            files.push(entry);
+/// What is lawful and hardly meant: the same bytes in two classes, a single class.
+fn warnings(ids: &[String], labels: &[u32], classes: &[String], hashes: &[Option<String>]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let [class] = classes {
+        warnings.push(format!("all {} images are of one class, `{class}`; a classifier needs two", ids.len()));
+    }
+    let mut of_hash: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (row, hash) in hashes.iter().enumerate() {
+        if let Some(hash) = hash {
+            of_hash.entry(hash).or_default().push(row);
         }
     }
-    Ok(())
-}
-
-fn has_image_extension(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
-}
-
-fn hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
-}
-
-fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "listing"))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.map_err(Error::io(folder, "listing"))?.path());
+    // Rows with the same bytes under another label, and the first such pair.
+    let (mut count, mut pair) = (0, None);
+    for rows in of_hash.into_values() {
+        if let Some(&other) = rows.iter().find(|&&row| labels[row] != labels[rows[0]]) {
+            count += rows.len();
+            pair = pair.into_iter().chain([(rows[0], other)]).min();
+        }
     }
-    paths.sort();
-    Ok(paths)
+    if let Some((a, b)) = pair {
+        warnings.push(format!(
+            "{count} images have the same bytes as one of another class, such as {} and {}; a score cannot be right on both",
+            ids[a], ids[b]
+        ));
+    }
+    warnings
 }
 
-/// The path below `folder` with forward slashes.
-pub(super) fn below(folder: &Path, path: &Path) -> String {
-    let inside = path.strip_prefix(folder).unwrap_or(path);
-    inside.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+/// A warning for class names that differ in case or surrounding space alone, of which `Cat` and `cat ` are two.
+pub(super) fn alike(classes: &[String]) -> Option<String> {
+    let mut seen: HashMap<String, &String> = HashMap::new();
+    classes.iter().find_map(|class| {
+        let other = seen.insert(class.trim().to_lowercase(), class)?;
+        Some(format!("the classes {other:?} and {class:?} differ in case or space alone, and count as two"))
+    })
 }

@@ -5,26 +5,32 @@
 //! (features, splits, probes) is the same code for a shipped set, a published one, and a reader's own images.
 
 mod archive;
+mod counts;
 mod decoded;
 mod folder;
 mod hub;
 mod layouts;
+mod left_out;
+mod listing;
+mod names;
 mod opened;
 mod parquet;
+mod unpack;
 
 use crate::error::{Error, Result};
 use crate::images;
 use crate::key::{Key, digest_of};
-use crate::manifest::{Columns, DatasetRecord, Source, embedded_folder};
+use crate::manifest::{Columns, DatasetRecord, Source, embedded_folder, own_folder};
 use crate::storage::{self, Standing};
 use decoded::Decoded;
 use image::RgbImage;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use hub::HubFile;
+pub use left_out::Ignored;
 pub use opened::{OPENED_VARIABLE, note_left_out, still_stands};
 
 /// Labelled images; the encoded bytes stay on disk until [`ImageSet::read`].
@@ -50,6 +56,10 @@ pub struct ImageSet {
     pub parts: Option<Vec<String>>,
     /// SHA-256 over the bytes of the source files: changes when any image or label does.
     pub data_sha256: String,
+    /// What was left out on opening, by reason: files that are no pictures, rows without a label.
+    pub ignored: Vec<Ignored>,
+    /// What is lawful and hardly meant, a sentence each: pictures that stand in two classes, a single class.
+    pub warnings: Vec<String>,
     store: Store,
     decoded: Decoded,
 }
@@ -68,6 +78,8 @@ enum Store {
 struct ParquetFile {
     path: PathBuf,
     rows: usize,
+    /// The rows that are in the set, ascending, where not all are.
+    kept: Option<Vec<usize>>,
     /// As it was hashed.
     standing: Standing,
 }
@@ -80,6 +92,13 @@ struct ParquetFile {
 /// A missing file, a missing column, a label outside its class list, an image column that is not a struct of `bytes`
 /// and `path`, a checksum that differs, or no network: each names the file and what was expected.
 pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSet> {
+    let mut set = open_source(root, cache, record)?;
+    counts::check(&mut set, record)?;
+    left_out::tell(&set, true);
+    Ok(set)
+}
+
+fn open_source(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSet> {
     match &record.source {
         Source::Embedded { files } => {
             let folder = embedded_folder(root);
@@ -94,24 +113,36 @@ pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSe
             Ok(set)
         }
         Source::Archive { downloads, layout } => {
-            let folder = archive::fetch_and_unpack(&cache.join("archives").join(&record.id), downloads)?;
-            let set = layouts::open(&record.id, &folder, layout, &record.columns)?;
+            let (folder, left_out) = archive::fetch_and_unpack(&cache.join("archives").join(&record.id), downloads)?;
+            let mut set = layouts::open(&record.id, &folder, layout, &record.columns)?;
+            set.ignored.splice(0..0, left_out);
             opened::note(&folder.with_extension("ok"))?;
             Ok(set)
         }
         Source::Folder { path } => {
-            let set = folder::open(&record.id, &root.join(path))?;
-            opened::note(&root.join(path))?;
+            let folder = own_folder(root, path);
+            let set = folder::open(&record.id, &folder)?;
+            opened::note(&folder)?;
             Ok(set)
         }
     }
 }
 
-/// Opens a folder of class folders (`<folder>/<class>/<image>`): a reader's own images.
+/// Opens a folder of class folders (`<folder>/<class>/**/<image>`): a reader's own images. Folders called `train`, `val`,
+/// `test` and the like, with class folders inside, become [`ImageSet::parts`]; classes are then the folders inside them.
+///
+/// Pictures are known by their extension (jpg, png, webp, gif, tif, bmp and their kin, in any case). Symbolic links are
+/// followed, out of the folder too; each picture counts once, and a loop ends. Names that are no UTF-8 are read, and shown
+/// with `\xf1` for a byte. What is left out stands in [`ImageSet::ignored`] and, but for hidden files and what systems leave
+/// behind, is printed in one line; so are [`ImageSet::warnings`].
+///
+/// # Errors
+/// A folder that is not there, or has no class folder with a picture.
 pub fn open_folder(folder: &Path) -> Result<ImageSet> {
-    let id = folder.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy().into_owned());
+    let id = folder.file_name().map_or_else(|| "folder".into(), names::shown);
     let set = folder::open(&id, folder)?;
     opened::note(folder)?;
+    left_out::tell(&set, false);
     Ok(set)
 }
 
@@ -122,6 +153,7 @@ pub fn open_folder(folder: &Path) -> Result<ImageSet> {
 pub fn open_parquet(id: &str, path: &Path, columns: &Columns) -> Result<ImageSet> {
     let set = parquet::open(id, &[(None, path.to_path_buf())], columns)?;
     opened::note(path)?;
+    left_out::tell(&set, false);
     Ok(set)
 }
 
@@ -163,18 +195,21 @@ impl ImageSet {
         self.decoded.get_or(row, || images::decode(&self.ids[row], encoded))
     }
 
-    /// The rows whose published part is `part` ("train", "test").
+    /// The rows whose part is `part` ("train", "test"). A word of the same meaning will do where only one part has it:
+    /// `val` for a folder called `validation`.
+    ///
+    /// # Errors
+    /// A data set without parts, or without this one; the known ones are listed.
     pub fn rows_of_part(&self, part: &str) -> Result<Vec<usize>> {
         let Some(parts) = &self.parts else {
             return Err(Error::argument("part", "a data set with published parts", format!("{} has none", self.id)));
         };
-        let rows: Vec<usize> = (0..self.len()).filter(|&row| parts[row] == part).collect();
-        if rows.is_empty() {
-            let known: std::collections::BTreeSet<&str> = parts.iter().map(String::as_str).collect();
+        let known: BTreeSet<&str> = parts.iter().map(String::as_str).collect();
+        let Some(part) = folder::same_part(part, &known) else {
             let known = known.into_iter().collect::<Vec<_>>().join(", ");
             return Err(Error::Unknown { kind: "part", name: part.into(), known });
-        }
-        Ok(rows)
+        };
+        Ok((0..self.len()).filter(|&row| parts[row] == part).collect())
     }
 
     /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order.
@@ -234,7 +269,8 @@ impl ImageSet {
         if let Some(twice) = self.ids.iter().find(|id| !seen.insert(id.as_str())) {
             return Err(Error::data(origin, "one image an id", format!("`{twice}` twice")));
         }
-        Ok(self)
+        let warnings = [self.warnings.clone(), folder::alike(&self.classes).into_iter().collect()].concat();
+        Ok(ImageSet { warnings, ..self })
     }
 }
 

@@ -2,6 +2,8 @@
 //! known to be stale once they change.
 
 use super::folder;
+use super::listing::Links;
+use super::names::{raw, shown, shown_in_a_line};
 use crate::error::{Error, Result};
 use crate::key::digest_of;
 use crate::storage::Standing;
@@ -20,7 +22,7 @@ const LEFT_OUT: &str = "left-out";
 pub(super) fn note(path: &Path) -> Result<()> {
     let Some(log) = std::env::var_os(OPENED_VARIABLE).filter(|log| !log.is_empty()) else { return Ok(()) };
     let path = path.canonicalize().map_err(Error::io(path, "looking for"))?;
-    write(Path::new(&log), &format!("{} {}\n", standing(&path)?, path.display()))
+    write(Path::new(&log), &format!("{} {}\n", standing(&path)?, shown_in_a_line(path.as_os_str())))
 }
 
 /// Notes files of the hub's cache, and which commit it holds for `revision`: a branch that has moved on is another data set.
@@ -57,20 +59,25 @@ fn write(log: &Path, line: &str) -> Result<()> {
 /// Whether what a line of the log names still stands as it says; what was left out never does.
 pub fn still_stands(line: &str) -> bool {
     let Some((digest, path)) = line.split_once(' ') else { return false };
-    digest != LEFT_OUT && standing(Path::new(path)).is_ok_and(|now| now == digest)
+    digest != LEFT_OUT && standing(Path::new(&raw(path))).is_ok_and(|now| now == digest)
 }
 
 /// The digest of names, lengths and times of change: of all images in class folders, or of one file.
 fn standing(path: &Path) -> Result<String> {
-    let files = match path.is_dir() {
-        true => folder::class_files(path)?.into_iter().map(|(_, file)| file).collect(),
-        false => vec![path.to_path_buf()],
+    let (files, ignored) = match path.is_dir() {
+        true => {
+            let classed = folder::read(path, Links::Followed)?;
+            (classed.files.into_iter().map(|(_, file)| file).collect(), classed.ignored)
+        }
+        false => (vec![path.to_path_buf()], Vec::new()),
     };
     let mut lines = Vec::with_capacity(files.len());
     for file in files {
         let Standing { length, changed } = Standing::of(&file)?;
         let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
-        lines.push(format!("{} {length} {changed}", file.display()));
+        lines.push(format!("{} {length} {changed}", shown(file.as_os_str())));
     }
+    // What is left out is told when the folder is opened.
+    lines.extend(ignored.iter().filter(|ignored| !ignored.minor).map(|ignored| format!("{ignored:?}")));
     Ok(digest_of(lines))
 }

@@ -5,31 +5,45 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+use toml::de::{DeTable, DeValue};
 
-use super::parse::{Problem, Record, check_digest, check_id, check_not_empty};
+use super::parse::{Problem, Record, check_digest, check_id, check_inside, check_not_empty};
 use crate::key::Key;
 
 /// One file of `data_manifests/datasets/`.
+///
+/// A reader's own folder needs a source and nothing else: `[source.folder]` with its path. Id and name are then the file's
+/// name, columns `image` and `label`, and the split the study's rule on all images. Published data also say what they are:
+/// name, description, licence, homepage and citation.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetRecord {
-    /// Equal to the file's name without `.toml`; the key used in every result row.
+    /// Equal to the file's name without `.toml`, which it is by default; the key used in every result row.
+    #[serde(default)]
     pub id: String,
-    /// The name to print.
+    /// The name to print; a reader's own folder has the id by default.
+    #[serde(default)]
     pub name: String,
     /// A sentence or two: what the pictures show and what the labels are.
+    #[serde(default)]
     pub description: String,
-    /// SPDX expression, or the owner's terms in words where there is no such licence.
+    /// SPDX expression, or the owner's terms in words where there is no such licence; `not stated` for a reader's own folder
+    /// that says none.
+    #[serde(default)]
     pub licence: String,
     /// Where the owner describes the data.
+    #[serde(default)]
     pub homepage: String,
     /// The paper or page to cite.
+    #[serde(default)]
     pub citation: String,
     /// Where the images come from.
     pub source: Source,
-    /// Which columns hold image, label, group and so on.
+    /// Which columns hold image, label, group and so on; by default `image` and `label`.
+    #[serde(default)]
     pub columns: Columns,
-    /// How train, val and test are made.
+    /// How train, val and test are made; by default the study's rule on all images.
+    #[serde(default)]
     pub split: SplitRecord,
     /// The name in the `dataset` column of the study's published tables, for the sets that the study used.
     #[serde(default)]
@@ -67,9 +81,11 @@ pub enum Source {
         /// How to read the unpacked folder.
         layout: ArchiveLayout,
     },
-    /// A folder of the user's own with one sub-folder a class. Classes are sorted by name.
+    /// A folder of the user's own with one sub-folder per class, or with folders `train`, `val`, `test` that hold them: see
+    /// [`crate::datasets::open_folder`]. Classes are sorted by name.
     Folder {
-        /// The folder; relative paths start at the project's root. It is looked up when the data are first read.
+        /// The folder: anywhere on this machine, for it is the reader's own. Relative paths start at the project's root and
+        /// may lead out of it; `~/` is the home folder. It is looked up when the data are first read.
         path: String,
     },
 }
@@ -84,7 +100,7 @@ fn main_branch() -> String {
 pub struct Download {
     /// The address.
     pub url: String,
-    /// The name to keep it under; by default what follows the last `/` of the address.
+    /// The name to keep it under; by default what follows the last `/` of the address, without `?` and what comes after.
     #[serde(default)]
     pub file: Option<String>,
     /// MD5 of the file in lower-case hex, where the owner or a loader library states one.
@@ -99,9 +115,10 @@ pub struct Download {
 }
 
 impl Download {
-    /// The name under which the file is kept: `file`, or what follows the last `/` of the address.
+    /// The name under which the file is kept: `file`, or what follows the last `/` of the address's path.
     pub fn file_name(&self) -> &str {
-        self.file.as_deref().unwrap_or_else(|| self.url.rsplit('/').next().unwrap_or(&self.url))
+        let path = self.url.split(['?', '#']).next().unwrap_or(&self.url);
+        self.file.as_deref().unwrap_or_else(|| path.rsplit('/').next().unwrap_or(path))
     }
 }
 
@@ -180,14 +197,31 @@ pub enum ListLabel {
     AfterSpace,
 }
 
+fn image_column() -> String {
+    "image".into()
+}
+
+fn label_column() -> String {
+    "label".into()
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Columns::new("image", "label")
+    }
+}
+
 /// The meaning of columns: of the Parquet file, or of the table of an archive. Layouts that have no table (folders
 /// and lists) give the columns `image` and `label`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {
-    /// The image: a struct of `bytes` and `path` in Parquet.
+    /// The image: in Parquet a struct of `bytes` and `path`, or the bytes alone. A column inside a struct is named with
+    /// dots.
+    #[serde(default = "image_column")]
     pub image: String,
     /// The class: text, or a number that indexes the class names.
+    #[serde(default = "label_column")]
     pub label: String,
     /// Images with the same value here show (nearly) the same thing and must not be on two sides of a split.
     #[serde(default)]
@@ -210,16 +244,20 @@ impl Columns {
     }
 }
 
-/// How train, val and test are made, with the counts to hold them to.
+/// How train, val and test are made, with the counts to hold them to. A count that is given is held against the data when
+/// they are opened: one of a reader's own folder that differs is an error, one of published data a warning.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitRecord {
-    /// The official split that train, val and test are drawn from: `train`, or `all` where there is none.
+    /// The official split that train, val and test are drawn from: `train`, or `all` (by default) where there is none.
+    #[serde(default = "all_images")]
     pub pool: String,
-    /// Images in the pool, after balancing.
-    pub total: usize,
-    /// Classes in the pool.
-    pub classes: usize,
+    /// Images in the pool, after balancing, where somebody counted.
+    #[serde(default)]
+    pub total: Option<usize>,
+    /// Classes in the pool, where somebody counted.
+    #[serde(default)]
+    pub classes: Option<usize>,
     /// M of the study's rule: the count of the smallest class, after balancing; `None` where nobody has published it.
     #[serde(default)]
     pub smallest_class: Option<usize>,
@@ -229,7 +267,8 @@ pub struct SplitRecord {
     /// Draw this many images of every class first (seeded), and split only those.
     #[serde(default)]
     pub balance: Option<usize>,
-    /// The rule that draws the parts.
+    /// The rule that draws the parts; by default the study's.
+    #[serde(default = "study_rule")]
     pub rule: SplitRule,
     /// For the drift arm: values of the domain column that take no part in training and form the out-of-distribution
     /// test. The plain arm uses every domain, and the counts here are over all of them.
@@ -244,8 +283,36 @@ pub struct SplitRecord {
     /// The official split that serves as out-of-distribution test.
     #[serde(default)]
     pub ood_test: Option<OfficialSplit>,
-    /// The label budgets (N) of the study for this set, ascending.
+    /// The label budgets (N) of the study for this set, ascending. The suite says which are run.
+    #[serde(default)]
     pub budgets: Vec<usize>,
+}
+
+fn all_images() -> String {
+    "all".into()
+}
+
+fn study_rule() -> SplitRule {
+    SplitRule::Study
+}
+
+impl Default for SplitRecord {
+    fn default() -> Self {
+        SplitRecord {
+            pool: all_images(),
+            total: None,
+            classes: None,
+            smallest_class: None,
+            per_class: None,
+            balance: None,
+            rule: study_rule(),
+            ood_domains: Vec::new(),
+            val: None,
+            id_test: None,
+            ood_test: None,
+            budgets: Vec::new(),
+        }
+    }
 }
 
 impl SplitRecord {
@@ -303,8 +370,9 @@ impl SplitRule {
 pub struct OfficialSplit {
     /// The split's name.
     pub name: String,
-    /// Its images.
-    pub total: usize,
+    /// Its images, where somebody counted.
+    #[serde(default)]
+    pub total: Option<usize>,
 }
 
 /// Images a class.
@@ -360,6 +428,50 @@ impl Record for DatasetRecord {
         &self.id
     }
 
+    fn required(given: &DeTable) -> Vec<&'static str> {
+        let source = given.get("source").map(|source| source.get_ref());
+        let own = matches!(source, Some(DeValue::Table(source)) if source.contains_key("folder"));
+        let published = ["name", "description", "licence", "homepage", "citation"];
+        let mut keys = if own { Vec::new() } else { published.to_vec() };
+        keys.extend([
+            "source",
+            "source.embedded.files",
+            "source.hub.repo",
+            "source.hub.files",
+            "source.folder.path",
+            "source.archive.downloads",
+            "source.archive.downloads.*.url",
+            "source.archive.layout",
+            "source.archive.layout.class_folders.root",
+            "source.archive.layout.table.table",
+            "source.archive.layout.table.image",
+            "source.archive.layout.table.parts.*.name",
+            "source.archive.layout.table.parts.*.column",
+            "source.archive.layout.table.parts.*.value",
+            "source.archive.layout.lists.images",
+            "source.archive.layout.lists.lists",
+            "source.archive.layout.lists.label",
+            "split.val.name",
+            "split.id_test.name",
+            "split.ood_test.name",
+        ]);
+        keys
+    }
+
+    fn complete(&mut self, stem: &str) {
+        if self.id.is_empty() {
+            self.id = stem.into();
+        }
+        if let Source::Folder { .. } = self.source {
+            let stated = [(&mut self.name, stem), (&mut self.licence, "not stated"), (&mut self.citation, "none")];
+            for (text, words) in stated {
+                if text.is_empty() {
+                    *text = words.into();
+                }
+            }
+        }
+    }
+
     fn check(&self) -> Result<(), Problem> {
         check_id(&self.id)?;
         for (key, text) in [("name", &self.name), ("licence", &self.licence), ("citation", &self.citation)] {
@@ -402,15 +514,57 @@ impl Source {
             Source::Archive { downloads, .. } if downloads.is_empty() => {
                 Err(Problem::new("source.archive.downloads", "at least one file", "an empty list"))
             }
-            Source::Archive { downloads, .. } => downloads.iter().enumerate().try_for_each(|(i, download)| {
-                if download.file_name().is_empty() || download.file_name().contains(['/', '\\']) {
-                    let found = format!("`{}`", download.file_name());
-                    return Err(Problem::new(format!("source.archive.downloads.{i}"), "a file name to keep", found));
+            Source::Archive { downloads, layout } => {
+                for (i, download) in downloads.iter().enumerate() {
+                    download.check(&format!("source.archive.downloads.{i}"), &downloads[..i])?;
                 }
-                check_digest(&format!("source.archive.downloads.{i}.md5"), download.md5.as_deref(), 32)?;
-                check_digest(&format!("source.archive.downloads.{i}.sha256"), download.sha256.as_deref(), 64)
-            }),
+                layout.check()
+            }
+            Source::Folder { path } if path.trim().is_empty() || path.contains('\0') => {
+                Err(Problem::new("source.folder.path", "a folder", format!("`{path}`")))
+            }
             _ => Ok(()),
+        }
+    }
+}
+
+impl Download {
+    fn check(&self, key: &str, before: &[Download]) -> Result<(), Problem> {
+        /// What the folder of the downloads holds beside them.
+        const TAKEN: [&str; 5] = ["unpacked", "unpacking", "unpacked.ok", "unpacked.left_out", ".lock"];
+        let name = self.file_name();
+        let plain = !name.contains(|c: char| matches!(c, '/' | '\\') || c.is_control());
+        if !plain || matches!(name, "" | "." | "..") || TAKEN.contains(&name.to_lowercase().as_str()) {
+            return Err(Problem::new(key, "a file name to keep", format!("`{name}`")));
+        }
+        if before.iter().any(|other| other.file_name().to_lowercase() == name.to_lowercase()) {
+            let expected = "a file name of its own; `file` gives one";
+            return Err(Problem::new(key, expected, format!("`{name}` again")));
+        }
+        check_digest(&format!("{key}.md5"), self.md5.as_deref(), 32)?;
+        check_digest(&format!("{key}.sha256"), self.sha256.as_deref(), 64)
+    }
+}
+
+impl ArchiveLayout {
+    /// Every path leads into the data set's folder.
+    fn check(&self) -> Result<(), Problem> {
+        const KEY: &str = "source.archive.layout";
+        match self {
+            ArchiveLayout::ClassFolders { root, lists } => {
+                check_inside(format!("{KEY}.class_folders.root"), root, true)?;
+                lists
+                    .iter()
+                    .try_for_each(|(part, list)| check_inside(format!("{KEY}.class_folders.lists.{part}"), list, false))
+            }
+            ArchiveLayout::Table { table, .. } => check_inside(format!("{KEY}.table.table"), table, false),
+            ArchiveLayout::Lists { images, lists, classes, .. } => {
+                check_inside(format!("{KEY}.lists.images"), images, true)?;
+                for (part, list) in lists {
+                    check_inside(format!("{KEY}.lists.lists.{part}"), list, false)?;
+                }
+                classes.iter().try_for_each(|file| check_inside(format!("{KEY}.lists.classes"), file, false))
+            }
         }
     }
 }
@@ -422,30 +576,35 @@ impl SplitRecord {
             0 => Err(Problem::new(key, "a number above 0", "0")),
             _ => Ok(()),
         };
-        positive("split.total", self.total)?;
-        positive("split.classes", self.classes)?;
-        if self.budgets.is_empty() || self.budgets.contains(&0) || !self.budgets.is_sorted_by(|a, b| a < b) {
+        for (key, count) in [("split.total", self.total), ("split.classes", self.classes)] {
+            count.map_or(Ok(()), |count| positive(key, count))?;
+        }
+        if self.budgets.contains(&0) || !self.budgets.is_sorted_by(|a, b| a < b) {
             let found = format!("{:?}", self.budgets);
             return Err(Problem::new("split.budgets", "ascending budgets above 0", found));
         }
         if let Some(m) = self.smallest_class {
             positive("split.smallest_class", m)?;
-            if m.saturating_mul(self.classes) > self.total {
-                let expected = format!("at most total / classes = {}", self.total / self.classes);
+            if let (Some(total), Some(classes)) = (self.total, self.classes)
+                && m.saturating_mul(classes) > total
+            {
+                let expected = format!("at most total / classes = {}", total / classes);
                 return Err(Problem::new("split.smallest_class", expected, m.to_string()));
             }
         }
-        match &self.per_class {
-            Some(PerClass::Uniform(n)) if n.checked_mul(self.classes) != Some(self.total) => {
-                let expected = format!("a number that times {} classes is {}", self.classes, self.total);
+        match (&self.per_class, self.total, self.classes) {
+            (Some(PerClass::Uniform(n)), Some(total), Some(classes)) if n.checked_mul(classes) != Some(total) => {
+                let expected = format!("a number that times {classes} classes is {total}");
                 Err(Problem::new("split.per_class", expected, n.to_string()))
             }
-            Some(PerClass::Each(counts))
-                if counts.len() != self.classes || counts.values().sum::<usize>() != self.total =>
-            {
-                let expected = format!("{} classes with {} images together", self.classes, self.total);
-                let found = format!("{} classes with {}", counts.len(), counts.values().sum::<usize>());
-                Err(Problem::new("split.per_class", expected, found))
+            (Some(PerClass::Each(counts)), total, classes) => {
+                let (n, sum) = (counts.len(), counts.values().fold(0, |sum: usize, n| sum.saturating_add(*n)));
+                let (classes, total) = (classes.unwrap_or(n), total.unwrap_or(sum));
+                if (n, sum) == (classes, total) {
+                    return Ok(());
+                }
+                let expected = format!("{classes} classes with {total} images together");
+                Err(Problem::new("split.per_class", expected, format!("{n} classes with {sum}")))
             }
             _ => Ok(()),
         }

@@ -11,7 +11,7 @@
 //! let manifests = Manifests::load(std::path::Path::new("."))?;
 //! let suite = manifests.suite("default")?;
 //! for id in &suite.datasets {
-//!     println!("{}: {} images", id, manifests.dataset(id)?.split.total);
+//!     println!("{}: {:?} images", id, manifests.dataset(id)?.split.total);
 //! }
 //! # Ok::<(), wider_clip::error::Error>(())
 //! ```
@@ -123,6 +123,14 @@ impl Manifests {
 /// The folder of the files that ship with the project at `root`.
 pub fn embedded_folder(root: &Path) -> PathBuf {
     root.join("data_manifests").join("embedded")
+}
+
+/// A reader's own folder, as a manifest names it ([`Source::Folder`]), for the project at `root`.
+pub fn own_folder(root: &Path, path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(inside), Some(home)) => home.join(inside),
+        _ => root.join(path),
+    }
 }
 
 /// Reads every `*.toml` of a folder in the order of the names.

@@ -2,6 +2,7 @@
 
 use crate::key::Key;
 use serde::Deserialize;
+use toml::de::DeTable;
 
 use super::parse::{Problem, Record, check_digest, check_id, check_not_empty};
 
@@ -226,6 +227,40 @@ impl Record for ModelRecord {
 
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn required(_: &DeTable) -> Vec<&'static str> {
+        vec![
+            "id",
+            "name",
+            "family",
+            "architecture",
+            "licence",
+            "papers",
+            "weights",
+            "weights.embedded.file",
+            "weights.embedded.sha256",
+            "weights.embedded.text.file",
+            "weights.embedded.text.sha256",
+            "weights.embedded.text.pairs",
+            "weights.embedded.text.templates",
+            "weights.hub.repo",
+            "weights.hub.files",
+            "weights.random.seed",
+            "input",
+            "input.size",
+            "input.crop_pct",
+            "input.resize",
+            "input.interpolation",
+            "input.mean",
+            "input.std",
+            "features",
+            "features.default",
+            "features.dim",
+            "look.colour",
+            "look.marker",
+            "look.dash",
+        ]
     }
 
     fn check(&self) -> Result<(), Problem> {

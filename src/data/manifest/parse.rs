@@ -18,6 +18,13 @@ pub(super) trait Record: DeserializeOwned {
     /// The id, which must equal the file's stem.
     fn id(&self) -> &str;
 
+    /// The keys that a manifest must have, joined by dots where they stand in a table (`source.hub.repo`); `*` is every
+    /// entry of a list. Those of a table that is not there are not asked for. `given` is the manifest.
+    fn required(given: &DeTable) -> Vec<&'static str>;
+
+    /// Fills in what follows from the rest, for a file of that stem.
+    fn complete(&mut self, _stem: &str) {}
+
     /// Holds values against what is possible; the first problem ends it.
     fn check(&self) -> Result<(), Problem>;
 }
@@ -52,10 +59,22 @@ impl<T: Record> Loaded<T> {
             std::io::ErrorKind::InvalidData => manifest_error(path, 0, "UTF-8 text", "other bytes"),
             _ => Error::io(path, "reading")(source),
         })?;
-        let record: T = toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))?;
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let record: Result<T, _> = toml::from_str(&text);
+        let mut record = match record {
+            // All of them at once, and not the first alone.
+            Err(error) if error.message().starts_with("missing field") => {
+                return Err(missing_keys::<T>(path, &text).unwrap_or_else(|| toml_error(path, &text, &error)));
+            }
+            Err(error) => return Err(toml_error(path, &text, &error)),
+            Ok(record) => record,
+        };
+        if let Some(error) = missing_keys::<T>(path, &text) {
+            return Err(error);
+        }
+        record.complete(stem);
         let loaded = Loaded { record, path: path.to_path_buf(), text };
         loaded.record.check().map_err(|problem| loaded.error(problem))?;
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if loaded.record.id() != stem {
             let (expected, found) = (format!("`{stem}`, the file's name"), format!("`{}`", loaded.record.id()));
             return Err(loaded.error(Problem::new("id", expected, found)));
@@ -73,6 +92,41 @@ impl<T: Record> Loaded<T> {
 
 fn manifest_error(path: &Path, line: usize, expected: impl Into<String>, found: impl Into<String>) -> Error {
     Error::Manifest { path: path.to_path_buf(), line, expected: expected.into(), found: found.into() }
+}
+
+/// The error that names every key which a manifest lacks; `None` where it has all of them.
+fn missing_keys<T: Record>(path: &Path, text: &str) -> Option<Error> {
+    let table = DeTable::parse(text).ok()?;
+    let mut missing = Vec::new();
+    for key in T::required(table.get_ref()) {
+        let parts: Vec<&str> = key.split('.').collect();
+        missing_in(table.get_ref(), &parts, "", &mut missing);
+    }
+    let (first, others) = missing.split_first()?;
+    let line = line_of_key(text, first).unwrap_or(1);
+    let quoted = |keys: &[String]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    Some(match others {
+        [] => manifest_error(path, line, format!("key `{first}`"), "no such key"),
+        others => manifest_error(path, line, format!("key `{first}`, also {}", quoted(others)), "no such keys"),
+    })
+}
+
+/// Adds the key whose `parts` begin in `table`, if the table that it belongs to is there and lacks it.
+fn missing_in(table: &DeTable, parts: &[&str], above: &str, missing: &mut Vec<String>) {
+    let (first, rest) = (parts[0], &parts[1..]);
+    let name = |key: &str| if above.is_empty() { key.to_string() } else { format!("{above}.{key}") };
+    match (table.get(first).map(|value| value.get_ref()), rest) {
+        (None, []) => missing.push(name(first)),
+        (Some(DeValue::Table(table)), [_, ..]) => missing_in(table, rest, &name(first), missing),
+        (Some(DeValue::Array(entries)), ["*", rest @ ..]) if !rest.is_empty() => {
+            for (i, entry) in entries.iter().enumerate() {
+                if let DeValue::Table(table) = entry.get_ref() {
+                    missing_in(table, rest, &format!("{}.{i}", name(first)), missing);
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Turns serde's and the parser's messages into what was expected and what was found.
@@ -127,6 +181,19 @@ pub(super) fn check_id(id: &str) -> Result<(), Problem> {
         return Err(Problem::new("id", "lower-case letters, digits, `_`, `-` and `.`", format!("`{id}`")));
     }
     Ok(())
+}
+
+/// A path below the data set's own folder: relative, with `/`, without `..`. Empty or `.` is the folder itself, where
+/// `folder` allows one.
+pub(super) fn check_inside(key: impl Into<String>, path: &str, folder: bool) -> Result<(), Problem> {
+    let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
+    let leads_in = |part: &str| part != ".." && !part.contains(|c: char| c == '\\' || c.is_control());
+    match !path.starts_with('/') && !drive && path.split('/').all(leads_in) && (folder || !path.is_empty()) {
+        true => Ok(()),
+        false => {
+            Err(Problem::new(key, "a path inside the data set's folder, with `/` and no `..`", format!("`{path}`")))
+        }
+    }
 }
 
 /// Text that must say something.

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use serde::Deserialize;
+use toml::de::DeTable;
 
 use super::parse::{Problem, Record, check_id, check_not_empty};
 
@@ -106,6 +107,10 @@ impl Record for SuiteRecord {
 
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn required(_: &DeTable) -> Vec<&'static str> {
+        vec!["id", "description", "datasets", "models", "methods", "budgets", "seeds"]
     }
 
     fn check(&self) -> Result<(), Problem> {

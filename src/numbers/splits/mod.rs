@@ -20,13 +20,16 @@
 //!
 //! - [`study_split`]: the plain rule. [`draw_per_class`], [`balanced_subset`], [`stratified_subset`]: its pieces.
 //! - [`grouped_split`]: the same counts, but nearly equal images (one emoji in two styles) stay on one side.
+//! - [`enough`]: whether a pool has what a split needs, told with the names of data set and class.
 //! - [`leaky_split`]: the grouped split's counts without its care, to show what leakage is worth.
 
+mod enough;
 mod grouped;
 mod study;
 
 use std::collections::BTreeSet;
 
+pub use enough::enough;
 pub use grouped::{grouped_split, leaky_split};
 pub use study::{Shortage, balanced_subset, draw_per_class, stratified_subset, study_split};
 

@@ -1,0 +1,262 @@
+//! Images in Parquet, in the form of the Hugging Face `datasets` library: the image column is a struct of `bytes` (the
+//! encoded file) and `path`, or the bytes alone; a label is a number whose names stand in the file's `huggingface` metadata,
+//! or a text.
+
+mod file;
+mod labels;
+
+use super::left_out::{Tally, in_words};
+use super::{ImageSet, ParquetFile, Store};
+use crate::error::{Error, Result};
+use crate::manifest::Columns;
+use crate::storage::{self, Standing};
+use file::{Leaf, Table};
+use labels::Labels;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Opens Parquet `files` (each with the published part it holds, if any) as one image set.
+pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Columns) -> Result<ImageSet> {
+    let Some((_, first)) = files.first() else {
+        return Err(Error::argument("files", "at least one Parquet file", format!("none for {id}")));
+    };
+    let mut set = Gathered::default();
+    for (part, path) in files {
+        set.add(part.as_deref(), path, columns)?;
+    }
+    let ids = unique(set.ids, &set.places);
+    if ids.is_empty() {
+        let found = match set.before {
+            0 => "none: the file has no row".into(),
+            rows => format!("none: of {rows} rows, {}", in_words(&set.ignored.list())),
+        };
+        return Err(Error::data(first, "at least one image with a label", found));
+    }
+    let resolved = set.labels.resolve(first, |row| ids[row].clone())?;
+    for name in &resolved.unused {
+        set.ignored.add("class names without an image", || name.clone());
+    }
+    ImageSet {
+        id: id.into(),
+        ids,
+        labels: resolved.labels,
+        classes: resolved.classes,
+        groups: set.groups,
+        domains: set.domains,
+        names: set.names,
+        parts: files.iter().any(|(part, _)| part.is_some()).then_some(set.parts),
+        data_sha256: storage::sha256_hex(set.hashes.join("\n").as_bytes()),
+        ignored: set.ignored.list(),
+        warnings: Vec::new(),
+        store: Store::Parquet { files: set.files, column: columns.image.clone() },
+        decoded: Default::default(),
+    }
+    .checked(first)
+}
+
+/// Columns of several files, one after the other; of rows with a label alone.
+#[derive(Default)]
+struct Gathered {
+    ids: Vec<String>,
+    /// Place of each row among all rows of all files.
+    places: Vec<usize>,
+    labels: Labels,
+    groups: Option<Vec<String>>,
+    domains: Option<Vec<String>>,
+    names: Option<Vec<String>>,
+    parts: Vec<String>,
+    hashes: Vec<String>,
+    files: Vec<ParquetFile>,
+    ignored: Tally,
+    /// Rows of the files before.
+    before: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, part: Option<&str>, path: &Path, columns: &Columns) -> Result<()> {
+        // Before anything is read: what changes later is noticed.
+        let standing = Standing::of(path)?;
+        let table = Table::open(path)?;
+        check_columns(&table, columns)?;
+        // For its errors: the images themselves are read later.
+        let image = ImageColumn::of(&table, &columns.image)?;
+        let rows = table.rows();
+        let file_name = path.file_name().map_or_else(String::new, super::names::shown);
+        let row_name = |row: usize| format!("{file_name}#{row}");
+        let kept = self.labels.add(&table, &columns.label, &mut self.ignored, row_name)?;
+        let kept: Vec<usize> = (0..rows).filter(|&row| kept[row]).collect();
+        let paths = match &image.path {
+            Some(leaf) => texts(&table, leaf, &columns.image)?,
+            None => vec![None; rows],
+        };
+        for &row in &kept {
+            let inside = paths[row].clone().filter(|inside| !inside.is_empty());
+            self.ids.push(inside.unwrap_or_else(|| row_name(row)));
+            self.places.push(self.before + row);
+        }
+        for (target, name) in
+            [(&mut self.groups, &columns.group), (&mut self.domains, &columns.domain), (&mut self.names, &columns.name)]
+        {
+            if let Some(name) = name {
+                let leaf = table.leaf(name)?.ok_or_else(|| {
+                    Error::data(path, format!("text or numbers in column `{name}`"), "a struct or list")
+                })?;
+                let values = texts(&table, &leaf, name)?;
+                target.get_or_insert_default().extend(kept.iter().map(|&row| values[row].clone().unwrap_or_default()));
+            }
+        }
+        self.parts.extend(std::iter::repeat_n(part.unwrap_or_default().to_string(), kept.len()));
+        self.hashes.push(storage::sha256_file(path)?);
+        standing.check(path)?;
+        let kept = (kept.len() < rows).then_some(kept);
+        self.files.push(ParquetFile { path: path.to_path_buf(), rows, kept, standing });
+        self.before += rows;
+        Ok(())
+    }
+}
+
+/// Names become ids: one that several images have (`push_to_hub` keeps base names alone) gets the row's place in the set,
+/// `0.png#17`.
+fn unique(ids: Vec<String>, places: &[usize]) -> Vec<String> {
+    let mut count: HashMap<&str, usize> = HashMap::new();
+    ids.iter().for_each(|id| *count.entry(id).or_default() += 1);
+    if count.len() == ids.len() {
+        return ids;
+    }
+    let once: HashSet<&str> = count.iter().filter(|(_, n)| **n == 1).map(|(id, _)| *id).collect();
+    let id = |(id, place): (&String, &usize)| match once.contains(id.as_str()) {
+        true => id.clone(),
+        false => {
+            let mut named = format!("{id}#{place}");
+            while once.contains(named.as_str()) || count.contains_key(named.as_str()) {
+                named.insert(id.len(), '#');
+            }
+            named
+        }
+    };
+    ids.iter().zip(places).map(id).collect()
+}
+
+/// Every column that the record names must be there; all that are not are named, with those that are.
+fn check_columns(table: &Table, columns: &Columns) -> Result<()> {
+    let names = [Some(&columns.label), columns.group.as_ref(), columns.domain.as_ref(), columns.name.as_ref()];
+    let mut missing: Vec<String> = Vec::new();
+    for name in names.into_iter().flatten().chain([&columns.image]) {
+        let there = !table.inside(name).is_empty() || table.has(name);
+        if !there && !missing.contains(name) {
+            missing.push(name.clone());
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let quoted = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and a column ");
+    let known = table.columns().join(", ");
+    Err(Error::data(table.path(), format!("a column {quoted}"), format!("the columns {known}")))
+}
+
+/// Where the encoded images and their names are.
+struct ImageColumn {
+    bytes: Leaf,
+    path: Option<Leaf>,
+}
+
+impl ImageColumn {
+    /// Of a struct with `bytes` and perhaps `path`, or of bytes alone.
+    ///
+    /// # Errors
+    /// Anything else, with what it is.
+    fn of(table: &Table, name: &str) -> Result<ImageColumn> {
+        let wrong = |found: String| {
+            let expected = format!("`{name}` as a struct of `bytes` and `path`, or as bytes");
+            Err(Error::data(table.path(), expected, found))
+        };
+        let inside = table.inside(name);
+        let (bytes, path) = match inside.is_empty() {
+            true => (table.leaf(name)?, None),
+            false if inside.iter().any(|field| field == "bytes") => {
+                let path = inside.iter().any(|field| field == "path").then(|| table.leaf(&format!("{name}.path")));
+                (table.leaf(&format!("{name}.bytes"))?, path.transpose()?.flatten())
+            }
+            false if table.is_repeated(name) => {
+                return wrong("a list of them per row; a row must hold one image".into());
+            }
+            false => return wrong(format!("a struct of {}", inside.join(", "))),
+        };
+        match bytes {
+            Some(bytes) if is_bytes(&bytes.kind) => Ok(ImageColumn { bytes, path }),
+            Some(other) if other.kind == "Utf8View" => {
+                wrong("text; paths and base64 are not read, only the encoded images themselves".into())
+            }
+            Some(other) => wrong(format!("values of type {}", other.kind)),
+            None => wrong("a list".into()),
+        }
+    }
+}
+
+fn is_bytes(kind: &str) -> bool {
+    kind == "BinaryView" || kind.starts_with("FixedSizeBinary") || kind == "Null"
+}
+
+/// A column as text, `None` for null.
+fn texts(table: &Table, leaf: &Leaf, name: &str) -> Result<Vec<Option<String>>> {
+    let mut all = Vec::with_capacity(table.rows());
+    table.read(leaf, 0..table.rows(), |values| {
+        let texts = values.texts().ok_or_else(|| {
+            let expected = format!("text or numbers in column `{name}`");
+            Error::data(table.path(), expected, format!("values of type {} that are no text", leaf.kind))
+        })?;
+        all.extend(texts);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Reads the image bytes of `rows`, which count through the rows with a label of all `files`.
+pub(super) fn read_images(
+    files: &[ParquetFile],
+    column: &str,
+    ids: &[String],
+    rows: Range<usize>,
+) -> Result<Vec<Result<Vec<u8>>>> {
+    let mut images = Vec::with_capacity(rows.len());
+    let mut start = 0;
+    for file in files {
+        let n = file.kept.as_ref().map_or(file.rows, Vec::len);
+        let (from, to) = (rows.start.max(start), rows.end.min(start + n));
+        if from < to {
+            file.standing.check(&file.path)?;
+            let table = Table::open(&file.path)?;
+            let leaf = ImageColumn::of(&table, column)?.bytes;
+            for run in runs(file, from - start..to - start) {
+                let mut row = run.start;
+                table.read(&leaf, run, |values| {
+                    let wrong = || Error::data(&file.path, format!("bytes in column `{column}`"), "other values");
+                    for bytes in values.bytes().ok_or_else(wrong)? {
+                        if file.kept.as_ref().is_none_or(|kept| kept.binary_search(&row).is_ok()) {
+                            images.push(bytes.map(<[u8]>::to_vec));
+                        }
+                        row += 1;
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        start += n;
+    }
+    let null = |id: &String| Error::Image {
+        name: id.clone(),
+        expected: "encoded bytes in the Parquet file".into(),
+        found: "null".into(),
+    };
+    Ok(images.into_iter().zip(&ids[rows]).map(|(bytes, id)| bytes.ok_or_else(|| null(id))).collect())
+}
+
+/// The stretches of a file's rows that hold its kept rows of those places; small gaps are read over.
+fn runs(file: &ParquetFile, places: Range<usize>) -> Vec<Range<usize>> {
+    const GAP: usize = 16;
+    let Some(kept) = &file.kept else { return vec![places] };
+    let near = |a: &usize, b: &usize| b - a <= GAP;
+    kept[places].chunk_by(near).map(|run| run[0]..run[run.len() - 1] + 1).collect()
+}
