@@ -6,6 +6,7 @@
 
 mod archive;
 mod decoded;
+mod download;
 mod folder;
 mod hub;
 mod layouts;
