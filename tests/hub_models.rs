@@ -5,166 +5,17 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
+use support::hub_child::{FIRST, Fetch, Fetched, NOWHERE, OTHER, Place, REPO, SECOND, THIRD, bytes, server};
 use support::hub_server::{HubServer, Manner};
-use tempfile::TempDir;
-use wider_clip::hub::{fetch_model, model_in_cache};
 use wider_clip::storage::sha256_hex;
-
-const REPO: &str = "somebody/vit";
-const FILES: &str = "model.safetensors,pytorch_model.bin";
-const NOWHERE: &str = "http://127.0.0.1:9";
-/// Commits.
-const FIRST: &str = "c0ffee1000000000000000000000000000000000";
-const SECOND: &str = "c0ffee2000000000000000000000000000000000";
-const THIRD: &str = "c0ffee3000000000000000000000000000000000";
-const OTHER: &str = "abc1230000000000000000000000000000000000";
-
-/// What a fetch gave.
-#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-struct Fetched {
-    path: PathBuf,
-    file: String,
-    commit: String,
-    size: u64,
-    sha256: String,
-}
-
-/// A cache and a lock file.
-struct Place {
-    folder: TempDir,
-}
-
-/// One fetch: where it asks and what is set.
-struct Fetch<'a> {
-    place: &'a Place,
-    repo: &'a str,
-    revision: &'a str,
-    files: &'a str,
-    environment: Vec<(&'static str, String)>,
-}
-
-impl Place {
-    fn new() -> Place {
-        Place { folder: tempfile::tempdir().expect("a folder") }
-    }
-
-    fn lock(&self) -> PathBuf {
-        self.folder.path().join("manifests/hub.lock")
-    }
-
-    fn lock_text(&self) -> String {
-        fs::read_to_string(self.lock()).expect("a lock")
-    }
-
-    /// The cache's folder of `REPO`.
-    fn cache(&self) -> PathBuf {
-        self.folder.path().join("home/hub/models--somebody--vit")
-    }
-
-    fn snapshot(&self, commit: &str, file: &str) -> PathBuf {
-        self.cache().join("snapshots").join(commit).join(file)
-    }
-
-    /// The files under `blobs`, those that end in `ending`.
-    fn blobs(&self, ending: &str) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.cache().join("blobs")).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).filter(|path| path.display().to_string().ends_with(ending)).collect()
-    }
-
-    fn fetch(&self, address: &str) -> Fetch<'_> {
-        let environment = vec![("HF_ENDPOINT", address.to_string())];
-        Fetch { place: self, repo: REPO, revision: "main", files: FILES, environment }
-    }
-}
-
-impl Fetch<'_> {
-    fn set(mut self, name: &'static str, value: &str) -> Self {
-        self.environment.push((name, value.into()));
-        self
-    }
-
-    fn result_file(&self) -> PathBuf {
-        self.place.folder.path().join(format!("result-{}", self.repo.replace('/', "-")))
-    }
-
-    fn start(&self) -> Child {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "child", "--ignored", "--nocapture"]);
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy().to_ascii_uppercase();
-            if ["HF_", "HUGGING", "TRANSFORMERS_", "XDG_"].iter().any(|start| text.starts_with(start))
-                || text.ends_with("_PROXY")
-            {
-                command.env_remove(name);
-            }
-        }
-        // So that a silence, and the pauses between tries, are short.
-        command.env("HF_HUB_ETAG_TIMEOUT", "1").env("HF_HUB_DOWNLOAD_TIMEOUT", "1");
-        command.env("HF_HOME", self.place.folder.path().join("home")).envs(self.environment.iter().cloned());
-        command.env("TEST_LOCK", self.place.lock()).env("TEST_RESULT", self.result_file());
-        command.env("TEST_FETCH", [self.repo, self.revision, self.files].join(" "));
-        command.stdout(Stdio::null()).spawn().expect("starts")
-    }
-
-    fn outcome(&self, mut child: Child) -> Result<Fetched, String> {
-        assert!(child.wait().expect("ends").success(), "the process failed");
-        let text = fs::read(self.result_file()).expect("a result");
-        fs::remove_file(self.result_file()).expect("removes");
-        serde_json::from_slice(&text).expect("a result")
-    }
-
-    fn run(&self) -> Result<Fetched, String> {
-        self.outcome(self.start())
-    }
-
-    fn ok(&self) -> Fetched {
-        self.run().unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// The fetch fails, and the message has all of `parts`.
-    fn fails(&self, parts: &[&str]) -> String {
-        let error = self.run().expect_err("fails");
-        for part in parts {
-            assert!(error.contains(part), "{error}\nlacks\n{part}");
-        }
-        error
-    }
-}
 
 #[test]
 #[ignore = "run by the other tests, as a process of its own"]
 fn child() {
-    let variable = |name: &str| std::env::var(name).expect("is set by the test that starts this one");
-    // All ignored tests may be asked for.
-    let Ok(fetch) = std::env::var("TEST_FETCH") else { return };
-    let [repo, revision, files] = fetch.split(' ').collect::<Vec<_>>()[..] else { panic!("three words") };
-    let files: Vec<String> = files.split(',').map(String::from).collect();
-    let lock = PathBuf::from(std::env::var("TEST_LOCK_OF").unwrap_or_else(|_| variable("TEST_LOCK")));
-    let found = fetch_model(&lock, repo, revision, &files).map_err(|error| error.to_string());
-    if let Ok(found) = &found {
-        assert_eq!(model_in_cache(&lock, repo, revision, &files).as_ref(), Some(&found.path));
-    }
-    let found = found.map(|found| {
-        let wider_clip::hub::HubWeights { path, file, commit, size, sha256 } = found;
-        Fetched { path, file, commit, size, sha256 }
-    });
-    fs::write(variable("TEST_RESULT"), serde_json::to_vec(&found).expect("JSON")).expect("writes");
-}
-
-/// `n` bytes that differ with the seed.
-fn bytes(n: usize, seed: usize) -> Vec<u8> {
-    (0..n).map(|i| (i * 31 + seed * 7 + i / 251) as u8).collect()
-}
-
-/// A server with one commit of `REPO` in large file storage.
-fn server(files: &[(&str, &[u8])]) -> HubServer {
-    let server = HubServer::new();
-    server.commit(REPO, "main", FIRST, files);
-    server.change(REPO, |repository| repository.large = true);
-    server
+    support::hub_child::child();
 }
 
 #[test]

@@ -169,7 +169,8 @@ impl Client {
             });
         };
         let Some(etag) = said.etag else {
-            return Err(Fault::answer(format!("the answer of {host} has no ETag, by which a file is known")));
+            let endpoint = self.transport.endpoint();
+            return Err(Fault::answer(format!("the answer of {endpoint} has no ETag, by which a file is known")));
         };
         // Some servers give an answer without a body the length 0.
         let size = match said.size.or_else(|| whole(&reply.response)).filter(|&size| size > 0) {
