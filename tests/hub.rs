@@ -15,13 +15,15 @@ fn a_data_set_comes_from_the_hub_and_then_from_its_cache() {
     let home = tempfile::tempdir().expect("a folder");
     let server = HubServer::new();
     let name = format!("datasets/{REPOSITORY}");
-    server.commit(&name, "main", "c0ffee", &[("README.md", b"#"), ("data/train-0.parquet", &file)]);
+    server.commit(&name, "main", &"c0ffee00".repeat(5), &[("README.md", b"#"), ("data/train-0.parquet", &file)]);
     // SAFETY: this file has one test, and no other thread of it reads the environment.
     unsafe {
         std::env::set_var("HF_HOME", home.path());
         std::env::set_var("HF_ENDPOINT", &server.address);
-        std::env::remove_var("HF_TOKEN");
-        std::env::remove_var("HF_HUB_OFFLINE");
+        std::env::set_var("HF_HUB_ETAG_TIMEOUT", "1");
+        for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HUGGING_FACE_HUB_TOKEN"] {
+            std::env::remove_var(name);
+        }
     }
     let manifests = Manifests::load(root).expect("loads");
     let embedded = manifests.dataset("icons").expect("known");

@@ -23,8 +23,10 @@ fn a_record_of_the_hub_becomes_features() -> Result<()> {
     unsafe {
         std::env::set_var("HF_HOME", home.path());
         std::env::set_var("HF_ENDPOINT", &server.address);
-        std::env::remove_var("HF_TOKEN");
-        std::env::remove_var("HF_HUB_OFFLINE");
+        std::env::set_var("HF_HUB_ETAG_TIMEOUT", "1");
+        for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HUGGING_FACE_HUB_TOKEN"] {
+            std::env::remove_var(name);
+        }
     }
     // Half precision, as many published files are.
     let config = TransformerConfig::vit_tiny_patch8_64();

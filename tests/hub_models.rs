@@ -5,155 +5,17 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
+use support::hub_child::{FIRST, Fetch, Fetched, NOWHERE, OTHER, Place, REPO, SECOND, THIRD, bytes, server};
 use support::hub_server::{HubServer, Manner};
-use tempfile::TempDir;
-use wider_clip::hub::{fetch_model, model_in_cache};
 use wider_clip::storage::sha256_hex;
-
-const REPO: &str = "somebody/vit";
-const FILES: &str = "model.safetensors,pytorch_model.bin";
-const NOWHERE: &str = "http://127.0.0.1:9";
-
-/// What a fetch gave.
-#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-struct Fetched {
-    path: PathBuf,
-    file: String,
-    commit: String,
-    size: u64,
-    sha256: String,
-}
-
-/// A cache and a lock file.
-struct Place {
-    folder: TempDir,
-}
-
-/// One fetch: where it asks and what is set.
-struct Fetch<'a> {
-    place: &'a Place,
-    repo: &'a str,
-    revision: &'a str,
-    files: &'a str,
-    environment: Vec<(&'static str, String)>,
-}
-
-impl Place {
-    fn new() -> Place {
-        Place { folder: tempfile::tempdir().expect("a folder") }
-    }
-
-    fn lock(&self) -> PathBuf {
-        self.folder.path().join("manifests/hub.lock")
-    }
-
-    fn lock_text(&self) -> String {
-        fs::read_to_string(self.lock()).expect("a lock")
-    }
-
-    /// The cache's folder of `REPO`.
-    fn cache(&self) -> PathBuf {
-        self.folder.path().join("home/hub/models--somebody--vit")
-    }
-
-    fn snapshot(&self, commit: &str, file: &str) -> PathBuf {
-        self.cache().join("snapshots").join(commit).join(file)
-    }
-
-    /// The files under `blobs`, those that end in `ending`.
-    fn blobs(&self, ending: &str) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.cache().join("blobs")).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).filter(|path| path.display().to_string().ends_with(ending)).collect()
-    }
-
-    fn fetch(&self, address: &str) -> Fetch<'_> {
-        let environment = vec![("HF_ENDPOINT", address.to_string())];
-        Fetch { place: self, repo: REPO, revision: "main", files: FILES, environment }
-    }
-}
-
-impl Fetch<'_> {
-    fn set(mut self, name: &'static str, value: &str) -> Self {
-        self.environment.push((name, value.into()));
-        self
-    }
-
-    fn result_file(&self) -> PathBuf {
-        self.place.folder.path().join(format!("result-{}", self.repo.replace('/', "-")))
-    }
-
-    fn start(&self) -> Child {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "child", "--ignored", "--nocapture"]);
-        for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"]
-        {
-            command.env_remove(name);
-        }
-        command.env("HF_HOME", self.place.folder.path().join("home")).envs(self.environment.iter().cloned());
-        command.env("TEST_LOCK", self.place.lock()).env("TEST_RESULT", self.result_file());
-        command.env("TEST_FETCH", [self.repo, self.revision, self.files].join(" "));
-        command.stdout(Stdio::null()).spawn().expect("starts")
-    }
-
-    fn outcome(&self, mut child: Child) -> Result<Fetched, String> {
-        assert!(child.wait().expect("ends").success(), "the process failed");
-        let text = fs::read(self.result_file()).expect("a result");
-        fs::remove_file(self.result_file()).expect("removes");
-        serde_json::from_slice(&text).expect("a result")
-    }
-
-    fn run(&self) -> Result<Fetched, String> {
-        self.outcome(self.start())
-    }
-
-    fn ok(&self) -> Fetched {
-        self.run().unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// The fetch fails, and the message has all of `parts`.
-    fn fails(&self, parts: &[&str]) -> String {
-        let error = self.run().expect_err("fails");
-        for part in parts {
-            assert!(error.contains(part), "{error}\nlacks\n{part}");
-        }
-        error
-    }
-}
 
 #[test]
 #[ignore = "run by the other tests, as a process of its own"]
 fn child() {
-    let variable = |name: &str| std::env::var(name).expect("is set by the test that starts this one");
-    // All ignored tests may be asked for.
-    let Ok(fetch) = std::env::var("TEST_FETCH") else { return };
-    let [repo, revision, files] = fetch.split(' ').collect::<Vec<_>>()[..] else { panic!("three words") };
-    let files: Vec<String> = files.split(',').map(String::from).collect();
-    let lock = PathBuf::from(std::env::var("TEST_LOCK_OF").unwrap_or_else(|_| variable("TEST_LOCK")));
-    let found = fetch_model(&lock, repo, revision, &files).map_err(|error| error.to_string());
-    if let Ok(found) = &found {
-        assert_eq!(model_in_cache(&lock, repo, revision, &files).as_ref(), Some(&found.path));
-    }
-    let found = found.map(|found| {
-        let wider_clip::hub::HubWeights { path, file, commit, size, sha256 } = found;
-        Fetched { path, file, commit, size, sha256 }
-    });
-    fs::write(variable("TEST_RESULT"), serde_json::to_vec(&found).expect("JSON")).expect("writes");
-}
-
-/// `n` bytes that differ with the seed.
-fn bytes(n: usize, seed: usize) -> Vec<u8> {
-    (0..n).map(|i| (i * 31 + seed * 7 + i / 251) as u8).collect()
-}
-
-/// A server with one commit of `REPO` in large file storage.
-fn server(files: &[(&str, &[u8])]) -> HubServer {
-    let server = HubServer::new();
-    server.commit(REPO, "main", "c0ffee1", files);
-    server.change(REPO, |repository| repository.large = true);
-    server
+    support::hub_child::child();
 }
 
 #[test]
@@ -163,9 +25,9 @@ fn the_first_download_writes_the_lock_and_the_second_run_asks_nobody() {
     let fetch = place.fetch(&server.address);
     let found = fetch.ok();
     let expected = Fetched {
-        path: place.snapshot("c0ffee1", "model.safetensors"),
+        path: place.snapshot(FIRST, "model.safetensors"),
         file: "model.safetensors".into(),
-        commit: "c0ffee1".into(),
+        commit: FIRST.into(),
         size: 5000,
         sha256: sha256_hex(&weights),
     };
@@ -173,7 +35,7 @@ fn the_first_download_writes_the_lock_and_the_second_run_asks_nobody() {
     assert_eq!(fs::read(&found.path).expect("the file"), weights);
     let lock = place.lock_text();
     let entry = format!(
-        "[[file]]\nrepo = \"{REPO}\"\nrevision = \"main\"\nfile = \"model.safetensors\"\ncommit = \"c0ffee1\"\n\
+        "[[file]]\nrepo = \"{REPO}\"\nrevision = \"main\"\nfile = \"model.safetensors\"\ncommit = \"{FIRST}\"\n\
          size = 5000\nsha256 = \"{}\"\n",
         sha256_hex(&weights)
     );
@@ -197,18 +59,18 @@ fn the_first_alternative_that_is_there_is_taken_and_stays() {
     let server = server(&[("pytorch_model.bin", b"pickle"), ("flax_model.msgpack", b"flax")]);
     assert_eq!(place.fetch(&server.address).ok().file, "pytorch_model.bin");
     // A safetensors file that comes later changes nothing: not with the cache, not without.
-    server.commit(REPO, "main", "c0ffee2", &[("pytorch_model.bin", b"pickle"), ("model.safetensors", b"safe")]);
+    server.commit(REPO, "main", SECOND, &[("pytorch_model.bin", b"pickle"), ("model.safetensors", b"safe")]);
     for remove in [false, true] {
         if remove {
             fs::remove_dir_all(place.cache()).expect("removes");
         }
         let found = place.fetch(&server.address).ok();
-        assert_eq!((found.file.as_str(), found.commit.as_str()), ("pytorch_model.bin", "c0ffee1"));
+        assert_eq!((found.file.as_str(), found.commit.as_str()), ("pytorch_model.bin", FIRST));
     }
     // Without its entry, the branch decides again.
     fs::remove_file(place.lock()).expect("removes");
     let found = place.fetch(&server.address).ok();
-    assert_eq!((found.file.as_str(), found.commit.as_str()), ("model.safetensors", "c0ffee2"));
+    assert_eq!((found.file.as_str(), found.commit.as_str()), ("model.safetensors", SECOND));
 }
 
 #[test]
@@ -217,7 +79,7 @@ fn a_lock_holds_the_old_commit_when_the_branch_moves() {
     let (old, new) = (bytes(3000, 1), bytes(3000, 2));
     let server = server(&[("model.safetensors", &old)]);
     let first = place.fetch(&server.address).ok();
-    server.commit(REPO, "main", "c0ffee2", &[("model.safetensors", &new)]);
+    server.commit(REPO, "main", SECOND, &[("model.safetensors", &new)]);
     assert_eq!(place.fetch(&server.address).ok(), first);
     // Another machine, with the lock and without the cache.
     fs::remove_dir_all(place.cache()).expect("removes");
@@ -226,16 +88,22 @@ fn a_lock_holds_the_old_commit_when_the_branch_moves() {
 
     // The owner rewrote history.
     fs::remove_dir_all(place.cache()).expect("removes");
-    server.change(REPO, |repository| drop(repository.commits.remove("c0ffee1")));
+    server.change(REPO, |repository| drop(repository.commits.remove(FIRST)));
     let lock = place.lock().display().to_string();
-    place.fetch(&server.address).fails(&[REPO, "commit c0ffee1", &lock, "not there any more", "delete the entry"]);
+    place.fetch(&server.address).fails(&[
+        REPO,
+        &format!("commit {FIRST}"),
+        &lock,
+        "not there any more",
+        "delete the entry",
+    ]);
     // The same commit with other bytes: told before they are sent.
     server.requests();
     for other in [new, bytes(2999, 1)] {
-        server.commit(REPO, "elsewhere", "c0ffee1", &[("model.safetensors", &other)]);
+        server.commit(REPO, "elsewhere", FIRST, &[("model.safetensors", &other)]);
         let found = if other.len() == 3000 { sha256_hex(&other) } else { "2999".to_string() };
         place.fetch(&server.address).fails(&[
-            "commit c0ffee1",
+            &format!("commit {FIRST}"),
             &found,
             "the server announces",
             &lock,
@@ -255,7 +123,7 @@ fn another_file_of_the_same_length_is_told_by_the_lock() {
     let first = place.fetch(&server.address).ok();
     assert_eq!(first.sha256, sha256_hex(&old));
     fs::remove_dir_all(place.cache()).expect("removes");
-    server.commit(REPO, "main", "c0ffee1", &[("model.safetensors", &new)]);
+    server.commit(REPO, "main", FIRST, &[("model.safetensors", &new)]);
     let (lock, path) = (place.lock().display().to_string(), first.path.display().to_string());
     let parts = [sha256_hex(&old), sha256_hex(&new), path, lock];
     let parts = parts.iter().map(String::as_str).chain(["delete it", "delete its entry"]).collect::<Vec<_>>();
@@ -323,12 +191,12 @@ fn a_cache_that_others_filled_is_used_offline_and_locked() {
     ]);
     assert!(!place.lock().exists());
     // As Python's huggingface_hub lays it out.
-    for folder in ["blobs", "refs", "snapshots/abc123"] {
+    for folder in ["blobs", "refs", &format!("snapshots/{OTHER}")] {
         fs::create_dir_all(place.cache().join(folder)).expect("a folder");
     }
-    fs::write(place.cache().join("refs/main"), "abc123").expect("writes");
+    fs::write(place.cache().join("refs/main"), OTHER).expect("writes");
     let blob = place.cache().join("blobs").join(&hash);
-    std::os::unix::fs::symlink(format!("../../blobs/{hash}"), place.snapshot("abc123", "pytorch_model.bin"))
+    std::os::unix::fs::symlink(format!("../../blobs/{hash}"), place.snapshot(OTHER, "pytorch_model.bin"))
         .expect("links");
     let mut wrong = weights.clone();
     wrong[0] ^= 1;
@@ -339,15 +207,15 @@ fn a_cache_that_others_filled_is_used_offline_and_locked() {
     std::thread::sleep(Duration::from_millis(20));
     fs::write(&blob, &weights).expect("writes");
     let found = offline().ok();
-    assert_eq!((found.file.as_str(), found.commit.as_str(), found.sha256), ("pytorch_model.bin", "abc123", hash));
-    assert!(place.lock_text().contains("commit = \"abc123\""));
+    assert_eq!((found.file.as_str(), found.commit.as_str(), found.sha256), ("pytorch_model.bin", OTHER, hash));
+    assert!(place.lock_text().contains(&format!("commit = \"{OTHER}\"")));
     // A revision that is a commit has no branch in the cache.
     let mut by_commit = offline();
-    by_commit.revision = "abc123";
-    assert_eq!(by_commit.ok().commit, "abc123");
+    by_commit.revision = OTHER;
+    assert_eq!(by_commit.ok().commit, OTHER);
     // In the lock and not in the cache.
     fs::remove_dir_all(place.cache()).expect("removes");
-    offline().fails(&["somebody/vit/pytorch_model.bin at revision abc123", "HF_HUB_OFFLINE is set", &cache]);
+    offline().fails(&[&format!("somebody/vit/pytorch_model.bin at revision {OTHER}"), "HF_HUB_OFFLINE is set", &cache]);
 }
 
 #[test]
@@ -368,10 +236,12 @@ fn the_token_and_the_mirror_are_those_of_the_environment() {
         &page,
         "the token of HF_TOKEN must be valid",
     ]);
-    assert!(server.requests().iter().any(|request| request.token.as_deref() == Some("hf_other")));
+    assert!(server.requests().iter().any(|request| request.token() == Some("hf_other")));
     assert_eq!(place.fetch(&mirror).set("HF_TOKEN", "hf_secret\n").ok().size, 13);
     let requests = server.requests();
-    assert!(requests.iter().all(|request| request.token.as_deref() == Some("hf_secret")), "{requests:?}");
+    let hub = requests.iter().filter(|request| request.host == "hub");
+    assert!(hub.clone().count() > 1 && hub.clone().all(|request| request.token() == Some("hf_secret")), "{requests:?}");
+    assert!(requests.iter().all(|request| request.host == "hub" || request.token().is_none()), "{requests:?}");
 
     let place = Place::new();
     server.change(REPO, |repository| repository.private = true);
@@ -398,7 +268,7 @@ fn what_is_not_there_is_named() {
         "`weights.hub.files`",
     ]);
     assert!(!error.contains("README"), "{error}");
-    server.commit(REPO, "empty", "c0ffee2", &[("README.md", b"#")]);
+    server.commit(REPO, "empty", SECOND, &[("README.md", b"#")]);
     let mut empty = fetch();
     empty.revision = "empty";
     empty.fails(&["found nothing like it among 1 files"]);
@@ -416,18 +286,18 @@ fn what_is_not_there_is_named() {
 
     // A revision with a slash is found.
     server.state().status = None;
-    server.commit(REPO, "refs/pr/15", "c0ffee3", &[("model.safetensors", b"converted")]);
+    server.commit(REPO, "refs/pr/15", THIRD, &[("model.safetensors", b"converted")]);
     let mut slash = fetch();
     slash.revision = "refs/pr/15";
-    assert_eq!(slash.ok().commit, "c0ffee3");
+    assert_eq!(slash.ok().commit, THIRD);
     // A server that mixes up commits, and one whose commit would lead out of the cache.
     server.commit(REPO, "outside", "../../outside", &[("model.safetensors", b"weights")]);
     let mut outside = fetch();
     outside.revision = "outside";
     outside.fails(&["`../../outside`", "HF_ENDPOINT"]);
-    server.change(REPO, |repository| repository.wrong_commit = Some("c0ffee9".into()));
+    server.change(REPO, |repository| repository.answered_commit = Some(OTHER.into()));
     fs::remove_dir_all(place.cache()).expect("removes");
-    slash.fails(&["at revision c0ffee3", "answers for commit `c0ffee9`", "HF_ENDPOINT"]);
+    slash.fails(&[&format!("at revision {THIRD}"), &format!("answers for commit `{OTHER}`"), "HF_ENDPOINT"]);
 }
 
 #[test]
@@ -440,7 +310,7 @@ fn a_download_that_breaks_off_goes_on_where_it_stopped() {
     fetch().fails(&["somebody/vit/model.safetensors", "broke off", "Run it again", "goes on where it stopped"]);
     // Once, and four times again.
     assert_eq!(server.body_starts(), [0, 100, 200, 300, 400]);
-    assert!(!place.snapshot("c0ffee1", "model.safetensors").exists() && !place.lock().exists());
+    assert!(!place.snapshot(FIRST, "model.safetensors").exists() && !place.lock().exists());
     server.manner(Manner::Whole);
     assert_eq!(fetch().ok().sha256, sha256_hex(&weights));
     assert_eq!(server.body_starts(), [500]);
@@ -450,7 +320,7 @@ fn a_download_that_breaks_off_goes_on_where_it_stopped() {
     let place = Place::new();
     server.manner(Manner::EndsEarly(4321));
     place.fetch(&server.address).fails(&["4321 of 10000 bytes arrived", "It was not kept", "Run it again"]);
-    assert!(!place.snapshot("c0ffee1", "model.safetensors").exists() && !place.lock().exists());
+    assert!(!place.snapshot(FIRST, "model.safetensors").exists() && !place.lock().exists());
     assert!(place.blobs(&sha256_hex(&weights)).is_empty());
     server.manner(Manner::Whole);
     assert_eq!(place.fetch(&server.address).ok().size, 10_000);
@@ -463,10 +333,12 @@ fn what_an_earlier_attempt_left_is_used_only_if_the_whole_is_right() {
     let longer = [weights.as_slice(), b"more"].concat();
     for (case, large, part, manner, starts) in [
         ("half of it", true, &weights[..900], Manner::Whole, vec![900]),
-        ("all of it", true, &weights[..], Manner::Whole, vec![1999]),
+        ("all of it", true, &weights[..], Manner::Whole, vec![]),
         ("more than all of it", true, &longer[..], Manner::Whole, vec![0]),
         ("half of another file", true, &bytes(900, 6)[..], Manner::Whole, vec![900, 0]),
-        ("ranges are ignored", true, &weights[..900], Manner::IgnoresRanges, vec![900, 0]),
+        ("ranges are ignored", true, &weights[..900], Manner::IgnoresRanges, vec![900]),
+        ("ranges are refused", true, &weights[..900], Manner::RefusesRanges, vec![900, 0]),
+        ("the wrong range comes", true, &weights[..900], Manner::WrongRange, vec![900, 0]),
         // Nothing announced could tell that the start is wrong.
         ("half of another file, no hash", false, &bytes(900, 6)[..], Manner::Whole, vec![0]),
     ] {
@@ -489,7 +361,7 @@ fn a_file_that_is_not_the_announced_one_is_not_kept() {
     server.manner(Manner::Damaged);
     let expected = format!("expected SHA-256 {}", sha256_hex(&weights));
     place.fetch(&server.address).fails(&[&expected, "of what arrived", "It was not kept", "HF_ENDPOINT"]);
-    assert!(!place.snapshot("c0ffee1", "model.safetensors").exists() && !place.lock().exists());
+    assert!(!place.snapshot(FIRST, "model.safetensors").exists() && !place.lock().exists());
     server.manner(Manner::Whole);
     assert_eq!(place.fetch(&server.address).ok().size, 2000);
 }
@@ -499,7 +371,7 @@ fn a_process_killed_in_the_middle_leaves_nothing_that_is_used() {
     let (weights, place) = (bytes(300_000, 8), Place::new());
     let server = server(&[("model.safetensors", &weights)]);
     server.manner(Manner::Stalls(200_000));
-    let fetch = place.fetch(&server.address);
+    let fetch = place.fetch(&server.address).set("HF_HUB_DOWNLOAD_TIMEOUT", "60");
     let mut child = fetch.start();
     let started = Instant::now();
     let arrived =
@@ -510,7 +382,7 @@ fn a_process_killed_in_the_middle_leaves_nothing_that_is_used() {
     }
     child.kill().expect("kills");
     child.wait().expect("ends");
-    assert!(!place.snapshot("c0ffee1", "model.safetensors").exists() && !place.lock().exists());
+    assert!(!place.snapshot(FIRST, "model.safetensors").exists() && !place.lock().exists());
     place.fetch(NOWHERE).set("HF_HUB_OFFLINE", "1").fails(&["not in the cache"]);
     server.requests();
     server.manner(Manner::Whole);
@@ -536,7 +408,7 @@ fn a_full_disk_is_told_with_what_is_needed_and_where() {
         "Free 50,000 bytes there",
         "HF_HOME",
     ]);
-    assert!(!place.snapshot("c0ffee1", "model.safetensors").exists() && !place.lock().exists());
+    assert!(!place.snapshot(FIRST, "model.safetensors").exists() && !place.lock().exists());
     fs::remove_file(&part).expect("removes");
     assert_eq!(place.fetch(&server.address).ok().size, 50_000);
 }
@@ -547,7 +419,7 @@ fn processes_at_the_same_time_download_once_and_lose_no_entry() {
     let server = HubServer::new();
     let repos = ["a/one", "b/two", "c/three", "d/four"];
     for repo in repos {
-        server.commit(repo, "main", "fade1", &[("model.safetensors", repo.as_bytes())]);
+        server.commit(repo, "main", FIRST, &[("model.safetensors", repo.as_bytes())]);
     }
     let fetches: Vec<Fetch> = repos.iter().map(|repo| Fetch { repo, ..place.fetch(&server.address) }).collect();
     let children: Vec<Child> = fetches.iter().map(Fetch::start).collect();
@@ -560,18 +432,19 @@ fn processes_at_the_same_time_download_once_and_lose_no_entry() {
 
     // One file, one cache, two projects: the second waits for the first, however long that takes.
     let weights = bytes(400_000, 10);
-    server.commit(REPO, "main", "c0ffee1", &[("model.safetensors", &weights)]);
+    server.commit(REPO, "main", FIRST, &[("model.safetensors", &weights)]);
     server.manner(Manner::Stalls(100_000));
     server.requests();
     let second = place.folder.path().join("second/hub.lock").display().to_string();
-    let mut slow = place.fetch(&server.address).start();
+    let patient = || place.fetch(&server.address).set("HF_HUB_DOWNLOAD_TIMEOUT", "60");
+    let mut slow = patient().start();
     let started = Instant::now();
     while !server.state().requests.iter().any(|request| request.body) {
         assert!(started.elapsed() < Duration::from_secs(60), "no body was asked for");
         std::thread::sleep(Duration::from_millis(10));
     }
     server.manner(Manner::Whole);
-    let fetch = place.fetch(&server.address).set("TEST_LOCK_OF", &second);
+    let fetch = patient().set("TEST_LOCK_OF", &second);
     let mut waiting = fetch.start();
     std::thread::sleep(Duration::from_millis(500));
     assert!(waiting.try_wait().expect("runs").is_none(), "the second did not wait");
@@ -594,7 +467,7 @@ fn a_lock_that_is_not_one_is_told() {
         (good.replace("size = 7", "size = \"7\""), "size"),
         (good.replace("size = 7\n", ""), "size"),
         (good.replace("size =", "length ="), "length"),
-        (good.replace("\"c0ffee1\"", "\"../..\""), "the commit `../..`"),
+        (good.replace(FIRST, "../.."), "the commit `../..`"),
         (good.replace("sha256 = \"", "sha256 = \"x"), "the SHA-256 `x"),
         (format!("{good}\n{entry}"), "two entries for somebody/vit/model.safetensors at revision main"),
         ("<<<<<<< HEAD\n".into(), "TOML"),

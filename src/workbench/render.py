@@ -215,6 +215,7 @@ def index_page(args, information, pages):
         rows=information["rows"],
         origin=information["origin"],
         disagreeing=information["disagreeing"],
+        left_out=information["left_out"],
         facts=made,
     )
 

@@ -19,7 +19,7 @@ use crate::progress::{duration, thousands};
 use crate::project::Project;
 use crate::results::{self, ResultRow};
 use crate::say;
-use crate::storage::{results_folder, write_atomic};
+use crate::storage::{results_folder, sweep, write_atomic};
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,11 @@ const TEMPLATE: [(&str, &str); 4] = [
 ];
 const CHARTS: &str = include_str!("template/charts.js");
 const MATHJAX_SETTINGS: &str = include_str!("template/mathjax-settings.js");
+
+/// What the names of folders begin with in which pages are made.
+const PAGES: &str = ".pages-";
+/// And those of files that a program reads or writes for another: what `tempfile` gives them.
+const BETWEEN: &str = ".tmp";
 
 /// Notebooks that run at the same time.
 const AT_ONCE: usize = 2;
@@ -76,6 +81,9 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
     fs::create_dir_all(&out).map_err(Error::io(&out, "creating the folder"))?;
     let out = out.canonicalize().map_err(Error::io(&out, "looking for the folder"))?;
     let _lock = notebooks::lock(&out)?;
+    // What killed runs have left: of pages here, where nobody else writes now, and of files between programs.
+    sweep(&out, PAGES, Duration::ZERO);
+    sweep(&workbench.folder(), BETWEEN, Duration::from_secs(24 * 3600));
     let chosen = notebooks::list(workbench, options.only.as_deref())?;
     forget_removed(workbench, &out)?;
     let pages = run_all(workbench, options, &chosen, &out, &mut times)?;
@@ -363,7 +371,7 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         write_atomic(&template.join(name), text.as_bytes())?;
     }
     let staging = tempfile::Builder::new()
-        .prefix(".pages-")
+        .prefix(PAGES)
         .tempdir_in(out)
         .map_err(Error::io(out, "creating a temporary folder"))?;
     let information = serde_json::json!({
@@ -372,6 +380,7 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         "rows": describe_rows(&rows),
         "origin": origin,
         "disagreeing": disagreeing,
+        "left_out": results::left_out_in(&current)?.iter().map(results::LeftOut::line).collect::<Vec<_>>(),
         "coming": standing.coming.iter().map(describe_coming).collect::<Vec<_>>(),
         "took": standing.took,
         "ended": standing.ended,

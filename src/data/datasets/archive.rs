@@ -6,22 +6,16 @@
 //! broke off goes on where it stopped. A file that is not what the manifest says is set aside as `<file>.bad`, so that
 //! the next try starts anew.
 
+use super::download;
 use super::left_out::{Ignored, Tally};
 use super::unpack;
 use crate::error::{Error, Result};
 use crate::manifest::Download;
-use crate::progress::Progress;
 use crate::storage;
 use md5::{Digest, Md5};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use ureq::Body;
-use ureq::http::Response;
-
-/// How long a server may be silent.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The last line of the note of an unpacked folder that holds files and folders alone.
 const NO_LINKS: &str = "no links\n";
@@ -78,12 +72,12 @@ fn contents(downloads: &[Download]) -> String {
     downloads.iter().map(line).collect()
 }
 
-fn has_checksum(download: &Download) -> bool {
+pub(super) fn has_checksum(download: &Download) -> bool {
     download.sha256.is_some() || download.md5.is_some()
 }
 
 /// Removes a file or a folder; it is no error if there is none.
-fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     let removed = match path.is_dir() {
         true => fs::remove_dir_all(path),
         false => fs::remove_file(path),
@@ -122,7 +116,7 @@ fn obtain(download: &Download, file: &Path) -> Result<()> {
             remove(&partial)?;
         }
         storage::write_atomic(&of_partial, identity.as_bytes())?;
-        fetch(download, file)?;
+        download::fetch(download, file)?;
         storage::write_atomic(&note, identity.as_bytes())?;
         remove(&of_partial)?;
     }
@@ -132,108 +126,11 @@ fn obtain(download: &Download, file: &Path) -> Result<()> {
     }
 }
 
-/// Downloads to `file`, going on where an earlier attempt stopped.
-fn fetch(download: &Download, file: &Path) -> Result<()> {
-    let partial = file.with_file_name(format!("{}.part", download.file_name()));
-    let mut have = fs::metadata(&partial).map_or(0, |metadata| metadata.len());
-    if download.size.is_some_and(|size| have > size) {
-        have = 0;
-    }
-    if have == 0 || download.size != Some(have) {
-        receive(download, file, &partial, have)?;
-    }
-    fs::rename(&partial, file).map_err(Error::io(file, "renaming into place"))
-}
-
-/// Completes `partial`, of which `have` bytes are there. A server that does not go on from there starts anew.
-fn receive(download: &Download, file: &Path, partial: &Path, have: u64) -> Result<()> {
-    let mut response = request(download, file, have)?;
-    let (start, whole) = content_range(&response);
-    if response.status() == 416 && whole == Some(have) {
-        return Ok(());
-    }
-    let mut resumed = response.status() == 206 && start == Some(have);
-    if have > 0 && response.status() != 200 && !resumed {
-        response = request(download, file, 0)?;
-    }
-    resumed &= have > 0;
-    let mut have = if resumed { have } else { 0 };
-    let length = response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let total = length.map(|length| length + have).or(download.size);
-    if let (Some(expected), Some(found)) = (download.size, total)
-        && expected != found
-    {
-        let reason = format!("expected {expected} bytes, found {found} on the server");
-        return Err(failed(download, reason, by_hand("Correct address and size in the data set's manifest", file)));
-    }
-    let broken_off = |have: u64, why: String| {
-        let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-        failed(download, format!("{have}{of} bytes arrived{why}"), "Run it again: it goes on where it stopped".into())
-    };
-    let mut out = File::options()
-        .create(true)
-        .write(true)
-        .append(resumed)
-        .truncate(!resumed)
-        .open(partial)
-        .map_err(Error::io(partial, "opening"))?;
-    let label = format!("downloading {}", download.file_name());
-    let progress = Progress::new(label, "bytes", total.unwrap_or(0) as usize, have as usize);
-    let mut body = response.body_mut().as_reader();
-    let mut piece = vec![0u8; 1 << 20];
-    loop {
-        let n = body.read(&mut piece).map_err(|error| broken_off(have, format!(", then: {error}")))?;
-        if n == 0 {
-            break;
-        }
-        out.write_all(&piece[..n]).map_err(Error::io(partial, "writing"))?;
-        have += n as u64;
-        progress.advance(n);
-    }
-    progress.finish();
-    out.sync_all().map_err(Error::io(partial, "flushing"))?;
-    match total.is_some_and(|total| have != total) {
-        true => Err(broken_off(have, String::new())),
-        false => Ok(()),
-    }
-}
-
-/// Asks for the bytes from `have` on. An answer has status 200, 206 or, where `have` is not 0, 416.
-fn request(download: &Download, file: &Path, have: u64) -> Result<Response<Body>> {
-    // Compressed on the way, lengths and ranges would not be those of the file.
-    let mut request = ureq::get(&download.url).header("Accept-Encoding", "identity");
-    if have > 0 {
-        request = request.header("Range", format!("bytes={have}-"));
-    }
-    let request = request
-        .config()
-        .http_status_as_error(false)
-        .timeout_connect(Some(PATIENCE))
-        .timeout_recv_response(Some(PATIENCE))
-        .timeout_per_read(Some(PATIENCE))
-        .build();
-    let response =
-        request.call().map_err(|error| failed(download, error.to_string(), by_hand("Check the network", file)))?;
-    let status = response.status();
-    if status == 200 || status == 206 || (have > 0 && status == 416) {
-        return Ok(response);
-    }
-    let reason = format!("expected the file, found status {status}");
-    Err(failed(download, reason, by_hand("Check the address in the data set's manifest", file)))
-}
-
-/// First byte and whole length that a `Content-Range` header states: `bytes 5-9/10`, or `bytes */10`.
-fn content_range(response: &Response<Body>) -> (Option<u64>, Option<u64>) {
-    let header = response.headers().get("content-range").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (range, whole) = header.trim_start_matches("bytes").trim().split_once('/').unwrap_or_default();
-    (range.split_once('-').and_then(|(start, _)| start.parse().ok()), whole.parse().ok())
-}
-
-fn failed(download: &Download, reason: String, advice: String) -> Error {
+pub(super) fn failed(download: &Download, reason: String, advice: String) -> Error {
     Error::Download { from: download.url.clone(), reason, advice }
 }
 
-fn by_hand(advice: &str, file: &Path) -> String {
+pub(super) fn by_hand(advice: &str, file: &Path) -> String {
     format!("{advice}, or put the file at {} yourself", file.display())
 }
 

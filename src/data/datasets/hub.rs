@@ -1,10 +1,10 @@
 //! Parquet data sets from the Hugging Face hub, through [`crate::hub`].
 
 use crate::error::{Error, Result};
-use crate::hub::{self, Client};
+use crate::hub::{Client, check_file};
 use hf_hub::{Repo, RepoType};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file of a hub repository, now on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) fn fetch_dataset(repo: &str, revision: &str, files: &BTreeMap<String,
     let client = Client::from_env()?;
     let listing = match files.values().flatten().any(|pattern| pattern.contains('*')) {
         false => Vec::new(),
-        true if client.offline() => cached_names(&hub::cache().repo(handle.clone())),
+        true if client.offline() => cached_names(&client.snapshot(&handle)),
         true => client.info(&handle)?.siblings.into_iter().map(|sibling| sibling.rfilename).collect(),
     };
     let mut fetched = Vec::new();
@@ -40,17 +40,14 @@ fn patterns(files: &BTreeMap<String, Vec<String>>) -> impl Iterator<Item = (&str
 }
 
 /// Names of the files that the cache holds at the revision, relative to the snapshot.
-fn cached_names(cache: &hf_hub::CacheRepo) -> Vec<String> {
-    let Some(snapshot) = cache.get("").filter(|folder| folder.is_dir()) else {
-        return Vec::new();
-    };
+fn cached_names(snapshot: &Path) -> Vec<String> {
     let mut names = Vec::new();
-    let mut folders = vec![snapshot.clone()];
+    let mut folders = vec![snapshot.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
             match path.is_dir() {
                 true => folders.push(path),
-                false => names.push(super::folder::below(&snapshot, &path)),
+                false => names.push(super::folder::below(snapshot, &path)),
             }
         }
     }
@@ -65,6 +62,8 @@ fn matching(repo: &str, pattern: &str, listing: &[String]) -> Result<Vec<String>
     let fits = |name: &&String| name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail);
     let mut names: Vec<String> = listing.iter().filter(fits).cloned().collect();
     names.sort();
+    // A server that lists a file outside its repository is not to be trusted with any.
+    names.iter().try_for_each(|name| check_file(repo, name))?;
     if names.is_empty() {
         return Err(Error::Download {
             from: repo.into(),

@@ -7,6 +7,7 @@
 mod archive;
 mod counts;
 mod decoded;
+mod download;
 mod folder;
 mod hub;
 mod layouts;

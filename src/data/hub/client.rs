@@ -1,61 +1,53 @@
 //! The client that the environment describes, and what its errors mean.
 
+use super::environment::{Settings, Token};
+use super::fault::{Fault, Kind};
+use super::names;
+use super::transport::{Ask, Reply, Transport, is_page, length};
 use crate::error::{Error, Result};
+use crate::storage;
 use hf_hub::api::RepoInfo;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use ureq::http::Method;
 
-const HUB: &str = "https://huggingface.co";
-
-/// The hub's cache on this machine: `hub` in the folder that `HF_HOME` names, else in `~/.cache/huggingface`.
-pub fn cache() -> Cache {
-    match std::env::var_os("HF_HOME") {
-        Some(home) if !home.is_empty() => Cache::new(PathBuf::from(home).join("hub")),
-        _ => Cache::default(),
-    }
-}
-
-/// A variable that is set to something.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|value| value.trim().to_string()).filter(|value| !value.is_empty())
-}
+/// A list of files is not longer: a million names.
+const LONGEST_LIST: u64 = 256 << 20;
 
 /// The hub as the environment describes it.
 pub(crate) struct Client {
-    pub(super) api: Api,
+    pub(super) settings: Settings,
     pub(super) cache: Cache,
-    endpoint: String,
-    offline: bool,
-    token: bool,
+    transport: Transport,
+}
+
+/// What the server says of a file before it sends it. Its names are checked: they can be parts of paths.
+#[derive(Debug)]
+pub(super) struct Announced {
+    pub(super) commit: String,
+    pub(super) etag: String,
+    /// `None` where the server does not say.
+    pub(super) size: Option<u64>,
+    /// The SHA-256 of a file in large file storage, which the hub gives as its `x-linked-etag`.
+    pub(super) sha256: Option<String>,
+    /// What `If-Range` can say to the endpoint.
+    pub(super) strong: Option<String>,
 }
 
 impl Client {
     /// Reads the environment; asks nobody.
     pub(crate) fn from_env() -> Result<Client> {
-        let cache = cache();
-        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| HUB.into()).trim_end_matches('/').to_string();
-        let token = variable("HF_TOKEN").or_else(|| cache.token());
-        let offline = variable("HF_HUB_OFFLINE")
-            .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off"));
-        let api = ApiBuilder::from_cache(cache.clone())
-            .with_endpoint(endpoint.clone())
-            .with_token(token.clone())
-            .with_progress(false)
-            .with_retries(3)
-            .build()
-            .map_err(|error| Error::Download {
-                from: endpoint.clone(),
-                reason: error.to_string(),
-                advice: "Check HF_ENDPOINT and HF_TOKEN".into(),
-            })?;
-        Ok(Client { api, cache, endpoint, offline, token: token.is_some() })
+        let settings = Settings::read()?;
+        Ok(Client { cache: settings.cache.clone(), transport: Transport::new(&settings)?, settings })
     }
 
     /// Whether only the cache may be used.
     pub(crate) fn offline(&self) -> bool {
-        self.offline
+        self.settings.offline.is_some()
+    }
+
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// The cache's folder of a repository.
@@ -63,9 +55,28 @@ impl Client {
         self.cache.path().join(handle.folder_name())
     }
 
-    /// Where notes about the repository lie: beside the cache, which belongs to `huggingface_hub` too.
+    /// Where notes about the repository lie: in the hub's home, beside the cache, which belongs to `huggingface_hub` too.
     pub(super) fn notes(&self, handle: &Repo) -> PathBuf {
-        self.cache.path().parent().unwrap_or(Path::new("")).join("wider-clip").join(handle.folder_name())
+        self.settings.home.join("wider-clip").join(handle.folder_name())
+    }
+
+    /// The cache's folder for the revision, as it was when it was last asked for.
+    pub(crate) fn snapshot(&self, handle: &Repo) -> PathBuf {
+        let folder = self.folder(handle);
+        super::model::snapshot(&folder, &super::model::cached_commit(&folder, handle.revision()))
+    }
+
+    /// Notes in the cache, for this program and others, which commit the revision is.
+    pub(super) fn write_ref(&self, handle: &Repo, commit: &str) -> Result<()> {
+        let place = self.folder(handle).join("refs").join(handle.revision());
+        let known = std::fs::read_to_string(&place).is_ok_and(|known| known.trim() == commit);
+        if known || handle.revision() == commit { Ok(()) } else { storage::write_atomic(&place, commit.as_bytes()) }
+    }
+
+    /// Where a file of a repository is.
+    pub(super) fn address(&self, handle: &Repo, file: &str) -> String {
+        let (repo, revision) = (names::quoted(&handle.url(), true), names::quoted(handle.revision(), false));
+        format!("{}/{repo}/resolve/{revision}/{}", self.settings.endpoint, names::quoted(file, true))
     }
 
     /// The commit and the files of a repository at the revision of `handle`.
@@ -74,75 +85,192 @@ impl Client {
     /// [`Error::Download`] that tells apart a repository that is not there or closed, a revision that is not there, and
     /// a server that is not reached.
     pub(crate) fn info(&self, handle: &Repo) -> Result<RepoInfo> {
-        self.repository(handle).info().map_err(|error| match status(&error) {
+        names::check_handle(handle)?;
+        self.transport.patiently(|| (self.list(handle), false)).map_err(|fault| match fault.code() {
             Some(404) if handle.revision() != "main" && self.has_main(handle) => Error::Download {
                 from: from(handle, ""),
                 reason: "the repository is there, the revision is not".into(),
-                advice: format!("Look at {}/{}/commits for branches, tags and commits", self.endpoint, handle.url()),
+                advice: format!(
+                    "Look at {}/{}/commits for branches, tags and commits",
+                    self.settings.endpoint,
+                    handle.url()
+                ),
             },
-            _ => self.failed(handle, "", &error),
+            _ => self.failed(handle, "", fault),
         })
+    }
+
+    fn list(&self, handle: &Repo) -> Result<RepoInfo, Fault> {
+        let url = handle.url();
+        let (kind, name) = url.strip_prefix("datasets/").map_or(("models", url.as_str()), |name| ("datasets", name));
+        let (name, revision) = (names::quoted(name, true), names::quoted(handle.revision(), false));
+        let address = format!("{}/api/{kind}/{name}/revision/{revision}", self.settings.endpoint);
+        let mut reply = self.answered(self.question(address, Method::GET))?;
+        let host = reply.origin.to_string();
+        let page = is_page(reply.response.headers());
+        let body = reply.response.body_mut().with_config().limit(LONGEST_LIST);
+        let bytes = body.read_to_vec().map_err(|error| match error {
+            ureq::Error::BodyExceedsLimit(limit) => {
+                Fault::answer(format!("the list of files of {host} has more than {limit} bytes"))
+            }
+            error => Fault::new(Kind::Network(None), format!("the list of files of {host} broke off: {error}")),
+        })?;
+        let info: RepoInfo = serde_json::from_slice(&bytes).map_err(|error| match page {
+            true => Fault::page(&host),
+            false => Fault::answer(format!("expected a list of files from {host}, found no such JSON: {error}")),
+        })?;
+        match names::commit(&info.sha) {
+            Some(sha) => Ok(RepoInfo { sha, ..info }),
+            None => Err(Fault::answer(format!("the server answers for commit `{}`", names::shown(&info.sha)))),
+        }
     }
 
     /// Whether the repository answers for its main branch.
     pub(super) fn has_main(&self, handle: &Repo) -> bool {
-        self.api.repo(at(handle, "main")).info().is_ok()
+        self.list(&at(handle, "main")).is_ok()
     }
 
-    pub(super) fn repository(&self, handle: &Repo) -> ApiRepo {
-        self.api.repo(handle.clone())
+    fn question(&self, address: String, method: Method) -> Ask {
+        let patience = self.transport.patience[0];
+        Ask { address, method, range: None, if_range: None, stop_outside: false, patience }
+    }
+
+    /// An answer with a status of success, or the redirect that ends the way.
+    fn answered(&self, ask: Ask) -> Result<Reply, Fault> {
+        let reply = self.transport.ask(&ask)?;
+        match reply.response.status().as_u16() {
+            200..=399 => Ok(reply),
+            code => Err(Fault::status(&reply.origin.to_string(), reply.own, code, reply.response.headers())),
+        }
+    }
+
+    /// Asks for length, hash and commit of a file.
+    pub(super) fn announced(&self, handle: &Repo, file: &str) -> Result<Announced, Fault> {
+        names::check_handle(handle)?;
+        names::check_file(&handle.url(), file)?;
+        self.transport.patiently(|| (self.announcement(handle, file), false))
+    }
+
+    fn announcement(&self, handle: &Repo, file: &str) -> Result<Announced, Fault> {
+        let address = self.address(handle, file);
+        let first = Ask { stop_outside: true, ..self.question(address.clone(), Method::HEAD) };
+        // One byte, where the server says nothing without a body.
+        let byte = Ask { range: Some("bytes=0-0".into()), ..self.question(address, Method::GET) };
+        let reply = match self.answered(first) {
+            Err(fault) if matches!(fault.code(), Some(405 | 501)) => self.one_byte(byte.clone())?,
+            reply => reply?,
+        };
+        let host = reply.origin.to_string();
+        let said = reply.said;
+        let Some(commit) = said.commit else {
+            return Err(match is_page(reply.response.headers()) {
+                true => Fault::page(&host),
+                false => Fault::answer(format!("the answer of {host} has no X-Repo-Commit: it is not that of a hub")),
+            });
+        };
+        let Some(etag) = said.etag else {
+            let endpoint = self.transport.endpoint();
+            return Err(Fault::answer(format!("the answer of {endpoint} has no ETag, by which a file is known")));
+        };
+        // Some servers give an answer without a body the length 0.
+        let size = match said.size.or_else(|| whole(&reply.response)).filter(|&size| size > 0) {
+            None => self.one_byte(byte).ok().and_then(|reply| whole(&reply.response)),
+            size => size,
+        };
+        let sha256 = etag.to_ascii_lowercase();
+        let sha256 = super::verify::is_sha256(&sha256).then_some(sha256);
+        Ok(Announced { commit, etag, size, sha256, strong: said.strong })
+    }
+
+    /// Like [`Client::answered`]; that there is no byte 0 is an answer too.
+    fn one_byte(&self, ask: Ask) -> Result<Reply, Fault> {
+        let reply = self.transport.ask(&ask)?;
+        match reply.response.status().as_u16() {
+            200..=399 | 416 => Ok(reply),
+            code => Err(Fault::status(&reply.origin.to_string(), reply.own, code, reply.response.headers())),
+        }
     }
 
     /// What went wrong while `file` (or, if empty, the file list) of a repository was asked for, and what to do.
-    pub(super) fn failed(&self, handle: &Repo, file: &str, error: &ApiError) -> Error {
-        let page = format!("{}/{}", self.endpoint, handle.url());
-        let token = match self.token {
-            true => "the token of HF_TOKEN must be valid and belong to who was granted access",
-            false => "set HF_TOKEN to a token of yours",
+    pub(super) fn failed(&self, handle: &Repo, file: &str, fault: Fault) -> Error {
+        let page = format!("{}/{}", self.settings.endpoint, handle.url());
+        let (token, limit) = match &self.settings.token {
+            Token::None => (
+                "set HF_TOKEN to a token of yours".to_string(),
+                "set HF_TOKEN to a token of yours: who is known may ask more often",
+            ),
+            Token::Bearer(_, place) => (
+                format!("the token of {place} must be valid and belong to who was granted access"),
+                "the token's owner has used up the limit",
+            ),
+            Token::Unusable(..) => (String::new(), ""),
         };
-        let (reason, advice) = match status(error) {
-            Some(code @ (401 | 403)) => (
+        let here = "Check HF_ENDPOINT and the network: sign in to it, or let this address through";
+        let Fault { kind, reason, .. } = fault;
+        let (reason, advice) = match kind {
+            Kind::Here(error) => return *error,
+            Kind::Status(code @ (401 | 403)) => (
                 format!("no access (status {code}): there is no such repository, or it is private or gated"),
                 format!("Check the name; if {page} asks for consent, give it there, and {token}"),
             ),
-            Some(404) if file.is_empty() => (
+            Kind::Status(404) if file.is_empty() => (
                 "no such repository (status 404)".into(),
                 format!("Check the name, and the revision. If it is private, {token}. A mirror goes in HF_ENDPOINT"),
             ),
-            Some(404) => {
+            Kind::Status(404) => {
                 ("no such file there (status 404)".into(), format!("Look at {page}/tree/{}", handle.revision()))
             }
-            Some(code) => (
-                format!("{} answered with status {code}", self.endpoint),
-                "Try again later, or name a mirror in HF_ENDPOINT".into(),
-            ),
-            None if matches!(error, ApiError::LockAcquisition(_)) => (
-                format!("another program is downloading it ({error})"),
-                "Wait until it is done and run this again".into(),
-            ),
-            None => (
-                format!("{} was not reached, or the transfer broke off: {error}", self.endpoint),
-                "Run it again: a download goes on where it stopped. Check the network; a mirror goes in HF_ENDPOINT; \
-                 HF_HUB_OFFLINE=1 uses what the cache holds"
-                    .into(),
-            ),
+            Kind::Status(_) => (reason, "Try again later, or name a mirror in HF_ENDPOINT".into()),
+            Kind::Elsewhere => {
+                (reason, format!("{} leads there for the file. Run it again, or try later", self.transport.endpoint()))
+            }
+            Kind::Limit => (reason, format!("Wait, and run it again: a download goes on where it stopped; or {limit}")),
+            Kind::Network(proxy) => {
+                let proxy = proxy.map_or_else(String::new, |variable| format!(" and the proxy that {variable} names"));
+                let advice = format!(
+                    "Run it again: a download goes on where it stopped. Check the network{proxy}; a mirror goes in \
+                     HF_ENDPOINT; HF_HUB_OFFLINE=1 uses what the cache holds"
+                );
+                (reason, advice)
+            }
+            Kind::Page => (reason, here.into()),
+            Kind::Answer => {
+                (reason, "Check the mirror in HF_ENDPOINT, or what stands between it and this machine".into())
+            }
+            Kind::Token(place) => {
+                let advice =
+                    "Copy the token again, whole and alone; or set HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to send none";
+                return Error::Download { from: place, reason, advice: advice.into() };
+            }
+            Kind::Changed => (reason, "Run it again".into()),
+            Kind::Full => (reason, "Free some, or set HF_HOME to a folder on a larger disk".into()),
         };
         Error::Download { from: from(handle, file), reason, advice }
     }
 
     /// The error for a file that only a download could give.
     pub(super) fn not_cached(&self, handle: &Repo, files: &str) -> Error {
+        let variable = self.settings.offline.unwrap_or("HF_HUB_OFFLINE");
         Error::Download {
             from: from(handle, files),
-            reason: format!("not in the cache {}, and HF_HUB_OFFLINE is set", self.folder(handle).display()),
+            reason: format!("not in the cache {}, and {variable} is set", self.folder(handle).display()),
             advice: format!(
-                "Unset HF_HUB_OFFLINE to download {files}; or set HF_HOME to a cache that holds it; or run `hf download \
+                "Unset {variable} to download {files}; or set HF_HOME to a cache that holds it; or run `hf download \
                  {} {} --revision {}` where there is a network and copy the folder",
                 handle.url().trim_start_matches("datasets/"),
                 files.split(' ').next().unwrap_or_default(),
                 handle.revision()
             ),
         }
+    }
+}
+
+/// The length of the whole file that an answer states: all of it, or a part of it by `Content-Range`.
+fn whole(response: &ureq::http::Response<ureq::Body>) -> Option<u64> {
+    match response.status().as_u16() {
+        200 => length(response.headers()),
+        206 | 416 => super::range::of(response.headers()).1,
+        _ => None,
     }
 }
 
@@ -161,25 +289,4 @@ pub(super) fn from(handle: &Repo, file: &str) -> String {
     let name = name.trim_start_matches("datasets/");
     let slash = if file.is_empty() { "" } else { "/" };
     format!("{name}{slash}{file} at revision {}", handle.revision())
-}
-
-/// The status that the server answered with, if that is the error.
-pub(super) fn status(error: &ApiError) -> Option<u16> {
-    match error {
-        ApiError::RequestError(error) => match **error {
-            ureq::Error::StatusCode(code) => Some(code),
-            _ => None,
-        },
-        ApiError::TooManyRetries(error) => status(error),
-        _ => None,
-    }
-}
-
-/// Whether the disk (or the quota) was full.
-pub(super) fn is_full(error: &ApiError) -> bool {
-    match error {
-        ApiError::IoError(error) => matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
-        ApiError::TooManyRetries(error) => is_full(error),
-        _ => false,
-    }
 }

@@ -1,104 +1,269 @@
 //! One file into the hub's cache, whole and as the server announced it.
+//!
+//! A download is written to `<etag>.part` beside the blob, goes on there after a broken connection or a kill, and is
+//! renamed once it is whole. Whoever downloads holds the lock that Python's client takes for the same file.
 
-use super::client::{Client, from, is_full};
-use super::verify;
+use super::client::{Announced, Client, from};
+use super::fault::{Again, Fault, Kind};
+use super::transport::{Ask, is_page, length};
+use super::{names, place, range, verify};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, thousands};
-use crate::storage;
 use hf_hub::Repo;
-use hf_hub::api::sync::{ApiError, Metadata};
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use ureq::http::Method;
 
-/// What the server says of a file before it sends it.
-pub(super) struct Announced {
-    metadata: Metadata,
-    pub(super) size: u64,
-    /// The SHA-256 of a file in large file storage, which the hub gives as its `x-linked-etag`.
-    pub(super) sha256: Option<String>,
-}
-
-impl Announced {
-    /// The commit that the file is from.
-    pub(super) fn commit(&self) -> &str {
-        self.metadata.commit_hash()
-    }
-}
+/// An attempt that brought so many bytes is no failed one.
+const GOT_ON: u64 = 8 << 20;
 
 impl Client {
     /// The file in the cache, downloaded if it is not there.
     pub(crate) fn obtain(&self, handle: &Repo, file: &str) -> Result<PathBuf> {
-        if let Some(path) = self.cache.repo(handle.clone()).get(file) {
+        names::check_handle(handle)?;
+        names::check_file(&handle.url(), file)?;
+        let path = self.snapshot(handle).join(file);
+        if path.exists() {
             return Ok(path);
         }
-        match self.offline() {
-            true => Err(self.not_cached(handle, file)),
-            false => {
-                let announced = self.announced(handle, file).map_err(|error| self.failed(handle, file, &error))?;
-                self.download(handle, file, &announced)
-            }
+        if self.offline() {
+            return Err(self.not_cached(handle, file));
         }
-    }
-
-    /// Asks for length, hash and commit of a file.
-    pub(super) fn announced(&self, handle: &Repo, file: &str) -> Result<Announced, ApiError> {
-        let metadata = self.api.metadata(&self.repository(handle).url(file))?;
-        let sha256 = verify::is_sha256(metadata.etag()).then(|| metadata.etag().to_string());
-        Ok(Announced { size: metadata.size() as u64, sha256, metadata })
+        let announced = self.announced(handle, file).map_err(|fault| self.failed(handle, file, fault))?;
+        let path = self.download(handle, file, &announced)?;
+        self.write_ref(handle, &announced.commit)?;
+        Ok(path)
     }
 
     /// Downloads an announced file. Length and, where it was announced, hash are those announced, or it is not kept.
     /// What an earlier attempt left is gone on with, and thrown away if the result is wrong.
     pub(super) fn download(&self, handle: &Repo, file: &str, announced: &Announced) -> Result<PathBuf> {
-        let notes = self.notes(handle);
-        let waiting = || println!("waiting for another process that downloads {}", from(handle, file));
-        let _lock = storage::FolderLock::acquire(&notes, waiting)?;
-        let cached = self.cache.repo(handle.clone());
-        let pointer = cached.pointer_path(announced.commit()).join(file);
+        names::check_file(&handle.url(), file)?;
+        let (folder, notes) = (self.folder(handle), self.notes(handle));
+        let pointer = super::model::snapshot(&folder, &announced.commit).join(file);
+        if pointer.exists() {
+            return Ok(pointer);
+        }
+        place::tag(self.cache.path());
+        let _lock = self.lock(handle, file, &announced.etag)?;
         if pointer.exists() {
             return Ok(pointer);
         }
         // A link whose blob is gone would be in the way.
         remove(&pointer)?;
-        let blob = cached.blob_path(announced.metadata.etag());
-        let mut partial = blob.clone();
-        partial.set_extension("part");
+        let blob = folder.join("blobs").join(&announced.etag);
+        if blob.exists() {
+            // Another revision's, perhaps of another program. Only a hash tells that it is whole.
+            if announced.sha256.is_some() && wrong(&blob, announced, &notes)?.is_none() {
+                place::link(&blob, &pointer, self.settings.links, false)?;
+                return Ok(pointer);
+            }
+        }
+        let partial = blob.with_file_name(format!("{}.part", announced.etag));
         loop {
             let have = prepare(&partial, announced)?;
-            let meter = Meter { label: format!("downloading {}", from(handle, file)), total: 0, progress: None };
-            let path =
-                self.repository(handle).download_with_progress(file, meter).map_err(|error| match is_full(&error) {
-                    true => full(handle, file, announced.size, &partial),
-                    false => self.failed(handle, file, &error),
+            if announced.size != Some(have) || have == 0 {
+                self.receive(handle, file, announced, &partial).map_err(|fault| match fault.kind {
+                    Kind::Full => full(handle, file, announced.size, &partial),
+                    _ => self.failed(handle, file, fault),
                 })?;
-            let Some((reason, resumed)) = wrong(&path, announced, &notes)?.map(|reason| (reason, have > 0)) else {
-                return Ok(path);
-            };
-            remove(&path)?;
-            remove(&blob)?;
-            if !resumed {
+            }
+            let Some(reason) = wrong(&partial, announced, &notes)? else { break };
+            remove(&partial)?;
+            if have == 0 {
                 let advice = "It was not kept. Run it again; if that happens again, the server (or the mirror in \
                               HF_ENDPOINT) sends a wrong file";
                 return Err(Error::Download { from: from(handle, file), reason, advice: advice.into() });
             }
         }
+        fs::rename(&partial, &blob).map_err(Error::io(&blob, "renaming into place"))?;
+        place::link(&blob, &pointer, self.settings.links, true)?;
+        Ok(pointer)
     }
+
+    /// The lock that all programs take that download this file into this cache.
+    fn lock(&self, handle: &Repo, file: &str, etag: &str) -> Result<File> {
+        let path = self.cache.path().join(".locks").join(handle.folder_name()).join(format!("{etag}.lock"));
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(Error::io(&path, "opening the lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                println!("waiting for another process that downloads {}", from(handle, file));
+                lock.lock().map_err(Error::io(&path, "locking"))?;
+            }
+            // A file system without locks: the hash still tells what arrived.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(Error::io(&path, "locking")(error)),
+        }
+        Ok(lock)
+    }
+
+    /// Completes `partial`, in as many attempts as make sense.
+    fn receive(&self, handle: &Repo, file: &str, announced: &Announced, partial: &Path) -> Result<(), Fault> {
+        let mut meter = Meter { label: format!("downloading {}", from(handle, file)), progress: None };
+        self.transport().patiently(|| {
+            let before = length_of(partial);
+            let done = self.attempt(handle, file, announced, partial, &mut meter);
+            (done, length_of(partial).saturating_sub(before) >= GOT_ON)
+        })?;
+        if let Some(progress) = meter.progress.take() {
+            progress.finish();
+        }
+        Ok(())
+    }
+
+    /// Asks for what `partial` lacks, and writes what comes.
+    fn attempt(
+        &self,
+        handle: &Repo,
+        file: &str,
+        announced: &Announced,
+        partial: &Path,
+        meter: &mut Meter,
+    ) -> Result<(), Fault> {
+        let mut have = length_of(partial);
+        let ask = Ask {
+            address: self.address(handle, file),
+            method: Method::GET,
+            range: (have > 0).then(|| format!("bytes={have}-")),
+            if_range: announced.strong.clone().filter(|_| have > 0),
+            stop_outside: false,
+            patience: self.transport().patience[1],
+        };
+        let mut reply = self.transport().ask(&ask)?;
+        let (start, whole) = range::of(reply.response.headers());
+        let goes_on = have > 0 && reply.response.status() == 206 && start == Some(have);
+        if have > 0 && !goes_on {
+            // The answer is the whole file, or a part that does not fit: then it is asked for anew.
+            have = 0;
+            if matches!(reply.response.status().as_u16(), 206 | 416) {
+                reply = self.transport().ask(&Ask { range: None, if_range: None, ..ask })?;
+            }
+        }
+        let host = reply.origin.to_string();
+        let headers = reply.response.headers();
+        match reply.response.status().as_u16() {
+            200 | 206 if goes_on || start.is_none_or(|start| start == 0) => {}
+            code @ 200..=399 => return Err(Fault::answer(format!("{host} answered with status {code} and no file"))),
+            code => return Err(Fault::status(&host, reply.own, code, headers)),
+        }
+        let changed = |said: &Option<String>, was: &str| said.as_ref().is_some_and(|said| said != was);
+        if changed(&reply.said.etag, &announced.etag) || changed(&reply.said.commit, &announced.commit) {
+            let reason = "the file changed on the server between the announcement and the download";
+            return Err(Fault::new(Kind::Changed, reason));
+        }
+        if let Some(packed) =
+            headers.get("content-encoding").filter(|value| !matches!(value.as_bytes(), b"identity" | b""))
+        {
+            let packed = names::shown(&String::from_utf8_lossy(packed.as_bytes()));
+            return Err(Fault::answer(format!("{host} packs the file (`{packed}`), though it was asked not to")));
+        }
+        let total = length(headers).map(|length| length + have).or(if goes_on { whole } else { None });
+        if let (Some(expected), Some(found)) = (announced.size, total)
+            && expected != found
+        {
+            return Err(match is_page(headers) {
+                true => Fault::page(&host),
+                false => Fault::answer(format!("expected {expected} bytes as announced, found {found} at {host}")),
+            });
+        }
+        let ended = total.is_some() || headers.contains_key("transfer-encoding") || announced.size.is_some();
+        if !ended && announced.sha256.is_none() {
+            return Err(Fault::answer(format!(
+                "{host} says neither length nor hash of the file, so that its end is not known"
+            )));
+        }
+        let most = announced.size.or(total);
+        meter.start(most, have);
+        let out = File::options().create(true).write(true).append(goes_on).truncate(!goes_on).open(partial);
+        let out = out.map_err(|error| written(error, partial))?;
+        copy(reply.response.body_mut().as_reader(), out, partial, &host, have, most, meter, ask_seconds(self))
+    }
+}
+
+/// How long a silence may last, in words.
+fn ask_seconds(client: &Client) -> String {
+    crate::progress::duration(client.transport().patience[1].as_secs_f64())
+}
+
+/// Writes a body to its end, or to one byte past `most`.
+#[allow(clippy::too_many_arguments)]
+fn copy(
+    mut body: impl Read,
+    mut out: File,
+    partial: &Path,
+    host: &str,
+    mut have: u64,
+    most: Option<u64>,
+    meter: &Meter,
+    patience: String,
+) -> Result<(), Fault> {
+    let of = most.map_or_else(String::new, |most| format!(" of {most}"));
+    let mut piece = vec![0u8; 1 << 20];
+    loop {
+        let n = match body.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) => {
+                let why = match silent(&error) {
+                    true => format!("nothing came for {patience}"),
+                    false => error.to_string(),
+                };
+                // What cannot be unpacked or read is of no use to a next attempt.
+                if error.kind() == ErrorKind::InvalidData {
+                    out.set_len(0).map_err(|error| written(error, partial))?;
+                }
+                let reason = format!("the transfer from {host} broke off after {have}{of} bytes: {why}");
+                return Err(Fault::new(Kind::Network(None), reason));
+            }
+        };
+        out.write_all(&piece[..n]).map_err(|error| written(error, partial))?;
+        have += n as u64;
+        meter.advance(n);
+        if most.is_some_and(|most| have > most) {
+            out.set_len(0).map_err(|error| written(error, partial))?;
+            return Err(Fault::answer(format!("{host} sends more than the{of} bytes that it announced")));
+        }
+    }
+    match out.sync_all() {
+        // A device has nothing to flush.
+        Err(error) if error.kind() != ErrorKind::InvalidInput => Err(written(error, partial)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an error of reading is that nothing came.
+fn silent(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    matches!(inner, Some(ureq::Error::Timeout(_)))
+        || matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+}
+
+/// The fault for bytes that could not be kept.
+fn written(error: io::Error, partial: &Path) -> Fault {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Fault { again: Again::No, ..Fault::new(Kind::Full, "") },
+        _ => Fault::from(Error::io(partial, "writing")(error)),
+    }
+}
+
+fn length_of(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
 /// Makes what an earlier attempt left ready to go on with, and gives its length.
 ///
-/// Without an announced hash a wrong start would not be noticed, so there the download starts anew. Of a start that is
-/// whole, the last byte is fetched again, since hf-hub always asks for the rest and a server refuses to send none.
+/// Without an announced hash a wrong start would not be noticed, so there the download starts anew.
 fn prepare(partial: &Path, announced: &Announced) -> Result<u64> {
-    let have = fs::metadata(partial).map_or(0, |metadata| metadata.len());
-    if have < announced.size && (have == 0 || announced.sha256.is_some()) {
+    let folder = partial.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
+    let have = length_of(partial);
+    if have == 0 || (announced.sha256.is_some() && announced.size.is_none_or(|size| have <= size)) {
         return Ok(have);
-    }
-    if have == announced.size && announced.sha256.is_some() && have > 0 {
-        let file = fs::File::options().write(true).open(partial).map_err(Error::io(partial, "opening"))?;
-        file.set_len(have - 1).map_err(Error::io(partial, "shortening"))?;
-        return Ok(have - 1);
     }
     remove(partial)?;
     Ok(0)
@@ -106,9 +271,9 @@ fn prepare(partial: &Path, announced: &Announced) -> Result<u64> {
 
 /// In what a file differs from its announcement.
 fn wrong(path: &Path, announced: &Announced, notes: &Path) -> Result<Option<String>> {
-    let size = fs::metadata(path).map_err(Error::io(path, "reading"))?.len();
-    if size != announced.size {
-        return Ok(Some(format!("{size} of {} bytes arrived", announced.size)));
+    let found = fs::metadata(path).map_err(Error::io(path, "reading"))?.len();
+    if let Some(size) = announced.size.filter(|&size| size != found) {
+        return Ok(Some(format!("{found} of {size} bytes arrived")));
     }
     let Some(expected) = &announced.sha256 else { return Ok(None) };
     let (_, found) = verify::size_and_sha256(path, notes)?;
@@ -116,14 +281,18 @@ fn wrong(path: &Path, announced: &Announced, notes: &Path) -> Result<Option<Stri
 }
 
 /// The error for a disk that is full, with what is needed and where.
-fn full(handle: &Repo, file: &str, size: u64, partial: &Path) -> Error {
-    let have = fs::metadata(partial).map_or(0, |metadata| metadata.len());
+fn full(handle: &Repo, file: &str, size: Option<u64>, partial: &Path) -> Error {
+    let have = length_of(partial);
     let folder = partial.parent().unwrap_or(partial).display();
-    let [size, have, missing] = [size, have, size.saturating_sub(have)].map(|n| thousands(n as usize));
+    let number = |n: u64| thousands(n as usize);
+    let (file_has, free) = match size {
+        Some(size) => (format!("the file has {} bytes", number(size)), number(size.saturating_sub(have)) + " bytes"),
+        None => ("the server does not say how long the file is".into(), "space".into()),
+    };
     Error::Download {
         from: from(handle, file),
-        reason: format!("no space left in {folder}: the file has {size} bytes, {have} of them arrived"),
-        advice: format!("Free {missing} bytes there and run it again, or set HF_HOME to a folder on a larger disk"),
+        reason: format!("no space left in {folder}: {file_has}, {} of them arrived", number(have)),
+        advice: format!("Free {free} there and run it again, or set HF_HOME to a folder on a larger disk"),
     }
 }
 
@@ -135,28 +304,20 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// hf-hub's progress as the crate's: `init` and `update` with what is there come first, before every attempt.
+/// The progress of all attempts at one file.
 struct Meter {
     label: String,
-    total: usize,
     progress: Option<Progress>,
 }
 
-impl hf_hub::api::Progress for Meter {
-    fn init(&mut self, size: usize, _: &str) {
-        (self.total, self.progress) = (size, None);
+impl Meter {
+    fn start(&mut self, total: Option<u64>, have: u64) {
+        self.progress = Some(Progress::new(self.label.clone(), "bytes", total.unwrap_or(0) as usize, have as usize));
     }
 
-    fn update(&mut self, n: usize) {
-        match &mut self.progress {
-            Some(progress) => progress.advance(n),
-            None => self.progress = Some(Progress::new(self.label.clone(), "bytes", self.total, n)),
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(progress) = self.progress.take() {
-            progress.finish();
+    fn advance(&self, n: usize) {
+        if let Some(progress) = &self.progress {
+            progress.advance(n);
         }
     }
 }

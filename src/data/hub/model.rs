@@ -1,7 +1,8 @@
 //! Weights of a model repository, held to the lock.
 
-use super::client::{Client, at, from, status};
+use super::client::{Client, at, from};
 use super::lock::{Lock, Locked, differs, is_commit, record};
+use super::names::{check_file, check_handle, shown};
 use super::verify::{is_sha256, size_and_sha256};
 use crate::error::{Error, Result};
 use hf_hub::{Repo, RepoType};
@@ -41,6 +42,8 @@ pub fn fetch_model(lock: &Path, repo: &str, revision: &str, files: &[String]) ->
     }
     let hub = Client::from_env()?;
     let handle = Repo::with_revision(repo.into(), RepoType::Model, revision.into());
+    check_handle(&handle)?;
+    files.iter().try_for_each(|file| check_file(repo, file))?;
     if let Some(entry) = Lock::read(lock)?.find(repo, revision, files) {
         return locked(&hub, lock, &at(&handle, &entry.commit), entry);
     }
@@ -95,21 +98,22 @@ fn locked(hub: &Client, lock: &Path, handle: &Repo, entry: &Locked) -> Result<Hu
     if hub.offline() {
         return Err(hub.not_cached(handle, &entry.file));
     }
-    let announced = hub.announced(handle, &entry.file).map_err(|error| {
-        match status(&error) == Some(404) && hub.has_main(handle) {
+    let announced = hub.announced(handle, &entry.file).map_err(|fault| {
+        match fault.code() == Some(404) && hub.has_main(handle) {
             true => Error::Download {
                 from: entry.name(),
                 reason: format!("commit {}, which {} names, is not there any more", entry.commit, lock.display()),
                 advice: "To accept what the revision holds today, delete the entry".into(),
             },
-            false => hub.failed(handle, &entry.file, &error),
+            false => hub.failed(handle, &entry.file, fault),
         }
     })?;
-    same_commit(handle, &entry.file, announced.commit())?;
+    same_commit(handle, &entry.file, &announced.commit)?;
     let sha256 = announced.sha256.as_ref().unwrap_or(&entry.sha256);
-    if announced.size != entry.size || *sha256 != entry.sha256 {
+    let size = announced.size.unwrap_or(entry.size);
+    if size != entry.size || *sha256 != entry.sha256 {
         let what = "what the server announces";
-        return Err(differs(lock, entry, announced.size, sha256, what, "A mirror may be at fault (HF_ENDPOINT). "));
+        return Err(differs(lock, entry, size, sha256, what, "A mirror may be at fault (HF_ENDPOINT). "));
     }
     let path = hub.download(handle, &entry.file, &announced)?;
     check(&path)?;
@@ -123,22 +127,16 @@ fn first_on_hub(hub: &Client, handle: &Repo, files: &[String]) -> Result<HubWeig
     let Some(file) = files.iter().find(|file| names.contains(&file.as_str())) else {
         return Err(none_there(handle, files, &names));
     };
-    if !is_commit(&info.sha) {
-        return Err(wrong_commit(handle, file, &info.sha));
-    }
     let at_commit = at(handle, &info.sha);
     let mut path = snapshot(&hub.folder(handle), &info.sha).join(file);
     if !path.is_file() {
-        let announced = hub.announced(&at_commit, file).map_err(|error| hub.failed(&at_commit, file, &error))?;
-        same_commit(&at_commit, file, announced.commit())?;
+        let announced = hub.announced(&at_commit, file).map_err(|fault| hub.failed(&at_commit, file, fault))?;
+        same_commit(&at_commit, file, &announced.commit)?;
         path = hub.download(&at_commit, file, &announced)?;
     }
     let weights = cached(hub, &at_commit, file, path, info.sha)?;
-    if handle.revision() != weights.commit {
-        // So that the revision is found offline too, also by other programs.
-        let folder = hub.folder(handle);
-        hub.cache.repo(handle.clone()).create_ref(&weights.commit).map_err(Error::io(folder, "writing a reference"))?;
-    }
+    // So that the revision is found offline too, also by other programs.
+    hub.write_ref(handle, &weights.commit)?;
     Ok(weights)
 }
 
@@ -157,7 +155,7 @@ fn first_in_cache(hub: &Client, handle: &Repo, files: &[String]) -> Result<HubWe
 fn cached(hub: &Client, handle: &Repo, file: &str, path: PathBuf, commit: String) -> Result<HubWeights> {
     let (size, sha256) = size_and_sha256(&path, &hub.notes(handle))?;
     let blob = fs::canonicalize(&path).map_err(Error::io(&path, "following the link"))?;
-    let name = blob.file_name().unwrap_or_default().to_string_lossy();
+    let name = blob.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     if is_sha256(&name) && name != sha256 {
         return Err(Error::Download {
             from: from(handle, file),
@@ -169,12 +167,12 @@ fn cached(hub: &Client, handle: &Repo, file: &str, path: PathBuf, commit: String
 }
 
 /// The commit that the cache has for a revision: a commit itself, or what the branch was when it was last asked for.
-fn cached_commit(folder: &Path, revision: &str) -> String {
-    let branch = fs::read_to_string(folder.join("refs").join(revision));
-    branch.map_or_else(|_| revision.to_string(), |commit| commit.trim().to_string())
+pub(super) fn cached_commit(folder: &Path, revision: &str) -> String {
+    let branch = fs::read_to_string(folder.join("refs").join(revision)).ok().map(|commit| commit.trim().to_string());
+    branch.filter(|commit| is_commit(commit)).unwrap_or_else(|| revision.to_string())
 }
 
-fn snapshot(folder: &Path, commit: &str) -> PathBuf {
+pub(super) fn snapshot(folder: &Path, commit: &str) -> PathBuf {
     folder.join("snapshots").join(commit)
 }
 
@@ -195,7 +193,8 @@ fn wrong_commit(handle: &Repo, file: &str, found: &str) -> Error {
 fn none_there(handle: &Repo, files: &[String], names: &[&str]) -> Error {
     let endings = [".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".npz", ".index.json"];
     let like: Vec<&str> = names.iter().copied().filter(|name| endings.iter().any(|end| name.ends_with(end))).collect();
-    let like = if like.is_empty() { format!("nothing like it among {} files", names.len()) } else { like.join(", ") };
+    let like =
+        if like.is_empty() { format!("nothing like it among {} files", names.len()) } else { shown(&like.join(", ")) };
     Error::Download {
         from: from(handle, ""),
         reason: format!("expected {}, found {like}", files.join(" or ")),
