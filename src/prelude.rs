@@ -5,7 +5,7 @@ pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
     Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table,
     against_table, alignment_chart, ari_chart, ari_table, datasets_table, leakage_table, look, metric_table,
-    models_table, pooling_table, published_ranking_table, published_table, relatives_table, suite_table,
+    models_table, other_tables, pooling_table, published_ranking_table, published_table, relatives_table, suite_table,
     survival_table,
 };
 pub use crate::error::{Error, Result};

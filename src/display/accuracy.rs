@@ -1,7 +1,7 @@
 //! The study's kind of table: models down, methods and budgets across, with the intervals it lacked.
 
 use super::selection::{Column, Selection, comparison, model_name, n_seeds, percent};
-use super::{Cell, Chart, Series, Style, Table, look};
+use super::{Cell, Chart, Series, Style, Table, Tables, look};
 use crate::error::Result;
 use crate::experiments::test_name;
 use crate::manifest::Method;
@@ -20,6 +20,22 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A value that is not finite.
 pub fn accuracy_table(project: &Project, rows: &[ResultRow], dataset: &str, split: &str) -> Result<Table> {
     metric_table(project, rows, dataset, split, "accuracy")
+}
+
+/// The same for every data set of the suite that is not among `told`, each part of it: a reader's own, in a notebook that
+/// tells of others.
+///
+/// # Errors
+/// A suite that is not known; a value that is not finite.
+pub fn other_tables(project: &Project, rows: &[ResultRow], told: &[&str]) -> Result<Tables> {
+    let mut tables = Vec::new();
+    for dataset in project.suite()?.datasets.iter().filter(|id| !told.contains(&id.as_str())) {
+        let of_set = rows.iter().filter(|row| row.cell.dataset == *dataset).map(|row| row.split.as_str());
+        for split in of_set.collect::<BTreeSet<_>>() {
+            tables.push(accuracy_table(project, rows, dataset, split)?);
+        }
+    }
+    Ok(Tables { tables, none: "The suite has no other data set.".into() })
 }
 
 /// The same for any metric of classification ([`crate::experiments::METRICS`]).

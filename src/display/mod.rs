@@ -17,7 +17,7 @@ mod sprites;
 mod table;
 mod text;
 
-pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, metric_table, published_table};
+pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, metric_table, other_tables, published_table};
 pub use catalogue::{datasets_table, models_table, suite_table};
 pub use chart::{Chart, Series, Style};
 pub use clusterings::{ari_chart, ari_table, published_ranking_table};
@@ -26,5 +26,5 @@ pub use gallery::{Gallery, Picture};
 pub use map::MapChart;
 pub use same_data::{against_table, alignment_chart, pooling_table, relatives_table, survival_table};
 pub use sprites::SpriteSheet;
-pub use table::{Cell, Table};
+pub use table::{Cell, Table, Tables};
 pub use text::{escape, shorten};

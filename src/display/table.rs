@@ -135,6 +135,26 @@ impl Table {
     }
 }
 
+/// Several tables, one below the other.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// The tables.
+    pub tables: Vec<Table>,
+    /// What is said where there is none.
+    pub none: String,
+}
+
+impl Tables {
+    /// Called by the notebook kernel.
+    pub fn evcxr_display(&self) {
+        let none = self.tables.is_empty();
+        let html: Vec<String> = self.tables.iter().map(Table::to_html).collect();
+        let text: Vec<String> = self.tables.iter().map(Table::to_text).collect();
+        emit("text/html", &if none { format!("<p>{}</p>", escape(&self.none)) } else { html.join("\n") });
+        emit("text/plain", &if none { self.none.clone() } else { text.join("\n\n") });
+    }
+}
+
 /// Takes away the zeros that all numbers of a column end with behind the point: 90.0000 and 6.5000 become 90.0 and 6.5.
 fn drop_common_zeros(mut cells: Vec<&mut Cell>) {
     let zeros = |cell: &&mut Cell| cell.text.len() - cell.text.trim_end_matches('0').len();
