@@ -314,3 +314,35 @@ fn tables_of_text_stand_in_columns_whatever_the_script() {
     assert!(lines[3].starts_with(r"a\tb "), "{text}");
     assert_eq!(lines[4], format!("{}…  1", "猫".repeat(19)), "40 places at most: {text}");
 }
+
+/// All that this program prints goes through `say!` or through `emit`; both know what must not be a line of its own.
+#[test]
+fn nothing_prints_past_the_one_way_out() {
+    let ways_out = ["src/numbers/say.rs", "src/numbers/progress.rs", "src/display/text.rs"];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src")];
+    let mut past = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("lists") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let is_source = path.extension().is_some_and(|extension| extension == "rs");
+            let built_before = path.file_name().is_some_and(|name| name == "build.rs");
+            if !is_source || built_before || ways_out.iter().any(|way| path.ends_with(way)) {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("reads");
+            for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+                let prints = ["println!(", "print!(", "dbg!("].iter().any(|call| line.contains(call));
+                // A line of fixed words, and the chain of an error, are fit as they are.
+                if prints && !(line.contains('"') && !line.contains('{')) && !line.contains("error.chain()") {
+                    past.push(format!("{}: {line}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(past.is_empty(), "print with `say!`:\n{}", past.join("\n"));
+}

@@ -52,7 +52,7 @@ impl Client {
     /// What an earlier attempt left is gone on with, and thrown away if the result is wrong.
     pub(super) fn download(&self, handle: &Repo, file: &str, announced: &Announced) -> Result<PathBuf> {
         let notes = self.notes(handle);
-        let waiting = || println!("waiting for another process that downloads {}", from(handle, file));
+        let waiting = || wider_clip_numbers::say!("waiting for another process that downloads {}", from(handle, file));
         let _lock = storage::FolderLock::acquire(&notes, waiting)?;
         let cached = self.cache.repo(handle.clone());
         let pointer = cached.pointer_path(announced.commit()).join(file);
