@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use wider_clip::display::{Cell, SpriteSheet, Table};
 use wider_clip::error::Error;
 use wider_clip::say::{cut, plain, visible};
+use wider_clip::workbench::process::{Board, Counted};
 use wider_clip::workbench::{Workbench, browser, report, setup};
 
 const PLOTLY: &str = "application/vnd.plotly.v1+json";
@@ -149,8 +150,11 @@ fn pages_show_every_name_and_run_none() {
     let workbench = workbench();
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("notebooks")).expect("creates");
-    let names = names();
-    for (number, (name, cells)) in names.iter().zip(shown()).enumerate() {
+    // Names that are commands of the kernel and no more are nothing to a page.
+    let all: Vec<_> = names().into_iter().zip(shown()).collect();
+    let chosen = all.iter().filter(|(name, _)| name.starts_with("cat") || !name.contains("EVCXR_"));
+    let chosen: Vec<(&String, &Vec<(Kind, Answer)>)> = chosen.map(|(name, cells)| (name, *cells)).collect();
+    for (number, (name, cells)) in chosen.iter().enumerate() {
         let cells: Vec<Answer> = cells.iter().map(|(_, answer)| answer.clone()).collect();
         // The names of files too, as far as a file can have them.
         let stem: String = visible(name).chars().filter(|c| *c != '/').take(40).collect();
@@ -164,7 +168,7 @@ fn pages_show_every_name_and_run_none() {
     let index = pages.len() - 1;
     let answers = browser::ask(&workbench, &pages[..index], SEEN).expect("answers");
     let mut wrong = Vec::new();
-    for ((name, cells), visit) in names.iter().zip(shown()).zip(&answers) {
+    for ((name, cells), visit) in chosen.iter().zip(&answers) {
         let short = visible(&cut(name, 40)).into_owned();
         let found = &visit.answer;
         wrong.extend(visit.complaints());
@@ -313,4 +317,45 @@ fn tables_of_text_stand_in_columns_whatever_the_script() {
     assert_eq!(lines[2], format!("e\u{301}{}1", " ".repeat(40)), "one place: {text}");
     assert!(lines[3].starts_with(r"a\tb "), "{text}");
     assert_eq!(lines[4], format!("{}…  1", "猫".repeat(19)), "40 places at most: {text}");
+}
+
+#[test]
+fn a_program_may_print_any_bytes() {
+    // Had its reader stopped at the first line, the second would end the program.
+    let mut program = Command::new("sh");
+    program.args(["-c", "printf '\\377\\n'; head -c 300000 /dev/zero | tr '\\0' x; echo; echo counted"]);
+    let counted = Counted { program: "sh", advice: "", counts: |line| line == "counted", total: 1, unit: "lines" };
+    Board::new().place().run_counted(&mut program, &counted).expect("runs to its end");
+}
+
+/// All that this program prints goes through `say!` or through `emit`; both know what must not be a line of its own.
+#[test]
+fn nothing_prints_past_the_one_way_out() {
+    let ways_out = ["src/numbers/say.rs", "src/numbers/progress.rs", "src/display/text.rs"];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src")];
+    let mut past = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("lists") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let is_source = path.extension().is_some_and(|extension| extension == "rs");
+            let built_before = path.file_name().is_some_and(|name| name == "build.rs");
+            if !is_source || built_before || ways_out.iter().any(|way| path.ends_with(way)) {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("reads");
+            for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+                let prints = ["println!(", "print!(", "dbg!("].iter().any(|call| line.contains(call));
+                // A line of fixed words, and the chain of an error, are fit as they are.
+                if prints && !(line.contains('"') && !line.contains('{')) && !line.contains("error.chain()") {
+                    past.push(format!("{}: {line}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(past.is_empty(), "print with `say!`:\n{}", past.join("\n"));
 }

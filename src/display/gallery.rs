@@ -5,7 +5,7 @@ use crate::datasets::ImageSet;
 use crate::error::Result;
 use crate::experiments::{Encoded, Parts};
 use crate::images;
-use crate::say::visible;
+use crate::say::{cut, visible};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
@@ -156,7 +156,7 @@ impl Gallery {
                      src=\"data:image/png;base64,{}\"><br>{}</div>",
                     escape(&picture.label),
                     STANDARD.encode(&picture.png),
-                    escape(&shorten(&visible(&picture.label), LABEL))
+                    escape(&shorten(&visible(&cut(&picture.label, LABEL)), LABEL))
                 ));
             }
             html.push_str("</div>");
@@ -173,7 +173,7 @@ impl Gallery {
                 Some(true) => "+",
                 Some(false) => "-",
             };
-            format!("{sign}{}", plain(&shorten(&visible(&picture.label), LABEL)))
+            format!("{sign}{}", plain(&shorten(&visible(&cut(&picture.label, LABEL)), LABEL)))
         };
         let lines = self.rows.iter().map(|(title, pictures)| {
             format!("{}: {}", plain(title), pictures.iter().map(mark).collect::<Vec<_>>().join(" | "))

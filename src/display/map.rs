@@ -10,7 +10,7 @@ use super::{Chart, SpriteSheet};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::progress::thousands;
-use crate::say::visible;
+use crate::say::{cut, visible};
 use plotly::common::{HoverInfo, Marker, MarkerSymbol, Mode, Title};
 use plotly::layout::{Axis, HoverMode, ItemSizing, Legend, Margin, TraceOrder};
 use plotly::{Layout, Plot, Scatter};
@@ -204,7 +204,7 @@ impl MapChart {
         let label = |&i: &usize| self.labels[i].iter().map(|line| text::title(line)).collect::<Vec<_>>().join("<br>");
         let labels: Vec<String> = points.iter().map(label).collect();
         let trace = Scatter::new(along(0), along(1))
-            .name(shown(&shorten(&visible(name), LABEL / 2)))
+            .name(shown(&shorten(&visible(&cut(name, LABEL)), LABEL / 2)))
             .mode(Mode::Markers)
             .marker(marker.size(5).opacity(0.8))
             .hover_text_array(labels)
@@ -263,7 +263,7 @@ fn label(set: &ImageSet, row: usize, category: &str) -> Vec<String> {
     let domain = set.domains.as_ref().map(|domains| domains[row].as_str());
     let mut lines: Vec<String> = Vec::new();
     for line in [name, class, domain, Some(category)].into_iter().flatten().filter(|line| !line.is_empty()) {
-        let line = shorten(&visible(line), LABEL);
+        let line = shorten(&visible(&cut(line, LABEL)), LABEL);
         if !lines.contains(&line) {
             lines.push(line);
         }

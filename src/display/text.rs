@@ -1,6 +1,6 @@
 //! How text is put into what leaves for the kernel: escaped for its medium, and in lines of which none is a command.
 //!
-//! Names come from strangers ([`crate::say`]). Tables, charts, maps, galleries and sprite sheets put them together with
+//! Names come from strangers ([`mod@crate::say`]). Tables, charts, maps, galleries and sprite sheets put them together with
 //! [`escape`] (HTML), [`label`] (plotly) or [`plain`] (text), and hand the whole to [`emit`]: the one way out.
 
 use crate::say::{self, visible};

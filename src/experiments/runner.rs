@@ -178,7 +178,7 @@ impl<'a> Plan<'a> {
             _ => {
                 for left in &left_out {
                     let line = left.line();
-                    println!("left out: {line}");
+                    crate::say!("left out: {line}");
                     note_left_out(&line)?;
                 }
                 Ok(rows)

@@ -1,7 +1,7 @@
 //! The one error type of the crate.
 //!
 //! Every variant names what was expected, what was found, and where: a file, a model, a data set, an argument. Names, paths
-//! and values come from strangers: what an error prints goes through [`crate::say`], which shows what cannot be seen.
+//! and values come from strangers: what an error prints goes through [`mod@crate::say`], which shows what cannot be seen.
 //! Library errors are kept as `source`, so that `anyhow`-style chains and [`Error::chain`] print the whole story.
 
 use crate::say::{self, part};
@@ -19,7 +19,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Reading, writing or locking a file failed.
-    #[error("{}: {doing} failed: {}", say::path(path), say::lines(&source.to_string()))]
+    #[error("{}: {doing} failed: {}", say::path(path), cause(source))]
     Io { path: PathBuf, doing: &'static str, source: std::io::Error },
 
     /// A manifest does not say what it must. `line` is 1-based; 0 where the file as a whole is meant.
@@ -60,7 +60,7 @@ pub enum Error {
     Notebook { path: PathBuf, cell: usize, source_text: String, message: String },
 
     /// candle failed while doing what `context` says.
-    #[error("{}: {}", part(context), say::lines(&source.to_string()))]
+    #[error("{}: {}", part(context), cause(source))]
     Tensor { context: String, source: candle_core::Error },
 
     /// A weights file does not hold the parameters of the model.
@@ -75,11 +75,11 @@ pub enum Error {
     Weights { from: String, publisher: &'static str, missing: String, misshaped: String, unexpected: String },
 
     /// linfa rejected a data set.
-    #[error("linfa: {}", say::lines(&.0.to_string()))]
+    #[error("linfa: {}", cause(.0))]
     Linfa(#[from] linfa::Error),
 
     /// polars failed while doing what `context` says.
-    #[error("{}: {}", part(context), say::lines(&source.to_string()))]
+    #[error("{}: {}", part(context), cause(source))]
     Table { context: String, source: polars_error::PolarsError },
 }
 
@@ -125,6 +125,12 @@ impl Error {
         }
         lines.join("\n")
     }
+}
+
+/// What an error of another library says, in its own lines. Long is a backtrace, longer only a name from a file.
+fn cause(source: &dyn std::fmt::Display) -> String {
+    const MOST: usize = 40_000;
+    say::lines(&say::cut(&source.to_string(), MOST)).into_owned()
 }
 
 impl From<candle_core::Error> for Error {

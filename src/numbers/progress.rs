@@ -117,7 +117,7 @@ impl Progress {
         if !matches!(state.sink, Sink::Silent)
             && let Some(line) = state.closing()
         {
-            println!("{line}");
+            crate::say!("{line}");
         }
     }
 
@@ -162,7 +162,7 @@ impl State {
             Sink::Marked => println!("{STATUS_MARK}{line}"),
             Sink::Lines { next } => {
                 *next *= 2;
-                println!("{line}");
+                crate::say!("{line}");
             }
             Sink::Silent => {}
         }

@@ -207,7 +207,7 @@ struct Going<'a> {
 fn run_one(board: &Board, workbench: &Workbench, run: &Run, going: &Mutex<Going>) -> bool {
     // A thread that panicked ends the whole run.
     let lock = || going.lock().unwrap_or_else(PoisonError::into_inner);
-    let name = stem(&run.source);
+    let name = say::plain(&stem(&run.source)).into_owned();
     let head = run.position.map_or_else(|| name.clone(), |(number, of)| format!("notebook {number}/{of} {name}"));
     {
         let mut guard = lock();
@@ -511,7 +511,7 @@ fn describe_origin(standing: &results::Standing) -> (String, Vec<String>) {
         let row = &check.computed;
         let budget = row.cell.budget.map_or_else(String::new, |budget| format!(" budget {budget},"));
         let number = |value: Option<f64>| value.map_or_else(|| "undefined".into(), |value| format!("{value:.4}"));
-        format!(
+        let line = format!(
             "{} on {}, {}, {},{budget} seed {}, {}: {} of {} here, {} as it came",
             row.cell.model,
             row.cell.dataset,
@@ -522,7 +522,8 @@ fn describe_origin(standing: &results::Standing) -> (String, Vec<String>) {
             row.metric,
             number(row.value),
             number(check.shipped)
-        )
+        );
+        say::visible(&line).into_owned()
     };
     (origin, disagreeing.iter().map(line).collect())
 }

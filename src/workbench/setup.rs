@@ -275,7 +275,7 @@ fn register(workbench: &Workbench) -> Result<()> {
     if std::fs::read_to_string(&path).ok().as_deref() == Some(&text) {
         return Ok(());
     }
-    println!("[4/{STEPS}] registering the kernel \"Rust (Wider CLIP)\" in the project's environment");
+    crate::say!("[4/{STEPS}] registering the kernel \"Rust (Wider CLIP)\" in the project's environment");
     write_atomic(&path, text.as_bytes())
 }
 

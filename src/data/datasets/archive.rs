@@ -23,7 +23,9 @@ const NO_LINKS: &str = "no links\n";
 /// Fetches and unpacks `downloads` into `folder`, unless that was done before, and gives the unpacked folder with what was
 /// left out of it.
 pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<(PathBuf, Vec<Ignored>)> {
-    let _lock = storage::FolderLock::acquire(folder, || println!("waiting for another process that unpacks here"))?;
+    let _lock = storage::FolderLock::acquire(folder, || {
+        wider_clip_numbers::say!("waiting for another process that unpacks here")
+    })?;
     let (unpacked, stamp) = (folder.join("unpacked"), folder.join("unpacked.ok"));
     let (contents, notes) = (contents(downloads), folder.join("unpacked.left_out"));
     let found = fs::read_to_string(&stamp).unwrap_or_default();

