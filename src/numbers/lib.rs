@@ -16,6 +16,7 @@ pub mod probe;
 pub mod products;
 pub mod progress;
 pub mod random;
+mod scale;
 #[doc(hidden)]
 pub mod simd;
 pub mod splits;
