@@ -253,3 +253,51 @@ fn bad_input_is_named() {
     says(trustworthiness(&rows, &short, 1).unwrap_err(), "4 rows, one a feature row, found 1");
     says(trustworthiness(&rows, &rows, 2).unwrap_err(), "below half of 4 rows");
 }
+
+/// Six groups in 12 columns, times a factor.
+fn six_groups(factor: f32) -> ArcArray2<f32> {
+    let mut random = Random::new("test scale", 0, 0);
+    let row = |i: usize, j: usize, noise: f64| f32::from(u8::from(i % 6 == j % 6)) * 8.0 + noise as f32;
+    Array2::from_shape_fn((300, 12), |(i, j)| row(i, j, random.unit()) * factor).into_shared()
+}
+
+#[test]
+fn the_scale_of_rows_does_not_matter_to_k_means() {
+    let fit = |rows: ArcArray2<f32>| KMeans::params(6).seed(2).fit(&DatasetBase::from(rows)).unwrap();
+    let plain = fit(six_groups(1.0));
+    for exponent in [-120, -100, -90, -60, -30, 30, 60, 70, 100, 120] {
+        let rows = six_groups(2f32.powi(exponent));
+        let found = fit(rows.clone());
+        assert_eq!((&found.labels, found.converged), (&plain.labels, true), "2^{exponent}");
+        let back = found.inertia * 2f64.powi(-2 * exponent);
+        assert!((back / plain.inertia - 1.0).abs() < 1e-9, "2^{exponent}: {back} for {}", plain.inertia);
+        assert_eq!(found.predict(&rows.to_owned()).to_vec(), found.labels, "2^{exponent}");
+    }
+    // Subnormal numbers, and the largest that there are.
+    for rows in [array![[1e-44f32], [2e-44], [9e-43], [9.1e-43]], array![[-3.4e38f32], [-3.3e38], [3.3e38], [3.4e38]]] {
+        let found = KMeans::params(2).fit(&DatasetBase::from(rows.into_shared())).unwrap();
+        let labels = &found.labels;
+        assert!(labels[0] == labels[1] && labels[2] == labels[3] && labels[0] != labels[2], "{labels:?}");
+        assert!(found.inertia.is_finite() && found.centres.iter().all(|x| x.is_finite()));
+    }
+}
+
+#[test]
+fn groups_far_apart_keep_what_lies_within_them() {
+    for far in [1e5f32, 1e6, 4e6] {
+        let places = [0.0, 20.0, far, far + 20.0];
+        let rows = Array2::from_shape_fn((72, 1), |(i, _)| places[i / 18] + (i % 3) as f32 - 1.0).into_shared();
+        for seed in 0..5 {
+            let found = KMeans::params(4).seed(seed).fit(&DatasetBase::from(rows.clone())).unwrap();
+            assert!((found.inertia - 48.0).abs() < 1e-6, "{far}: {}", found.inertia);
+            assert!(found.labels.chunks(18).all(|group| group.iter().all(|label| *label == group[0])));
+            assert_eq!(found.predict(&rows.to_owned()).to_vec(), found.labels);
+        }
+    }
+    // Equal rows, one row, as many clusters as rows.
+    for (rows, k) in
+        [(Array2::from_elem((5, 2), 7e20f32), 3), (array![[3.0f32]], 1), (array![[1.0f32], [1e9], [2.0]], 3)]
+    {
+        assert_eq!(KMeans::params(k).fit(&DatasetBase::from(rows.into_shared())).unwrap().inertia, 0.0);
+    }
+}

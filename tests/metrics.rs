@@ -3,8 +3,8 @@
 use serde_json::Value;
 use wider_clip::metrics::{
     ConfusionMatrix, Gram, PairedBootstrap, accuracy, adjusted_rand, balanced_accuracy, bootstrap_accuracy, correct,
-    expected_calibration_error, macro_f1, mean_t_interval, normalised_mutual_information, paired_bootstrap,
-    paired_group_bootstrap, spearman, top_k_accuracy, worst_group,
+    expected_calibration_error, group_bootstrap_accuracy, macro_f1, mean_t_interval, normalised_mutual_information,
+    paired_bootstrap, paired_group_bootstrap, spearman, top_k_accuracy, worst_group,
 };
 use wider_clip::ndarray::Array2;
 
@@ -125,7 +125,10 @@ fn bootstrap_is_seeded_antisymmetric_and_bounded() {
     assert!(ab.low <= ab.difference && ab.difference <= ab.high);
 
     let same = paired_bootstrap(&a, &a, 500, 7).unwrap();
-    assert_eq!((same.difference, same.low, same.high, same.p_value), (0.0, 0.0, 0.0, 1.0));
+    // Nothing differed in 90 images: up to 1.96^2 / (90 + 1.96^2) of others may.
+    let bound = 3.841_459 / (90.0 + 3.841_459);
+    assert_eq!((same.difference, same.p_value), (0.0, 1.0));
+    assert!((same.low + bound).abs() < 1e-6 && (same.high - bound).abs() < 1e-6, "{same:?}");
 }
 
 /// Rows of numbers as an array.
@@ -268,4 +271,62 @@ fn versions_of_a_subject_are_drawn_together() {
 
     let error = paired_group_bootstrap(&subject[1..], &right, &never, 500, 0).unwrap_err().to_string();
     assert_eq!(error, "groups: expected 900, as a has, found 899");
+}
+
+#[test]
+fn no_certainty_comes_from_alike_answers() {
+    for right in [true, false] {
+        let one = bootstrap_accuracy(&[right], 1000, 0).unwrap();
+        assert_eq!((one.mean, one.low, one.high, one.n), (f64::from(u8::from(right)), None, None, 1));
+        let fifty = bootstrap_accuracy(&[right; 50], 1000, 0).unwrap();
+        let (low, high) = (fifty.low.unwrap(), fifty.high.unwrap());
+        // scipy.stats.binomtest(50, 50).proportion_ci(method="wilson")
+        let wilson = 0.928_651_8;
+        let (seen, bound) = if right { (high, low) } else { (1.0 - low, 1.0 - high) };
+        assert!(seen == 1.0 && (bound - wilson).abs() < 1e-4, "{fifty:?}");
+        // Many answers of one group are one unit.
+        assert_eq!(group_bootstrap_accuracy(&[7; 30], &[right; 30], 1000, 0).unwrap().low, None);
+    }
+    let one = paired_bootstrap(&[true], &[false], 1000, 0).unwrap();
+    assert_eq!((one.difference, one.low, one.high, one.p_value, one.n_groups), (1.0, -1.0, 1.0, 1.0, 1));
+    let all = paired_bootstrap(&[true; 50], &[false; 50], 1000, 0).unwrap();
+    assert!(all.high == 1.0 && (0.8..0.9).contains(&all.low) && all.p_value < 0.01, "{all:?}");
+    let two = paired_bootstrap(&[false; 2], &[true; 2], 1000, 0).unwrap();
+    assert!(two.low == -1.0 && two.high > 0.0 && two.p_value == 0.5, "{two:?}");
+}
+
+#[test]
+fn a_probability_on_an_edge_lies_in_the_bin_below() {
+    for (p, bins, alone) in [(0.56, 25, 14), (0.56, 50, 28), (0.55, 100, 55), (0.56, 100, 56), (0.58, 50, 29)] {
+        // Another image in the middle of that bin: one bin holds both, so that their gaps cancel.
+        let inside = (alone as f64 - 0.5) / bins as f64;
+        let probabilities = Array2::from_shape_vec((2, 2), vec![p, 1.0 - p, inside, 1.0 - inside]).unwrap();
+        let found = expected_calibration_error(probabilities.view(), &[0, 1], bins).unwrap();
+        let expected = ((1.0 - p) - inside).abs() / 2.0;
+        assert!((found - expected).abs() < 1e-12, "{p} {bins}: {found} for {expected}");
+    }
+}
+
+#[test]
+fn class_numbers_are_no_array_lengths() {
+    let (predicted, truth) = ([7, 200_000_000, 7, u32::MAX], [7, 200_000_000, u32::MAX, u32::MAX]);
+    let n = u32::MAX as usize + 1;
+    let matrix = ConfusionMatrix::new(&predicted, &truth, n).unwrap();
+    assert_eq!((matrix.accuracy(), matrix.count(u32::MAX as usize, 7)), (0.75, Some(1)));
+    assert_eq!((matrix.recall(u32::MAX), matrix.precision(7), matrix.f1(8)), (Some(0.5), Some(0.5), None));
+    assert_eq!(matrix.classes().collect::<Vec<_>>(), [7, 200_000_000, u32::MAX]);
+    assert_eq!(balanced_accuracy(&predicted, &truth, n).unwrap(), 2.5 / 3.0);
+    let dense = macro_f1(&[0, 1, 0, 2], &[0, 1, 2, 2], 3).unwrap();
+    assert_eq!(macro_f1(&predicted, &truth, n).unwrap(), dense);
+}
+
+#[test]
+fn alignment_does_not_depend_on_scale() {
+    let case = &golden("alignments")[0];
+    let (a, b) = (features(&case["a"]), features(&case["b"]));
+    for factor in [2f32.powi(-120), 2f32.powi(100)] {
+        let (a, b) =
+            (Gram::new(a.mapv(|x| x * factor).view()).unwrap(), Gram::new(b.mapv(|x| x * factor).view()).unwrap());
+        close(a.cka(&b).unwrap(), &case["cka"], "scaled");
+    }
 }

@@ -158,3 +158,57 @@ fn bad_input_is_named() {
     says(model.predict_each(array![[1.0]].view(), &[]).unwrap_err(), "at least one k");
     says(model.predict_each(array![[1.0]].view(), &[1, 0]).unwrap_err(), "numbers above 0");
 }
+
+#[test]
+fn lists_are_those_of_f64_at_any_scale() {
+    // Sorted by class, so that the first tile alone has no neighbours of most queries.
+    let mut random = Random::new("test scales", 0, 0);
+    let plain = Array2::from_shape_fn((600, 16), |(i, j)| (i / 60 * (j + 1)) as f32 / 8.0 + random.unit() as f32);
+    let all = |graph: &wider_clip::neighbours::Neighbours| graph.rows.clone();
+    let approximate = all(&approximate_graph(&plain.clone().into_shared(), 6, 0).unwrap());
+    for metric in [Metric::Euclidean, Metric::Cosine] {
+        let list = |rows: &Array2<f32>| {
+            let index = Index::new(rows.clone().into_shared(), metric).unwrap();
+            let found = index.nearest(rows.view(), 6).unwrap();
+            assert_eq!(all(&found), all(&index.within(6).unwrap()));
+            assert_eq!(all(&found), all(&index.nearest_by_tensors(&Device::Cpu, rows.view(), 6).unwrap()));
+            all(&found)
+        };
+        let expected = list(&plain);
+        for exponent in [-110, -90, -76, -60, 60, 70, 90, 120] {
+            let rows = plain.mapv(|x| x * 2f32.powi(exponent));
+            assert_eq!(list(&rows), expected, "{metric:?} 2^{exponent}");
+            if metric == Metric::Euclidean {
+                let graph = approximate_graph(&rows.into_shared(), 6, 0).unwrap();
+                let same = all(&graph).iter().zip(&approximate).filter(|(a, b)| a == b).count();
+                assert!(same as f64 > 0.99 * 3600.0, "2^{exponent}: {same} of 3600");
+            }
+        }
+    }
+    // References and queries of very different size; rows of very different size beside each other.
+    let mixed = Array2::from_shape_fn((600, 16), |(i, j)| plain[[i, j]] * 2f32.powi(((i % 5) as i32 - 2) * 45));
+    let index = Index::new(mixed.clone().into_shared(), Metric::Euclidean).unwrap();
+    for queries in [&mixed, &plain, &plain.mapv(|x| x * 1e-38)] {
+        let found = index.nearest(queries.view(), 6).unwrap();
+        for i in (0..600).step_by(37) {
+            assert_eq!(found.rows.row(i).to_vec(), by_hand(&mixed, &queries.row(i).to_vec(), 6), "row {i}");
+        }
+    }
+}
+
+#[test]
+fn parallel_rows_are_ties_by_the_cosine() {
+    let direction: Vec<f32> = (0..37).map(|j| ((j * 7 + 3) % 11) as f32 + 0.5).collect();
+    let rows = Array2::from_shape_fn((200, 37), |(i, j)| match i {
+        150.. => -direction[j] * (i + 1) as f32,
+        _ => direction[j] * (i + 1) as f32 * if i % 2 == 0 { 1e20 } else { 1.0 },
+    });
+    let index = Index::new(rows.into_shared(), Metric::Cosine).unwrap();
+    let query = Array2::from_shape_fn((1, 37), |(_, j)| direction[j]);
+    let found = index.nearest(query.view(), 200).unwrap();
+    assert!(found.distances.iter().all(|distance| (0.0..=2.0).contains(distance)));
+    assert!(found.distances.iter().skip(150).all(|&distance| distance == 2.0));
+    let odd: Vec<usize> = found.rows.iter().copied().filter(|row| *row < 150 && row % 2 == 1).collect();
+    assert_eq!(odd, (0..75).map(|i| 2 * i + 1).collect::<Vec<_>>());
+    assert_eq!(found.rows.iter().skip(150).copied().collect::<Vec<_>>(), (150..200).collect::<Vec<_>>());
+}

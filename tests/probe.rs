@@ -3,9 +3,10 @@
 mod golden;
 
 use serde_json::Value;
+use wider_clip::ndarray::Array1;
 use wider_clip::ndarray::{Axis, concatenate};
 use wider_clip::prelude::*;
-use wider_clip::probe::logistic::ClassWeights;
+use wider_clip::probe::logistic::{ClassWeights, LogisticParams};
 use wider_clip::random::Random;
 
 fn matrix(value: &Value) -> Array2<f32> {
@@ -172,4 +173,80 @@ fn balanced_weights_are_equal_ones_on_balanced_classes() {
     assert!((given.objective - half.objective).abs() < 1e-9, "{} {}", given.objective, half.objective);
     let missing = params.class_weights(ClassWeights::Given(vec![1.0; 3])).fit(&train).unwrap_err();
     assert!(missing.to_string().contains("class weights: expected a finite weight above 0"), "{missing}");
+}
+
+#[test]
+fn class_numbers_are_names() {
+    let names = [7u32, 200_000_000, u32::MAX];
+    let features = Array2::from_shape_fn((90, 3), |(i, j)| f32::from(u8::from(i % 3 == j)) + (i % 7) as f32 * 0.01);
+    let dense = labelled(features.clone(), (0..90).map(|i| i % 3).collect()).unwrap();
+    let named = labelled(features.clone(), (0..90).map(|i| names[i % 3]).collect()).unwrap();
+    let translated = |classes: Array1<u32>| classes.iter().map(|&class| names[class as usize]).collect::<Vec<_>>();
+    for params in [Knn::params(5), Knn::dino()] {
+        let (a, b) = (params.fit(&dense).unwrap(), params.fit(&named).unwrap());
+        assert_eq!(translated(a.predict(&features)), b.predict(&features).to_vec());
+    }
+    let weights = ClassWeights::Named(names.iter().map(|&name| (name, 1.0)).collect());
+    let fit = |params: LogisticParams, data: &Labelled| params.fit(data).unwrap();
+    let (a, b) = (fit(Logistic::params(1.0), &dense), fit(Logistic::params(1.0).class_weights(weights), &named));
+    assert_eq!((translated(a.predict(&features)), a.objective), (b.predict(&features).to_vec(), b.objective));
+}
+
+#[test]
+fn unequal_rows_and_labels_are_refused_however_they_were_put_together() {
+    let unequal = |n: usize| -> Labelled {
+        DatasetBase::new(Array2::from_shape_fn((4, 1), |(i, _)| i as f32).into_shared(), (0..n as u32).collect())
+    };
+    let fine = labelled(array![[0.0f32], [1.0]], vec![0, 1]).unwrap();
+    for n in [0, 3, 5] {
+        let says = format!("expected 4 labels, found {n}");
+        let bad = unequal(n);
+        let sweep = CSweep::over(&[1.0]).unwrap();
+        for error in [
+            Knn::params(1).fit(&bad).unwrap_err(),
+            Logistic::params(1.0).fit(&bad).unwrap_err(),
+            sweep.fit(&bad, &fine).unwrap_err(),
+            sweep.fit(&fine, &bad).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(&says), "{error}");
+        }
+    }
+    let broken: Labelled = DatasetBase::new(array![[0.0f32], [f32::NAN]].into_shared(), Array1::from(vec![0, 1]));
+    assert!(Logistic::params(1.0).fit(&broken).unwrap_err().to_string().contains("NaN in row 1, column 0"));
+    assert!(Knn::params(1).fit(&broken).unwrap_err().to_string().contains("NaN in row 1, column 0"));
+}
+
+#[test]
+fn the_largest_numbers_have_finite_probabilities() {
+    let train = four_classes(80, 0);
+    for standardise in [false, true] {
+        let model = Logistic::params(1.0).standardise(standardise).fit(&train).unwrap();
+        for x in [3.4e38f32, -3.4e38, 1e-45] {
+            let queries = Array2::from_shape_fn((3, 12), |(i, j)| if (i + j) % 2 == 0 { x } else { -x });
+            let found = model.probabilities(queries.view()).unwrap();
+            assert!(found.iter().all(|p| (0.0..=1.0).contains(p)), "{x:e}: {found}");
+            model.try_predict(queries.view()).unwrap();
+        }
+    }
+    let huge = labelled(train.records.mapv(|x| x * 1e38), train.targets.to_vec()).unwrap();
+    match Logistic::params(1.0).fit(&huge) {
+        Ok(model) => assert!(model.probabilities(huge.records.view()).unwrap().iter().all(|p| p.is_finite())),
+        Err(error) => assert!(error.to_string().contains("standardise"), "{error}"),
+    }
+}
+
+#[test]
+fn columns_far_from_zero_are_no_convergence() {
+    // scikit-learn's minimum of this problem: the objective in the golden (tests/reference/probes.py).
+    let problem = golden::json("offset.json");
+    let train = labelled(golden::array(&problem["x"]), golden::list(&problem["y"])).unwrap();
+    let plain = Logistic::params(1.0).fit(&train).unwrap();
+    assert!(!plain.converged && plain.certain_gain > 0.0 && plain.warning().contains("standardise"), "{plain:?}");
+    let objective = problem["objective"].as_f64().unwrap();
+    let scaled = Logistic::params(1.0).standardise(true).fit(&train).unwrap();
+    assert!(
+        scaled.converged && scaled.warning().is_empty() && scaled.objective < 1.05 * objective,
+        "{}",
+        scaled.objective
+    );
 }

@@ -17,6 +17,7 @@ pub mod products;
 pub mod progress;
 pub mod random;
 pub mod say;
+mod scale;
 #[doc(hidden)]
 pub mod simd;
 pub mod splits;

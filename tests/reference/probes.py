@@ -3,9 +3,11 @@
     python -m pip install -r tests/reference/requirements-metrics.txt
     python tests/reference/probes.py
 
-writes tests/golden/probes.json: features, labels, queries, and what KNeighborsClassifier and LogisticRegression say.
+writes tests/golden/probes.json: features, labels, queries, and what KNeighborsClassifier and LogisticRegression say;
+and tests/golden/numerics/offset.json: a logistic regression on columns far from 0.
 """
 
+import base64
 import json
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+OFFSET = Path(__file__).parent.parent / "golden" / "numerics" / "offset.json"
 OUT = Path(__file__).parent.parent / "golden" / "probes.json"
 
 
@@ -39,7 +42,26 @@ PROBLEMS = [
 ]
 
 
+def offset():
+    """Columns around 2000: scikit-learn's own criterion is met far from the minimum, which the centred columns have."""
+    rng = np.random.default_rng(7)
+    y = np.arange(200) % 2
+    x = np.round((rng.normal(size=(200, 4)) + 0.8 * y[:, None]) * 8) / 8
+    model = LogisticRegression(C=1.0, tol=1e-10, max_iter=100000).fit(x, y)
+    # The intercept has no penalty: an offset moves it and nothing else.
+    logits = model.decision_function(x)
+    loss = np.logaddexp(0, logits) - y * logits
+    objective = loss.mean() + (model.coef_**2).sum() / (2 * len(y))
+    rows = (x + 2000).astype("<f4")
+    return {
+        "x": {"shape": list(rows.shape), "f32": base64.b64encode(rows.tobytes()).decode()},
+        "y": y.tolist(),
+        "objective": objective,
+    }
+
+
 def main():
+    OFFSET.write_text(json.dumps(offset()) + "\n")
     goldens = []
     for name, x, y, q in PROBLEMS:
         golden = {"name": name, "x": x.tolist(), "y": y.tolist(), "q": q.tolist(), "lr": [], "knn": []}

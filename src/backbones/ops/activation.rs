@@ -169,22 +169,26 @@ impl CustomOp1 for Activate {
 
 /// The activation of every value.
 pub(super) fn activated(x: &[f32], activation: Activation) -> Vec<f32> {
-    filled(x.len(), PIECE, |i, y| {
+    let write = |i: usize, y: &mut [MaybeUninit<f32>]| {
         let x = &x[i * PIECE..][..y.len()];
         for (y, x) in y.iter_mut().zip(x) {
             y.write(*x);
         }
         // SAFETY: every value was written just above.
         dispatch(Apply { values: unsafe { y.assume_init_mut() }, activation });
-    })
+    };
+    // SAFETY: `x` is as long as `y`, and the loop writes a value for each of its own.
+    unsafe { filled(x.len(), PIECE, write) }
 }
 
 /// The gradient of x where that of its activation is `gradient`.
 pub(super) fn derived(x: &[f32], gradient: &[f32], activation: Activation) -> Vec<f32> {
-    filled(x.len(), PIECE, |i, y| {
+    let write = |i: usize, y: &mut [MaybeUninit<f32>]| {
         let (x, gradient) = (&x[i * PIECE..][..y.len()], &gradient[i * PIECE..][..y.len()]);
         dispatch(Derive { x, gradient, y, activation });
-    })
+    };
+    // SAFETY: `x` and the gradient are as long as `y`, and `Derive` writes a value for each of theirs.
+    unsafe { filled(x.len(), PIECE, write) }
 }
 
 struct Apply<'a> {

@@ -219,10 +219,12 @@ impl Norm {
         let (of_g, of_gx) = sums.split_at(channels);
         let second: Vec<f32> = of_gx.iter().zip(&self.scale).map(|(sum, scale)| sum * scale * part).collect();
         let first: Vec<f32> = of_g.iter().map(|sum| sum * part).collect();
-        filled(x.len(), piece, |i, y| {
+        let write = |i: usize, y: &mut [MaybeUninit<f32>]| {
             let (x, gradient) = (&x[i * piece..][..y.len()], &gradient[i * piece..][..y.len()]);
             dispatch(InputGradient { norm: self, affine, x, gradient, first: &first, second: &second, y });
-        })
+        };
+        // SAFETY: `InputGradient` writes every value of `y`: pieces are whole pixels, and so is `x`.
+        unsafe { filled(x.len(), piece, write) }
     }
 }
 
@@ -243,9 +245,11 @@ impl CustomOp3 for Norm {
         let x = values(x, x_layout)?;
         let affine = self.affine(values(w, w_layout)?, values(b, b_layout)?);
         let piece = piece(self.mean.len());
-        let y = filled(x.len(), piece, |i, y| {
+        let write = |i: usize, y: &mut [MaybeUninit<f32>]| {
             dispatch(Forward { norm: self, affine: &affine, x: &x[i * piece..][..y.len()], y });
-        });
+        };
+        // SAFETY: `Forward` writes every value of `y`: pieces are whole pixels, and so is `x`.
+        let y = unsafe { filled(x.len(), piece, write) };
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 

@@ -118,7 +118,7 @@ impl Sums {
         let tile = tile(self.across.output);
         let bias = b.map(|b| by_block(b, self.channels, false));
         let parts = self.bands().into_iter().map(|(i, rows)| ((i, rows.clone()), rows.len() * line)).collect();
-        filled_parts(parts, |(i, rows): (usize, Range<usize>), band: &mut [MaybeUninit<f32>]| {
+        let write = |(i, rows): (usize, Range<usize>), band: &mut [MaybeUninit<f32>]| {
             let mut ring = Ring::new(self, tile);
             let mut state = start();
             for (row, line) in rows.zip(band.chunks_exact_mut(line.max(1))) {
@@ -130,7 +130,9 @@ impl Sums {
                 after(unsafe { line.assume_init_mut() }, &mut state);
             }
             state
-        })
+        };
+        // SAFETY: a band is as many lines as it has rows, and each line was written whole, as said there.
+        unsafe { filled_parts(parts, write) }
     }
 
     /// The sums over all outputs of `gradient * x`, tap by tap: (C, K * K).

@@ -90,21 +90,26 @@ pub fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Resu
 
 /// `length` values, written by `write` in pieces of `piece` (the last may be shorter), spread over threads.
 ///
-/// `write` gets the piece's number and its memory, and must write every value there: zeroing the memory first would
-/// cost a tenth of a network's time.
-fn filled(length: usize, piece: usize, write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync) -> Vec<f32> {
+/// `write` gets the piece's number and its memory: zeroing the memory first would cost a tenth of a network's time.
+///
+/// # Safety
+/// `write` must write every value of the memory that it gets, whatever the piece, before it returns.
+unsafe fn filled(length: usize, piece: usize, write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync) -> Vec<f32> {
     let mut all = Vec::with_capacity(length);
     let memory = &mut all.spare_capacity_mut()[..length];
     memory.par_chunks_mut(piece.max(1)).enumerate().for_each(|(i, piece)| write(i, piece));
-    // SAFETY: the capacity is at least `length`, and the pieces, which cover it, were written by `write`. A panic in
-    // there leaves this function before the length is set.
+    // SAFETY: the capacity is at least `length`, and the pieces cover it; that `write` writes them whole is the caller's
+    // promise. A panic in there leaves this function before the length is set.
     unsafe { all.set_len(length) };
     all
 }
 
 /// As [`filled`], in `parts` of the lengths that stand beside them; `write` gets a part and its memory, and what it
 /// returns is given back in the parts' order.
-fn filled_parts<T: Send, S: Send>(
+///
+/// # Safety
+/// `write` must write every value of the memory that it gets, whatever the part, before it returns.
+unsafe fn filled_parts<T: Send, S: Send>(
     parts: Vec<(T, usize)>,
     write: impl Fn(T, &mut [MaybeUninit<f32>]) -> S + Sync,
 ) -> (Vec<f32>, Vec<S>) {
@@ -118,8 +123,8 @@ fn filled_parts<T: Send, S: Send>(
         tasks.push((part, own));
     }
     let made = tasks.into_par_iter().map(|(part, memory)| write(part, memory)).collect();
-    // SAFETY: the capacity is at least `length`, and the parts, which cover it, were written by `write`. A panic in
-    // there leaves this function before the length is set.
+    // SAFETY: the capacity is at least `length`, and the parts cover it; that `write` writes them whole is the caller's
+    // promise. A panic in there leaves this function before the length is set.
     unsafe { all.set_len(length) };
     (all, made)
 }

@@ -84,10 +84,12 @@ impl CustomOp3 for LayerNorm {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
         let piece = self.piece();
-        let y = filled(x.len(), piece, |i, y| {
+        let write = |i: usize, y: &mut [MaybeUninit<f32>]| {
             let x = &x[i * piece..][..y.len()];
             dispatch(Forward { x, w, b, y, eps: self.eps });
-        });
+        };
+        // SAFETY: `Forward` writes every value of `y`: pieces are whole rows, and so is `x`.
+        let y = unsafe { filled(x.len(), piece, write) };
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -105,7 +107,8 @@ impl CustomOp3 for LayerNorm {
                 let (x, gradient) = (&x[i * piece..][..y.len()], &gradient[i * piece..][..y.len()]);
                 dispatch(Backward { x, w: Some(w), gradient, y, op: self });
             };
-            filled(x.len(), piece, of_piece)
+            // SAFETY: `Backward` writes every value of `y`: pieces are whole rows, and so is `x`.
+            unsafe { filled(x.len(), piece, of_piece) }
         };
         // The gradient times the normalised x, to be summed over rows.
         let of_w = |x: &[f32], gradient: &[f32]| {
@@ -113,7 +116,9 @@ impl CustomOp3 for LayerNorm {
                 let (x, gradient) = (&x[i * piece..][..y.len()], &gradient[i * piece..][..y.len()]);
                 dispatch(Backward { x, w: None, gradient, y, op: self });
             };
-            (column_sums(&filled(x.len(), piece, of_piece), self.dim), Shape::from(self.dim))
+            // SAFETY: as above.
+            let products = unsafe { filled(x.len(), piece, of_piece) };
+            (column_sums(&products, self.dim), Shape::from(self.dim))
         };
         let of_b = |gradient: &[f32]| (column_sums(gradient, self.dim), Shape::from(self.dim));
         let (x_detached, gradient) = (x.detach(), gradient.detach());

@@ -61,10 +61,12 @@ fn piece(dim: usize) -> usize {
 /// x + gamma y, with no x: gamma y.
 fn scaled_sum(x: Option<&[f32]>, y: &[f32], gamma: Option<&[f32]>) -> Vec<f32> {
     let piece = piece(gamma.map_or(1, <[f32]>::len));
-    filled(y.len(), piece, |i, out| {
+    let write = |i: usize, out: &mut [MaybeUninit<f32>]| {
         let (from, n) = (i * piece, out.len());
         dispatch(ScaledSum { x: x.map(|x| &x[from..][..n]), y: &y[from..][..n], gamma, out });
-    })
+    };
+    // SAFETY: `ScaledSum` writes every value of `out`: pieces are whole rows of gamma's length, and so is `y`.
+    unsafe { filled(y.len(), piece, write) }
 }
 
 struct ScaledSum<'a> {

@@ -116,7 +116,8 @@ impl Maps {
             let gate: Vec<f32> = gate[i * self.channels..][..self.channels].iter().map(|g| g * factor).collect();
             dispatch(Spread { x: x.map(|x| &x[part]), gate: &gate, y });
         };
-        filled_parts(parts, write).0
+        // SAFETY: `Spread` writes every value of `y`: a part is the whole pixels of an image, `gate` one pixel long.
+        unsafe { filled_parts(parts, write) }.0
     }
 
     fn shape(&self) -> Shape {

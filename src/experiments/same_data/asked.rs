@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::experiments::{Encoding, Words};
 use crate::manifest::Method;
-use crate::metrics::{correct, paired_group_bootstrap};
+use crate::metrics::{correct, group_bootstrap_accuracy};
 use crate::project::Project;
 use candle_core::Device;
 
@@ -44,11 +44,10 @@ pub fn asked(project: &Project, dataset: &str, model: &str, device: &Device) -> 
             }
             let right = correct(&words.ask(&encoded, method, positions)?, &encoded.labels_at(positions))?;
             let groups = encoded.units_at(positions);
-            // Against one that is never right.
-            let never = vec![false; right.len()];
-            let paired = paired_group_bootstrap(&groups, &right, &never, RESAMPLES, 0)?;
-            let interval = (paired.low, paired.high);
-            found.push(Asked { method, split, n: right.len(), accuracy: paired.difference, interval });
+            let found_in = group_bootstrap_accuracy(&groups, &right, RESAMPLES, 0)?;
+            // Of a single group nothing can be said.
+            let interval = (found_in.low.unwrap_or(0.0), found_in.high.unwrap_or(1.0));
+            found.push(Asked { method, split, n: right.len(), accuracy: found_in.mean, interval });
         }
     }
     Ok(found)

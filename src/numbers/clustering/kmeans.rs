@@ -6,10 +6,14 @@
 //! widened by the rounding of the products, so that sparing a row does not change its centre. Rows go in strips of
 //! fixed number, whose sums are added in order: the result does not depend on the number of threads.
 //!
+//! Rows of very large or small numbers are brought near 1 by a power of two first. Where the clusters found are so narrow
+//! next to their distances that f32 products cannot tell what lies within them (groups 20 apart among others a million
+//! away), the fit is done again in f64 (`precise.rs`).
+//!
 //! In thousands of features bounds spare few rows; there `gram.rs` takes over (see [`Rows::with_products_for`]).
 
 use super::rows::{BLOCK, Rows};
-use super::{gram, seeding};
+use super::{gram, precise, seeding};
 use crate::error::{Error, Result};
 use crate::neighbours::{check_features, check_width};
 use crate::products::{Threads, multiply, squared_distance};
@@ -41,7 +45,20 @@ pub struct KMeans {
     pub iterations: usize,
     /// Whether the best start ended before the iterations ran out.
     pub converged: bool,
+    /// The centres in f64, where those in f32 would not give every row the nearest.
+    pub(super) exact: Option<Exact>,
 }
+
+/// Centres as they were fitted: of rows times `unit`, less `mean`.
+#[derive(Debug, Clone)]
+pub(super) struct Exact {
+    unit: f32,
+    mean: Array1<f32>,
+    centres: Array2<f64>,
+}
+
+/// Below this share of the largest squared distance from the mean, a cluster's mean square is lost in f32 products.
+const LOST: f64 = 1.0 / 65536.0;
 
 impl KMeansParams {
     /// Starts; the one with the lowest inertia is kept. 10 by default (scikit-learn's before 1.4).
@@ -91,6 +108,12 @@ impl KMeans {
     pub fn try_predict(&self, features: ArrayView2<f32>) -> Result<Array1<u32>> {
         check_features("features", features)?;
         check_width(self.centres.ncols(), features)?;
+        if let Some(Exact { unit, mean, centres }) = &self.exact {
+            let rows = features.mapv(|x| x * unit) - mean;
+            let rows: Vec<u32> =
+                rows.axis_iter(Axis(0)).into_par_iter().map(|row| precise::nearest(row, centres).0).collect();
+            return Ok(Array1::from(rows));
+        }
         let centres = self.centres.as_standard_layout();
         let rows: Vec<u32> =
             features.axis_iter(Axis(0)).into_par_iter().map(|row| nearest(&row.to_vec(), centres.view())).collect();
@@ -142,8 +165,33 @@ impl KMeansParams {
             }
         };
         let mut best = best.ok_or_else(|| Error::argument("n_init", "at least 1", "0"))?;
+        let largest = rows.squares.iter().copied().fold(0.0, f32::max);
+        let lost = best.inertia > 0.0 && best.inertia < LOST * f64::from(largest) * rows.len() as f64;
+        if lost || rows.unit != 1.0 {
+            return self.fit_far(rows, lost.then_some(tolerance), best);
+        }
         best.centres += &rows.mean;
         Ok(best)
+    }
+
+    /// What [`KMeansParams::fit_rows`] gives for rows beyond f32's comfort: `best` as it is or, given a tolerance, fitted
+    /// again in f64; brought back to the scale of the features.
+    fn fit_far(&self, rows: &Rows, again: Option<f64>, best: KMeans) -> Result<KMeans> {
+        let fit = match again {
+            None => precise::Fit { centres: best.centres.mapv(f64::from), model: best },
+            Some(tolerance) => {
+                let run = |start: u64| precise::run(rows, self.k, (self.seed, start), self.max_iterations, tolerance);
+                let runs = (0..self.n_init as u64).map(run);
+                let best = runs.min_by(|a, b| a.model.inertia.total_cmp(&b.model.inertia));
+                best.ok_or_else(|| Error::argument("n_init", "at least 1", "0"))?
+            }
+        };
+        let unit = f64::from(rows.unit);
+        let mut centres = fit.centres.mapv(|x| x / unit);
+        centres += &rows.mean.mapv(f64::from);
+        let exact = Exact { unit: rows.unit, mean: rows.mean.mapv(|x| x * rows.unit), centres: fit.centres };
+        let inertia = fit.model.inertia / (unit * unit);
+        Ok(KMeans { centres: centres.mapv(|x| x as f32), inertia, exact: Some(exact), ..fit.model })
     }
 
     /// Refuses parameters that make no sense for `n` rows.
@@ -170,7 +218,7 @@ impl KMeans {
         let squares: Vec<f64> = end.labels.par_iter().enumerate().map(square).collect();
         let inertia = squares.iter().sum();
         let gram::End { centres, labels, iterations, converged, .. } = end;
-        KMeans { centres, labels, inertia, iterations, converged }
+        KMeans { centres, labels, inertia, iterations, converged, exact: None }
     }
 }
 
@@ -241,6 +289,7 @@ impl<'a> Lloyd<'a> {
             centres: self.centres,
             iterations,
             converged,
+            exact: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod gram;
 pub mod kmeans;
+mod precise;
 pub mod rows;
 mod seeding;
 mod trust;

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::neighbours::check_features;
 use crate::products::{Threads, column_means, inner_products, multiply};
+use crate::scale::{largest, unit};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
@@ -18,6 +19,8 @@ pub struct Rows {
     pub(super) values: Array2<f32>,
     pub(super) squares: Vec<f32>,
     pub(super) mean: Array1<f32>,
+    /// The power of two by which the centred rows were multiplied (`scale.rs`); 1 for rows of usual size.
+    pub(super) unit: f32,
     /// Mean over the features of their variances.
     pub(super) mean_variance: f64,
     /// All inner products `(N, N)`, where k-means goes by them (`gram.rs`).
@@ -31,7 +34,12 @@ impl Rows {
         check_features("features", features)?;
         let n = features.nrows() as f64;
         let mean = column_means(features).mapv(|mean| mean as f32);
-        let values = (&features - &mean).as_standard_layout().into_owned();
+        let unit = unit(largest(features));
+        let values = match unit {
+            1.0 => (&features - &mean).as_standard_layout().into_owned(),
+            // Scaled first: differences of the largest numbers would overflow.
+            unit => (&features.mapv(|x| x * unit) - &mean.mapv(|x| x * unit)).as_standard_layout().into_owned(),
+        };
         let squares: Vec<f64> = values
             .axis_iter(Axis(0))
             .into_par_iter()
@@ -39,7 +47,7 @@ impl Rows {
             .collect();
         let mean_variance = squares.iter().sum::<f64>() / n / features.ncols() as f64;
         let squares = squares.into_iter().map(|square| square as f32).collect();
-        Ok(Rows { values, squares, mean, mean_variance, products: None })
+        Ok(Rows { values, squares, mean, unit, mean_variance, products: None })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,6 +1,8 @@
 //! How alike two representations arrange the same images.
 
 use crate::error::{Error, Result};
+use crate::neighbours::check_features;
+use crate::scale::{largest, unit};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 /// The fewest images with which the unbiased estimate exists.
@@ -25,10 +27,10 @@ impl Gram {
         if features.nrows() < FEWEST {
             return Err(Error::argument("features", format!("{FEWEST} images or more"), features.nrows().to_string()));
         }
-        if let Some(value) = features.iter().find(|value| !value.is_finite()) {
-            return Err(Error::argument("features", "finite numbers", value.to_string()));
-        }
-        let wide = features.mapv(f64::from);
+        check_features("features", features)?;
+        // Beyond the band, products of products would overflow or vanish; a power of two changes no alignment.
+        let unit = f64::from(unit(largest(features)));
+        let wide = features.mapv(|x| f64::from(x) * unit);
         let centred = match wide.mean_axis(Axis(0)) {
             Some(mean) => wide - mean,
             None => wide,

@@ -67,7 +67,9 @@ fn check_level(level: f64) -> Result<()> {
 /// The accuracy of one model and its 95% interval by resampling images with replacement (the percentile interval, as
 /// [`paired_bootstrap`]).
 ///
-/// The interval speaks of other images of the same kind; the split and the fit stay as they are.
+/// The interval speaks of other images of the same kind; the split and the fit stay as they are. Where all images are
+/// right, or all wrong, every resample is alike and says nothing of what was not seen: the interval is Wilson's (1927)
+/// then, n / (n + 1.96^2) to 1 for n right ones. One image has no interval.
 ///
 /// # Errors
 /// [`Error::Argument`] for no image, or fewer than 40 resamples.
@@ -79,13 +81,46 @@ fn check_level(level: f64) -> Result<()> {
 /// let interval = bootstrap_accuracy(&correct, 1000, 0)?;
 /// assert_eq!((interval.mean, interval.n), (0.6, 100));
 /// assert!((interval.high.unwrap() - 0.696).abs() < 0.02); // 0.6 + 1.96 sqrt(0.6 x 0.4 / 100)
+/// let all = bootstrap_accuracy(&[true; 50], 1000, 0)?;
+/// assert!((all.low.unwrap() - 0.9287).abs() < 1e-4 && all.high == Some(1.0));
+/// assert_eq!(bootstrap_accuracy(&[true], 1000, 0)?.low, None);
 /// # Ok::<(), wider_clip::error::Error>(())
 /// ```
 pub fn bootstrap_accuracy(correct: &[bool], n_resamples: usize, seed: u64) -> Result<Interval> {
+    let each: Vec<usize> = (0..correct.len()).collect();
+    group_bootstrap_accuracy(&each, correct, n_resamples, seed)
+}
+
+/// [`bootstrap_accuracy`] that draws groups of answers in place of single ones, as [`paired_group_bootstrap`] does. Where
+/// all groups have the same accuracy, Wilson's bound is that of as many answers as there are groups; one group has no
+/// interval.
+///
+/// # Errors
+/// As for [`bootstrap_accuracy`], and where there are not as many groups as answers.
+///
+/// ```
+/// use wider_clip::metrics::group_bootstrap_accuracy;
+///
+/// // Ten answers, all right, but of two subjects: hardly more is known than from two answers.
+/// let interval = group_bootstrap_accuracy(&[0, 0, 0, 0, 0, 1, 1, 1, 1, 1], &[true; 10], 1000, 0)?;
+/// assert!((interval.low.unwrap() - 0.3424).abs() < 1e-4 && interval.high == Some(1.0));
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn group_bootstrap_accuracy<G: Ord>(
+    groups: &[G],
+    correct: &[bool],
+    n_resamples: usize,
+    seed: u64,
+) -> Result<Interval> {
     let never = vec![false; correct.len()];
-    let against_never = paired_bootstrap(correct, &never, n_resamples, seed)?;
-    let PairedBootstrap { difference, low, high, n_images, .. } = against_never;
-    Ok(Interval { mean: difference, low: Some(low), high: Some(high), n: n_images })
+    let found = bootstrap(groups, correct, &never, (0.0, 1.0), n_resamples, seed)?;
+    let several = found.n_groups > 1;
+    Ok(Interval {
+        mean: found.difference,
+        low: several.then_some(found.low),
+        high: several.then_some(found.high),
+        n: found.n_images,
+    })
 }
 
 /// Two models compared on the same images.
@@ -93,12 +128,13 @@ pub fn bootstrap_accuracy(correct: &[bool], n_resamples: usize, seed: u64) -> Re
 pub struct PairedBootstrap {
     /// Accuracy of a minus accuracy of b.
     pub difference: f64,
-    /// Lower end of the 95% percentile interval of the difference.
+    /// Lower end of the 95% percentile interval of the difference; of a single group -1, as nothing can be said.
     pub low: f64,
-    /// Upper end.
+    /// Upper end; of a single group 1.
     pub high: f64,
     /// Two-sided: twice the smaller share of resamples in which the difference is on the other side of 0 or at 0, one
-    /// resample added to each side and to the total, at most 1.
+    /// resample added to each side and to the total, at most 1. Where all groups have the same difference, not below
+    /// that of a sign test, 2 / 2^n for n groups: 1 for a single one.
     pub p_value: f64,
     /// Answers of each model: images, or one image as often as it was asked.
     pub n_images: usize,
@@ -110,6 +146,11 @@ pub struct PairedBootstrap {
 
 /// The difference of two accuracies and its 95% interval by resampling images with replacement, both models' answers
 /// to an image together (Efron and Tibshirani 1993, the percentile interval; quantiles interpolated as numpy does).
+///
+/// Where the difference is the same on every image, all resamples are alike and say nothing of what was not seen. Then a
+/// share of at most 1.96^2 / (n + 1.96^2) of all images, Wilson's bound (1927) on what never occurred in n, may differ,
+/// in either direction and by up to 1: two models that agree on all of 50 images differ by -0.07 to 0.07. A single image
+/// gives -1 to 1.
 ///
 /// The interval speaks of other images of the same kind; the split and the fit stay as they are. Where images come in
 /// families, or one image was asked more than once, [`paired_group_bootstrap`] is the one to take.
@@ -169,6 +210,21 @@ pub fn paired_group_bootstrap<G: Ord>(
     n_resamples: usize,
     seed: u64,
 ) -> Result<PairedBootstrap> {
+    bootstrap(groups, correct_a, correct_b, (-1.0, 1.0), n_resamples, seed)
+}
+
+/// The 97.5% point of the normal distribution.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// The bootstrap of differences that lie within `range`.
+fn bootstrap<G: Ord>(
+    groups: &[G],
+    correct_a: &[bool],
+    correct_b: &[bool],
+    range: (f64, f64),
+    n_resamples: usize,
+    seed: u64,
+) -> Result<PairedBootstrap> {
     let n_images = correct_a.len();
     if n_images == 0 {
         return Err(Error::argument("answers of a", "at least one image", "none"));
@@ -191,6 +247,9 @@ pub fn paired_group_bootstrap<G: Ord>(
     let by_group: Vec<(i64, i64)> = by_group.into_values().collect();
     let difference = |(gain, n): (i64, i64)| gain as f64 / n as f64;
     let sum = |(gain, n): (i64, i64), &(more, others): &(i64, i64)| (gain + more, n + others);
+    if let Some(alike) = all_alike(&by_group, range, n_resamples) {
+        return Ok(PairedBootstrap { n_images, ..alike });
+    }
     let mut random = Random::new("paired bootstrap", seed, 0);
     let mut resampled: Vec<f64> = (0..n_resamples)
         .map(|_| difference((0..by_group.len()).map(|_| &by_group[random.below(by_group.len())]).fold((0, 0), sum)))
@@ -206,6 +265,31 @@ pub fn paired_group_bootstrap<G: Ord>(
         p_value: (2.0 * smaller_side).min(1.0),
         n_images,
         n_groups: by_group.len(),
+        n_resamples,
+    })
+}
+
+/// What groups that all have the same difference tell: nothing where there is one, else no more than that few differ.
+fn all_alike(by_group: &[(i64, i64)], (least, most): (f64, f64), n_resamples: usize) -> Option<PairedBootstrap> {
+    let &(gain, n) = by_group.first()?;
+    // As fractions: 1 of 2 is 2 of 4.
+    if by_group.iter().any(|&(other_gain, other_n)| other_gain * n != gain * other_n) {
+        return None;
+    }
+    let n_groups = by_group.len();
+    let difference = gain as f64 / n as f64;
+    let unseen = if n_groups == 1 { 1.0 } else { Z * Z / (n_groups as f64 + Z * Z) };
+    let p_value = match gain {
+        0 => 1.0,
+        _ => (2.0 / (n_resamples + 1) as f64).max(2.0 * 0.5f64.powf(n_groups as f64)),
+    };
+    Some(PairedBootstrap {
+        difference,
+        low: difference + unseen * (least - difference),
+        high: difference + unseen * (most - difference),
+        p_value: p_value.min(1.0),
+        n_images: 0,
+        n_groups,
         n_resamples,
     })
 }

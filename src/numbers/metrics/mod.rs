@@ -15,12 +15,14 @@ pub use alignment::Gram;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
 pub use groups::{WorstGroup, worst_group};
 pub use intervals::{
-    Interval, PairedBootstrap, bootstrap_accuracy, mean_t_interval, paired_bootstrap, paired_group_bootstrap,
+    Interval, PairedBootstrap, bootstrap_accuracy, group_bootstrap_accuracy, mean_t_interval, paired_bootstrap,
+    paired_group_bootstrap,
 };
 pub use probabilities::{expected_calibration_error, top_k_accuracy};
 pub use ranks::spearman;
 
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 
 /// The fraction of predictions that equal the truth.
 ///
@@ -56,12 +58,38 @@ fn check_lengths(n_predicted: usize, n_truth: usize) -> Result<()> {
     Ok(())
 }
 
-/// How often each class was taken for which.
+/// How often each class was taken for which. Only classes that occur take memory: a class number is a name, and may be
+/// as large as it likes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     n_classes: usize,
-    /// Row by row: true class x predicted class.
-    counts: Vec<u64>,
+    n_images: u64,
+    /// By true class and predicted class; what never occurred is not there.
+    counts: BTreeMap<(u32, u32), u64>,
+    /// The classes that occur in either list.
+    classes: BTreeMap<u32, OfClass>,
+}
+
+/// Images of a class, predictions of it, and both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct OfClass {
+    n_true: u64,
+    n_predicted: u64,
+    n_right: u64,
+}
+
+impl OfClass {
+    fn recall(self) -> Option<f64> {
+        ratio(self.n_right, self.n_true)
+    }
+
+    fn precision(self) -> Option<f64> {
+        ratio(self.n_right, self.n_predicted)
+    }
+
+    fn f1(self) -> Option<f64> {
+        ratio(2 * self.n_right, self.n_true + self.n_predicted)
+    }
 }
 
 impl ConfusionMatrix {
@@ -71,7 +99,7 @@ impl ConfusionMatrix {
     /// [`Error::Argument`] for no image, lists of different lengths, or a class of `n_classes` or more.
     pub fn new(predicted: &[u32], truth: &[u32], n_classes: usize) -> Result<ConfusionMatrix> {
         check_lengths(predicted.len(), truth.len())?;
-        let mut counts = vec![0; n_classes * n_classes];
+        let (mut counts, mut classes) = (BTreeMap::new(), BTreeMap::<u32, OfClass>::new());
         for (image, (&predicted, &truth)) in predicted.iter().zip(truth).enumerate() {
             for (what, class) in [("predictions", predicted), ("truth", truth)] {
                 if class as usize >= n_classes {
@@ -79,9 +107,13 @@ impl ConfusionMatrix {
                     return Err(Error::argument(what, expected, format!("{class} for image {image}")));
                 }
             }
-            counts[truth as usize * n_classes + predicted as usize] += 1;
+            *counts.entry((truth, predicted)).or_default() += 1;
+            classes.entry(predicted).or_default().n_predicted += 1;
+            let of_truth = classes.entry(truth).or_default();
+            of_truth.n_true += 1;
+            of_truth.n_right += u64::from(truth == predicted);
         }
-        Ok(ConfusionMatrix { n_classes, counts })
+        Ok(ConfusionMatrix { n_classes, n_images: truth.len() as u64, counts, classes })
     }
 
     /// Number of classes.
@@ -89,63 +121,84 @@ impl ConfusionMatrix {
         self.n_classes
     }
 
+    /// The classes that have images or were predicted, ascending.
+    pub fn classes(&self) -> impl Iterator<Item = u32> + '_ {
+        self.classes.keys().copied()
+    }
+
     /// Images of class `truth` that were taken for class `predicted`; `None` where there is no such class.
     pub fn count(&self, truth: usize, predicted: usize) -> Option<u64> {
         let inside = truth < self.n_classes && predicted < self.n_classes;
-        inside.then(|| self.counts[truth * self.n_classes + predicted])
+        let pair = (u32::try_from(truth).ok(), u32::try_from(predicted).ok());
+        inside.then(|| match pair {
+            (Some(truth), Some(predicted)) => self.counts.get(&(truth, predicted)).copied().unwrap_or(0),
+            _ => 0,
+        })
     }
 
-    /// The counts by true class: row `i` says what images of class `i` were taken for.
-    pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
-        // A matrix has at least one class, as it has at least one image.
-        self.counts.chunks(self.n_classes.max(1))
+    /// The counts by true class: row `i` says what images of class `i` were taken for. Rows are made one at a time, each
+    /// as long as there are classes.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<u64>> + '_ {
+        let count = |truth, predicted| self.count(truth, predicted).unwrap_or(0);
+        (0..self.n_classes).map(move |truth| (0..self.n_classes).map(|predicted| count(truth, predicted)).collect())
     }
 
-    fn n_true(&self, class: usize) -> u64 {
-        self.counts[class * self.n_classes..(class + 1) * self.n_classes].iter().sum()
-    }
-
-    fn n_predicted(&self, class: usize) -> u64 {
-        (0..self.n_classes).map(|truth| self.counts[truth * self.n_classes + class]).sum()
-    }
-
-    fn n_right(&self, class: usize) -> u64 {
-        self.counts[class * self.n_classes + class]
+    /// One entry a class number.
+    fn of_classes(&self, score: impl Fn(OfClass) -> Option<f64>) -> Vec<Option<f64>> {
+        let mut scores = vec![None; self.n_classes];
+        for (&class, &of_class) in &self.classes {
+            scores[class as usize] = score(of_class);
+        }
+        scores
     }
 
     /// The fraction of right predictions.
     pub fn accuracy(&self) -> f64 {
-        let n_right: u64 = (0..self.n_classes).map(|class| self.n_right(class)).sum();
-        n_right as f64 / self.counts.iter().sum::<u64>() as f64
+        let n_right: u64 = self.classes.values().map(|class| class.n_right).sum();
+        n_right as f64 / self.n_images as f64
     }
 
-    /// For each class the fraction of its images that were recognised; `None` for a class without images.
+    /// For each class number the fraction of its images that were recognised; `None` for a class without images.
     pub fn recalls(&self) -> Vec<Option<f64>> {
-        (0..self.n_classes).map(|class| ratio(self.n_right(class), self.n_true(class))).collect()
+        self.of_classes(OfClass::recall)
     }
 
-    /// For each class the fraction of its predictions that were right; `None` for a class never predicted.
+    /// For each class number the fraction of its predictions that were right; `None` for a class never predicted.
     pub fn precisions(&self) -> Vec<Option<f64>> {
-        (0..self.n_classes).map(|class| ratio(self.n_right(class), self.n_predicted(class))).collect()
+        self.of_classes(OfClass::precision)
     }
 
-    /// For each class F1 = 2 right / (images + predictions); `None` for a class with neither.
+    /// For each class number F1 = 2 right / (images + predictions); `None` for a class with neither.
     ///
     /// A class with images of which none is recognised has F1 = 0, whether or not it was ever predicted.
     pub fn f1_scores(&self) -> Vec<Option<f64>> {
-        let f1 = |class| ratio(2 * self.n_right(class), self.n_true(class) + self.n_predicted(class));
-        (0..self.n_classes).map(f1).collect()
+        self.of_classes(OfClass::f1)
+    }
+
+    /// Recall of one class; `None` for a class without images.
+    pub fn recall(&self, class: u32) -> Option<f64> {
+        self.classes.get(&class).and_then(|class| class.recall())
+    }
+
+    /// Precision of one class; `None` for a class never predicted.
+    pub fn precision(&self, class: u32) -> Option<f64> {
+        self.classes.get(&class).and_then(|class| class.precision())
+    }
+
+    /// F1 of one class; `None` for a class that does not occur.
+    pub fn f1(&self, class: u32) -> Option<f64> {
+        self.classes.get(&class).and_then(|class| class.f1())
     }
 
     /// The mean recall of the classes that have images.
     pub fn balanced_accuracy(&self) -> f64 {
-        mean_of_defined(&self.recalls())
+        mean_of_defined(self.classes.values().map(|class| class.recall()))
     }
 
     /// The mean F1 of the classes that have images or were predicted, the default of scikit-learn's `f1_score`:
     /// classes absent from both lists do not count, a class that was predicted without having images counts as 0.
     pub fn macro_f1(&self) -> f64 {
-        mean_of_defined(&self.f1_scores())
+        mean_of_defined(self.classes.values().map(|class| class.f1()))
     }
 }
 
@@ -154,8 +207,8 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 }
 
 /// A matrix has at least one image, so that at least one class has a defined score.
-fn mean_of_defined(scores: &[Option<f64>]) -> f64 {
-    let defined: Vec<f64> = scores.iter().flatten().copied().collect();
+fn mean_of_defined(scores: impl Iterator<Item = Option<f64>>) -> f64 {
+    let defined: Vec<f64> = scores.flatten().collect();
     defined.iter().sum::<f64>() / defined.len() as f64
 }
 

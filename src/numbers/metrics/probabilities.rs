@@ -38,6 +38,9 @@ pub fn top_k_accuracy(scores: ArrayView2<f64>, truth: &[u32], k: usize) -> Resul
 /// by the probability of the predicted class (the first of equals), and the gaps between a bin's accuracy and its mean
 /// probability are averaged over images. 0 is best.
 ///
+/// A bin holds its upper edge and not its lower, but for the first, which holds 0 too. Edge k is the f64 nearest to
+/// k / `n_bins`: 0.56 lies in the 14th of 25 bins, whatever 0.56 x 25 rounds to.
+///
 /// # Errors
 /// No image, lists of different lengths, a probability outside 0 to 1, a class of K or more, no bin.
 ///
@@ -67,11 +70,23 @@ pub fn expected_calibration_error(probabilities: ArrayView2<f64>, truth: &[u32],
                 (class, top) = (other, probability);
             }
         }
-        // A bin holds its upper edge and not its lower.
-        let bin = ((top * n_bins as f64).ceil() as usize).clamp(1, n_bins) - 1;
-        gaps[bin] += f64::from(u8::from(class == truth as usize)) - top;
+        gaps[bin(top, n_bins)] += f64::from(u8::from(class == truth as usize)) - top;
     }
     Ok(gaps.iter().map(|gap| gap.abs()).sum::<f64>() / truth.len() as f64)
+}
+
+/// The bin of a probability, from 0.
+fn bin(probability: f64, n_bins: usize) -> usize {
+    let edge = |bin: usize| bin as f64 / n_bins as f64;
+    // The product may be one off beside an edge; the edges themselves decide.
+    let mut bin = ((probability * n_bins as f64).ceil() as usize).clamp(1, n_bins);
+    while bin > 1 && probability <= edge(bin - 1) {
+        bin -= 1;
+    }
+    while bin < n_bins && probability > edge(bin) {
+        bin += 1;
+    }
+    bin - 1
 }
 
 fn check_scores(scores: ArrayView2<f64>, truth: &[u32]) -> Result<()> {

@@ -9,6 +9,7 @@
 use super::{Neighbours, check_features, check_k};
 use crate::error::Result;
 use crate::random::Random;
+use crate::scale::{largest_of, unit};
 use crate::simd::{Kernel, dispatch};
 use ndarray::{ArcArray2, Array2};
 use rayon::prelude::*;
@@ -22,7 +23,24 @@ const SPARE: usize = 5;
 const ENOUGH: f64 = 0.002;
 
 /// One entry of a list: squared distance, row, and whether it came in the last round.
-type Entry = (f32, u32, bool);
+type Entry<T> = (T, u32, bool);
+
+/// Squared distances in f32, or in f64 where those would overflow or vanish.
+trait Apart: Copy + PartialOrd + Send + Sync {
+    fn squared(a: &[f32], b: &[f32]) -> Self;
+}
+
+impl Apart for f32 {
+    fn squared(a: &[f32], b: &[f32]) -> f32 {
+        squared_distance(a, b)
+    }
+}
+
+impl Apart for f64 {
+    fn squared(a: &[f32], b: &[f32]) -> f64 {
+        crate::products::squared_distance(a, b)
+    }
+}
 
 /// The `k` nearest rows of every row by Euclidean distance, itself first, nearly all of them right (97 of 100
 /// on 20,000 rows like image features).
@@ -33,10 +51,16 @@ pub fn approximate_graph(features: &ArcArray2<f32>, k: usize, seed: u64) -> Resu
     check_features("features", features.view())?;
     check_k(k, features.nrows())?;
     let rows = Rows { values: features.as_standard_layout().into_owned().into_shared() };
+    let in_band = features.rows().into_iter().all(|row| unit(largest_of(row)) == 1.0);
+    Ok(if in_band { graph::<f32>(&rows, k, seed) } else { graph::<f64>(&rows, k, seed) })
+}
+
+fn graph<T: Apart>(rows: &Rows, k: usize, seed: u64) -> Neighbours {
     let n = rows.len();
     let keep = (k + SPARE).min(n) - 1;
-    let mut lists: Vec<Vec<Entry>> = vec![Vec::with_capacity(keep + 1); n];
-    let trees: Vec<Vec<Vec<u32>>> = (0..N_TREES).into_par_iter().map(|tree| rows.tree(seed, tree as u64)).collect();
+    let mut lists: Vec<Vec<Entry<T>>> = vec![Vec::with_capacity(keep + 1); n];
+    let trees: Vec<Vec<Vec<u32>>> =
+        (0..N_TREES).into_par_iter().map(|tree| rows.tree::<T>(seed, tree as u64)).collect();
     for leaves in &trees {
         let mut leaf_of = vec![0u32; n];
         for (number, leaf) in leaves.iter().enumerate() {
@@ -48,7 +72,7 @@ pub fn approximate_graph(features: &ArcArray2<f32>, k: usize, seed: u64) -> Resu
         });
     }
     for _ in 0..MOST_ROUNDS {
-        let (next, improved) = round(&rows, &lists, keep);
+        let (next, improved) = round(rows, &lists, keep);
         lists = next;
         if (improved as f64) < ENOUGH * (n * keep) as f64 {
             break;
@@ -60,16 +84,16 @@ pub fn approximate_graph(features: &ArcArray2<f32>, k: usize, seed: u64) -> Resu
             (other as usize, crate::products::squared_distance(rows.row(row), rows.row(other as usize)).sqrt())
         }),
     };
-    Ok(Neighbours {
+    Neighbours {
         rows: Array2::from_shape_fn((n, k), |(row, i)| entry(row, i).0),
         distances: Array2::from_shape_fn((n, k), |(row, i)| entry(row, i).1),
-    })
+    }
 }
 
 /// Every row looks at the neighbours of its neighbours, in either direction, where one of the two steps is new.
-fn round(rows: &Rows, lists: &[Vec<Entry>], keep: usize) -> (Vec<Vec<Entry>>, usize) {
+fn round<T: Apart>(rows: &Rows, lists: &[Vec<Entry<T>>], keep: usize) -> (Vec<Vec<Entry<T>>>, usize) {
     let around = both_ways(lists, keep);
-    let improved: Vec<(Vec<Entry>, usize)> = (0..lists.len())
+    let improved: Vec<(Vec<Entry<T>>, usize)> = (0..lists.len())
         .into_par_iter()
         .map_init(Vec::new, |candidates: &mut Vec<u32>, row| {
             candidates.clear();
@@ -82,7 +106,7 @@ fn round(rows: &Rows, lists: &[Vec<Entry>], keep: usize) -> (Vec<Vec<Entry>>, us
             }
             candidates.sort_unstable();
             candidates.dedup();
-            let mut list: Vec<Entry> =
+            let mut list: Vec<Entry<T>> =
                 lists[row].iter().map(|&(distance, other, _)| (distance, other, false)).collect();
             let improved = rows.improve(row, &mut list, keep, candidates.iter().copied());
             (list, improved)
@@ -93,7 +117,7 @@ fn round(rows: &Rows, lists: &[Vec<Entry>], keep: usize) -> (Vec<Vec<Entry>>, us
 }
 
 /// For each row the rows in its list and some rows in whose list it is, with whether that is new.
-fn both_ways(lists: &[Vec<Entry>], most: usize) -> Vec<Vec<(u32, bool)>> {
+fn both_ways<T: Apart>(lists: &[Vec<Entry<T>>], most: usize) -> Vec<Vec<(u32, bool)>> {
     let mut around: Vec<Vec<(u32, bool)>> =
         lists.par_iter().map(|list| list.iter().map(|&(_, other, new)| (other, new)).collect()).collect();
     let mut taken = vec![0usize; lists.len()];
@@ -128,13 +152,19 @@ impl Rows {
     }
 
     /// Puts those of `others` into the sorted list of `row` that are nearer than its last; counts them.
-    fn improve(&self, row: usize, list: &mut Vec<Entry>, keep: usize, others: impl Iterator<Item = u32>) -> usize {
+    fn improve<T: Apart>(
+        &self,
+        row: usize,
+        list: &mut Vec<Entry<T>>,
+        keep: usize,
+        others: impl Iterator<Item = u32>,
+    ) -> usize {
         let mut improved = 0;
         for other in others {
             if other as usize == row {
                 continue;
             }
-            let distance = squared_distance(self.row(row), self.row(other as usize));
+            let distance = T::squared(self.row(row), self.row(other as usize));
             let full = list.len() == keep;
             if full && list.last().is_some_and(|last| (distance, other) >= (last.0, last.1)) {
                 continue;
@@ -153,7 +183,7 @@ impl Rows {
     }
 
     /// The leaves of a tree: rows are split by which of two random rows is nearer, until few are left.
-    fn tree(&self, seed: u64, number: u64) -> Vec<Vec<u32>> {
+    fn tree<T: Apart>(&self, seed: u64, number: u64) -> Vec<Vec<u32>> {
         let mut random = Random::new("projection tree", seed, number);
         let mut leaves = Vec::new();
         let mut open = vec![(0..self.len() as u32).collect::<Vec<u32>>()];
@@ -166,7 +196,7 @@ impl Rows {
             let (a, b) = (self.row(a as usize), self.row(b as usize));
             let nearer_a = |&row: &u32| {
                 let row = self.row(row as usize);
-                squared_distance(row, a) < squared_distance(row, b)
+                T::squared(row, a) < T::squared(row, b)
             };
             let (left, right): (Vec<u32>, Vec<u32>) = rows.iter().copied().partition(nearer_a);
             if left.len().min(right.len()) < rows.len() / 50 {

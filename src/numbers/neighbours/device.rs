@@ -42,7 +42,7 @@ impl Index {
         let tiles = self.tiles(device)?;
         let mut ranked = Vec::with_capacity(queries.nrows());
         for tile in queries.axis_chunks_iter(Axis(0), QUERY_TILE) {
-            let centred = &tile - &self.centre;
+            let centred = self.prepared(tile);
             let on_device = tensor(centred.view(), device)?;
             let mut proposals = vec![Proposals::new(keep); tile.nrows()];
             for references in &tiles {

@@ -7,6 +7,10 @@
 //! it in, the query is searched again, after 8-bit products with f32 ones, after these in f64 over all references.
 //! Memory beyond the references is a few tiles, and a quarter of the references for their bytes.
 //!
+//! Keys of very large or small numbers would overflow or vanish in f32: rows beyond the band of `scale.rs` are brought
+//! into it by a power of two before they are multiplied (by the cosine, which no row's length changes, each row by its
+//! own). Distances are always those of the rows as they were given.
+//!
 //! Against scikit-learn's brute force (its ArgKmin computes in f64 throughout): see benches/README.md.
 
 use super::proposals::Proposals;
@@ -14,6 +18,7 @@ use super::quantised::Quantised;
 use super::{Metric, Neighbours, check_features, check_k, check_width};
 use crate::error::Result;
 use crate::products::{Threads, column_means, dot, multiply, squared_distance};
+use crate::scale::{largest, largest_of, unit};
 use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -34,8 +39,13 @@ pub(super) type Ranked = Vec<(f64, usize)>;
 pub struct Index {
     pub(super) metric: Metric,
     pub(super) references: ArcArray2<f32>,
-    /// What is taken off every row before products: the references' mean, or zeros for the cosine.
-    pub(super) centre: Array1<f32>,
+    /// The references that products are made of, where they are not the ones above: by the cosine, each row times a
+    /// power of two of its own.
+    rows: Option<ArcArray2<f32>>,
+    /// The power of two by which all rows are multiplied before products; 1 for the cosine.
+    unit: f32,
+    /// What is taken off every row before products: the references' mean times the unit, or zeros for the cosine.
+    centre: Array1<f32>,
     /// For each reference `|r - centre|^2` (Euclidean) or `1 / |r|`, 0 for a row of zeros (cosine).
     pub(super) scale: Array1<f32>,
     /// The largest `|r - centre|` (Euclidean) or 1 (cosine): what the rounding bound needs.
@@ -66,14 +76,19 @@ impl Index {
             true => references,
             false => references.as_standard_layout().into_owned().into_shared(),
         };
+        let (unit, rows) = match metric {
+            Metric::Euclidean => (unit(largest(references.view())), None),
+            Metric::Cosine => (1.0, evened(references.view())),
+        };
         let centre = match metric {
             Metric::Cosine => Array1::zeros(references.ncols()),
-            Metric::Euclidean => column_means(references.view()).mapv(|mean| mean as f32),
+            Metric::Euclidean => column_means(references.view()).mapv(|mean| mean as f32 * unit),
         };
-        let norms: Vec<f64> = references
+        let multiplied = rows.as_ref().unwrap_or(&references);
+        let norms: Vec<f64> = multiplied
             .axis_iter(Axis(0))
             .into_par_iter()
-            .map(|row| row.iter().zip(&centre).map(|(x, c)| f64::from(x - c).powi(2)).sum::<f64>())
+            .map(|row| row.iter().zip(&centre).map(|(x, c)| f64::from(x * unit - c).powi(2)).sum::<f64>())
             .collect();
         let (scale, largest) = match metric {
             Metric::Euclidean => {
@@ -83,8 +98,8 @@ impl Index {
         };
         let scale: Array1<f32> = scale;
         let quantised = (Quantised::available() && references.len() >= QUANTISE_FROM)
-            .then(|| Quantised::new(metric, references.view(), centre.view(), scale.view()));
-        Ok(Index { metric, references, centre, scale, largest, quantised })
+            .then(|| Quantised::new(metric, multiplied.view(), unit, centre.view(), scale.view()));
+        Ok(Index { metric, references, rows, unit, centre, scale, largest, quantised })
     }
 
     /// Number of references.
@@ -111,7 +126,7 @@ impl Index {
         let keep = (2 * k).max(k + WIDE_SPARE).min(self.len());
         let mut ranked = Vec::with_capacity(queries.nrows());
         for tile in queries.axis_chunks_iter(Axis(0), QUERY_TILE) {
-            let centred = &tile - &self.centre;
+            let centred = self.prepared(tile);
             let proposals = quantised.propose(centred.view(), keep);
             ranked.extend(self.rank(tile, centred.view(), proposals, k));
         }
@@ -129,7 +144,7 @@ impl Index {
         let mut tile_buffer = Array2::<f32>::zeros((REFERENCE_TILE.min(self.len()), queries.ncols()));
         let mut products = Array2::<f32>::zeros((QUERY_TILE.min(queries.nrows()), REFERENCE_TILE.min(self.len())));
         for tile in queries.axis_chunks_iter(Axis(0), QUERY_TILE) {
-            let centred = &tile - &self.centre;
+            let centred = self.prepared(tile);
             let mut proposals = vec![Proposals::new(keep); tile.nrows()];
             for start in (0..self.len()).step_by(REFERENCE_TILE) {
                 let end = (start + REFERENCE_TILE).min(self.len());
@@ -162,7 +177,7 @@ impl Index {
         const TILE: usize = 1024;
         let keep = (k + SPARE).min(self.len());
         let n = self.len();
-        let centred = &self.references - &self.centre;
+        let centred = self.prepared(self.references.view());
         let scale = self.scale.as_slice().unwrap_or(&[]);
         let mut proposals = vec![Proposals::new(keep); n];
         let mut products = Array2::<f32>::zeros((TILE.min(n), TILE.min(n)));
@@ -204,15 +219,28 @@ impl Index {
 
     /// The references `start..end` less the centre, in `buffer` where there is something to take off.
     pub(super) fn centred<'a>(&'a self, start: usize, end: usize, buffer: &'a mut Array2<f32>) -> ArrayView2<'a, f32> {
-        let references = self.references.slice(s![start..end, ..]);
+        let references = self.rows.as_ref().unwrap_or(&self.references).slice(s![start..end, ..]);
         if self.metric == Metric::Cosine {
             return references;
         }
         let mut target = buffer.slice_mut(s![..end - start, ..]);
         target.axis_iter_mut(Axis(0)).into_par_iter().zip(references.axis_iter(Axis(0))).for_each(|(mut row, from)| {
-            ndarray::Zip::from(&mut row).and(from).and(&self.centre).for_each(|to, x, c| *to = x - c);
+            ndarray::Zip::from(&mut row).and(from).and(&self.centre).for_each(|to, x, c| *to = x * self.unit - c);
         });
         buffer.slice(s![..end - start, ..])
+    }
+
+    /// Queries as they are multiplied with the references: times the unit, less the centre.
+    pub(super) fn prepared(&self, queries: ArrayView2<f32>) -> Array2<f32> {
+        if self.metric == Metric::Cosine {
+            return evened(queries).map_or_else(|| queries.to_owned(), ArcArray2::into_owned);
+        }
+        if self.unit == 1.0 {
+            return &queries - &self.centre;
+        }
+        let mut prepared = queries.mapv(|x| x * self.unit);
+        prepared -= &self.centre;
+        prepared
     }
 
     /// Turns products with a tile of references into keys.
@@ -266,7 +294,7 @@ impl Index {
     }
 
     fn rank_all(&self, query: ArrayView1<f32>, k: usize) -> Ranked {
-        let query = Query::new(query, (&query - &self.centre).view());
+        let query = Query::new(query, query);
         let mut ranked: Ranked = (0..self.len()).map(|row| (self.distance(&query, row), row)).collect();
         ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         ranked.truncate(k);
@@ -287,7 +315,8 @@ impl Index {
         match self.metric {
             Metric::Euclidean => squared_distance(&query.values, reference),
             Metric::Cosine => {
-                1.0 - dot(&query.values, reference) * query.inverse_norm * inverse_norm(dot(reference, reference))
+                let product = dot(&query.values, reference);
+                cosine_distance(product * query.inverse_norm * inverse_norm(dot(reference, reference)), width)
             }
         }
     }
@@ -298,15 +327,25 @@ impl Index {
             return true;
         }
         let query = query_square.sqrt();
+        // Beyond this, products or sums of them may have overflowed.
+        if !((1.0 + query) * (1.0 + self.largest) < 2f64.powi(110)) {
+            return false;
+        }
+        // What is too small for f32, in a row or in a product, is lost whole.
+        let vanished = (self.references.ncols() as f64 + 16.0) * 2f64.powi(-144) * (1.0 + query + self.largest);
         // A product of D terms in f32 is off by at most about D u |q| |r| with u = 2^-24; the rest are single roundings.
         let rounding = (self.references.ncols() as f64 + 16.0) * 2f64.powi(-24) * query * self.largest;
         match self.metric {
             Metric::Euclidean => {
                 let singles = 2f64.powi(-22) * (query + self.largest).powi(2);
-                kth < bound + query_square - 2.0 * rounding - singles
+                let kth = kth * f64::from(self.unit) * f64::from(self.unit);
+                kth < bound + query_square - 2.0 * rounding - singles - vanished
             }
             // The key is minus |q| times the similarity.
-            Metric::Cosine => kth * query < bound + query - 2.0 * rounding,
+            Metric::Cosine => {
+                let kth = kth + noise(self.references.ncols());
+                kth * query < bound + query - 2.0 * rounding - vanished
+            }
         }
     }
 }
@@ -329,6 +368,36 @@ impl Query {
 
 fn inverse_norm(square: f64) -> f64 {
     if square > 0.0 { 1.0 / square.sqrt() } else { 0.0 }
+}
+
+/// How far the similarity of rows of `width` numbers in f64 may be off.
+fn noise(width: usize) -> f64 {
+    (width as f64 + 16.0) * f64::EPSILON
+}
+
+/// 1 less the similarity. What is within rounding of 0 or 2 is that: rows of one direction are equally near, whatever
+/// their lengths, and come in their order.
+fn cosine_distance(similarity: f64, width: usize) -> f64 {
+    let (distance, noise) = (1.0 - similarity, noise(width));
+    match distance {
+        near if near <= noise => 0.0,
+        far if far >= 2.0 - noise => 2.0,
+        between => between,
+    }
+}
+
+/// Rows that are in the band of `scale.rs`, all but rows of zeros, need nothing; else each row times a power of two that
+/// brings its largest number near 1.
+fn evened(rows: ArrayView2<f32>) -> Option<ArcArray2<f32>> {
+    let units: Vec<f32> = rows.axis_iter(Axis(0)).into_par_iter().map(|row| unit(largest_of(row))).collect();
+    if units.iter().all(|&unit| unit == 1.0) {
+        return None;
+    }
+    let mut evened = rows.as_standard_layout().into_owned();
+    for (mut row, unit) in evened.rows_mut().into_iter().zip(units) {
+        row.mapv_inplace(|x| x * unit);
+    }
+    Some(evened.into_shared())
 }
 
 /// Lists of (distance, row) as arrays.

@@ -25,7 +25,8 @@ use ndarray::{ArcArray2, Array2, ArrayView2};
 pub enum Metric {
     /// Euclidean distance.
     Euclidean,
-    /// 1 minus the cosine similarity; a row of zeros has similarity 0 with every row, as in scikit-learn.
+    /// 1 minus the cosine similarity, 0 to 2; what is within rounding of either end is that end, so that rows of one
+    /// direction are ties. A row of zeros has similarity 0 with every row, as in scikit-learn.
     Cosine,
 }
 

@@ -15,7 +15,7 @@ impl Quantised {
     }
 
     /// Not called, as nothing is available.
-    pub fn new(_: Metric, _: ArrayView2<f32>, _: ArrayView1<f32>, _: ArrayView1<f32>) -> Quantised {
+    pub fn new(_: Metric, _: ArrayView2<f32>, _: f32, _: ArrayView1<f32>, _: ArrayView1<f32>) -> Quantised {
         unreachable!("8-bit products are not available on this processor")
     }
 

@@ -54,7 +54,8 @@ impl Row {
     fn new(row: &[f32]) -> Row {
         const ROUND: f32 = 12_582_912.0; // 1.5 x 2^23: adding it leaves no fraction bits.
         let largest = row.iter().fold(0f32, |largest, x| if x.abs() > largest { x.abs() } else { largest });
-        let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+        // Of a row so small that the inverse would overflow, the bytes keep nothing.
+        let scale = if largest > 1e-30 { largest / 127.0 } else { 1.0 };
         let inverse = 1.0 / scale;
         let whole: Vec<f32> = row.iter().map(|x| (x * inverse + ROUND) - ROUND).collect();
         let stored: Vec<f32> = whole.iter().map(|value| value * scale).collect();
@@ -69,10 +70,11 @@ impl Quantised {
         is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")
     }
 
-    /// Stores references less `centre` (Euclidean), whose squares `scale` holds, or times `scale` (cosine).
+    /// Stores references times `unit` less `centre` (Euclidean), whose squares `scale` holds, or times `scale` (cosine).
     pub fn new(
         metric: Metric,
         references: ArrayView2<f32>,
+        unit: f32,
         centre: ArrayView1<f32>,
         scale: ArrayView1<f32>,
     ) -> Quantised {
@@ -99,7 +101,7 @@ impl Quantised {
                     let reference = panel * PANEL + lane;
                     let values = references.index_axis(Axis(0), reference);
                     let values: Vec<f32> = match metric {
-                        Metric::Euclidean => values.iter().zip(&centre).map(|(x, c)| x - c).collect(),
+                        Metric::Euclidean => values.iter().zip(&centre).map(|(x, c)| x * unit - c).collect(),
                         Metric::Cosine => values.iter().map(|x| x * scale[reference]).collect(),
                     };
                     let row = Row::new(&values);

@@ -5,7 +5,7 @@
 //! equal distances the reference that comes first is taken, and votes that tie go to the lowest class, as scikit-learn
 //! votes.
 
-use super::Labelled;
+use super::{Labelled, check_labelled, classes_of};
 use crate::error::{Error, Result};
 use crate::neighbours::{Index, Metric, Neighbours};
 use candle_core::Device;
@@ -38,8 +38,10 @@ pub struct KnnParams {
 pub struct Knn {
     params: KnnParams,
     index: Index,
-    labels: Array1<u32>,
-    n_classes: usize,
+    /// The classes of the references, ascending: class numbers are names, and may be as large as they like.
+    classes: Vec<u32>,
+    /// The place of each reference's class among them.
+    labels: Vec<usize>,
 }
 
 impl KnnParams {
@@ -134,7 +136,10 @@ impl Knn {
         let queries: Vec<_> = neighbours.rows.axis_iter(Axis(0)).zip(neighbours.distances.axis_iter(Axis(0))).collect();
         let classes: Vec<u32> = queries
             .into_par_iter()
-            .map_init(|| vec![0f64; self.n_classes], |votes, (rows, distances)| self.vote(votes, rows, distances, k))
+            .map_init(
+                || vec![0f64; self.classes.len()],
+                |votes, (rows, distances)| self.vote(votes, rows, distances, k),
+            )
             .collect();
         Ok(Array1::from(classes))
     }
@@ -143,14 +148,14 @@ impl Knn {
         votes.fill(0.0);
         let nearest = distances.first().copied().unwrap_or(0.0);
         for (&row, &distance) in rows.iter().zip(distances).take(k) {
-            votes[self.labels[row] as usize] += match self.params.votes {
+            votes[self.labels[row]] += match self.params.votes {
                 Votes::Uniform => 1.0,
                 // Relative to the nearest, so that no temperature makes a weight overflow.
                 Votes::Weighted { temperature } => ((nearest - distance) / temperature).exp(),
             };
         }
         let most = votes.iter().copied().fold(0.0, f64::max);
-        votes.iter().position(|&count| count == most).unwrap_or(0) as u32
+        self.classes[votes.iter().position(|&count| count == most).unwrap_or(0)]
     }
 }
 
@@ -158,9 +163,10 @@ impl Fit<ArcArray2<f32>, Array1<u32>, Error> for KnnParams {
     type Object = Knn;
 
     /// # Errors
-    /// k = 0, more neighbours than references, a temperature that is not above 0, or features that are empty or not
-    /// finite.
+    /// k = 0, more neighbours than references, a temperature that is not above 0, features that are empty or not
+    /// finite, or more or fewer labels than rows.
     fn fit(&self, data: &Labelled) -> Result<Knn> {
+        check_labelled(data)?;
         let n = data.records.nrows();
         if self.k == 0 || self.k > n {
             return Err(Error::argument("k", format!("between 1 and the {n} references"), self.k.to_string()));
@@ -171,9 +177,10 @@ impl Fit<ArcArray2<f32>, Array1<u32>, Error> for KnnParams {
             return Err(Error::argument("temperature", "a finite number above 0", temperature.to_string()));
         }
         let index = Index::new(data.records.clone(), self.metric)?;
-        let labels = data.targets.clone();
-        let n_classes = labels.iter().max().map_or(0, |&largest| largest as usize + 1);
-        Ok(Knn { params: self.clone(), index, labels, n_classes })
+        let classes = classes_of(data);
+        let place = |label: &u32| classes.partition_point(|class| class < label);
+        let labels = data.targets.iter().map(place).collect();
+        Ok(Knn { params: self.clone(), index, classes, labels })
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Stop {
 pub(super) struct Minimum {
     pub x: Vec<f64>,
     pub value: f64,
+    pub gradient: Vec<f64>,
     /// Largest absolute gradient entry.
     pub gradient_norm: f64,
     pub iterations: usize,
@@ -71,7 +72,7 @@ pub(super) fn minimise(mut f: impl FnMut(&[f64], &mut [f64]) -> f64, x: Vec<f64>
     }
     let gradient_norm = largest(&at.gradient);
     let converged = gradient_norm <= stop.tolerance;
-    Minimum { x: at.x, value: at.value, gradient_norm, iterations, converged }
+    Minimum { x: at.x, value: at.value, gradient: at.gradient, gradient_norm, iterations, converged }
 }
 
 /// Keeps the step from `last` to `at`, whose vectors it is written into, unless it tells nothing of the curvature.

@@ -5,15 +5,24 @@
 //! f32 through gemm, sums and L-BFGS in f64. Where rounding stops that short of the tolerance (large features, tight
 //! tolerances) the fit goes on with products in f64. The study's arm stops as scikit-learn does by default (largest
 //! gradient entry 1e-4, 100 iterations); a fit that stopped earlier says so in [`Logistic::converged`].
+//!
+//! A gradient may be small and the minimum far: where columns lie far from 0 next to their spread (all around 2000, say),
+//! a step in a weight is nearly undone by one in the intercept, and scikit-learn's criterion is met long before the end.
+//! So the gradient is also looked at along the standardised columns, where a bound on the curvature tells how much one
+//! more step would surely gain ([`Logistic::certain_gain`]).
 
 use super::softmax::{Problem, sigmoid};
-use super::{Labelled, lbfgs};
+use super::{Labelled, check_labelled, classes_of, lbfgs};
 use crate::error::{Error, Result};
 use crate::neighbours::{check_features, check_width};
 use crate::probe::standardise::Standardiser;
 use crate::products::{Threads, multiply};
+use crate::scale::{largest, unit};
 use linfa::traits::{Fit, PredictInplace};
-use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis};
+use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis};
+
+/// The share of the objective that a converged fit may at most still be sure to gain.
+const MOST_GAIN: f64 = 1e-3;
 
 /// What an image of a class weighs in the objective.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +33,8 @@ pub enum ClassWeights {
     Balanced,
     /// One weight above 0 for each class number.
     Given(Vec<f64>),
+    /// Classes with their weights, above 0, in any order.
+    Named(Vec<(u32, f64)>),
 }
 
 /// Parameters of a logistic regression.
@@ -54,8 +65,14 @@ pub struct Logistic {
     pub gradient_norm: f64,
     /// L-BFGS iterations taken.
     pub iterations: usize,
-    /// Whether the gradient fell below the tolerance.
+    /// Whether the gradient fell below the tolerance, and no single standardised column would still gain much.
     pub converged: bool,
+    /// How much lower the objective surely gets by a step along the best of the standardised columns (the intercept going
+    /// along). Above a thousandth of the objective the fit does not count as converged, whatever its gradient:
+    /// [`LogisticParams::standardise`] helps.
+    pub certain_gain: f64,
+    /// Whether products are in f64, as those of the training features might not fit into f32.
+    in_f64: bool,
 }
 
 impl LogisticParams {
@@ -96,13 +113,17 @@ impl LogisticParams {
     /// As [`Fit::fit`].
     pub fn fit_from(&self, data: &Labelled, earlier: Option<&Logistic>) -> Result<Logistic> {
         self.check()?;
-        check_features("features", data.records.view())?;
+        check_labelled(data)?;
         let standardiser = self.standardise.then(|| Standardiser::fit(data.records.view())).transpose()?;
         let features = match &standardiser {
             Some(standardiser) => standardiser.apply(data.records.view())?.into_shared(),
             None => data.records.clone(),
         };
         let (classes, weights) = self.weigh(data)?;
+        let place = |label: &u32| classes.partition_point(|class| class < label);
+        let total: f64 = data.targets.iter().map(|label| weights[place(label)]).sum();
+        // Beyond the band of `scale.rs`, products in f32 overflow: the second part of the fit, in f64, does it all.
+        let in_f64 = largest(features.view()) > 1.0 && unit(largest(features.view())) != 1.0;
         let mut problem = Problem::new(features.view(), data, &classes, &weights, self.c);
         let start =
             match earlier.filter(|earlier| earlier.classes == classes && earlier.solution.len() == problem.len()) {
@@ -110,8 +131,9 @@ impl LogisticParams {
                 None => vec![0.0; problem.len()],
             };
         let stop = lbfgs::Stop { tolerance: self.tolerance, max_iterations: self.max_iterations };
-        let mut end = lbfgs::minimise(|x, gradient| problem.evaluate(x, gradient), start, stop);
-        if !end.converged && end.iterations < self.max_iterations {
+        let first = lbfgs::Stop { max_iterations: if in_f64 { 0 } else { stop.max_iterations }, ..stop };
+        let mut end = lbfgs::minimise(|x, gradient| problem.evaluate(x, gradient), start, first);
+        if in_f64 || (!end.converged && end.iterations < self.max_iterations) {
             let features = features.mapv(f64::from);
             let mut problem = Problem::new(features.view(), data, &classes, &weights, self.c);
             let left = lbfgs::Stop { max_iterations: self.max_iterations - end.iterations, ..stop };
@@ -119,7 +141,13 @@ impl LogisticParams {
             end = lbfgs::minimise(|x, gradient| problem.evaluate(x, gradient), end.x, left);
             end.iterations += before;
         }
+        if !(end.value.is_finite() && end.gradient_norm.is_finite() && end.x.iter().all(|x| x.is_finite())) {
+            let found = format!("numbers as large as {:e}", largest(features.view()));
+            return Err(Error::argument("features", "numbers whose sums f64 holds; standardise them", found));
+        }
         let columns = end.x.len() / (features.ncols() + 1);
+        let certain_gain = certain_gain(features.view(), &end, columns, 1.0 / (self.c * total))?;
+        let enough = certain_gain <= MOST_GAIN * (end.value + MOST_GAIN);
         let (of_features, intercepts) = end.x.split_at(features.ncols() * columns);
         Ok(Logistic {
             classes,
@@ -129,33 +157,39 @@ impl LogisticParams {
             objective: end.value,
             gradient_norm: end.gradient_norm,
             iterations: end.iterations,
-            converged: end.converged,
+            converged: end.converged && enough,
+            certain_gain,
+            in_f64,
             solution: end.x,
         })
     }
 
     /// The classes that have images, ascending, and the weight of an image of each.
     fn weigh(&self, data: &Labelled) -> Result<(Vec<u32>, Vec<f64>)> {
-        let mut classes = data.targets.to_vec();
-        classes.sort_unstable();
-        classes.dedup();
+        let classes = classes_of(data);
         if classes.len() < 2 {
             return Err(Error::argument("labels", "at least two classes", format!("{} ({classes:?})", classes.len())));
         }
+        let checked = |given: &dyn Fn(u32) -> Option<f64>, all: String| {
+            let usable = |&class: &u32| given(class).filter(|&weight| weight > 0.0 && weight.is_finite());
+            classes.iter().map(usable).collect::<Option<Vec<f64>>>().ok_or_else(|| {
+                let expected = format!("a finite weight above 0 for each of the classes {classes:?}");
+                Error::argument("class weights", expected, all)
+            })
+        };
         let weights = match &self.class_weights {
             ClassWeights::Equal => vec![1.0; classes.len()],
             ClassWeights::Balanced => {
                 let count = |class: &u32| data.targets.iter().filter(|&label| label == class).count();
                 classes.iter().map(|class| data.targets.len() as f64 / (classes.len() * count(class)) as f64).collect()
             }
-            ClassWeights::Given(weights) => classes
-                .iter()
-                .map(|&class| weights.get(class as usize).copied().filter(|&weight| weight > 0.0 && weight.is_finite()))
-                .collect::<Option<Vec<f64>>>()
-                .ok_or_else(|| {
-                    let expected = format!("a finite weight above 0 for each of the classes {classes:?}");
-                    Error::argument("class weights", expected, format!("{weights:?}"))
-                })?,
+            ClassWeights::Given(weights) => {
+                checked(&|class| weights.get(class as usize).copied(), format!("{weights:?}"))?
+            }
+            ClassWeights::Named(weights) => {
+                let of = |class: u32| weights.iter().find(|(name, _)| *name == class).map(|(_, weight)| *weight);
+                checked(&of, format!("{weights:?}"))?
+            }
         };
         Ok((classes, weights))
     }
@@ -191,9 +225,13 @@ impl Logistic {
 
     /// What a reader of its numbers must know: a fit that stopped before its tolerance, in words; empty otherwise.
     pub fn warning(&self) -> String {
-        match self.converged {
-            true => String::new(),
-            false => format!("gradient {:.1e} after {} iterations", self.gradient_norm, self.iterations),
+        if self.converged {
+            return String::new();
+        }
+        let stopped = format!("gradient {:.1e} after {} iterations", self.gradient_norm, self.iterations);
+        match self.certain_gain > MOST_GAIN * (self.objective + MOST_GAIN) {
+            false => stopped,
+            true => format!("{stopped}, but columns of very unlike scale or far from 0: standardise them"),
         }
     }
 
@@ -237,23 +275,66 @@ impl Logistic {
     fn logits(&self, queries: ArrayView2<f32>) -> Result<Array2<f64>> {
         check_features("queries", queries)?;
         check_width(self.weights.nrows(), queries)?;
-        let standardised = self.standardiser.as_ref().map(|standardiser| standardiser.apply(queries)).transpose()?;
+        // Products in f32 of standardised or large numbers may overflow; rows that did are computed again in f64.
+        let standardised = self.standardiser.as_ref().map(|standardiser| standardiser.apply(queries));
+        if self.in_f64 || standardised.as_ref().is_some_and(Result::is_err) {
+            return Ok(Array2::from_shape_fn((queries.nrows(), self.intercepts.len()), |(q, k)| {
+                self.logit_in_f64(queries.row(q), k)
+            }));
+        }
+        let standardised = standardised.transpose()?;
+        let asked = queries;
         let mut products = Array2::<f32>::zeros((queries.nrows(), self.weights.ncols()));
         let queries = match &standardised {
             Some(standardised) => standardised.view(),
             None => queries.view(),
         };
         multiply(Threads::All, queries, self.weights.view(), products.view_mut());
-        Ok(products.mapv(f64::from) + &self.intercepts)
+        let mut logits = products.mapv(f64::from) + &self.intercepts;
+        for (mut logits, query) in logits.rows_mut().into_iter().zip(asked.rows()) {
+            if !logits.iter().all(|logit| logit.is_finite()) {
+                logits.iter_mut().enumerate().for_each(|(k, logit)| *logit = self.logit_in_f64(query, k));
+            }
+        }
+        Ok(logits)
     }
+
+    /// One logit from the solution in full digits. Numbers of f32 times weights cannot overflow in f64.
+    fn logit_in_f64(&self, query: ArrayView1<f32>, k: usize) -> f64 {
+        let columns = self.intercepts.len();
+        let value = |(column, &x): (usize, &f32)| match &self.standardiser {
+            Some(standardiser) => standardiser.value(column, x),
+            None => f64::from(x),
+        };
+        let terms = query.iter().enumerate().map(|(i, x)| value((i, x)) * self.solution[i * columns + k]);
+        terms.sum::<f64>() + self.intercepts[k]
+    }
+}
+
+/// How much a step along one standardised column lowers the objective at least, the best column counts: the slope there
+/// squared, over twice the curvature, which the softmax bounds (a quarter for two classes, a half for more) and the
+/// penalty adds to.
+fn certain_gain(features: ArrayView2<f32>, end: &lbfgs::Minimum, columns: usize, penalty: f64) -> Result<f64> {
+    let standardiser = Standardiser::fit(features)?;
+    let (of_features, of_intercepts) = end.gradient.split_at(features.ncols() * columns);
+    let curvature = if columns == 1 { 0.25 } else { 0.5 };
+    let mut most = 0f64;
+    for (column, slopes) in of_features.chunks_exact(columns).enumerate() {
+        let (mean, deviation) = standardiser.of_column(column);
+        for (slope, of_intercept) in slopes.iter().zip(of_intercepts) {
+            let along = (slope - mean * of_intercept) / deviation;
+            most = most.max(along * along / (2.0 * (curvature + penalty / (deviation * deviation))));
+        }
+    }
+    Ok(most)
 }
 
 impl Fit<ArcArray2<f32>, Array1<u32>, Error> for LogisticParams {
     type Object = Logistic;
 
     /// # Errors
-    /// Fewer than two classes, features that are empty or not finite, or parameters out of range. Not converging is
-    /// no error: see [`Logistic::converged`].
+    /// Fewer than two classes, features that are empty or not finite, more or fewer labels than rows, parameters out of
+    /// range, or features so large that sums of their products are beyond f64. Not converging is no error: see [`Logistic::converged`].
     fn fit(&self, data: &Labelled) -> Result<Logistic> {
         self.fit_from(data, None)
     }

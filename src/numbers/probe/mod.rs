@@ -1,7 +1,8 @@
 //! Probes: simple classifiers on frozen features, which is how the study measures a representation.
 //!
 //! The vocabulary is linfa's: parameters are checked once by [`linfa::traits::Fit`], which gives a fitted model with
-//! [`linfa::traits::Predict`]. Features are rows of an `(N, D)` array of f32, labels class numbers from 0.
+//! [`linfa::traits::Predict`]. Features are rows of an `(N, D)` array of f32, labels class numbers: any u32, as they are names and
+//! not places in a list.
 //!
 //! | probe | the study's setting |
 //! |---|---|
@@ -31,9 +32,24 @@ pub type Labelled = DatasetBase<ArcArray2<f32>, Array1<u32>>;
 /// # Errors
 /// Lengths that differ, no row, no column, or a feature that is not finite (named by row and column).
 pub fn labelled(features: Array2<f32>, labels: Vec<u32>) -> Result<Labelled> {
-    if features.nrows() != labels.len() {
-        return Err(Error::argument("labels", format!("{} labels", features.nrows()), labels.len().to_string()));
+    let data = DatasetBase::new(features.into_shared(), Array1::from(labels));
+    check_labelled(&data)?;
+    Ok(data)
+}
+
+/// What [`labelled`] checks; each fit does so again, as linfa's own constructors check nothing.
+pub(crate) fn check_labelled(data: &Labelled) -> Result<()> {
+    let (n, found) = (data.records.nrows(), data.targets.len());
+    if n != found {
+        return Err(Error::argument("labels", format!("{n} labels"), found.to_string()));
     }
-    check_features("features", features.view())?;
-    Ok(DatasetBase::new(features.into_shared(), Array1::from(labels)))
+    check_features("features", data.records.view())
+}
+
+/// The classes that have images, ascending.
+pub(crate) fn classes_of(data: &Labelled) -> Vec<u32> {
+    let mut classes = data.targets.to_vec();
+    classes.sort_unstable();
+    classes.dedup();
+    classes
 }

@@ -2,7 +2,7 @@
 //!
 //! linfa-preprocessing has the same; it would bring text vectorisers and their dependencies along.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::neighbours::{check_features, check_width};
 use crate::products::column_means;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
@@ -51,16 +51,32 @@ impl Standardiser {
     /// `(x - mean) / deviation` of every value.
     ///
     /// # Errors
-    /// Features of another width than was learned from.
+    /// Features of another width than was learned from; a value so far off that it is beyond f32 afterwards.
     pub fn apply(&self, features: ArrayView2<f32>) -> Result<Array2<f32>> {
         check_width(self.mean.len(), features)?;
         let mut scaled = features.to_owned();
+        let mut finite = true;
         for mut row in scaled.axis_iter_mut(Axis(0)) {
             ndarray::Zip::from(&mut row)
                 .and(&self.mean)
                 .and(&self.deviation)
                 .for_each(|x, mean, deviation| *x = ((f64::from(*x) - mean) / deviation) as f32);
+            finite &= row.iter().map(|x| x * 0.0).sum::<f32>() == 0.0;
+        }
+        if !finite && let Some(((row, column), value)) = scaled.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            let found = format!("{} in row {row}, column {column}, which becomes {value}", features[[row, column]]);
+            return Err(Error::argument("features", "numbers that f32 holds once standardised", found));
         }
         Ok(scaled)
+    }
+
+    /// The value of `column` that stands for `x`, in f64.
+    pub(super) fn value(&self, column: usize, x: f32) -> f64 {
+        (f64::from(x) - self.mean[column]) / self.deviation[column]
+    }
+
+    /// Mean and standard deviation of a column (1 for one that does not vary).
+    pub(super) fn of_column(&self, column: usize) -> (f64, f64) {
+        (self.mean[column], self.deviation[column])
     }
 }

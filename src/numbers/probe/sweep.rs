@@ -4,10 +4,11 @@
 //! Fits go from strong to weak penalty, each from where the last ended. Of equal validation accuracies the strongest
 //! penalty wins, as in DINOv2's loop.
 
-use super::Labelled;
 use super::logistic::{Logistic, LogisticParams};
+use super::{Labelled, check_labelled};
 use crate::error::{Error, Result};
 use crate::metrics::accuracy;
+use crate::neighbours::check_width;
 use linfa::DatasetBase;
 use ndarray::{Array1, Axis, concatenate};
 use std::collections::BTreeMap;
@@ -94,6 +95,9 @@ impl CSweep {
     /// As the fits; a validation part of another width; validation labels may hold classes that training does not
     /// (they count as missed).
     pub fn fit(&self, train: &Labelled, val: &Labelled) -> Result<Swept> {
+        check_labelled(train)?;
+        check_labelled(val)?;
+        check_width(train.records.ncols(), val.records.view())?;
         let mut search = Search { params: &self.params, train, val, done: BTreeMap::new() };
         match &self.grid {
             Grid::Every(cs) => cs.iter().try_for_each(|&c| search.attempt(c))?,

@@ -1,6 +1,7 @@
 //! The fuzzy graph: how much each row is a neighbour of each, from the row's own point of view, made symmetric.
 
 use crate::neighbours::Neighbours;
+use crate::scale::unit;
 use ndarray::ArrayView1;
 use rayon::prelude::*;
 
@@ -132,13 +133,21 @@ impl FuzzyGraph {
 pub fn scales(neighbours: &Neighbours) -> Vec<Scale> {
     let finite: Vec<f64> = neighbours.distances.iter().copied().filter(|distance| distance.is_finite()).collect();
     let mean_of_all = finite.iter().sum::<f64>() / finite.len().max(1) as f64;
+    // The bisection starts at 1: distances of very different size are brought there by a power of two.
+    let unit = f64::from(unit(mean_of_all as f32));
     neighbours
         .distances
         .rows()
         .into_iter()
         .collect::<Vec<_>>()
         .into_par_iter()
-        .map(|row| scale(row, mean_of_all))
+        .map(|row| match unit {
+            1.0 => scale(row, mean_of_all),
+            unit => {
+                let Scale { rho, sigma } = scale(row.mapv(|x| x * unit).view(), mean_of_all * unit);
+                Scale { rho: rho / unit, sigma: sigma / unit }
+            }
+        })
         .collect()
 }
 

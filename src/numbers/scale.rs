@@ -1,0 +1,51 @@
+//! Powers of two that bring numbers into the middle of f32's range, where squares and products of them neither overflow
+//! nor vanish. Such a factor changes no digit: what is computed is the same number at another scale.
+
+use ndarray::{ArrayView1, ArrayView2};
+
+/// Within 2^-40 to 2^40 nothing is scaled: the squares of such numbers, and sums of millions of them, keep their digits.
+const BAND: i32 = 40;
+
+/// The largest absolute value; 0 of none.
+pub(crate) fn largest(values: ArrayView2<f32>) -> f32 {
+    values.rows().into_iter().map(largest_of).fold(0.0, f32::max)
+}
+
+/// The largest absolute value of a row; 0 of none.
+pub(crate) fn largest_of(row: ArrayView1<f32>) -> f32 {
+    // Without their signs, numbers are in the order of their bits, and the largest of whole numbers vectorises.
+    let size = |value: &f32| (value.to_bits() & 0x7fff_ffff) as i32;
+    let bits = match row.to_slice() {
+        Some(row) => row.iter().map(size).fold(0, i32::max),
+        None => row.iter().map(size).fold(0, i32::max),
+    };
+    f32::from_bits(bits as u32)
+}
+
+/// The factor for numbers whose largest absolute value is `largest`: 1 within the band, and for zeros; else the power of
+/// two that brings it to between 1 and 2 (as far as f32 has that power).
+pub(crate) fn unit(largest: f32) -> f32 {
+    if largest == 0.0 || !largest.is_finite() {
+        return 1.0;
+    }
+    // Exact for f32's subnormal numbers too, which are normal in f64.
+    let exponent = ((f64::from(largest).to_bits() >> 52) & 2047) as i32 - 1023;
+    if (-BAND..=BAND).contains(&exponent) { 1.0 } else { 2f32.powi((-exponent).clamp(-126, 127)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unit;
+
+    #[test]
+    fn a_unit_is_a_power_of_two_that_brings_numbers_near_one() {
+        for value in [1.0, -0.0, 1.5e12, 2f32.powi(-40)] {
+            assert_eq!(unit(value), 1.0);
+        }
+        for value in [f32::MAX, 3e30, 2f32.powi(41), 1e-13, 1e-38, 1e-40, f32::from_bits(1)] {
+            let (unit, scaled) = (unit(value), value * unit(value));
+            assert_eq!(unit.to_bits() & 0x7f_ffff, 0, "{value:e}");
+            assert!((2f32.powi(-22)..=4.0).contains(&scaled), "{value:e} became {scaled:e}");
+        }
+    }
+}
