@@ -143,7 +143,7 @@ fn a_pickle_that_grows_or_nests_is_refused_at_once() {
     let lists =
         [b"\x80\x02]q\x00".to_vec(), b"]q\x01h\x00ah\x01h\x00a0h\x01q\x000".repeat(40), b"h\x00.".to_vec()].concat();
     refused(&place.torch(&lists), &["found a list"]);
-    for (wrapper, found) in [(&b"\x85"[..], "a tuple"), (b"q\x00]h\x00a", "a list")] {
+    for (wrapper, found) in [(&b"\x85"[..], "a tuple"), (b"q\x000]h\x00a", "a list")] {
         let nested = [b"\x80\x02)".to_vec(), wrapper.repeat(200_000), b".".to_vec()].concat();
         refused(&place.torch(&nested), &[found]);
         // The same beside a model does not matter.
@@ -194,7 +194,10 @@ fn what_a_pickle_may_not_hold_is_named() {
         (b"h\x07", &["the value 7"]),
         (b"R", &["without the values"]),
     ] {
-        refused(&place.torch(&dict_of(value)), parts);
+        // Beside a tensor, so that the dict is a state dict.
+        let tensor = [text("z"), tensor("FloatStorage", [1, 2], [2, 1]), b"s".to_vec()].concat();
+        let alone = dict_of(value);
+        refused(&place.torch(&[&alone[..3], &tensor, &alone[3..]].concat()), parts);
     }
     refused(&place.torch(&dict_of(b"N")[..6]), &["cut short"]);
     for class in ["CharStorage", "ComplexFloatStorage", "QInt8Storage", "FooStorage"] {

@@ -1,6 +1,7 @@
 //! The child: reads inputs one after the other, and notes before each which it is.
 
 use super::mutate::mutated;
+use super::oracles::REFUSAL;
 use super::readers::{self, Reader};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -134,7 +135,7 @@ fn work(ticket: &Ticket, place: &Path) {
                 None
             }
             Ok(Ok(false)) => match given.filter(|given| given.seed && reader.reads_all) {
-                Some(given) => Some(format!("the seed {} is refused", given.name)),
+                Some(given) => Some(format!("the seed {} is refused: {}", given.name, REFUSAL.take())),
                 None => None,
             },
             Ok(Err(wrong)) => Some(wrong),

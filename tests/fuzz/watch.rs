@@ -55,7 +55,8 @@ pub fn run(reader: &Reader, seconds: Duration, seed: u64, found: &Path) -> Outco
         let file = found.join(format!("seed{seed}-{number}-death.bin"));
         fs::write(&file, &input).expect("the input is kept");
         let said = fs::read_to_string(scratch.path().join("stderr")).unwrap_or_default();
-        let said: String = said.lines().rev().take(3).collect::<Vec<_>>().join(" | ").chars().take(400).collect();
+        let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("note:")).collect();
+        let said: String = said[said.len().saturating_sub(3)..].join(" | ").chars().take(400).collect();
         fs::write(file.with_extension("txt"), format!("{how}: {said}\n")).expect("its story is kept");
         left = left.saturating_sub(begun.elapsed());
         next = number + 1;
@@ -97,6 +98,7 @@ fn start(ticket: &Path, scratch: &Path) -> Child {
         .env("HF_ENDPOINT", format!("http://127.0.0.1:{port}"))
         .env_remove("HF_HUB_CACHE")
         .env_remove("HF_TOKEN")
+        .env("RUST_BACKTRACE", "0")
         .env("RAYON_NUM_THREADS", "1")
         .env("POLARS_MAX_THREADS", "1")
         .env("MALLOC_ARENA_MAX", "1")
