@@ -52,6 +52,18 @@ fn main() -> ExitCode {
     let found = std::env::var_os("WIDER_CLIP_FUZZ_FOUND")
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz"), PathBuf::from);
     let mut failures = 0;
+    if words.is_empty() || words.iter().any(|word| "harness".contains(word.as_str())) {
+        let outcome = watch::run(&readers::faulty(), Duration::ZERO, seed, &found.join("harness"));
+        if outcome.failures.len() != readers::FAULTS {
+            println!(
+                "the harness sees {} of {} faults: {:#?}",
+                outcome.failures.len(),
+                readers::FAULTS,
+                outcome.failures
+            );
+            failures += 1;
+        }
+    }
     for reader in readers::all().iter().filter(asked) {
         let outcome = watch::run(reader, seconds, seed, &found.join(reader.name));
         println!(

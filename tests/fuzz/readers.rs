@@ -2,6 +2,7 @@
 
 use super::oracles as of;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Whether an input was read (false: refused), or what is wrong.
 pub type Checked = Result<bool, String>;
@@ -21,7 +22,11 @@ pub struct Reader {
     pub fix: fn(&mut Vec<u8>),
     /// Begins with an empty folder.
     pub start: fn(&Path) -> Check,
+    /// Computing time that one input may take.
+    pub longest: Duration,
 }
+
+const LONGEST: Duration = Duration::from_secs(5);
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -227,8 +232,24 @@ const LINES: &[&[u8]] = &[
 
 /// All readers, in the order in which they run.
 pub fn all() -> Vec<Reader> {
-    let image = |name, seeds, words| Reader { name, seeds, reads_all: true, words, fix: NOTHING, start: of::image };
-    let text = |name, seeds, words, start| Reader { name, seeds, reads_all: true, words, fix: NOTHING, start };
+    let image = |name, seeds, words| Reader {
+        name,
+        seeds,
+        reads_all: true,
+        words,
+        fix: NOTHING,
+        start: of::image,
+        longest: LONGEST,
+    };
+    let text = |name, seeds, words, start| Reader {
+        name,
+        seeds,
+        reads_all: true,
+        words,
+        fix: NOTHING,
+        start,
+        longest: LONGEST,
+    };
     vec![
         image("jpeg", || images(".jpg"), &[
             b"\xff\xd8", b"\xff\xd9", b"\xff\xc0\0\x11\x08", b"\xff\xc2", b"\xff\xc4", b"\xff\xda", b"\xff\xdb", b"\xff\xdd\0\x04\0\x01", b"\xff\xd0",
@@ -253,20 +274,20 @@ pub fn all() -> Vec<Reader> {
             b"BM", b"\x28\0\0\0", b"\x7c\0\0\0", b"\x01\0\x01\0", b"\x01\0\x20\0", b"\x01\0\0\0", b"\x02\0\0\0", b"\x03\0\0\0", b"\xff\xff\xff\xff",
         ]) },
         Reader { fix: of::png_checksums, ..image("exif", || [turned(images(".jpg")), turned(images(".png")), turned(images(".webp"))].concat(), EXIF) },
-        Reader { name: "parquet", seeds: || seeds("parquet"), reads_all: true, words: TABLE, fix: NOTHING, start: of::parquet },
-        Reader { name: "rows", seeds: of::rows_seeds, reads_all: true, words: TABLE, fix: NOTHING, start: of::rows },
-        Reader { name: "pickle", seeds: || seeds("pickle"), reads_all: false, words: PICKLE, fix: NOTHING, start: of::pickle },
-        Reader { name: "torch", seeds: || files(Path::new("tests/golden/weights"), ".bin"), reads_all: false, words: PICKLE, fix: NOTHING, start: of::weights },
-        Reader { name: "torch_zip", seeds: || files(Path::new("tests/golden/weights"), ".bin"), reads_all: false, words: ZIP, fix: NOTHING, start: of::weights },
-        Reader { name: "safetensors", seeds: || files(Path::new("tests/golden/weights"), ".safetensors"), reads_all: true, words: HEADER, fix: of::header_length, start: of::safetensors },
+        Reader { name: "parquet", seeds: || seeds("parquet"), reads_all: true, words: TABLE, fix: NOTHING, start: of::parquet, longest: LONGEST },
+        Reader { name: "rows", seeds: of::rows_seeds, reads_all: true, words: TABLE, fix: NOTHING, start: of::rows, longest: LONGEST },
+        Reader { name: "pickle", seeds: || seeds("pickle"), reads_all: false, words: PICKLE, fix: NOTHING, start: of::pickle, longest: LONGEST },
+        Reader { name: "torch", seeds: || files(Path::new("tests/golden/weights"), ".bin"), reads_all: false, words: PICKLE, fix: NOTHING, start: of::weights, longest: LONGEST },
+        Reader { name: "torch_zip", seeds: || files(Path::new("tests/golden/weights"), ".bin"), reads_all: false, words: ZIP, fix: NOTHING, start: of::weights, longest: LONGEST },
+        Reader { name: "safetensors", seeds: || files(Path::new("tests/golden/weights"), ".safetensors"), reads_all: true, words: HEADER, fix: of::header_length, start: of::safetensors, longest: LONGEST },
         text("index", || written(&[
             "{\"metadata\": {\"total_size\": 8}, \"weight_map\": {\"a\": \"a.safetensors\", \"b\": \"b.safetensors\"}}",
             "{\"weight_map\": {\"b\": \"b.safetensors\"}}",
         ]), &[b"\"weight_map\"", b"../", b"/etc/hostname", b"\"a\"", b"{", b"}", b"[", b":", b",", b"\\u0000", b"index.json"], of::index),
-        Reader { name: "checkpoint", seeds: of::checkpoint_seeds, reads_all: true, words: HEADER, fix: of::header_length, start: of::checkpoint },
-        Reader { name: "tar", seeds: || seeds("tar"), reads_all: false, words: &[b"ustar\x0000", b"ustar  \0", b"../", b"/tmp/x", b"L", b"x", b"1", b"2", b"3", b"5", b"S", b"77777777777", b"\x80\0\0\0\0\0\0\0\x7f\xff\xff\xff"], fix: of::tar_checksums, start: of::tar },
-        Reader { name: "tgz", seeds: || seeds("tar"), reads_all: false, words: &[b"\x1f\x8b", b"../", b"ustar"], fix: of::tar_checksums, start: of::tgz },
-        Reader { name: "zip", seeds: || seeds("zip"), reads_all: true, words: ZIP, fix: NOTHING, start: of::zip },
+        Reader { name: "checkpoint", seeds: of::checkpoint_seeds, reads_all: true, words: HEADER, fix: of::header_length, start: of::checkpoint, longest: LONGEST },
+        Reader { name: "tar", seeds: || seeds("tar"), reads_all: false, words: &[b"ustar\x0000", b"ustar  \0", b"../", b"/tmp/x", b"L", b"x", b"1", b"2", b"3", b"5", b"S", b"77777777777", b"\x80\0\0\0\0\0\0\0\x7f\xff\xff\xff"], fix: of::tar_checksums, start: of::tar, longest: LONGEST },
+        Reader { name: "tgz", seeds: || seeds("tar"), reads_all: false, words: &[b"\x1f\x8b", b"../", b"ustar"], fix: of::tar_checksums, start: of::tgz, longest: LONGEST },
+        Reader { name: "zip", seeds: || seeds("zip"), reads_all: true, words: ZIP, fix: NOTHING, start: of::zip, longest: LONGEST },
         text("csv", || written(&["image,label\na.csv,cat\nb.png,dog\n\"c,\"\"d\"\".png\",cat\n", "label,image\r\ncat,a.csv\r\ndog,b.png\r\n"]), LINES, of::csv),
         text("lists", || written(&["a.txt cat\nb.png cat\nc.png a dog\n", "b dog\na.txt cat"]), LINES, of::lists),
         text("curve", || written(&["model,step,images,seconds,metric,value\na,0,0,0.5,loss,1.5\na,10,320,1.25,loss,0.5\n"]), LINES, of::curve),
@@ -289,3 +310,19 @@ pub fn all() -> Vec<Reader> {
     })
     .collect()
 }
+
+/// Goes wrong in every way, to see that each is seen.
+pub fn faulty() -> Reader {
+    Reader {
+        name: "harness",
+        seeds: || written(&["a panic", "a relation", "a long message", "memory", "an abort", "no end", "nothing"]),
+        reads_all: true,
+        words: &[],
+        fix: NOTHING,
+        start: of::faulty,
+        longest: Duration::from_millis(700),
+    }
+}
+
+/// How many of its inputs go wrong.
+pub const FAULTS: usize = 6;

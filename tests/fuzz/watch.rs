@@ -7,8 +7,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Computing time for one input.
-const LONGEST: Duration = Duration::from_secs(5);
 /// Time on the clock for one input, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Memory for one input, and for what the threads of a process set apart.
@@ -45,7 +43,7 @@ pub fn run(reader: &Reader, seconds: Duration, seed: u64, found: &Path) -> Outco
         fs::write(&state, [0; 24]).expect("a state");
         let begun = Instant::now();
         let mut process = start(&place, scratch.path());
-        let death = watch(&mut process, &state);
+        let death = watch(&mut process, &state, reader.longest);
         let [number, tried, accepted] = child::read_state(&state);
         outcome.tried += tried;
         outcome.accepted += accepted;
@@ -109,7 +107,7 @@ fn start(ticket: &Path, scratch: &Path) -> Child {
 }
 
 /// Waits for the end; how it ended, if badly.
-fn watch(process: &mut Child, state: &Path) -> Option<String> {
+fn watch(process: &mut Child, state: &Path, longest: Duration) -> Option<String> {
     let mut last = (u64::MAX, Instant::now(), computed(process.id()));
     loop {
         if let Some(status) = process.try_wait().expect("a child") {
@@ -120,7 +118,7 @@ fn watch(process: &mut Child, state: &Path) -> Option<String> {
         if number != last.0 {
             last = (number, Instant::now(), computed);
         }
-        let slow = computed.zip(last.2).is_some_and(|(now, then)| now.saturating_sub(then) > LONGEST);
+        let slow = computed.zip(last.2).is_some_and(|(now, then)| now.saturating_sub(then) > longest);
         if slow || last.1.elapsed() > PATIENCE {
             let _ = process.kill();
             let _ = process.wait();
