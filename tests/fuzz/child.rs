@@ -3,12 +3,12 @@
 use super::mutate::mutated;
 use super::oracles::REFUSAL;
 use super::readers::{self, Reader};
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -89,9 +89,11 @@ pub fn input(reader: &Reader, fixed: &[Fixed], seed: u64, number: u64) -> Vec<u8
     }
 }
 
-thread_local! {
-    /// What the last panic said, and where.
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+/// What the last panic said, and where, on whichever thread.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+fn last_panic() -> MutexGuard<'static, String> {
+    PANIC.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does what the ticket says, on a thread with the stack of those that the project works on.
@@ -101,7 +103,7 @@ pub fn run(ticket: &Path) {
     std::panic::set_hook(Box::new(|info| {
         let message = info.to_string();
         eprintln!("{message}");
-        PANIC.with(|panic| *panic.borrow_mut() = message);
+        *last_panic() = message;
     }));
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || work(&ticket, &place));
     thread.expect("a thread").join().expect("a thread that ends");
@@ -140,7 +142,7 @@ fn work(ticket: &Ticket, place: &Path) {
                 None => None,
             },
             Ok(Err(wrong)) => Some(wrong),
-            Err(_) => Some(format!("a panic: {}", PANIC.with(RefCell::take))),
+            Err(_) => Some(format!("a panic: {}", std::mem::take(&mut *last_panic()))),
         };
         if let Some(wrong) = wrong {
             // One of a kind is enough.
