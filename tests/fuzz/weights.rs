@@ -1,6 +1,6 @@
 //! What must hold of weights and checkpoints.
 
-use super::{LONGEST_MESSAGE, answer, fresh, holds, scratch};
+use super::{LONGEST_MESSAGE, REFUSAL, answer, fresh, holds, scratch};
 use crate::readers::{Check, Checked};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -79,6 +79,10 @@ pub fn safetensors(place: &Path) -> Check {
     Box::new(move |bytes| {
         fs::write(&path, bytes).expect("a file");
         if !read_weights(&path)? {
+            // What the library takes and we do not: a file of no tensors, or of two with one name.
+            let why = REFUSAL.with(|why| why.borrow().clone());
+            let ours = why.contains("at least one tensor") || why.contains("` twice");
+            holds(ours || ::safetensors::SafeTensors::deserialize(bytes).is_err(), "what the library reads")?;
             return Ok(false);
         }
         // Other formats may come out of a mutation too.
