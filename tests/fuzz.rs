@@ -13,6 +13,8 @@
 //! WIDER_CLIP_FUZZ_FOUND=folder ...                         where inputs that fail are put
 //! ```
 //!
+//! What only this project writes (`rows`) is read where it is named.
+//!
 //! An input that fails is written to a file beside one that says how; once mended, it belongs in the regressions.
 
 #[path = "fuzz/child.rs"]
@@ -25,6 +27,8 @@ mod oracles;
 mod readers;
 #[path = "fuzz/watch.rs"]
 mod watch;
+#[path = "fuzz/words.rs"]
+mod words;
 
 use readers::Reader;
 use std::path::PathBuf;
@@ -46,12 +50,26 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let words: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let asked = |reader: &&Reader| words.is_empty() || words.iter().any(|word| reader.name.contains(word.as_str()));
+    let asked = |reader: &&Reader| {
+        (words.is_empty() && !reader.own) || words.iter().any(|word| reader.name.contains(word.as_str()))
+    };
     let seconds = Duration::from_secs(number("WIDER_CLIP_FUZZ_SECONDS").unwrap_or(2));
     let seed = number("WIDER_CLIP_FUZZ_SEED").unwrap_or(1);
     let found = std::env::var_os("WIDER_CLIP_FUZZ_FOUND")
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz"), PathBuf::from);
     let mut failures = 0;
+    if words.is_empty() || words.iter().any(|word| "harness".contains(word.as_str())) {
+        let outcome = watch::run(&readers::faulty(), Duration::ZERO, seed, &found.join("harness"));
+        if outcome.failures.len() != readers::FAULTS {
+            println!(
+                "the harness sees {} of {} faults: {:#?}",
+                outcome.failures.len(),
+                readers::FAULTS,
+                outcome.failures
+            );
+            failures += 1;
+        }
+    }
     for reader in readers::all().iter().filter(asked) {
         let outcome = watch::run(reader, seconds, seed, &found.join(reader.name));
         println!(

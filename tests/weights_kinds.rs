@@ -143,7 +143,7 @@ fn a_pickle_that_grows_or_nests_is_refused_at_once() {
     let lists =
         [b"\x80\x02]q\x00".to_vec(), b"]q\x01h\x00ah\x01h\x00a0h\x01q\x000".repeat(40), b"h\x00.".to_vec()].concat();
     refused(&place.torch(&lists), &["found a list"]);
-    for (wrapper, found) in [(&b"\x85"[..], "a tuple"), (b"q\x00]h\x00a", "a list")] {
+    for (wrapper, found) in [(&b"\x85"[..], "a tuple"), (b"q\x000]h\x00a", "a list")] {
         let nested = [b"\x80\x02)".to_vec(), wrapper.repeat(200_000), b".".to_vec()].concat();
         refused(&place.torch(&nested), &[found]);
         // The same beside a model does not matter.
@@ -162,6 +162,17 @@ fn a_pickle_that_grows_or_nests_is_refused_at_once() {
     // A dict that is its own entry.
     let own = [b"\x80\x02}q\x00".to_vec(), text("model"), b"h\x00s.".to_vec()].concat();
     refused(&place.torch(&own), &["dicts down"]);
+    // One large dict under 100,000 names, and one shape of a million axes for 100,000 tensors.
+    let large = [b"}(".to_vec(), b"K\x01K\x02".repeat(100_000), b"uq\x00".to_vec()].concat();
+    let again = [text("k"), b"h\x00".to_vec()].concat().repeat(100_000);
+    let shared = [b"\x80\x02}(".to_vec(), text("k"), large, again, b"u.".to_vec()].concat();
+    refused(&place.torch(&shared), &["and 99989 more"]);
+    let one = tensor("FloatStorage", [1, 2], [2, 1]);
+    let head = &one[..one.len() - 26];
+    let axes = [b"(".to_vec(), b"K\x01".repeat(1_000_000), b"tq\x00".to_vec()].concat();
+    let first = [text("a"), head.to_vec(), axes, b"h\x00\x89NtR".to_vec()].concat();
+    let others = [text("a"), head.to_vec(), b"h\x00h\x00\x89NtR".to_vec()].concat().repeat(20_000);
+    refused(&place.torch(&[b"\x80\x02}(".to_vec(), first, others, b"u.".to_vec()].concat()), &["_rebuild_tensor_v2"]);
     let many = [b"\x80\x02]".to_vec(), b"N".repeat(9_000_000), b".".to_vec()].concat();
     refused(&place.torch(&many), &["more than 8388608 values"]);
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
@@ -194,7 +205,10 @@ fn what_a_pickle_may_not_hold_is_named() {
         (b"h\x07", &["the value 7"]),
         (b"R", &["without the values"]),
     ] {
-        refused(&place.torch(&dict_of(value)), parts);
+        // Beside a tensor, so that the dict is a state dict.
+        let tensor = [text("z"), tensor("FloatStorage", [1, 2], [2, 1]), b"s".to_vec()].concat();
+        let alone = dict_of(value);
+        refused(&place.torch(&[&alone[..3], &tensor, &alone[3..]].concat()), parts);
     }
     refused(&place.torch(&dict_of(b"N")[..6]), &["cut short"]);
     for class in ["CharStorage", "ComplexFloatStorage", "QInt8Storage", "FooStorage"] {
@@ -367,6 +381,8 @@ fn safetensors_headers_name_each_tensor_once() {
         // Between NaN and NaN the numbers rise.
         assert!(read[..0x7c].windows(2).all(|pair| pair[0] < pair[1]), "{kind}");
     }
+    let long = [&u64::MAX.to_le_bytes()[..], b"{}"].concat();
+    refused(&place.write("long.safetensors", &long), &["header would have 18446744073709551615 bytes"]);
     let file = open(&file(&eight("F8_E8M0"), &all));
     assert!(file.get("a", &Device::Cpu).expect_err("no such type").to_string().contains("F8_E8M0"));
 }

@@ -6,6 +6,7 @@ mod golden;
 use candle_core::{Device, Tensor};
 use golden::{Golden, Tensors};
 use wider_clip::models::Architecture;
+use wider_clip::models::clip::TextConfig;
 use wider_clip::models::transformer::{RelativeBias, TransformerConfig};
 
 fn small(config: TransformerConfig) -> Architecture {
@@ -152,5 +153,27 @@ fn names_of_transformers_5_are_read() {
         let assembled = changed.assemble(&architecture).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(bits(&assembled.tensors), bits(&old.tensors), "{name}");
         assert_eq!((old.publisher, assembled.publisher), ("transformers", "transformers (since version 5)"), "{name}");
+    }
+}
+
+/// Both towers of CLIP behind one prefix; open_clip's text projection, which is turned, is known by its last part.
+#[test]
+fn a_text_tower_behind_a_prefix_is_read_alike() {
+    let golden = Golden::read("convnext_openclip");
+    let config = TextConfig {
+        vocabulary: 20,
+        context: 8,
+        dim: 16,
+        depth: 1,
+        heads: 2,
+        hidden: 64,
+        projection: 24,
+        ..TextConfig::clip_convnext_base()
+    };
+    let expected = bits(&config.assemble(&golden.weights, &Device::Cpu).expect("fits").tensors);
+    for prefix in ["module.", "_orig_mod.", "model.clip."] {
+        let changed = renamed(&golden.weights, |old| format!("{prefix}{old}"));
+        let assembled = config.assemble(&changed, &Device::Cpu).unwrap_or_else(|error| panic!("{prefix}: {error}"));
+        assert_eq!(bits(&assembled.tensors), expected, "{prefix}");
     }
 }

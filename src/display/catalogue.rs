@@ -4,10 +4,11 @@ use super::{Cell, Table};
 use crate::error::Result;
 use crate::hub;
 use crate::manifest::{DatasetRecord, ModelRecord, Source, Weights, own_folder};
+use crate::models::WeightFile;
 use crate::progress::thousands;
 use crate::project::Project;
 use hf_hub::{Repo, RepoType};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Data sets: images, classes, where they come from, whether they are on this machine, licence.
 pub fn datasets_table(project: &Project) -> Table {
@@ -49,7 +50,14 @@ pub fn models_table(project: &Project) -> Table {
             }
             Weights::Hub { repo, revision, files } => {
                 let lock = hub::lock_path(project.root());
-                let here = hub::model_in_cache(&lock, repo, revision, files);
+                // Of an index, all its files.
+                let whole = |path: &PathBuf| {
+                    let files =
+                        path.extension().is_some_and(|end| end == "json").then(|| WeightFile::files_of_index(path));
+                    let files = files.and_then(|files| files.ok().flatten()).unwrap_or_default();
+                    files.iter().all(|file| path.with_file_name(file).is_file())
+                };
+                let here = hub::model_in_cache(&lock, repo, revision, files).filter(whole);
                 (format!("hub: {repo}"), here.map_or("no", |_| "yes").to_string())
             }
             Weights::Random { seed, .. } => (format!("random, seed {seed}"), "yes".into()),

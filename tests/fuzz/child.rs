@@ -1,13 +1,14 @@
 //! The child: reads inputs one after the other, and notes before each which it is.
 
 use super::mutate::mutated;
+use super::oracles::REFUSAL;
 use super::readers::{self, Reader};
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -88,9 +89,11 @@ pub fn input(reader: &Reader, fixed: &[Fixed], seed: u64, number: u64) -> Vec<u8
     }
 }
 
-thread_local! {
-    /// What the last panic said, and where.
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+/// What the last panic said, and where, on whichever thread.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+fn last_panic() -> MutexGuard<'static, String> {
+    PANIC.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does what the ticket says, on a thread with the stack of those that the project works on.
@@ -100,14 +103,15 @@ pub fn run(ticket: &Path) {
     std::panic::set_hook(Box::new(|info| {
         let message = info.to_string();
         eprintln!("{message}");
-        PANIC.with(|panic| *panic.borrow_mut() = message);
+        *last_panic() = message;
     }));
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || work(&ticket, &place));
     thread.expect("a thread").join().expect("a thread that ends");
 }
 
 fn work(ticket: &Ticket, place: &Path) {
-    let all = readers::all();
+    let mut all = readers::all();
+    all.push(readers::faulty());
     let reader = all.iter().find(|reader| reader.name == ticket.reader).expect("a reader");
     let fixed = fixed(reader);
     let seeds: Vec<Vec<u8>> = fixed.iter().map(|fixed| fixed.bytes.clone()).collect();
@@ -134,11 +138,11 @@ fn work(ticket: &Ticket, place: &Path) {
                 None
             }
             Ok(Ok(false)) => match given.filter(|given| given.seed && reader.reads_all) {
-                Some(given) => Some(format!("the seed {} is refused", given.name)),
+                Some(given) => Some(format!("the seed {} is refused: {}", given.name, REFUSAL.take())),
                 None => None,
             },
             Ok(Err(wrong)) => Some(wrong),
-            Err(_) => Some(format!("a panic: {}", PANIC.with(RefCell::take))),
+            Err(_) => Some(format!("a panic: {}", std::mem::take(&mut *last_panic()))),
         };
         if let Some(wrong) = wrong {
             // One of a kind is enough.

@@ -7,8 +7,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Computing time for one input.
-const LONGEST: Duration = Duration::from_secs(5);
 /// Time on the clock for one input, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Memory for one input, and for what the threads of a process set apart.
@@ -45,7 +43,7 @@ pub fn run(reader: &Reader, seconds: Duration, seed: u64, found: &Path) -> Outco
         fs::write(&state, [0; 24]).expect("a state");
         let begun = Instant::now();
         let mut process = start(&place, scratch.path());
-        let death = watch(&mut process, &state);
+        let death = watch(&mut process, &state, reader.longest);
         let [number, tried, accepted] = child::read_state(&state);
         outcome.tried += tried;
         outcome.accepted += accepted;
@@ -55,7 +53,8 @@ pub fn run(reader: &Reader, seconds: Duration, seed: u64, found: &Path) -> Outco
         let file = found.join(format!("seed{seed}-{number}-death.bin"));
         fs::write(&file, &input).expect("the input is kept");
         let said = fs::read_to_string(scratch.path().join("stderr")).unwrap_or_default();
-        let said: String = said.lines().rev().take(3).collect::<Vec<_>>().join(" | ").chars().take(400).collect();
+        let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("note:")).collect();
+        let said: String = said[said.len().saturating_sub(3)..].join(" | ").chars().take(400).collect();
         fs::write(file.with_extension("txt"), format!("{how}: {said}\n")).expect("its story is kept");
         left = left.saturating_sub(begun.elapsed());
         next = number + 1;
@@ -97,6 +96,7 @@ fn start(ticket: &Path, scratch: &Path) -> Child {
         .env("HF_ENDPOINT", format!("http://127.0.0.1:{port}"))
         .env_remove("HF_HUB_CACHE")
         .env_remove("HF_TOKEN")
+        .env("RUST_BACKTRACE", "0")
         .env("RAYON_NUM_THREADS", "1")
         .env("POLARS_MAX_THREADS", "1")
         .env("MALLOC_ARENA_MAX", "1")
@@ -107,7 +107,7 @@ fn start(ticket: &Path, scratch: &Path) -> Child {
 }
 
 /// Waits for the end; how it ended, if badly.
-fn watch(process: &mut Child, state: &Path) -> Option<String> {
+fn watch(process: &mut Child, state: &Path, longest: Duration) -> Option<String> {
     let mut last = (u64::MAX, Instant::now(), computed(process.id()));
     loop {
         if let Some(status) = process.try_wait().expect("a child") {
@@ -118,7 +118,7 @@ fn watch(process: &mut Child, state: &Path) -> Option<String> {
         if number != last.0 {
             last = (number, Instant::now(), computed);
         }
-        let slow = computed.zip(last.2).is_some_and(|(now, then)| now.saturating_sub(then) > LONGEST);
+        let slow = computed.zip(last.2).is_some_and(|(now, then)| now.saturating_sub(then) > longest);
         if slow || last.1.elapsed() > PATIENCE {
             let _ = process.kill();
             let _ = process.wait();

@@ -2,7 +2,7 @@
 
     python tests/reference/fuzz_seeds.py      (from the repository's root; versions in requirements-fuzz.txt)
 
-Writes tests/fuzz/seeds/{bmp,parquet,archive,pickle}/. Images of the other formats are those of tests/golden/images/decode.
+Writes tests/fuzz/seeds/{bmp,parquet,tar,zip,pickle}/ and tests/fuzz/regressions/pickle/. Images of the other formats are those of tests/golden/images/decode.
 """
 
 import collections
@@ -73,11 +73,13 @@ def archives():
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode=kind, format=formats[name]) as tar:
             for path, data in files:
-                info = tarfile.TarInfo(path if name == "plain" else path.replace("set/", "set/" + 60 * "x" + "/../"[:0]))
+                # Longer than an old header holds.
+                long = path[:-5] + 120 * "x" + path[-5:]
+                info = tarfile.TarInfo(path if name == "plain" else long)
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
             link = tarfile.TarInfo("set/cat/link.png")
-            link.type, link.linkname = tarfile.SYMTYPE, "0.png"
+            link.type, link.linkname = tarfile.SYMTYPE, 120 * "x" + "0.png"
             if name == "gnu":
                 tar.addfile(link)
         write(f"tar/{name}.tar", out.getvalue())
@@ -164,6 +166,24 @@ def pickles():
         write(f"pickle/words{protocol}.pkl", pickle.dumps({"epoch": 7, "lr": 1e-3, "who": "a\nb", "all": [1, 2, (3,)]}, protocol))
 
 
+def harmful():
+    """Pickles that once took memory without end, or overran the stack."""
+    folder = FOLDER.parent / "regressions" / "pickle"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = lambda word: b"X" + len(word).to_bytes(4, "little") + word.encode()
+    tensor = (b"ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + b"ctorch\nFloatStorage\n" + text("1")
+              + text("cpu") + b"K\x02tQK\x00J\x00\x00\x00\x40K\x02\x86K\x00K\x00\x86\x89NtR")
+    for name, data in {
+        "doubled": b"\x80\x02)" + 100 * b"2\x86" + b".",
+        "lists": b"\x80\x02]q\x00" + 40 * b"]q\x01h\x00ah\x01h\x00a0h\x01q\x000" + b"h\x00.",
+        "nested": b"\x80\x02)" + 50_000 * b"\x85" + b".",
+        "wrapped": b"\x80\x02}" + text("a") + 2_000 * b"ctorch._utils\n_rebuild_parameter\n" + tensor + 2_000 * b"\x85R" + b"s.",
+        "own": b"\x80\x02}q\x00" + text("model") + b"h\x00s.",
+        "repeated": b"\x80\x02}" + text("a") + tensor + b"s.",
+    }.items():
+        (folder / f"{name}.pkl").write_bytes(data)
+
+
 def main():
     for kind in ["bmp", "parquet", "tar", "zip", "pickle"]:
         shutil.rmtree(FOLDER / kind, ignore_errors=True)
@@ -171,6 +191,7 @@ def main():
     parquet()
     archives()
     pickles()
+    harmful()
     print(sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()), "bytes")
 
 

@@ -193,11 +193,14 @@ fn wrong_commit(handle: &Repo, file: &str, found: &str) -> Error {
 fn none_there(handle: &Repo, files: &[String], names: &[&str]) -> Error {
     let endings = [".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".npz", ".index.json"];
     let like: Vec<&str> = names.iter().copied().filter(|name| endings.iter().any(|end| name.ends_with(end))).collect();
+    let index = like.iter().find(|name| name.ends_with(".index.json")).map(|name| {
+        format!("The weights lie in several files there: name their index, `{name}`, in `weights.hub.files`")
+    });
     let like =
         if like.is_empty() { format!("nothing like it among {} files", names.len()) } else { shown(&like.join(", ")) };
     Error::Download {
         from: from(handle, ""),
         reason: format!("expected {}, found {like}", files.join(" or ")),
-        advice: "Correct `weights.hub.files` in the model's manifest, or its revision".into(),
+        advice: index.unwrap_or_else(|| "Correct `weights.hub.files` in the model's manifest, or its revision".into()),
     }
 }

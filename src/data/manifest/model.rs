@@ -93,14 +93,15 @@ pub enum Weights {
         #[serde(default)]
         text: Option<TextRecord>,
     },
-    /// One file of a model repository on the Hugging Face hub.
+    /// One file of a model repository on the Hugging Face hub, or an index and the several files that it names.
     Hub {
         /// `owner/name`.
         repo: String,
         /// Branch, tag or commit.
         #[serde(default = "main_branch")]
         revision: String,
-        /// Paths in the repository, the one to be preferred first: the first that is there is taken.
+        /// Paths in the repository, the one to be preferred first: the first that is there is taken. An index
+        /// (`model.safetensors.index.json`) stands for the files that it names, which lie beside it.
         files: Vec<String>,
     },
     /// Drawn at random from a seed: a control.

@@ -36,6 +36,10 @@ pub(super) fn guess(file: &[u8]) -> String {
         [0x89, b'H', b'D', b'F', ..] => "an HDF5 file (Keras)".into(),
         [b'G', b'G', b'U', b'F', ..] => "a GGUF file".into(),
         [0x1f, 0x8b, ..] => "a gzip file: unpack it first".into(),
+        [a, b, c, d, e, f, g, h, b'{', ..] => {
+            let length = u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+            format!("a safetensors file, it seems, whose header would have {length} bytes: damaged. Download it again")
+        }
         _ if lower.starts_with('<') => "markup (XML or HTML), not weights. Delete it and download again".into(),
         _ if lower.starts_with(['{', '[']) => {
             "JSON without a `weight_map`: an error message or a configuration in the file's place".into()

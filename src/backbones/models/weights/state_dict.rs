@@ -4,6 +4,8 @@ use super::pickle::{Pickle, Value};
 use super::stored::{Element, e4m3, e5m2};
 use crate::error::{Error, Result};
 use candle_core::DType;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Entries under which training code keeps the state dict, taken before all others, the first before the second.
@@ -26,8 +28,16 @@ pub(super) fn find<'p, 'a>(path: &Path, pickle: &'p Pickle<'a>) -> Result<Entrie
         let found = format!("{}. Re-save its state_dict()", pickle.describe(pickle.root));
         return Err(Error::data(path, "a dict of tensors", found));
     };
+    // A dict that is named many times is looked through once.
+    let known = RefCell::new(HashMap::new());
+    let holds_tensors = |value: Value<'a>| match value {
+        Value::Node(number) => *known
+            .borrow_mut()
+            .entry(number)
+            .or_insert_with(|| pickle.dict(value).is_some_and(|inner| any_tensor(pickle, inner))),
+        _ => false,
+    };
     for _ in 0..DEEPEST {
-        let holds_tensors = |value: Value<'a>| pickle.dict(value).is_some_and(|inner| any_tensor(pickle, inner));
         let named = |name: &str, wanted: &dyn Fn(Value<'a>) -> bool| {
             let mut found = entries.iter().rev().filter(|(key, _)| pickle.text(*key) == Some(name));
             found.find(|(_, value)| wanted(*value)).map(|(_, value)| *value)
@@ -158,13 +168,17 @@ fn size(value: Value<'_>) -> Option<usize> {
     }
 }
 
+/// The most axes that torch allows.
+const MOST_AXES: usize = 64;
+
 /// A tuple of lengths, also where it is written as a torch.Size.
 fn sizes<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Vec<usize>> {
     let inner = pickle.made(value).and_then(|(by, with)| match (pickle.class(by)?, pickle.tuple(with)?) {
         (("torch", "Size"), [inner]) => Some(*inner),
         _ => None,
     });
-    pickle.tuple(inner.unwrap_or(value))?.iter().map(|item| size(*item)).collect()
+    let items = pickle.tuple(inner.unwrap_or(value)).filter(|items| items.len() <= MOST_AXES)?;
+    items.iter().map(|item| size(*item)).collect()
 }
 
 /// Type and bytes of the elements of a storage of this class.
