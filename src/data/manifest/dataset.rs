@@ -529,13 +529,14 @@ impl Download {
         /// What the folder of the downloads holds beside them.
         const TAKEN: [&str; 5] = ["unpacked", "unpacking", "unpacked.ok", "unpacked.left_out", ".lock"];
         let name = self.file_name();
+        let named_by = format!("{key}.{}", if self.file.is_some() { "file" } else { "url" });
         let plain = !name.contains(|c: char| matches!(c, '/' | '\\') || c.is_control());
         if !plain || matches!(name, "" | "." | "..") || TAKEN.contains(&name.to_lowercase().as_str()) {
-            return Err(Problem::new(key, "a file name to keep", format!("`{name}`")));
+            return Err(Problem::new(named_by, "a file name to keep", format!("`{name}`")));
         }
         if before.iter().any(|other| other.file_name().to_lowercase() == name.to_lowercase()) {
             let expected = "a file name of its own; `file` gives one";
-            return Err(Problem::new(key, expected, format!("`{name}` again")));
+            return Err(Problem::new(named_by, expected, format!("`{name}` again")));
         }
         check_digest(&format!("{key}.md5"), self.md5.as_deref(), 32)?;
         check_digest(&format!("{key}.sha256"), self.sha256.as_deref(), 64)
