@@ -754,6 +754,35 @@ fn names_in_archives_are_taken_as_they_are_or_told() {
 }
 
 #[test]
+fn what_a_mac_adds_to_a_zip_is_no_class() {
+    let image = png(4);
+    let names = [
+        "cat/0.png",
+        "dog/0.png",
+        "__MACOSX/cat/._0.png",
+        "__MACOSX/._cat",
+        "cat/._0.png",
+        ".DS_Store",
+        "cat/.DS_Store",
+    ];
+    for root in ["", ".", "./"] {
+        let place = Place::new();
+        place.put("s.zip", &zip_of(&names.map(|name| (name, image.as_slice()))));
+        let layout = format!("[source.archive.layout.class_folders]\nroot = \"{root}\"");
+        let set = place.open(&format!("{}{layout}", download(NOWHERE, "s.zip", "")), LABEL).expect("opens");
+        assert_eq!(set.ids, ["cat/0.png", "dog/0.png"], "{root}");
+        assert!(set.ignored.iter().all(|ignored| ignored.minor), "{:?}", set.ignored);
+    }
+    // Parts that are folders of the archive.
+    let names = ["s/train/cat/0.png", "s/train/dog/0.png", "s/test/cat/1.png"];
+    let place = Place::new();
+    place.put("s.zip", &zip_of(&names.map(|name| (name, image.as_slice()))));
+    let layout = "[source.archive.layout.class_folders]\nroot = \"s\"";
+    let set = place.open(&format!("{}{layout}", download(NOWHERE, "s.zip", "")), LABEL).expect("opens");
+    assert_eq!((set.classes.len(), set.rows_of_part("train").expect("a part").len()), (2, 2));
+}
+
+#[test]
 fn archives_that_are_not_read_say_so_and_stay() {
     let image = png(4);
     let names = ["shapes/round/a.png", "shapes/square/b.png"].map(|name| (name, image.as_slice()));

@@ -149,6 +149,19 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "`split.val` to be a part of its own, found `train` again",
         ),
         ("datasets/patternnet.toml", "md5 = \"96d5", "md5 = \"96D5", "32 lower-case hex digits"),
+        // A column that nothing gives.
+        (
+            "datasets/patternnet.toml",
+            "label = \"label\"",
+            "group = \"site\"\nlabel = \"label\"",
+            "an image and its label alone, found `site`",
+        ),
+        (
+            "datasets/dtd.toml",
+            "label = \"label\"",
+            "domain = \"year\"\nlabel = \"label\"",
+            "`columns.domain` to be left out",
+        ),
         // Paths that lead out of the data set's folder, and names of downloads.
         ("datasets/patternnet.toml", "root = \"", "root = \"/home\"#", "found `/home`"),
         (
