@@ -704,7 +704,7 @@ fn links_and_devices_of_an_archive_lead_nowhere() {
 fn names_in_archives_are_taken_as_they_are_or_told() {
     use tar::EntryType::{Directory, Regular, XGlobalHeader};
     let image = png(4);
-    let deep = format!("shapes/{}a.png", "d/".repeat(45));
+    let deep = format!("shapes/{}a.png", "d/".repeat(44));
     let archive = tar_with(&[
         ("./", Directory, "", b""),
         ("pax_global_header", XGlobalHeader, "", b"0"),
@@ -751,6 +751,35 @@ fn names_in_archives_are_taken_as_they_are_or_told() {
     place.put("shapes.zip", &zip_of(&names.map(|name| (name, image.as_slice()))));
     let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, "shapes.zip", "")), LABEL).expect("opens");
     assert_eq!(set.classes, ["round", "square"]);
+}
+
+#[test]
+fn what_a_mac_adds_to_a_zip_is_no_class() {
+    let image = png(4);
+    let names = [
+        "cat/0.png",
+        "dog/0.png",
+        "__MACOSX/cat/._0.png",
+        "__MACOSX/._cat",
+        "cat/._0.png",
+        ".DS_Store",
+        "cat/.DS_Store",
+    ];
+    for root in ["", ".", "./"] {
+        let place = Place::new();
+        place.put("s.zip", &zip_of(&names.map(|name| (name, image.as_slice()))));
+        let layout = format!("[source.archive.layout.class_folders]\nroot = \"{root}\"");
+        let set = place.open(&format!("{}{layout}", download(NOWHERE, "s.zip", "")), LABEL).expect("opens");
+        assert_eq!(set.ids, ["cat/0.png", "dog/0.png"], "{root}");
+        assert!(set.ignored.iter().all(|ignored| ignored.minor), "{:?}", set.ignored);
+    }
+    // Parts that are folders of the archive.
+    let names = ["s/train/cat/0.png", "s/train/dog/0.png", "s/test/cat/1.png"];
+    let place = Place::new();
+    place.put("s.zip", &zip_of(&names.map(|name| (name, image.as_slice()))));
+    let layout = "[source.archive.layout.class_folders]\nroot = \"s\"";
+    let set = place.open(&format!("{}{layout}", download(NOWHERE, "s.zip", "")), LABEL).expect("opens");
+    assert_eq!((set.classes.len(), set.rows_of_part("train").expect("a part").len()), (2, 2));
 }
 
 #[test]
@@ -820,8 +849,11 @@ fn stating(mut zip: Vec<u8>, from: u32, to: u32) -> Vec<u8> {
     zip
 }
 
+/// A zstd frame of one raw block.
 fn zstd_of(bytes: &[u8]) -> Vec<u8> {
-    zstd::encode_all(bytes, 3).expect("encodes")
+    let block = (bytes.len() as u32) << 3 | 1;
+    let size = (bytes.len() as u32).to_le_bytes();
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0][..], &size, &block.to_le_bytes()[..3], bytes].concat()
 }
 
 #[test]

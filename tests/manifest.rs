@@ -149,6 +149,60 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "`split.val` to be a part of its own, found `train` again",
         ),
         ("datasets/patternnet.toml", "md5 = \"96d5", "md5 = \"96D5", "32 lower-case hex digits"),
+        // A column that nothing gives.
+        (
+            "datasets/patternnet.toml",
+            "label = \"label\"",
+            "group = \"site\"\nlabel = \"label\"",
+            "an image and its label alone, found `site`",
+        ),
+        (
+            "datasets/dtd.toml",
+            "label = \"label\"",
+            "domain = \"year\"\nlabel = \"label\"",
+            "`columns.domain` to be left out",
+        ),
+        // Paths that lead out of the data set's folder, and names of downloads.
+        ("datasets/patternnet.toml", "root = \"", "root = \"/home\"#", "found `/home`"),
+        (
+            "datasets/patternnet.toml",
+            "root = \"",
+            "root = \"a/../../..\"#",
+            "a path inside the data set's folder, with `/`",
+        ),
+        (
+            "datasets/patternnet.toml",
+            "root = \"",
+            "root = \"C:/a\"#",
+            "`source.archive.layout.class_folders.root` to be a path",
+        ),
+        (
+            "datasets/ucmerced.toml",
+            "lists.val = \"",
+            "lists.val = \"../x\"#",
+            "class_folders.lists.val` to be a path inside",
+        ),
+        (
+            "datasets/fmow.toml",
+            "table = \"",
+            "table = \"/etc/passwd\"#",
+            "`source.archive.layout.table.table` to be a path",
+        ),
+        ("datasets/dtd.toml", "images = \"", "images = \"..\"#", "`source.archive.layout.lists.images` to be a path"),
+        (
+            "datasets/fgvc_aircraft.toml",
+            "classes = \"",
+            "classes = '..\\x'#",
+            "layout.lists.classes` to be a path inside",
+        ),
+        ("datasets/fmow.toml", "file = \"", "file = \"..\"#", "a file name to keep, found `..`"),
+        ("datasets/fmow.toml", "file = \"", "file = \"unpacked\"#", "a file name to keep, found `unpacked`"),
+        (
+            "datasets/ucmerced.toml",
+            "uc_merced-val.txt\"\nmd5",
+            "uc_merced-TRAIN.txt\"\nmd5",
+            "file name of its own; `file` gives one",
+        ),
         ("models/pixels.raw.toml", "crop_pct = 1.0", "crop_pct = 1.5", "a number above 0, at most 1, found 1.5"),
         ("models/pixels.raw.toml", "std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "three numbers above 0"),
         ("models/pixels.raw.toml", "dim = 3072", "dim = 0", "`features.dim` to be a number above 0, found 0"),
@@ -184,6 +238,20 @@ fn missing_keys_files_and_folders_are_named() {
     );
     let (error, _) = project.change("datasets/dtd.toml", "images = ", "# images = ");
     assert!(error.contains("expected key `source.archive.layout.lists.images`, found no such key"), "{error}");
+
+    // All of them in one error.
+    let text = fs::read_to_string(project.path("datasets/patternnet.toml")).unwrap();
+    let without =
+        text.lines().filter(|line| !["licence", "citation", "url", "root"].iter().any(|key| line.starts_with(key)));
+    fs::write(project.path("datasets/patternnet.toml"), without.collect::<Vec<_>>().join("\n")).unwrap();
+    let all = "expected key `licence`, also `citation`, `source.archive.downloads.0.url`, \
+               `source.archive.layout.class_folders.root`, found no such keys";
+    assert!(project.error().contains(all), "{}", project.error());
+    fs::write(project.path("datasets/patternnet.toml"), "").unwrap();
+    let all =
+        "expected key `name`, also `description`, `licence`, `homepage`, `citation`, `source`, found no such keys";
+    assert!(project.error().contains(all), "{}", project.error());
+    fs::write(project.path("datasets/patternnet.toml"), text).unwrap();
 
     fs::write(project.path("models/bytes.toml"), [0xff, 0xfe]).unwrap();
     assert!(project.error().contains("models/bytes.toml:0: expected UTF-8 text"), "{}", project.error());

@@ -13,6 +13,11 @@ type Difference = (String, String, String);
 /// # Errors
 /// The first count of a reader's own record that differs, with what there is.
 pub(super) fn check(set: &mut ImageSet, record: &DatasetRecord) -> Result<()> {
+    if let Some(domains) = &set.domains {
+        for domain in record.split.ood_domains.iter().filter(|domain| !domains.contains(domain)) {
+            set.warnings.push(format!("no image has the domain `{domain}`, which the record holds out"));
+        }
+    }
     let differences = differences(set, record);
     if let Source::Folder { .. } = record.source
         && let Some((key, stated, found)) = differences.first()

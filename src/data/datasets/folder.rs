@@ -106,16 +106,6 @@ fn kind_of_part(name: &str) -> Option<Part> {
     }
 }
 
-/// The one of `known` that `part` asks for: by its name, or the only one of the same meaning (`validation` for `val`).
-pub(super) fn same_part<'a>(part: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
-    if let Some(exact) = known.get(part) {
-        return Some(exact);
-    }
-    let kind = kind_of_part(part)?;
-    let mut same = known.iter().filter(|known| kind_of_part(known) == Some(kind));
-    same.next().copied().filter(|_| same.next().is_none())
-}
-
 /// Whether the folders are the parts of a split (`train`, `val`, `test`), with class folders inside. They are if all that
 /// hold pictures are called so, and also beside others (`unlabelled`) if one is for training and shares a class with
 /// another.

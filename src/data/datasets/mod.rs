@@ -196,8 +196,7 @@ impl ImageSet {
         self.decoded.get_or(row, || images::decode(&self.ids[row], encoded))
     }
 
-    /// The rows whose part is `part` ("train", "test"). A word of the same meaning will do where only one part has it:
-    /// `val` for a folder called `validation`.
+    /// The rows whose part is `part` ("train", "test"); the parts of a reader's folder are called as its folders are.
     ///
     /// # Errors
     /// A data set without parts, or without this one; the known ones are listed.
@@ -205,12 +204,13 @@ impl ImageSet {
         let Some(parts) = &self.parts else {
             return Err(Error::argument("part", "a data set with published parts", format!("{} has none", self.id)));
         };
-        let known: BTreeSet<&str> = parts.iter().map(String::as_str).collect();
-        let Some(part) = folder::same_part(part, &known) else {
+        let rows: Vec<usize> = (0..self.len()).filter(|&row| parts[row] == part).collect();
+        if rows.is_empty() {
+            let known: BTreeSet<&str> = parts.iter().map(String::as_str).collect();
             let known = known.into_iter().collect::<Vec<_>>().join(", ");
             return Err(Error::Unknown { kind: "part", name: part.into(), known });
-        };
-        Ok((0..self.len()).filter(|&row| parts[row] == part).collect())
+        }
+        Ok(rows)
     }
 
     /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order.

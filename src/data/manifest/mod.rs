@@ -19,18 +19,19 @@
 mod dataset;
 mod model;
 mod parse;
+mod source;
+mod split;
 mod suite;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use dataset::{
-    ArchiveLayout, Columns, DatasetRecord, Download, ListLabel, OfficialSplit, PerClass, Source, SplitRecord,
-    SplitRule, TablePart,
-};
+pub use dataset::{Columns, DatasetRecord};
 pub use model::{
     FeaturesRecord, InputRecord, InterpolationRecord, LookRecord, ModelRecord, ResizeRecord, TextRecord, Weights,
 };
+pub use source::{ArchiveLayout, Download, ListLabel, Source, TablePart};
+pub use split::{OfficialSplit, PerClass, SplitRecord, SplitRule};
 pub use suite::{Method, SuiteRecord};
 
 use crate::error::{Error, Result};
