@@ -171,7 +171,8 @@ impl Client {
                 false => Fault::answer(format!("expected {expected} bytes as announced, found {found} at {host}")),
             });
         }
-        let ended = total.is_some() || headers.contains_key("transfer-encoding") || announced.size.is_some();
+        let framed = reply.response.body().content_length().is_some() || headers.contains_key("transfer-encoding");
+        let ended = total.is_some() || framed || announced.size.is_some();
         if !ended && announced.sha256.is_none() {
             return Err(Fault::answer(format!(
                 "{host} says neither length nor hash of the file, so that its end is not known"
@@ -214,7 +215,7 @@ fn copy(
                     false => error.to_string(),
                 };
                 // What cannot be unpacked or read is of no use to a next attempt.
-                if error.kind() == ErrorKind::InvalidData {
+                if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput) {
                     out.set_len(0).map_err(|error| written(error, partial))?;
                 }
                 let reason = format!("the transfer from {host} broke off after {have}{of} bytes: {why}");
