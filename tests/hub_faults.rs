@@ -336,6 +336,15 @@ fn a_token_that_cannot_be_sent_is_told_without_telling_it() {
         place.fetch(&server.address).fails(&[&file.display().to_string(), what]);
         fs::remove_file(file).expect("removes");
     }
+    // One that is kept back on purpose is not asked for.
+    server.change(REPO, |repository| repository.private = true);
+    server.change(REPO, |repository| repository.token = Some("hf_secret".into()));
+    let fetch = || place.fetch(&server.address).set("HF_TOKEN", "hf_secret");
+    fetch().set("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1").fails(&["status 401", "unset HF_HUB_DISABLE_IMPLICIT_TOKEN"]);
+    // Nor is the password of a mirror told.
+    let mirror = server.address.replace("http://", "http://somebody:password@");
+    let error = place.fetch(&mirror).run().expect_err("fails");
+    assert!(error.contains("status 401") && error.contains(&server.address), "{error}");
     // What surrounds a token is not part of it, and one that is not needed is not looked at.
     assert_eq!(place.fetch(&server.address).set("HF_TOKEN", "\r\n hf_secret\t\r\n").ok().size, 7);
     assert_eq!(place.fetch(NOWHERE).set("HF_TOKEN", "hf_sec\nret").ok().size, 7);
