@@ -69,6 +69,14 @@ impl Request {
         self.header("range")
     }
 
+    /// In one line: host, method, whether the token came, whether what is asked for in part may be packed.
+    pub fn words(&self) -> String {
+        let token = if self.token().is_some() { "token" } else { "no token" };
+        let packed = self.header("accept-encoding").is_some_and(|codings| codings != "identity");
+        let packed = if packed && self.range().is_some() { ", a packed part" } else { "" };
+        format!("{} {}: {token}{packed}", self.host, self.method)
+    }
+
     pub fn token(&self) -> Option<&str> {
         self.header("authorization").map(|value| value.trim_start_matches("Bearer "))
     }
@@ -226,6 +234,13 @@ fn serve(stream: TcpStream, host: &'static str, state: &Mutex<State>, store: &st
             request.headers.insert(name.to_ascii_lowercase(), value.trim().into());
         }
         let head = request.method == "HEAD";
+        // For clients in other languages: what was asked so far.
+        if request.path == "/_requests" {
+            let requests = std::mem::take(&mut state.lock().expect("a state").requests);
+            let words = requests.iter().map(Request::words).collect::<Vec<_>>().join("\n");
+            write!(out, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{words}", words.len())?;
+            continue;
+        }
         let (answer, manner) = {
             let mut state = state.lock().expect("a state");
             let instead = state.script.as_mut().and_then(|script| script(&request));

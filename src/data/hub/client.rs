@@ -1,6 +1,6 @@
 //! The client that the environment describes, and what its errors mean.
 
-use super::environment::{Settings, Token};
+use super::environment::{self, Settings, Token};
 use super::fault::{Fault, Kind};
 use super::names;
 use super::transport::{Ask, Reply, Transport, is_page, length};
@@ -73,6 +73,14 @@ impl Client {
         if known || handle.revision() == commit { Ok(()) } else { storage::write_atomic(&place, commit.as_bytes()) }
     }
 
+    /// The endpoint for messages: without a user and a password.
+    fn shown_endpoint(&self) -> String {
+        match self.settings.endpoint.split_once("://").map(|(scheme, rest)| (scheme, rest.rsplit_once('@'))) {
+            Some((scheme, Some((_, host)))) => format!("{scheme}://{host}"),
+            _ => self.settings.endpoint.clone(),
+        }
+    }
+
     /// Where a file of a repository is.
     pub(super) fn address(&self, handle: &Repo, file: &str) -> String {
         let (repo, revision) = (names::quoted(&handle.url(), true), names::quoted(handle.revision(), false));
@@ -92,7 +100,7 @@ impl Client {
                 reason: "the repository is there, the revision is not".into(),
                 advice: format!(
                     "Look at {}/{}/commits for branches, tags and commits",
-                    self.settings.endpoint,
+                    self.shown_endpoint(),
                     handle.url()
                 ),
             },
@@ -132,7 +140,9 @@ impl Client {
 
     fn question(&self, address: String, method: Method) -> Ask {
         let patience = self.transport.patience[0];
-        Ask { address, method, range: None, if_range: None, stop_outside: false, patience }
+        // A list of a million names takes its time, and not for ever.
+        let body = Some(patience * 30);
+        Ask { address, method, range: None, if_range: None, stop_outside: false, patience, body }
     }
 
     /// An answer with a status of success, or the redirect that ends the way.
@@ -193,8 +203,12 @@ impl Client {
 
     /// What went wrong while `file` (or, if empty, the file list) of a repository was asked for, and what to do.
     pub(super) fn failed(&self, handle: &Repo, file: &str, fault: Fault) -> Error {
-        let page = format!("{}/{}", self.settings.endpoint, handle.url());
+        let page = format!("{}/{}", self.shown_endpoint(), handle.url());
         let (token, limit) = match &self.settings.token {
+            Token::None if environment::is_true(environment::NO_TOKEN) => (
+                format!("unset {}, which keeps your token back", environment::NO_TOKEN),
+                "your token is kept back: who is known may ask more often",
+            ),
             Token::None => (
                 "set HF_TOKEN to a token of yours".to_string(),
                 "set HF_TOKEN to a token of yours: who is known may ask more often",

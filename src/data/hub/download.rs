@@ -9,6 +9,7 @@ use super::transport::{Ask, is_page, length};
 use super::{names, place, range, verify};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, thousands};
+use crate::storage;
 use hf_hub::Repo;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
@@ -24,7 +25,7 @@ impl Client {
         names::check_handle(handle)?;
         names::check_file(&handle.url(), file)?;
         let path = self.snapshot(handle).join(file);
-        if path.exists() {
+        if path.is_file() {
             return Ok(path);
         }
         if self.offline() {
@@ -42,12 +43,12 @@ impl Client {
         names::check_file(&handle.url(), file)?;
         let (folder, notes) = (self.folder(handle), self.notes(handle));
         let pointer = super::model::snapshot(&folder, &announced.commit).join(file);
-        if pointer.exists() {
+        if pointer.is_file() {
             return Ok(pointer);
         }
         place::tag(self.cache.path());
         let _lock = self.lock(handle, file, &announced.etag)?;
-        if pointer.exists() {
+        if pointer.is_file() {
             return Ok(pointer);
         }
         // A link whose blob is gone would be in the way.
@@ -55,9 +56,9 @@ impl Client {
         let blob = folder.join("blobs").join(&announced.etag);
         if blob.exists() {
             // Another revision's, perhaps of another program. Only a hash tells that it is whole.
-            if announced.sha256.is_some() && wrong(&blob, announced, &notes)?.is_none() {
+            if announced.sha256.is_some() && wrong(&blob, announced)?.is_none() {
                 place::link(&blob, &pointer, self.settings.links, false)?;
-                return Ok(pointer);
+                return self.placed(pointer, announced, &notes);
             }
         }
         let partial = blob.with_file_name(format!("{}.part", announced.etag));
@@ -69,7 +70,7 @@ impl Client {
                     _ => self.failed(handle, file, fault),
                 })?;
             }
-            let Some(reason) = wrong(&partial, announced, &notes)? else { break };
+            let Some(reason) = wrong(&partial, announced)? else { break };
             remove(&partial)?;
             if have == 0 {
                 let advice = "It was not kept. Run it again; if that happens again, the server (or the mirror in \
@@ -79,6 +80,14 @@ impl Client {
         }
         fs::rename(&partial, &blob).map_err(Error::io(&blob, "renaming into place"))?;
         place::link(&blob, &pointer, self.settings.links, true)?;
+        self.placed(pointer, announced, &notes)
+    }
+
+    /// A file that was just hashed is not hashed again.
+    fn placed(&self, pointer: PathBuf, announced: &Announced, notes: &Path) -> Result<PathBuf> {
+        if let Some(sha256) = &announced.sha256 {
+            verify::remember(&pointer, notes, sha256)?;
+        }
         Ok(pointer)
     }
 
@@ -133,6 +142,7 @@ impl Client {
             if_range: announced.strong.clone().filter(|_| have > 0),
             stop_outside: false,
             patience: self.transport().patience[1],
+            body: None,
         };
         let mut reply = self.transport().ask(&ask)?;
         let (start, whole) = range::of(reply.response.headers());
@@ -171,7 +181,8 @@ impl Client {
                 false => Fault::answer(format!("expected {expected} bytes as announced, found {found} at {host}")),
             });
         }
-        let ended = total.is_some() || headers.contains_key("transfer-encoding") || announced.size.is_some();
+        let framed = reply.response.body().content_length().is_some() || headers.contains_key("transfer-encoding");
+        let ended = total.is_some() || framed || announced.size.is_some();
         if !ended && announced.sha256.is_none() {
             return Err(Fault::answer(format!(
                 "{host} says neither length nor hash of the file, so that its end is not known"
@@ -214,7 +225,7 @@ fn copy(
                     false => error.to_string(),
                 };
                 // What cannot be unpacked or read is of no use to a next attempt.
-                if error.kind() == ErrorKind::InvalidData {
+                if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput) {
                     out.set_len(0).map_err(|error| written(error, partial))?;
                 }
                 let reason = format!("the transfer from {host} broke off after {have}{of} bytes: {why}");
@@ -270,13 +281,13 @@ fn prepare(partial: &Path, announced: &Announced) -> Result<u64> {
 }
 
 /// In what a file differs from its announcement.
-fn wrong(path: &Path, announced: &Announced, notes: &Path) -> Result<Option<String>> {
+fn wrong(path: &Path, announced: &Announced) -> Result<Option<String>> {
     let found = fs::metadata(path).map_err(Error::io(path, "reading"))?.len();
     if let Some(size) = announced.size.filter(|&size| size != found) {
         return Ok(Some(format!("{found} of {size} bytes arrived")));
     }
     let Some(expected) = &announced.sha256 else { return Ok(None) };
-    let (_, found) = verify::size_and_sha256(path, notes)?;
+    let found = storage::sha256_file(path)?;
     Ok((found != *expected).then(|| format!("expected SHA-256 {expected}, found {found} of what arrived")))
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use ureq::http::HeaderValue;
 
 const HUB: &str = "https://huggingface.co";
+/// The variable that keeps the token back.
+pub(super) const NO_TOKEN: &str = "HF_HUB_DISABLE_IMPLICIT_TOKEN";
 /// How long a server may be silent where the environment does not say.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -62,7 +64,7 @@ impl Settings {
         Ok(Settings {
             cache: cache(),
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| HUB.into()).trim_end_matches('/').to_string(),
-            token: if is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") { Token::None } else { token(&home) },
+            token: if is_true(NO_TOKEN) { Token::None } else { token(&home) },
             offline: offline.filter(|name| is_true(name)),
             links: !is_true("HF_HUB_DISABLE_SYMLINKS"),
             patience: [seconds("HF_HUB_ETAG_TIMEOUT")?, seconds("HF_HUB_DOWNLOAD_TIMEOUT")?],
@@ -77,7 +79,7 @@ pub(super) fn text(name: &str) -> Option<String> {
 }
 
 /// Python takes these words for yes, and anything else for no.
-fn is_true(name: &str) -> bool {
+pub(super) fn is_true(name: &str) -> bool {
     text(name).is_some_and(|value| matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE"))
 }
 

@@ -25,10 +25,11 @@
 //!
 //! # Why the requests are this module's own
 //!
-//! hf-hub gives repositories, cache and lists their types. Its requests are not used. Version 0.5 sends the token to the
-//! host of a redirect, takes every name as it comes, has no time limits, checks neither length nor hash, and packs what it
-//! asks for by ranges. Version 1.0 mends the first and half of the cache's conventions; names, hashes, time limits and going
-//! on with a download it lacks, and it would bring two hundred crates (tokio, reqwest, hf-xet).
+//! hf-hub gives the types of repositories, cache and lists. Its requests are not used. Version 0.5 sends the token to the host
+//! of a redirect, takes every name as it comes, has no time limits, checks neither length nor hash, and asks for packed
+//! parts. Version 1.0 mends the first and most of the cache's places; but it takes an `ETag` and a commit into paths as they
+//! come, has no time limits, checks no hash, begins a broken download anew, knows no file system without links, expands no
+//! `~`, and would bring 112 crates more (tokio's runtime, reqwest, hf-xet).
 
 mod client;
 mod download;
@@ -37,6 +38,7 @@ mod fault;
 mod lock;
 mod model;
 mod names;
+mod origin;
 mod place;
 mod proxy;
 mod range;

@@ -6,13 +6,14 @@
 
 use super::environment::{Settings, Token};
 use super::fault::{Again, Fault, Kind};
+use super::origin::{Origin, target};
 use super::{names, proxy};
 use crate::error::{Error, Result};
 use crate::progress::duration;
 use std::io::ErrorKind;
 use std::sync::Once;
 use std::time::Duration;
-use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE};
+use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_RANGE, RANGE};
 use ureq::http::{HeaderMap, Method, Request, Response, Uri};
 use ureq::{Agent, Body, Timeout};
 
@@ -20,44 +21,6 @@ use ureq::{Agent, Body, Timeout};
 const MOST_REDIRECTS: usize = 10;
 /// A server that asks to be left alone for longer is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The longest address that is followed; signed ones of stores have about 1500 characters.
-const LONGEST_ADDRESS: usize = 16_384;
-
-/// Scheme, host and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    https: bool,
-    host: String,
-    port: u16,
-}
-
-impl Origin {
-    fn of(address: &Uri) -> Option<Origin> {
-        let https = match address.scheme_str()? {
-            "https" => true,
-            "http" => false,
-            _ => return None,
-        };
-        let host = address.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
-        Some(Origin { https, host, port: address.port_u16().unwrap_or(if https { 443 } else { 80 }) })
-    }
-
-    /// Whether it is this machine.
-    fn is_loopback(&self) -> bool {
-        let host = self.host.trim_matches(['[', ']']);
-        let number = host.parse::<std::net::IpAddr>();
-        host == "localhost" || host.ends_with(".localhost") || number.is_ok_and(|number| number.is_loopback())
-    }
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (scheme, usual) = if self.https { ("https", 443) } else { ("http", 80) };
-        write!(f, "{scheme}://{}", self.host)?;
-        if self.port == usual { Ok(()) } else { write!(f, ":{}", self.port) }
-    }
-}
-
 /// One question.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
@@ -70,6 +33,8 @@ pub(super) struct Ask {
     /// Whether a redirect to another host ends the way once the hub has said what the file is.
     pub(super) stop_outside: bool,
     pub(super) patience: Duration,
+    /// How long a whole body may take.
+    pub(super) body: Option<Duration>,
 }
 
 /// What the hub says of a file in its headers.
@@ -111,7 +76,7 @@ impl Transport {
                 from: "HF_ENDPOINT".into(),
                 reason: format!(
                     "expected an address such as https://hub.example, found `{}`",
-                    names::shown(&settings.endpoint)
+                    names::shown(settings.endpoint.rsplit('@').next().unwrap_or_default())
                 ),
                 advice: "Correct it, or unset it to use https://huggingface.co".into(),
             });
@@ -244,6 +209,7 @@ impl Transport {
             .timeout_recv_response(patience)
             .timeout_per_read(patience)
             .timeout_per_write(patience)
+            .timeout_recv_body(ask.body)
             .build();
         agent.run(request).map_err(|error| unreached(error, origin, named, ask.patience))
     }
@@ -306,44 +272,6 @@ fn warn_if_open(origin: &Origin) {
                  the mirror with https, or set HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to send none"
             );
         });
-    }
-}
-
-/// Where a redirect leads.
-fn target(from: &Uri, origin: &Origin, headers: &HeaderMap) -> Result<Uri, Fault> {
-    let Some(location) = headers.get(LOCATION) else {
-        return Err(Fault::answer(format!("{origin} redirects without saying where to")));
-    };
-    let text = std::str::from_utf8(location.as_bytes()).unwrap_or_default().trim();
-    // An address in a header is ASCII; some servers send it unquoted.
-    let text: String = text.split('#').next().unwrap_or_default().chars().map(as_in_an_address).collect();
-    let absolute = match text.find(':') {
-        Some(colon) if text[..colon].chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => text.clone(),
-        _ if text.starts_with("//") => format!("{}:{text}", from.scheme_str().unwrap_or("https")),
-        _ => {
-            let authority = from.authority().map_or("", |authority| authority.as_str());
-            let base = format!("{}://{authority}", from.scheme_str().unwrap_or("https"));
-            let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-            match text.chars().next() {
-                Some('/') => format!("{base}{text}"),
-                Some('?') => format!("{base}{}{text}", from.path()),
-                Some(_) => format!("{base}{folder}/{text}"),
-                None => String::new(),
-            }
-        }
-    };
-    let target = absolute.parse::<Uri>().ok().filter(|target| Origin::of(target).is_some());
-    match target.filter(|_| absolute.len() <= LONGEST_ADDRESS && !text.chars().any(char::is_control)) {
-        Some(target) => Ok(target),
-        None => Err(Fault::answer(format!("{origin} leads to `{}`, which is no http address", names::shown(&text)))),
-    }
-}
-
-fn as_in_an_address(c: char) -> String {
-    match c {
-        ' ' | '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}' => format!("%{:02X}", u32::from(c)),
-        c if c.is_ascii() => c.into(),
-        c => names::quoted(&c.to_string(), false),
     }
 }
 

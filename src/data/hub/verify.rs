@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::storage;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// What a file was when it was hashed.
@@ -22,22 +22,38 @@ struct Note {
 
 /// Size and SHA-256 of the file at `path`; the hash from the note in `notes` where the file has not changed since.
 pub(super) fn size_and_sha256(path: &Path, notes: &Path) -> Result<(u64, String)> {
+    let now = standing(path)?;
+    let noted = fs::read(place(notes, &now.path)).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+    if let Some(note) = noted.filter(|note| (&note.path, note.size, note.changed) == (&now.path, now.size, now.changed))
+    {
+        return Ok((now.size, note.sha256));
+    }
+    let sha256 = storage::sha256_file(path)?;
+    remember(path, notes, &sha256)?;
+    Ok((now.size, sha256))
+}
+
+/// Notes the SHA-256 of the file at `path`, which was just found.
+pub(super) fn remember(path: &Path, notes: &Path, sha256: &str) -> Result<()> {
+    let note = Note { sha256: sha256.into(), ..standing(path)? };
+    if let Ok(bytes) = serde_json::to_vec(&note) {
+        // A cache that cannot be written to costs the hash each time, and is no reason to stop.
+        let _ = storage::write_atomic(&place(notes, &note.path), &bytes);
+    }
+    Ok(())
+}
+
+/// The note of a file whose hash is not known yet.
+fn standing(path: &Path) -> Result<Note> {
     let metadata = fs::metadata(path).map_err(Error::io(path, "reading"))?;
     let changed = metadata.modified().map_err(Error::io(path, "reading the time of change"))?;
     let changed = changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-    let (size, path_text) = (metadata.len(), path.display().to_string());
-    let place = notes.join(format!("{}.json", &storage::sha256_hex(path_text.as_bytes())[..16]));
-    let noted: Option<Note> = fs::read(&place).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if let Some(note) = noted.filter(|note| (&note.path, note.size, note.changed) == (&path_text, size, changed)) {
-        return Ok((size, note.sha256));
-    }
-    let sha256 = storage::sha256_file(path)?;
-    let note = Note { path: path_text, size, changed, sha256: sha256.clone() };
-    if let Ok(bytes) = serde_json::to_vec(&note) {
-        // A cache that cannot be written to costs the hash each time, and is no reason to stop.
-        let _ = storage::write_atomic(&place, &bytes);
-    }
-    Ok((size, sha256))
+    Ok(Note { path: path.display().to_string(), size: metadata.len(), changed, sha256: String::new() })
+}
+
+/// Where the note of a file is kept.
+fn place(notes: &Path, path: &str) -> PathBuf {
+    notes.join(format!("{}.json", &storage::sha256_hex(path.as_bytes())[..16]))
 }
 
 /// Whether a text is a SHA-256 in lower-case hex.

@@ -1,0 +1,110 @@
+//! The hub's cache as other programs leave it and find it: without links, with blobs of other revisions, on another place.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use support::hub_child::{FIRST, NOWHERE, Place, REPO, SECOND, bytes, server};
+use support::hub_server::HubServer;
+use wider_clip::storage::sha256_hex;
+
+#[test]
+#[ignore = "run by the other tests, as a process of its own"]
+fn child() {
+    support::hub_child::child();
+}
+
+/// The kernel refuses to make links, as a file system without them does; or the reader wants none.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_there_are_no_links_there_are_files() {
+    let weights = bytes(60_000, 1);
+    for (name, large) in [("TEST_NO_LINKS", true), ("TEST_NO_LINKS", false), ("HF_HUB_DISABLE_SYMLINKS", true)] {
+        let (server, place) = (server(&[("a/model.safetensors", &weights)]), Place::new());
+        server.change(REPO, |repository| repository.large = large);
+        let fetch = |address: &str| {
+            let mut fetch = place.fetch(address).set(name, "1");
+            fetch.files = "a/model.safetensors";
+            fetch.ok()
+        };
+        let found = fetch(&server.address);
+        assert_eq!(found.path, place.snapshot(FIRST, "a/model.safetensors"));
+        assert!(!found.path.is_symlink() && fs::read(&found.path).expect("the file") == weights);
+        // Once, not twice, is it there, and it is not downloaded again.
+        assert!(place.blobs("").is_empty());
+        server.requests();
+        assert_eq!((fetch(NOWHERE), server.requests().len()), (found, 0));
+        fs::remove_file(place.lock()).expect("removes");
+        fetch(&server.address);
+        assert_eq!(server.body_starts(), [0u64; 0]);
+    }
+    // A blob that others may point at stays, and is copied.
+    let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+    let first = place.fetch(&server.address).ok();
+    assert!(first.path.is_symlink());
+    server.commit(REPO, "main", SECOND, &[("model.safetensors", &weights)]);
+    fs::remove_file(place.lock()).expect("removes");
+    server.requests();
+    let second = place.fetch(&server.address).set("TEST_NO_LINKS", "1").ok();
+    assert!(!second.path.is_symlink() && second.commit == SECOND);
+    assert_eq!((fs::read(&second.path).expect("a copy"), server.body_starts()), (weights.clone(), vec![]));
+    assert_eq!(fs::read(&first.path).expect("the first"), weights);
+}
+
+#[test]
+fn a_blob_of_another_revision_is_used_if_it_is_whole() {
+    let weights = bytes(60_000, 2);
+    for (blob, starts) in [(&weights[..], vec![]), (&weights[..10], vec![0]), (&bytes(60_000, 3)[..], vec![0])] {
+        let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+        fs::create_dir_all(place.cache().join("blobs")).expect("a folder");
+        let path = place.cache().join("blobs").join(sha256_hex(&weights));
+        fs::write(&path, blob).expect("writes");
+        let found = place.fetch(&server.address).ok();
+        assert_eq!((fs::read(&found.path).expect("the file"), server.body_starts()), (weights.clone(), starts));
+        assert_eq!(fs::read_link(&found.path).expect("a link"), Path::new("../../blobs").join(sha256_hex(&weights)));
+    }
+}
+
+/// A folder that may hold the cache and nothing else: notes and locks do not go beside it.
+#[test]
+fn nothing_is_written_beside_a_cache_that_is_named() {
+    let (weights, place) = (bytes(600, 4), Place::new());
+    let server = server(&[("model.safetensors", &weights)]);
+    let room = place.folder.path().join("room");
+    let cache = room.join("cache").display().to_string();
+    for name in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"] {
+        let found = place.fetch(&server.address).set(name, &cache).ok();
+        assert!(found.path.starts_with(&cache), "{}", found.path.display());
+        let beside: Vec<_> = fs::read_dir(&room).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(beside, ["cache"]);
+        assert!(!place.folder.path().join("home/hub").exists());
+        fs::remove_dir_all(&room).expect("removes");
+    }
+    // Users have homes; an unknown one has none.
+    for (name, path) in
+        [("~root/no-such-folder", "/root/no-such-folder/hub"), ("~nobody-of-that-name/x", "~nobody-of-that-name/x/hub")]
+    {
+        let fetch = Place::new().fetch(NOWHERE).set("HF_HOME", name).set("HF_HUB_OFFLINE", "1").run();
+        let error = fetch.expect_err("is not there");
+        assert!(error.contains(&format!("not in the cache {path}")), "{error}");
+    }
+}
+
+/// A data set's revision that is a commit has no reference in the cache, and is found all the same.
+#[test]
+fn a_data_set_at_a_commit_is_found_in_the_cache() {
+    let file = fs::read("data_manifests/embedded/icons.parquet").expect("reads");
+    let (server, place, repo) = (HubServer::new(), Place::new(), format!("datasets/{REPO}"));
+    server.commit(&repo, "main", FIRST, &[("data/train-0 of 1.parquet", &file)]);
+    for (revision, pattern) in [(FIRST, "data/*"), ("main", "data/train-*.parquet")] {
+        let fetch = |address: &str, offline: &str| {
+            let mut fetch = place.fetch(address).set("TEST_DATASET", "1").set("HF_HUB_OFFLINE", offline);
+            (fetch.revision, fetch.files) = (revision, pattern);
+            fetch.ok().size
+        };
+        let n = fetch(&server.address, "0");
+        assert_eq!(fetch(NOWHERE, "1"), n);
+        assert_eq!(fetch(&server.address, "0"), n);
+    }
+    assert_eq!(server.body_starts(), [0]);
+}
