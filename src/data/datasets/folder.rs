@@ -68,6 +68,7 @@ pub(super) fn from_files(
         parts,
         data_sha256: storage::sha256_hex(hashes.as_bytes()),
         store: Store::Files(files.into_iter().zip(hashed).collect()),
+        reading: Default::default(),
         decoded: Default::default(),
     }
     .checked(origin)

@@ -34,6 +34,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         parts: files.iter().any(|(part, _)| part.is_some()).then_some(set.parts),
         data_sha256: storage::sha256_hex(set.hashes.join("\n").as_bytes()),
         store: Store::Parquet { files: set.files, column: columns.image.clone() },
+        reading: Default::default(),
         decoded: Default::default(),
     }
     .checked(first)

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::parse::{Problem, Record, check_digest, check_id, check_not_empty};
+use crate::images::Reading;
 use crate::key::Key;
 
 /// One file of `data_manifests/datasets/`.
@@ -29,6 +30,13 @@ pub struct DatasetRecord {
     pub source: Source,
     /// Which columns hold image, label, group and so on.
     pub columns: Columns,
+    /// The bands of scientific TIFF pictures that are shown, counted from 1: one for grey or three for red, green and blue.
+    /// As [`Reading::bands`].
+    #[serde(default)]
+    pub bands: Option<Vec<u16>>,
+    /// The sample values that become black and white, `[0, 4095]` for 12 bits. As [`Reading::range`].
+    #[serde(default)]
+    pub range: Option<[f64; 2]>,
     /// How train, val and test are made.
     pub split: SplitRecord,
     /// The name in the `dataset` column of the study's published tables, for the sets that the study used.
@@ -37,6 +45,13 @@ pub struct DatasetRecord {
     /// What a reader should know: what a mirror lacks, which counts were not confirmed.
     #[serde(default)]
     pub notes: Option<String>,
+}
+
+impl DatasetRecord {
+    /// How the pictures' samples become grey levels.
+    pub fn reading(&self) -> Reading {
+        Reading { bands: self.bands.clone(), range: self.range }
+    }
 }
 
 /// Where images come from. In TOML the kind is the name of the table: `[source.hub]`, `[source.archive]`, ...
@@ -360,6 +375,9 @@ impl Record for DatasetRecord {
         check_id(&self.id)?;
         for (key, text) in [("name", &self.name), ("licence", &self.licence), ("citation", &self.citation)] {
             check_not_empty(key, text)?;
+        }
+        if let Some((key, expected, found)) = self.reading().problem() {
+            return Err(Problem::new(key, expected, found));
         }
         self.source.check()?;
         self.split.check()?;

@@ -60,5 +60,5 @@ pub fn attention_lift(model: &LoadedModel, set: &ImageSet, rows: &[usize]) -> Re
 
 fn image(set: &ImageSet, row: usize) -> Result<image::RgbImage> {
     let bytes = set.read(row..row + 1)?.pop().unwrap_or_else(|| Ok(Vec::new()))?;
-    images::decode(&set.ids[row], &bytes)
+    set.decode_alone(row, &bytes)
 }

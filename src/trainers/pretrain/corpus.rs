@@ -165,7 +165,7 @@ fn decode(set: &ImageSet) -> Result<Vec<u8>> {
             .into_par_iter()
             .zip(rows)
             .map(|(bytes, row)| {
-                let image = images::decode(&set.ids[row], &bytes?)?;
+                let image = set.decode_alone(row, &bytes?)?;
                 let (width, height) = image.dimensions();
                 if (width as usize, height as usize) != (SIDE, SIDE) {
                     return Err(Error::Image {
