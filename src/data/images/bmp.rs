@@ -161,10 +161,11 @@ impl Header {
         let half_bytes = self.compression == 2;
         let early = || broken("run lengths that end early");
         let mut at = self.pixels;
+        // Runs of different bytes end on whole words, counted from the first pixel on.
         let mut take = |n: usize, aligned: bool| {
             let taken = bytes.get(at..at.saturating_add(n)).ok_or_else(early);
             at = at.saturating_add(n);
-            at += usize::from(aligned && at % 2 == 1);
+            at += usize::from(aligned && at.wrapping_sub(self.pixels) % 2 == 1);
             taken
         };
         let mut out = Vec::with_capacity(most);

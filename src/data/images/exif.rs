@@ -51,7 +51,8 @@ pub(super) fn stated_in_chunk(mut chunk: &[u8], most: usize) -> Option<Orientati
     for _ in 0..most {
         chunk = chunk.strip_prefix(b"Exif\0\0").unwrap_or(chunk);
     }
-    stated(chunk)
+    // The form of BigTIFF is one of files alone.
+    Tags::new(chunk).filter(|tags| !tags.big).and_then(|_| stated(chunk))
 }
 
 /// What XMP says, `tiff:Orientation="6"` or `<tiff:Orientation>6<`: the first that has a digit.

@@ -1,14 +1,14 @@
 //! The first page of a TIFF or BigTIFF, in strips or tiles, chunky or planar, in either byte order and bit order.
 //!
-//! - Grey, RGB, CMYK and palettes of 1 to 16 bits a sample, YCbCr where it is JPEG.
+//! - Grey, RGB, CMYK and palettes of 1 to 16 bits a sample, YCbCr of 8 in one plane.
 //! - Without compression, or PackBits, LZW (either kind, with or without end code), deflate, Zstandard, JPEG, fax.
 //! - Extra samples are dropped, as Pillow does; where they are the alpha by which the colours were multiplied
 //!   (ExtraSamples 1), that is undone first, also as Pillow does.
 //! - Bands that are no colours, and signed, floating-point and 32-bit samples need a [`Reading`] and are refused without.
-//! - Refused by name: CIELab, YCbCr that is not JPEG, other compressions, complex numbers, raw camera data.
+//! - Refused by name: CIELab, YCbCr in planes, other compressions, complex numbers, raw camera data.
 //!
 //! Rows are unpacked one after the other and only as far as pixels ask for them: beside the picture (up to five bytes a
-//! pixel) memory is needed for one row of a tile, and for the pixels of one strip or tile where that is JPEG or fax.
+//! pixel) memory is needed for one row of a tile, and for the pixels of one strip or tile where that is JPEG, fax or YCbCr.
 
 mod compressions;
 mod directory;
@@ -16,6 +16,7 @@ mod fax;
 mod lzw;
 mod samples;
 mod segments;
+mod ycbcr;
 
 use image::RgbImage;
 
@@ -97,7 +98,7 @@ fn coloured(layout: &Layout, directory: &Directory, bytes: &[u8], reading: &Read
 /// How many of the samples are colours; the others are extra. Refused where the file does not say which are.
 fn n_colours(layout: &Layout) -> Result<usize, Refusal> {
     let refuse = |name: &str| {
-        let expected = "a TIFF of grey, RGB, CMYK or a palette, or YCbCr with JPEG compression";
+        let expected = "a TIFF of grey, RGB, CMYK, a palette or YCbCr";
         Err(Refusal::new(expected, format!("{name} ({} samples of {} bits)", layout.n_samples, layout.bits)))
     };
     let n_colours = match layout.photometric {
@@ -105,10 +106,15 @@ fn n_colours(layout: &Layout) -> Result<usize, Refusal> {
         RGB => 3,
         CMYK => 4,
         YCBCR if layout.n_samples == 1 => 1,
-        YCBCR if layout.compression == 7 && !layout.planar => 3,
+        YCBCR if layout.planar => return refuse("YCbCr in planes"),
+        YCBCR if layout.compression == 7 => 3,
+        YCBCR if layout.bits != 8 || layout.n_samples != 3 || layout.predictor != 1 => return refuse("unusual YCbCr"),
         YCBCR => {
             let (across, down) = layout.subsampling;
-            return refuse(&format!("YCbCr without JPEG compression, {across} x {down} pixels a colour"));
+            if [across, down].iter().any(|side| ![1, 2, 4].contains(side)) {
+                return refuse(&format!("YCbCr with one colour for {across} x {down} pixels"));
+            }
+            3
         }
         4 => return refuse("a transparency mask"),
         8..=10 => return refuse("CIELab colour"),

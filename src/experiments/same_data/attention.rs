@@ -2,7 +2,6 @@
 
 use crate::datasets::ImageSet;
 use crate::error::Result;
-use crate::images;
 use crate::models::LoadedModel;
 use candle_core::Tensor;
 use ndarray::{Array2, Axis};

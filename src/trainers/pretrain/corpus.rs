@@ -6,7 +6,6 @@
 
 use crate::datasets::{self, ImageSet};
 use crate::error::{Error, Result};
-use crate::images;
 use crate::manifest::Columns;
 use crate::random::Random;
 use crate::storage;

@@ -1,6 +1,6 @@
 //! The first directory of a TIFF, and what it says about the picture's samples.
 
-use super::{broken, compressions};
+use super::{YCBCR, broken, compressions, ycbcr};
 use crate::images::decode::Refusal;
 use crate::images::limits::{SCRATCH_BYTES, check_size};
 
@@ -81,6 +81,19 @@ impl<'a> Directory<'a> {
         Ok(Some(bytes.chunks_exact(size).map(value).collect()))
     }
 
+    /// A tag's values, which must be `N` fractions.
+    pub(super) fn fractions<const N: usize>(&self, tag: u16) -> Result<Option<[f32; N]>, Refusal> {
+        let Some((kind, count, bytes)) = self.field(tag)? else { return Ok(None) };
+        if kind != 5 || count != N {
+            return Err(broken(format!("tag {tag} with {count} values of type {kind} where {N} fractions belong")));
+        }
+        let part = |at: usize| number(bytes, self.little, at, 4).unwrap_or(0) as f64;
+        Ok(Some(std::array::from_fn(|i| match part(8 * i + 4) {
+            0.0 => 0.0,
+            below => (part(8 * i) / below) as f32,
+        })))
+    }
+
     /// A tag's first value.
     pub(super) fn number(&self, tag: u16) -> Result<Option<u64>, Refusal> {
         Ok(self.numbers(tag)?.map(|numbers| numbers[0]))
@@ -136,7 +149,8 @@ pub(super) struct Layout<'a> {
     /// T4Options or T6Options.
     pub(super) fax_options: u64,
     /// Width and height in pixels that share one blue and one red difference.
-    pub(super) subsampling: (u64, u64),
+    pub(super) subsampling: (usize, usize),
+    pub(super) ycbcr: ycbcr::Colours,
 }
 
 impl<'a> Layout<'a> {
@@ -182,9 +196,10 @@ impl<'a> Layout<'a> {
         if chunk.0 == 0 || chunk.1 == 0 || chunk.0 > 1 << 24 || chunk.1 > 1 << 24 {
             return Err(broken(format!("strips or tiles of {} x {} pixels", chunk.0, chunk.1)));
         }
-        let tags = if tiled { (324, 325) } else { (273, 279) };
+        // Some writers keep tiles under the tags of strips; libtiff takes them for the same.
+        let tags = if tiled && directory.numbers(324)?.is_some() { (324, 325) } else { (273, 279) };
         let offsets = directory.numbers(tags.0)?.ok_or_else(|| broken("no places of its strips or tiles"))?;
-        let subsampling = directory.numbers(530)?.filter(|values| values.len() > 1).map_or((2, 2), |v| (v[0], v[1]));
+        let subsampling = directory.numbers(530)?.filter(|values| values.len() > 1).map_or((2, 2), |v| (v[0] as usize, v[1] as usize));
         let layout = Layout {
             width,
             height,
@@ -205,6 +220,7 @@ impl<'a> Layout<'a> {
             jpeg_tables: directory.bytes(347)?,
             fax_options: or(if compression == 4 { 293 } else { 292 }, 0)?,
             subsampling,
+            ycbcr: ycbcr::Colours::new(directory)?,
         };
         layout.check()?;
         Ok(layout)
@@ -256,6 +272,11 @@ impl<'a> Layout<'a> {
 
     pub(super) fn n_planes(&self) -> usize {
         if self.planar { self.n_samples } else { 1 }
+    }
+
+    /// Whether it is YCbCr in blocks, and not JPEG, which has a way of its own.
+    pub(super) fn in_blocks(&self) -> bool {
+        self.photometric == YCBCR && self.n_samples == 3 && self.compression != 7
     }
 
     /// Samples that stand beside each other in a row of a chunk, a pixel.

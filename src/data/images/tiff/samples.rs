@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::directory::{Format, Layout};
-use super::{broken, compressions, segments};
+use super::{broken, compressions, segments, ycbcr};
 use crate::images::decode::Refusal;
 use crate::images::reading::{Reading, Sixteen, mapped, undecided};
 
@@ -53,10 +53,15 @@ pub(super) fn read(
             let n_rows = layout.chunk.1.min(layout.height - top);
             let index = plane * layout.across() * layout.down() + chunk;
             // Tiles are stored whole, the last strip is cut; rows below the picture are not unpacked.
-            let packed = compressions::packed(layout, bytes, index, row_bytes * n_rows)?;
+            let needed = if layout.in_blocks() { ycbcr::n_bytes(layout, n_rows) } else { row_bytes * n_rows };
+            let packed = compressions::packed(layout, bytes, index, needed)?;
             let n_pixels = layout.chunk.0.min(layout.width - left);
             let mut rows: Box<dyn Read> = match layout.compression {
                 7 => Box::new(std::io::Cursor::new(segments::rows(layout, &packed, n_rows)?)),
+                _ if layout.in_blocks() => {
+                    let mut blocks = compressions::unpacked(layout, &packed, n_rows)?;
+                    Box::new(std::io::Cursor::new(ycbcr::rows(layout, &mut blocks, n_rows)?))
+                }
                 _ => compressions::unpacked(layout, &packed, n_rows)?,
             };
             for y in top..top + n_rows {
