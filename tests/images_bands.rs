@@ -81,7 +81,8 @@ fn bands(n_bands: usize, planar: bool, big_endian: bool) -> Vec<u8> {
         true => (0..n_bands).flat_map(|band| (0..n).flat_map(move |at| bytes(band, at))).collect(),
         false => (0..n).flat_map(|at| (0..n_bands).flat_map(move |band| bytes(band, at))).collect(),
     };
-    Tiff { bits: 16, format: 1, n_bands, photometric: 1, planar, big_endian, extra: &vec![0; n_bands - 1] }.build(&samples)
+    Tiff { bits: 16, format: 1, n_bands, photometric: 1, planar, big_endian, extra: &vec![0; n_bands - 1] }
+        .build(&samples)
 }
 
 fn by(bands: Option<&[u16]>, range: Option<[f64; 2]>) -> Reading {
@@ -126,7 +127,11 @@ fn chosen_bands_are_mapped_by_the_range() {
         let grey = decode_as("scene", &bytes, &by(Some(&[9]), Some(range))).expect("one band");
         for at in 0..SIDE * SIDE {
             let pixel = image.get_pixel((at % SIDE) as u32, (at / SIDE) as u32).0;
-            assert_eq!(pixel, [3, 12, 1].map(|band| level(value(band, at).into(), range)), "{planar} {big_endian} {at}");
+            assert_eq!(
+                pixel,
+                [3, 12, 1].map(|band| level(value(band, at).into(), range)),
+                "{planar} {big_endian} {at}"
+            );
             let pixel = grey.get_pixel((at % SIDE) as u32, (at / SIDE) as u32).0;
             assert_eq!(pixel, [level(value(8, at).into(), range); 3]);
         }
@@ -243,7 +248,8 @@ fn a_record_chooses_bands_and_its_key_says_so() {
     let project = tempfile::tempdir().expect("a folder");
     for class in ["field", "town"] {
         std::fs::create_dir_all(project.path().join("scenes").join(class)).expect("makes a folder");
-        std::fs::write(project.path().join("scenes").join(class).join("a.tif"), bands(13, false, true)).expect("writes");
+        std::fs::write(project.path().join("scenes").join(class).join("a.tif"), bands(13, false, true))
+            .expect("writes");
     }
     let opened = |more: &str| -> ImageSet { open(project.path(), project.path(), &record(more)).expect("opens") };
     let picture = |set: &ImageSet| {
@@ -256,7 +262,9 @@ fn a_record_chooses_bands_and_its_key_says_so() {
     let parts: Vec<String> = plain.images_key().parts().iter().map(|(name, _)| name.clone()).collect();
     assert_eq!(parts, ["sha256", "column", "ids"]);
     let mut seen = vec![(plain.images_key().digest(), Vec::new())];
-    for set in [first, opened("bands = [4, 3, 2]\nrange = [0, 2000]\n"), opened("bands = [2, 3, 4]\nrange = [0, 4095]\n")] {
+    for set in
+        [first, opened("bands = [4, 3, 2]\nrange = [0, 2000]\n"), opened("bands = [2, 3, 4]\nrange = [0, 4095]\n")]
+    {
         let made = (set.images_key().digest(), picture(&set).expect("chosen"));
         assert!(seen.iter().all(|(key, png)| *key != made.0 && *png != made.1));
         seen.push(made);

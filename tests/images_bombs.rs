@@ -111,7 +111,8 @@ fn a_jpegs_scans_are_bounded_by_their_work() {
     let n_blocks = (side / 8) * (side / 8);
     let first = ([0, 0, 0], vec![0; n_blocks / 8]);
     let refining = ([1, 63, 0x21], empty_runs(n_blocks));
-    let file = |n: usize| jpeg(0xC2, side as u16, &tables(0xE0), &[&[first.clone()], &vec![refining.clone(); n][..]].concat());
+    let file =
+        |n: usize| jpeg(0xC2, side as u16, &tables(0xE0), &[&[first.clone()], &vec![refining.clone(); n][..]].concat());
     let message = refused("hollow.jpg", &file(199));
     assert!(message.contains("whose scans come to at most") && message.contains("1000000 blocks"), "{message}");
     assert_eq!(decode("usual.jpg", &file(9)).expect("ten scans").dimensions(), (8000, 8000));
@@ -139,7 +140,8 @@ fn several_threads_wait_for_memory() {
     let side = 8000;
     let file = jpeg(0xC2, side, &tables(0xE0), &[([0, 0, 0], vec![0; 125_000])]);
     std::thread::scope(|scope| {
-        let decoded: Vec<_> = (0..6).map(|_| scope.spawn(|| decode("large.jpg", &file).expect("decodes").width())).collect();
+        let decoded: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| decode("large.jpg", &file).expect("decodes").width())).collect();
         decoded.into_iter().for_each(|thread| assert_eq!(thread.join().expect("no panic"), 8000));
     });
     assert!(peak() < 1900, "{} MB", peak());

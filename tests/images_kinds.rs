@@ -140,7 +140,10 @@ fn formats_that_are_not_read_are_refused_by_name() {
     ];
     for (bytes, name) in cases {
         let message = refused("cats/1.jpg", &bytes);
-        assert!(message.starts_with("image cats/1.jpg: expected a JPEG, PNG, WebP, TIFF, GIF or BMP image"), "{message}");
+        assert!(
+            message.starts_with("image cats/1.jpg: expected a JPEG, PNG, WebP, TIFF, GIF or BMP image"),
+            "{message}"
+        );
         assert!(message.contains(name), "{name}: {message}");
     }
 }

@@ -174,9 +174,11 @@ fn thumbnails(set: &ImageSet, rows: &[usize], side: u32) -> Result<Vec<RgbImage>
 fn thumbnail(set: &ImageSet, row: usize, encoded: &Result<Vec<u8>>, side: u32) -> Result<RgbImage> {
     match encoded {
         Ok(bytes) => Ok(images::thumbnail(&set.decode_alone(row, bytes)?, side)),
-        Err(error) => {
-            Err(Error::Image { name: set.ids[row].clone(), expected: "bytes to decode".into(), found: error.to_string() })
-        }
+        Err(error) => Err(Error::Image {
+            name: set.ids[row].clone(),
+            expected: "bytes to decode".into(),
+            found: error.to_string(),
+        }),
     }
 }
 

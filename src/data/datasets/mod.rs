@@ -196,8 +196,10 @@ impl ImageSet {
             Store::Parquet { column, .. } => column.as_str(),
             Store::Files(_) => "files",
         };
-        let key =
-            Key::new("images").with("sha256", &self.data_sha256).with("column", column).with("ids", digest_of(&self.ids));
+        let key = Key::new("images")
+            .with("sha256", &self.data_sha256)
+            .with("column", column)
+            .with("ids", digest_of(&self.ids));
         let key = match &self.reading.bands {
             Some(bands) => key.with("bands", format!("{bands:?}")),
             None => key,

@@ -82,7 +82,9 @@ impl Header {
                 (bits, compression) = (short(bytes, 28)?, number(bytes, 30)?);
                 (n_colours, entry) = (number(bytes, 46)? as usize, 4);
             }
-            other => return Err(Refusal::new("a BMP header of 12, 40, 52, 56, 64, 108 or 124 bytes", other.to_string())),
+            other => {
+                return Err(Refusal::new("a BMP header of 12, 40, 52, 56, 64, 108 or 124 bytes", other.to_string()));
+            }
         }
         check_size(width, height)?;
         let fits = match compression {

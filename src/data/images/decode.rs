@@ -109,9 +109,9 @@ fn decode_bytes(bytes: &[u8], reading: &Reading) -> Result<RgbImage, Refusal> {
         Ok(ImageFormat::Bmp) => return bmp::decode(bytes),
         Ok(ImageFormat::Png) => png::decode(bytes)?,
         Ok(ImageFormat::WebP) => {
-            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|problem| Refusal::broken("WebP", problem))?;
-            let exif = decoder.exif_metadata().ok().flatten();
-            let xmp = decoder.xmp_metadata().ok().flatten();
+            let broken = |problem| Refusal::broken("WebP", problem);
+            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(broken)?;
+            let (exif, xmp) = (decoder.exif_metadata().map_err(broken)?, decoder.xmp_metadata().map_err(broken)?);
             let stated = exif.and_then(|exif| exif::stated_in_chunk(&exif, 2));
             Picture { turn: exif::orientation(stated, xmp.as_deref()), ..read("WebP", decoder)? }
         }

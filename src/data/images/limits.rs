@@ -88,4 +88,3 @@ pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, Refusal>) -> Result<
         Err(Refusal::new("an image that can be decoded", found))
     })
 }
-

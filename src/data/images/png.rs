@@ -18,16 +18,22 @@ const MAX_TEXT: u64 = 1 << 20;
 pub(super) fn decode(bytes: &[u8]) -> Result<Picture, Refusal> {
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits(SCRATCH_BYTES));
     let picture = read("PNG", decoder.map_err(|problem| Refusal::broken("PNG", problem))?)?;
-    Ok(Picture { turn: orientation(bytes), ..picture })
+    Ok(Picture { turn: orientation(bytes)?, ..picture })
 }
 
-/// What eXIf, or a text in which ImageMagick keeps EXIF, or XMP states, before the pixels or behind them.
-fn orientation(bytes: &[u8]) -> Orientation {
+/// What eXIf, or a text in which ImageMagick keeps EXIF, or XMP states, before the pixels or behind them. Refused where the
+/// file ends within one of them: the picture would stand as it should not.
+fn orientation(bytes: &[u8]) -> Result<Orientation, Refusal> {
     let (mut stated, mut profile, mut xmp) = (None, None, None);
     let mut rest = bytes.get(8..).unwrap_or(&[]);
     while let Some((head, behind)) = rest.split_first_chunk::<8>() {
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let Some((chunk, behind)) = behind.split_at_checked(length) else { break };
+        let Some((chunk, behind)) = behind.split_at_checked(length) else {
+            match &head[4..] {
+                b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt" => return Err(Refusal::broken("PNG", "a file that ends early")),
+                _ => break,
+            }
+        };
         match &head[4..] {
             b"IEND" => break,
             b"eXIf" => stated = Some(exif::stated_in_chunk(chunk, 1)),
@@ -42,7 +48,7 @@ fn orientation(bytes: &[u8]) -> Orientation {
     }
     // Where there is eXIf, the profile is not looked at, whatever eXIf says.
     let of_profile = |text: Vec<u8>| exif::stated_in_chunk(&bytes_of_profile(&text), 2);
-    exif::orientation(stated.unwrap_or_else(|| profile.and_then(of_profile)), xmp.as_deref())
+    Ok(exif::orientation(stated.unwrap_or_else(|| profile.and_then(of_profile)), xmp.as_deref()))
 }
 
 /// Keyword and text of a text chunk whose keyword is one of ours.

@@ -127,7 +127,9 @@ fn n_colours(layout: &Layout) -> Result<usize, Refusal> {
         return refuse("a palette of more than 256 colours");
     }
     let n_extra = layout.n_samples.checked_sub(n_colours);
-    let Some(n_extra) = n_extra else { return Err(broken(format!("{} samples for {n_colours} colours", layout.n_samples))) };
+    let Some(n_extra) = n_extra else {
+        return Err(broken(format!("{} samples for {n_colours} colours", layout.n_samples)));
+    };
     // Pillow's rule: alpha or unknown samples behind the colours are passed over, up to three behind RGB. Grey with one
     // sample beside it, of more than eight bits and of no known meaning, are two bands rather.
     let stated = layout.extra.first().copied();
@@ -155,7 +157,9 @@ fn spread(grey: &[u8]) -> Vec<u8> {
 fn divided(pixel: &[u8]) -> impl Iterator<Item = u8> {
     let (alpha, colours) = pixel.split_last().expect("callers give colours and alpha");
     let alpha = u32::from(*alpha);
-    colours.iter().map(move |&colour| (u32::from(colour) * 255).checked_div(alpha).map_or(0, |value| value.min(255) as u8))
+    colours
+        .iter()
+        .map(move |&colour| (u32::from(colour) * 255).checked_div(alpha).map_or(0, |value| value.min(255) as u8))
 }
 
 /// Colours for indices; the map holds `n` reds, then `n` greens, then `n` blues.

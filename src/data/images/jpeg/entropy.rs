@@ -199,7 +199,8 @@ impl Scan {
     /// How many blocks the scan comes to.
     pub(super) fn n_visits(&self, frame: &Frame) -> usize {
         let (across, down) = self.units(frame);
-        let blocks = |part: &Part| frame.components[part.component].horizontal * frame.components[part.component].vertical;
+        let blocks =
+            |part: &Part| frame.components[part.component].horizontal * frame.components[part.component].vertical;
         across * down * if self.parts.len() == 1 { 1 } else { self.parts.iter().map(blocks).sum() }
     }
 }

@@ -41,7 +41,12 @@ pub(super) fn check(compression: u64) -> Result<(), Refusal> {
 }
 
 /// The bytes of chunk `index`; `needed` is the size of all its rows, unpacked.
-pub(super) fn packed<'a>(layout: &Layout, bytes: &'a [u8], index: usize, needed: usize) -> Result<Cow<'a, [u8]>, Refusal> {
+pub(super) fn packed<'a>(
+    layout: &Layout,
+    bytes: &'a [u8],
+    index: usize,
+    needed: usize,
+) -> Result<Cow<'a, [u8]>, Refusal> {
     let kind = if layout.tiled { "tile" } else { "strip" };
     let offset = layout.offsets[index];
     let stated = layout.counts.as_ref().and_then(|counts| counts.get(index).copied());

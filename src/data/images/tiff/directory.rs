@@ -199,7 +199,10 @@ impl<'a> Layout<'a> {
         // Some writers keep tiles under the tags of strips; libtiff takes them for the same.
         let tags = if tiled && directory.numbers(324)?.is_some() { (324, 325) } else { (273, 279) };
         let offsets = directory.numbers(tags.0)?.ok_or_else(|| broken("no places of its strips or tiles"))?;
-        let subsampling = directory.numbers(530)?.filter(|values| values.len() > 1).map_or((2, 2), |v| (v[0] as usize, v[1] as usize));
+        let subsampling = directory
+            .numbers(530)?
+            .filter(|values| values.len() > 1)
+            .map_or((2, 2), |v| (v[0] as usize, v[1] as usize));
         let layout = Layout {
             width,
             height,

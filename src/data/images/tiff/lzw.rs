@@ -53,11 +53,8 @@ impl<'a> Lzw<'a> {
         while self.n_bits < self.width {
             let (&byte, rest) = self.packed.split_first()?;
             self.packed = rest;
-            self.bits = if self.old {
-                self.bits | u32::from(byte) << self.n_bits
-            } else {
-                self.bits << 8 | u32::from(byte)
-            };
+            self.bits =
+                if self.old { self.bits | u32::from(byte) << self.n_bits } else { self.bits << 8 | u32::from(byte) };
             self.n_bits += 8;
         }
         self.n_bits -= self.width;

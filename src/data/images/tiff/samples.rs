@@ -66,7 +66,9 @@ pub(super) fn read(
             };
             for y in top..top + n_rows {
                 rows.read_exact(&mut row).map_err(|problem| match problem.kind() {
-                    std::io::ErrorKind::UnexpectedEof => broken(format!("fewer pixels than it states: {}", place(layout, index))),
+                    std::io::ErrorKind::UnexpectedEof => {
+                        broken(format!("fewer pixels than it states: {}", place(layout, index)))
+                    }
                     _ => broken(format!("{problem}, {}", place(layout, index))),
                 })?;
                 settle(layout, &mut row);
@@ -100,7 +102,10 @@ fn scale(layout: &Layout, reading: &Reading, is_index: bool) -> Result<Scale, Re
             };
             let known = readable && bits != 24;
             if !known {
-                return Err(Refusal::new("a TIFF of samples of common sizes", format!("{bits}-bit {}", words(layout.format))));
+                return Err(Refusal::new(
+                    "a TIFF of samples of common sizes",
+                    format!("{bits}-bit {}", words(layout.format)),
+                ));
             }
             match whole && bits == 16 {
                 true => Ok(Scale::Sixteen(reading.of_sixteen())),
@@ -112,8 +117,10 @@ fn scale(layout: &Layout, reading: &Reading, is_index: bool) -> Result<Scale, Re
         (_, 9..=15) if whole => Ok(Scale::Upper),
         (_, 16) if whole => Ok(Scale::Sixteen(reading.of_sixteen())),
         (_, bits) => {
-            let found =
-                format!("{bits}-bit samples in {}, of which no value is known to be black or white", words(layout.format));
+            let found = format!(
+                "{bits}-bit samples in {}, of which no value is known to be black or white",
+                words(layout.format)
+            );
             Err(undecided(found))
         }
     }

@@ -23,7 +23,10 @@ impl Colours {
         if weights[1] == 0.0 || weights.iter().any(|weight| !weight.is_finite()) {
             return Err(broken(format!("YCbCr coefficients {weights:?}")));
         }
-        Ok(Colours { weights, levels: directory.fractions::<6>(532)?.unwrap_or([0.0, 255.0, 128.0, 255.0, 128.0, 255.0]) })
+        Ok(Colours {
+            weights,
+            levels: directory.fractions::<6>(532)?.unwrap_or([0.0, 255.0, 128.0, 255.0, 128.0, 255.0]),
+        })
     }
 }
 
@@ -41,7 +44,9 @@ pub(super) fn rows(layout: &Layout, unpacked: &mut dyn Read, n_rows: usize) -> R
     let mut blocks = vec![0; width.div_ceil(across) * (across * down + 2)];
     let mut out = vec![0; 3 * width * n_rows];
     for (rows, top) in out.chunks_mut(3 * width * down).zip((0..).step_by(down)) {
-        unpacked.read_exact(&mut blocks).map_err(|_| broken(format!("YCbCr that ends after {top} of {n_rows} rows")))?;
+        unpacked
+            .read_exact(&mut blocks)
+            .map_err(|_| broken(format!("YCbCr that ends after {top} of {n_rows} rows")))?;
         for (y, row) in rows.chunks_exact_mut(3 * width).enumerate() {
             for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
                 let block = &blocks[x / across * (across * down + 2)..][..across * down + 2];
