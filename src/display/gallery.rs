@@ -46,7 +46,7 @@ impl Picture {
     /// An image that cannot be read or decoded.
     pub fn of(set: &ImageSet, row: usize) -> Result<Picture> {
         let bytes = set.read(row..row + 1)?.pop().expect("a range of one row gives one image")?;
-        let thumbnail = images::thumbnail(&images::decode(&set.ids[row], &bytes)?, SIDE);
+        let thumbnail = images::thumbnail(&set.decode_alone(row, &bytes)?, SIDE);
         let label = match &set.names {
             Some(names) if !names[row].is_empty() => names[row].clone(),
             _ => set.classes[set.labels[row] as usize].clone(),

@@ -300,7 +300,7 @@ impl Gallery {
             let picture = Picture::of(set, row)?;
             let title = set.classes[set.labels[row] as usize].clone();
             let bytes = set.read(row..row + 1)?.pop().unwrap_or_else(|| Ok(Vec::new()))?;
-            let image = images::thumbnail(&images::decode(&set.ids[row], &bytes)?, 64);
+            let image = images::thumbnail(&set.decode_alone(row, &bytes)?, 64);
             let mut pictures = vec![picture];
             for (name, maps) in &maps {
                 let png = images::encode_png(&shaded(&image, &maps[i]))?;

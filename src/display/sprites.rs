@@ -162,7 +162,7 @@ fn thumbnails(set: &ImageSet, rows: &[usize], side: u32) -> Result<Vec<RgbImage>
             let (block, after) = rest.split_at(rest.partition_point(|row| row - first < BLOCK));
             let read = set.read(first..block[block.len() - 1] + 1)?;
             let shrunk: Result<Vec<RgbImage>> =
-                block.par_iter().map(|&row| thumbnail(&set.ids[row], &read[row - first], side)).collect();
+                block.par_iter().map(|&row| thumbnail(set, row, &read[row - first], side)).collect();
             found.extend(shrunk?);
             rest = after;
         }
@@ -171,12 +171,14 @@ fn thumbnails(set: &ImageSet, rows: &[usize], side: u32) -> Result<Vec<RgbImage>
     Ok(rows.iter().map(|row| found[at(row)].clone()).collect())
 }
 
-fn thumbnail(name: &str, encoded: &Result<Vec<u8>>, side: u32) -> Result<RgbImage> {
+fn thumbnail(set: &ImageSet, row: usize, encoded: &Result<Vec<u8>>, side: u32) -> Result<RgbImage> {
     match encoded {
-        Ok(bytes) => Ok(images::thumbnail(&images::decode(name, bytes)?, side)),
-        Err(error) => {
-            Err(Error::Image { name: name.into(), expected: "bytes to decode".into(), found: error.to_string() })
-        }
+        Ok(bytes) => Ok(images::thumbnail(&set.decode_alone(row, bytes)?, side)),
+        Err(error) => Err(Error::Image {
+            name: set.ids[row].clone(),
+            expected: "bytes to decode".into(),
+            found: error.to_string(),
+        }),
     }
 }
 

@@ -178,6 +178,7 @@ pub(super) fn from_files(
         ignored: Vec::new(),
         warnings,
         store: Store::Files(files.into_iter().zip(hashed).collect()),
+        reading: Default::default(),
         decoded: Default::default(),
     }
     .checked(origin)

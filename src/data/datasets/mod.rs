@@ -19,7 +19,7 @@ mod parquet;
 mod unpack;
 
 use crate::error::{Error, Result};
-use crate::images;
+use crate::images::{self, Reading};
 use crate::key::{Key, digest_of};
 use crate::manifest::{Columns, DatasetRecord, Source, embedded_folder, own_folder};
 use crate::storage::{self, Standing};
@@ -61,6 +61,8 @@ pub struct ImageSet {
     pub ignored: Vec<Ignored>,
     /// What is lawful and hardly meant, a sentence each: pictures that stand in two classes, a single class.
     pub warnings: Vec<String>,
+    /// Which bands and values of the pictures are shown, as the record says.
+    reading: Reading,
     store: Store,
     decoded: Decoded,
 }
@@ -94,6 +96,7 @@ struct ParquetFile {
 /// and `path`, a checksum that differs, or no network: each names the file and what was expected.
 pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSet> {
     let mut set = open_source(root, cache, record)?;
+    set.reading = record.reading();
     counts::check(&mut set, record)?;
     left_out::tell(&set, true);
     Ok(set)
@@ -187,13 +190,21 @@ impl ImageSet {
         }
     }
 
-    /// The picture in `row`, whose encoded bytes are `encoded`. This set and its clones decode it once, as long as their
+    /// The picture in `row`, whose encoded bytes are `encoded`, by the record's bands and range. This set and its clones decode it once, as long as their
     /// pictures fit into 512 MB of memory.
     ///
     /// # Errors
-    /// As [`images::decode`].
+    /// As [`images::decode_as`].
     pub fn decode(&self, row: usize, encoded: &[u8]) -> Result<Arc<RgbImage>> {
-        self.decoded.get_or(row, || images::decode(&self.ids[row], encoded))
+        self.decoded.get_or(row, || self.decode_alone(row, encoded))
+    }
+
+    /// As [`ImageSet::decode`], without keeping the picture.
+    ///
+    /// # Errors
+    /// As [`images::decode_as`].
+    pub fn decode_alone(&self, row: usize, encoded: &[u8]) -> Result<RgbImage> {
+        images::decode_as(&self.ids[row], encoded, &self.reading)
     }
 
     /// The rows whose part is `part` ("train", "test"); the parts of a reader's folder are called as its folders are.
@@ -213,13 +224,25 @@ impl ImageSet {
         Ok(rows)
     }
 
-    /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order.
+    /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order, and
+    /// the bands and the range where the record names them.
     pub fn images_key(&self) -> Key {
         let column = match &self.store {
             Store::Parquet { column, .. } => column.as_str(),
             Store::Files(_) => "files",
         };
-        Key::new("images").with("sha256", &self.data_sha256).with("column", column).with("ids", digest_of(&self.ids))
+        let key = Key::new("images")
+            .with("sha256", &self.data_sha256)
+            .with("column", column)
+            .with("ids", digest_of(&self.ids));
+        let key = match &self.reading.bands {
+            Some(bands) => key.with("bands", format!("{bands:?}")),
+            None => key,
+        };
+        match self.reading.range {
+            Some([low, high]) => key.with("range", format!("{low:?} to {high:?}")),
+            None => key,
+        }
     }
 
     /// What decides, with a split rule, which image is learned from and which is measured on, and what is right: the

@@ -18,10 +18,19 @@ use image::RgbImage;
 
 use self::entropy::{Huffman, Scan, decode_scan};
 use self::samples::{Plane, ycc_to_rgb};
-use super::decode::{Refusal, check_size, cmyk_to_rgb, from_pixels, orientation, oriented};
+use super::decode::{Refusal, cmyk_to_rgb, from_pixels, oriented};
+use super::exif;
+use super::limits::{Share, check_size, reserve};
 
 /// Most scans a progressive file may have. Ten are usual; a file of thousands only serves to keep a reader busy.
 const MAX_SCANS: usize = 200;
+
+/// How often all scans together may come to each block, on average. Usual files come to it five times, and those that give
+/// every bit of the coefficients a scan of its own ten times.
+const MAX_VISITS: usize = 16;
+
+/// Visits to blocks that are allowed in any case: a picture of a million pixels in 200 scans.
+const FREE_VISITS: usize = 8 << 20;
 
 /// Coefficient order in the file, as positions in a block of eight rows of eight.
 const ZIGZAG: [u8; 64] = [
@@ -56,6 +65,23 @@ struct Component {
     blocks: Vec<[i16; 64]>,
 }
 
+/// Which colours the components mean.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Colours {
+    /// What the samples are, whatever colours they mean.
+    Raw,
+    /// YCbCr, whatever the markers say.
+    Ycc,
+}
+
+/// The samples of a JPEG that is a part of another file, those of a pixel beside each other.
+pub(super) struct Segment {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) n_components: usize,
+    pub(super) samples: Vec<u8>,
+}
+
 /// What a start-of-frame segment says.
 struct Frame {
     progressive: bool,
@@ -65,6 +91,9 @@ struct Frame {
     horizontal: usize,
     vertical: usize,
     components: Vec<Component>,
+    n_blocks: usize,
+    /// Of the memory that large pictures take together.
+    share: Option<Share>,
 }
 
 /// Everything read so far.
@@ -78,37 +107,48 @@ struct State<'a> {
     restart_interval: usize,
     jfif: bool,
     adobe: Option<u8>,
-    exif: Option<&'a [u8]>,
+    /// All EXIF segments, one behind the other.
+    exif: Vec<u8>,
     xmp: Option<&'a [u8]>,
+    n_scans: usize,
+    /// Blocks that the scans came to.
+    n_visits: usize,
+    /// Whether the file is a part of another one, which has its share of the memory and ends it.
+    is_part: bool,
 }
 
 /// Decodes and turns upright.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, Refusal> {
     let mut state = State { n_bytes: bytes.len(), ..State::default() };
-    let mut at = 2; // past the start-of-image marker, by which the format was told
-    let mut n_scans = 0;
-    loop {
-        let marker = next_marker(bytes, &mut at).ok_or_else(truncated)?;
-        match marker {
-            0xD9 => break,
-            0x01 | 0xD0..=0xD8 => continue, // markers without a segment
-            _ => {}
-        }
-        let segment = segment(bytes, &mut at).ok_or_else(truncated)?;
-        if marker != 0xDA {
-            state.read(marker, segment).map_err(|problem| problem.unwrap_or_else(|| short(marker)))?;
-            continue;
-        }
-        n_scans += 1;
-        if n_scans > MAX_SCANS {
-            return Err(broken(format!("more than {MAX_SCANS} scans")));
-        }
-        at = state.scan(segment, bytes, at)?;
-    }
-    let State { frame, jfif, adobe, exif, xmp, .. } = state;
-    let frame = frame.filter(|_| n_scans > 0).ok_or_else(|| broken("a file without an image"))?;
-    let turn = orientation(exif, xmp);
+    state.read_all(bytes)?;
+    let turn = exif::orientation(exif::stated_in_chunk(&state.exif, 2), state.xmp);
+    let (jfif, adobe) = (state.jfif, state.adobe);
+    let frame = state.whole_frame()?;
     Ok(oriented(frame.into_rgb(jfif, adobe)?, turn))
+}
+
+/// Decodes a JPEG that is a part of another file; `tables` are those that it shares with other parts.
+pub(super) fn decode_segment(tables: Option<&[u8]>, bytes: &[u8], colours: Colours) -> Result<Segment, Refusal> {
+    let mut state = State { n_bytes: bytes.len(), is_part: true, ..State::default() };
+    for stream in [tables.unwrap_or(b"\xFF\xD8"), bytes] {
+        if !stream.starts_with(b"\xFF\xD8") {
+            return Err(broken("a part that does not begin as a JPEG"));
+        }
+        state.read_all(stream)?;
+    }
+    let frame = state.whole_frame()?;
+    let (width, height, n_components) = (frame.width, frame.height, frame.components.len());
+    let planes = frame.into_planes()?;
+    let mut samples = vec![0; width * height * n_components];
+    for (y, row) in samples.chunks_exact_mut(width * n_components).enumerate() {
+        for (place, plane) in planes.iter().enumerate() {
+            row[place..].iter_mut().step_by(n_components).zip(plane.row(y)).for_each(|(out, &sample)| *out = sample);
+        }
+        if colours == Colours::Ycc && n_components == 3 {
+            row.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = ycc_to_rgb(pixel[0], pixel[1], pixel[2]));
+        }
+    }
+    Ok(Segment { width, height, n_components, samples })
 }
 
 fn short(marker: u8) -> Refusal {
@@ -140,11 +180,43 @@ fn word(segment: &[u8], at: usize) -> Option<u16> {
 }
 
 impl<'a> State<'a> {
+    /// Reads a file, from behind the start-of-image marker by which its format was told, to the end-of-image marker.
+    fn read_all(&mut self, bytes: &'a [u8]) -> Result<(), Refusal> {
+        let mut at = 2;
+        loop {
+            let marker = match next_marker(bytes, &mut at) {
+                Some(marker) => marker,
+                None if self.is_part => return Ok(()), // whole scans were read; libtiff asks for no end either
+                None => return Err(truncated()),
+            };
+            match marker {
+                0xD9 => return Ok(()),
+                0x01 | 0xD0..=0xD8 => continue, // markers without a segment
+                _ => {}
+            }
+            let segment = segment(bytes, &mut at).ok_or_else(truncated)?;
+            if marker != 0xDA {
+                self.read(marker, segment).map_err(|problem| problem.unwrap_or_else(|| short(marker)))?;
+                continue;
+            }
+            self.n_scans += 1;
+            if self.n_scans > MAX_SCANS {
+                return Err(broken(format!("more than {MAX_SCANS} scans")));
+            }
+            at = self.scan(segment, bytes, at)?;
+        }
+    }
+
+    fn whole_frame(self) -> Result<Frame, Refusal> {
+        let n_scans = self.n_scans;
+        self.frame.filter(|_| n_scans > 0).ok_or_else(|| broken("a file without an image"))
+    }
+
     /// Takes in a segment other than a scan. `Err(None)` says that it is too short.
     fn read(&mut self, marker: u8, segment: &'a [u8]) -> Result<(), Option<Refusal>> {
         match marker {
             0xC0..=0xC2 if self.frame.is_some() => return Err(Some(broken("two frames"))),
-            0xC0..=0xC2 => self.frame = Some(Frame::new(segment, marker == 0xC2, self.n_bytes)?),
+            0xC0..=0xC2 => self.frame = Some(Frame::new(segment, marker == 0xC2, self.n_bytes, self.is_part)?),
             0xC4 => self.read_huffman(segment)?,
             0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
                 let found = format!("process {:02X} (lossless, hierarchical or arithmetic)", marker);
@@ -153,8 +225,12 @@ impl<'a> State<'a> {
             0xDB => self.read_quantization(segment)?,
             0xDD => self.restart_interval = usize::from(word(segment, 0).ok_or(None)?),
             0xE0 => self.jfif |= segment.starts_with(b"JFIF\0"),
-            0xE1 if segment.starts_with(b"Exif\0\0") => self.exif = self.exif.or(Some(segment)),
-            0xE1 if segment.starts_with(b"http://ns.adobe.com/xap/1.0/\0") => self.xmp = self.xmp.or(Some(segment)),
+            // Only what stands before the picture, as in Pillow: EXIF may go on in further segments, of XMP the last counts.
+            0xE1 if self.n_scans > 0 => {}
+            0xE1 if segment.starts_with(b"Exif\0\0") => {
+                self.exif.extend(if self.exif.is_empty() { segment } else { &segment[6..] });
+            }
+            0xE1 if segment.starts_with(b"http://ns.adobe.com/xap/1.0/\0") => self.xmp = Some(segment),
             0xEE if segment.starts_with(b"Adobe") => self.adobe = segment.get(11).copied().or(self.adobe),
             _ => {}
         }
@@ -199,13 +275,19 @@ impl<'a> State<'a> {
                 component.table = self.quantization[component.quantization];
             }
         }
+        self.n_visits += scan.n_visits(frame);
+        let most = FREE_VISITS.max(MAX_VISITS * frame.n_blocks);
+        if self.n_visits > most {
+            let found = format!("{} scans that come to its {} blocks more often", self.n_scans, frame.n_blocks);
+            return Err(Refusal::new(format!("a JPEG whose scans come to at most {most} blocks"), found));
+        }
         decode_scan(&scan, frame, (&self.dc, &self.ac), self.restart_interval, bytes, at)
     }
 }
 
 impl Frame {
     /// Reads a start-of-frame segment of a file of `n_bytes`. `Err(None)` says that it is too short.
-    fn new(segment: &[u8], progressive: bool, n_bytes: usize) -> Result<Frame, Option<Refusal>> {
+    fn new(segment: &[u8], progressive: bool, n_bytes: usize, is_part: bool) -> Result<Frame, Option<Refusal>> {
         let (height, width) = (word(segment, 1).ok_or(None)?, word(segment, 3).ok_or(None)?);
         let n_components = usize::from(*segment.get(5).ok_or(None)?);
         if segment[0] != 8 || ![1, 3, 4].contains(&n_components) {
@@ -230,6 +312,9 @@ impl Frame {
             // Every block takes a bit at least: no memory for a file that cannot fill it.
             return Err(Some(broken(format!("{n_bytes} bytes for {width} x {height} pixels"))));
         }
+        // Coefficients, samples, samples of full size and pixels.
+        let memory = (128 + 64) * n_blocks + (n_components + 3) * width * height;
+        let share = (!is_part).then(|| reserve(memory as u64));
         let component = |&[id, pair, quantization]: &[u8; 3]| {
             let (h, v) = sampling(pair);
             Component {
@@ -245,13 +330,12 @@ impl Frame {
             }
         };
         let components = described.iter().map(component).collect();
-        Ok(Frame { progressive, width, height, horizontal, vertical, components })
+        Ok(Frame { progressive, width, height, horizontal, vertical, components, n_blocks, share })
     }
 
-    /// Samples, upsampling and colour.
-    fn into_rgb(self, jfif: bool, adobe: Option<u8>) -> Result<RgbImage, Refusal> {
-        let Frame { width, height, horizontal, vertical, components, .. } = self;
-        let ids: Vec<u8> = components.iter().map(|component| component.id).collect();
+    /// Samples of full size, a plane a component.
+    fn into_planes(self) -> Result<Vec<Plane>, Refusal> {
+        let Frame { horizontal, vertical, components, .. } = self;
         let mut planes = Vec::with_capacity(components.len());
         for component in components {
             let (h, v) = (component.horizontal, component.vertical);
@@ -263,6 +347,15 @@ impl Frame {
             }
             planes.push(Plane::new(component)?.upsampled(horizontal / h, vertical / v));
         }
+        Ok(planes)
+    }
+
+    /// Samples, upsampling and colour.
+    fn into_rgb(mut self, jfif: bool, adobe: Option<u8>) -> Result<RgbImage, Refusal> {
+        let (width, height) = (self.width, self.height);
+        let ids: Vec<u8> = self.components.iter().map(|component| component.id).collect();
+        let _share = self.share.take();
+        let planes = self.into_planes()?;
         let row = |plane: usize, y: usize| &planes[plane].row(y)[..width];
         let mut pixels = Vec::with_capacity(3 * width * height);
         // Which colours the components mean, by libjpeg's rules.

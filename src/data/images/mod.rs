@@ -4,15 +4,23 @@
 //! [`resize`] is the resizing alone; [`thumbnail`] and [`encode_png`] serve galleries. The reference for all of it
 //! is Pillow 13 with torchvision's transforms: tests/reference/images.py makes the expected values.
 
+mod bmp;
 mod decode;
+mod exif;
+mod formats;
 mod gif;
 mod jpeg;
+mod limits;
+mod png;
 mod preprocess;
+mod reading;
 mod resize;
 mod thumbnail;
 mod tiff;
 
-pub use decode::{MAX_PIXELS, MAX_SIDE, decode};
+pub use decode::{decode, decode_as};
+pub use limits::{MAX_PIXELS, MAX_SIDE};
 pub use preprocess::{Preprocess, ResizeMode};
+pub use reading::Reading;
 pub use resize::{Interpolation, Window, resize, resize_window};
 pub use thumbnail::{encode_png, thumbnail};

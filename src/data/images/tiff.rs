@@ -1,156 +1,173 @@
-//! The first page of a TIFF: grey (1 to 16 bits), RGB and CMYK (8 or 16 bits), with or without extra samples, and
-//! palettes (1 to 8 bits); strips or tiles, chunky or planar; uncompressed, PackBits, LZW or deflate.
+//! The first page of a TIFF or BigTIFF, in strips or tiles, chunky or planar, in either byte order and bit order.
 //!
-//! The `tiff` crate reads the samples. It knows no palettes, so a palette image is read as the grey image of its
-//! indices. What it reads differently from Pillow (rounding of CMYK) is done here. Not supported, and refused:
-//! floating-point samples, Lab, and YCbCr.
+//! - Grey, RGB, CMYK and palettes of 1 to 16 bits a sample, YCbCr of 8 in one plane.
+//! - Without compression, or PackBits, LZW (either kind, with or without end code), deflate, Zstandard, JPEG, fax.
+//! - Extra samples are dropped, as Pillow does; where they are the alpha by which the colours were multiplied
+//!   (ExtraSamples 1), that is undone first, also as Pillow does.
+//! - Bands that are no colours, and signed, floating-point and 32-bit samples need a [`Reading`] and are refused without.
+//! - Refused by name: CIELab, YCbCr in planes, other compressions, complex numbers, raw camera data.
+//!
+//! Rows are unpacked one after the other and only as far as pixels ask for them: beside the picture (up to five bytes a
+//! pixel) memory is needed for one row of a tile, and for the pixels of one strip or tile where that is JPEG, fax or YCbCr.
 
-use std::io::Cursor;
+mod compressions;
+mod directory;
+mod fax;
+mod lzw;
+mod samples;
+mod segments;
+mod ycbcr;
 
 use image::RgbImage;
-use image::metadata::Orientation;
-use tiff::ColorType;
-use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits};
-use tiff::tags::Tag;
 
-use super::decode::{Refusal, SCRATCH_BYTES, check_size, cmyk_to_rgb, from_pixels, high_byte, orientation};
-use super::decode::{oriented, pick};
+use self::directory::{Directory, Layout};
+use super::decode::{Refusal, cmyk_to_rgb, from_pixels, oriented};
+use super::exif;
+use super::limits::reserve;
+use super::reading::{Reading, undecided};
 
-/// The value of PhotometricInterpretation for palettes, and the one for grey that takes its place.
-const PALETTE: u16 = 3;
-const GREY: u16 = 1;
+/// Values of PhotometricInterpretation.
+const WHITE_IS_ZERO: u64 = 0;
+const BLACK_IS_ZERO: u64 = 1;
+const RGB: u64 = 2;
+const PALETTE: u64 = 3;
+const CMYK: u64 = 5;
+const YCBCR: u64 = 6;
+
+/// Values of ExtraSamples.
+const UNKNOWN: u64 = 0;
+const PREMULTIPLIED: u64 = 1;
 
 fn broken(problem: impl std::fmt::Display) -> Refusal {
     Refusal::broken("TIFF", problem)
 }
 
 /// Decodes the first page.
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, Refusal> {
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
-    let photometric = decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).map_err(broken)?;
-    if photometric != Some(PALETTE) {
-        return read(decoder, None);
-    }
-    let colours = decoder.get_tag_u16_vec(Tag::ColorMap).map_err(broken)?;
-    let indices = as_grey(bytes).ok_or_else(|| broken("a directory that does not fit its file"))?;
-    read(Decoder::new(Cursor::new(&indices)).map_err(broken)?, Some(&colours))
-}
-
-fn read<B: AsRef<[u8]>>(mut decoder: Decoder<Cursor<B>>, colours: Option<&[u16]>) -> Result<RgbImage, Refusal> {
-    let (width, height) = decoder.dimensions().map_err(broken)?;
-    check_size(width, height)?;
-    let kind = decoder.colortype().map_err(broken)?;
-    let n_bytes = width as usize * height as usize * usize::from(kind.num_samples()) * 2;
-    let mut limits = Limits::default();
-    limits.decoding_buffer_size = n_bytes;
-    limits.intermediate_buffer_size = n_bytes + SCRATCH_BYTES as usize;
-    let mut decoder = decoder.with_limits(limits);
-
-    let tag = decoder.find_tag_unsigned::<u16>(Tag::Orientation).map_err(broken)?;
-    let from_tag = tag.and_then(|value| Orientation::from_exif(u8::try_from(value).ok()?));
-    let xmp = decoder.find_tag(Tag::Unknown(700)).map_err(broken)?.and_then(|value| value.into_u8_vec().ok());
-    let turn = from_tag.unwrap_or_else(|| orientation(None, xmp.as_deref()));
-
-    let mut samples = DecodingResult::U8(Vec::new());
-    let layout = decoder.read_image_to_buffer(&mut samples).map_err(broken)?;
-    let samples = interleaved(eight_bits(samples, kind)?, &layout);
-    let pixels = match (kind, colours) {
-        (ColorType::Gray(bits @ (1 | 2 | 4 | 8)), Some(colours)) => {
-            let indices = unpacked(samples, bits, width, &layout, 1);
-            through_palette(&indices, colours, 1 << bits)?
-        }
-        (ColorType::Gray(bits @ (1 | 2 | 4)), None) => {
-            let brightest = ((1_u16 << bits) - 1) as u8;
-            pick(&unpacked(samples, bits, width, &layout, 255 / brightest), 1, [0; 3], |value| value)
-        }
-        (ColorType::Gray(_) | ColorType::GrayA(_), None) => {
-            pick(&samples, usize::from(kind.num_samples()), [0; 3], |value| value)
-        }
-        // Grey with extra samples: the first is the grey.
-        (ColorType::Multiband { num_samples, .. }, None) => {
-            pick(&samples, usize::from(num_samples), [0; 3], |value| value)
-        }
-        (ColorType::RGB(_) | ColorType::RGBA(_), None) => {
-            pick(&samples, usize::from(kind.num_samples()), [0, 1, 2], |value| value)
-        }
-        (ColorType::CMYK(_) | ColorType::CMYKA(_), None) => {
-            let inks = samples.chunks_exact(usize::from(kind.num_samples()));
-            inks.flat_map(|ink| cmyk_to_rgb([ink[0], ink[1], ink[2], ink[3]])).collect()
-        }
-        _ => return Err(unsupported(kind)),
+pub(super) fn decode(bytes: &[u8], reading: &Reading) -> Result<RgbImage, Refusal> {
+    let directory = Directory::first(bytes)?;
+    let layout = Layout::new(&directory)?;
+    let _share = reserve(8 * (layout.width * layout.height) as u64);
+    let pixels = match &reading.bands {
+        Some(bands) => chosen(&layout, bytes, bands, reading)?,
+        None => coloured(&layout, &directory, bytes, reading)?,
     };
-    if pixels.len() != 3 * width as usize * height as usize {
-        return Err(broken("fewer samples than the image has pixels"));
-    }
-    Ok(oriented(from_pixels(width, height, pixels), turn))
+    let xmp = directory.bytes(700).ok().flatten();
+    let turn = exif::orientation(exif::stated(bytes), xmp);
+    Ok(oriented(from_pixels(layout.width as u32, layout.height as u32, pixels), turn))
 }
 
-fn unsupported(kind: ColorType) -> Refusal {
-    Refusal::new("a TIFF of grey, RGB, CMYK or palette with up to 16 bits a sample", format!("{kind:?}"))
+/// The bands that the record names.
+fn chosen(layout: &Layout, bytes: &[u8], bands: &[u16], reading: &Reading) -> Result<Vec<u8>, Refusal> {
+    if matches!(layout.photometric, PALETTE | YCBCR) {
+        let kind = if layout.photometric == PALETTE { "a palette" } else { "YCbCr" };
+        return Err(Refusal::new("a TIFF of bands, as the data set's record names `bands`", kind));
+    }
+    if let Some(band) = bands.iter().find(|&&band| band == 0 || usize::from(band) > layout.n_samples) {
+        let expected = format!("a TIFF with a band {band}, as `bands` in the data set's record asks for");
+        return Err(Refusal::new(expected, format!("{} bands", layout.n_samples)));
+    }
+    let picks: Vec<usize> = bands.iter().map(|&band| usize::from(band) - 1).collect();
+    let samples = samples::read(layout, bytes, &picks, picks.len(), reading, false)?;
+    Ok(if picks.len() == 3 { samples } else { spread(&samples) })
 }
 
-/// The samples as bytes; of sixteen bits the upper eight.
-fn eight_bits(samples: DecodingResult, kind: ColorType) -> Result<Vec<u8>, Refusal> {
-    match samples {
-        DecodingResult::U8(samples) => Ok(samples),
-        DecodingResult::U16(samples) => Ok(samples.into_iter().map(high_byte).collect()),
-        _ => Err(unsupported(kind)),
+/// The colours that the file itself states.
+fn coloured(layout: &Layout, directory: &Directory, bytes: &[u8], reading: &Reading) -> Result<Vec<u8>, Refusal> {
+    let n_colours = n_colours(layout)?;
+    let premultiplied = layout.extra.first() == Some(&PREMULTIPLIED)
+        && layout.n_samples > n_colours
+        && matches!(layout.photometric, WHITE_IS_ZERO | BLACK_IS_ZERO | RGB);
+    let picks: Vec<usize> = (0..n_colours + usize::from(premultiplied)).collect();
+    let is_index = layout.photometric == PALETTE;
+    let mut samples = samples::read(layout, bytes, &picks, n_colours, reading, is_index)?;
+    if premultiplied {
+        samples = samples.chunks_exact(picks.len()).flat_map(divided).collect();
     }
+    Ok(match layout.photometric {
+        WHITE_IS_ZERO => {
+            samples.iter_mut().for_each(|sample| *sample = 255 - *sample);
+            spread(&samples)
+        }
+        PALETTE => through_palette(&samples, directory, 1 << layout.bits)?,
+        CMYK => samples.as_chunks::<4>().0.iter().flat_map(|&inks| cmyk_to_rgb(inks)).collect(),
+        _ if n_colours == 1 => spread(&samples),
+        _ => samples,
+    })
 }
 
-/// Planes, one a channel, woven into pixels; anything else unchanged.
-fn interleaved(samples: Vec<u8>, layout: &BufferLayoutPreference) -> Vec<u8> {
-    if layout.planes <= 1 {
-        return samples;
-    }
-    let length = samples.len() / layout.planes;
-    (0..length)
-        .flat_map(|pixel| (0..layout.planes).map(move |plane| plane * length + pixel))
-        .map(|at| samples[at])
-        .collect()
-}
-
-/// Samples of `bits` bits, packed into bytes row by row, as one byte each, times `factor`.
-fn unpacked(packed: Vec<u8>, bits: u8, width: u32, layout: &BufferLayoutPreference, factor: u8) -> Vec<u8> {
-    if bits == 8 {
-        return packed;
-    }
-    let n_per_byte = usize::from(8 / bits);
-    let row_bytes = layout.row_stride.map_or((width as usize).div_ceil(n_per_byte), |stride| stride.get());
-    let sample = |row: &[u8], x: usize| {
-        let shift = 8 - usize::from(bits) * (x % n_per_byte + 1);
-        (row[x / n_per_byte] >> shift & ((1_u16 << bits) - 1) as u8) * factor
+/// How many of the samples are colours; the others are extra. Refused where the file does not say which are.
+fn n_colours(layout: &Layout) -> Result<usize, Refusal> {
+    let refuse = |name: &str| {
+        let expected = "a TIFF of grey, RGB, CMYK, a palette or YCbCr";
+        Err(Refusal::new(expected, format!("{name} ({} samples of {} bits)", layout.n_samples, layout.bits)))
     };
-    packed.chunks_exact(row_bytes).flat_map(|row| (0..width as usize).map(move |x| sample(row, x))).collect()
+    let n_colours = match layout.photometric {
+        WHITE_IS_ZERO | BLACK_IS_ZERO | PALETTE => 1,
+        RGB => 3,
+        CMYK => 4,
+        YCBCR if layout.n_samples == 1 => 1,
+        YCBCR if layout.planar => return refuse("YCbCr in planes"),
+        YCBCR if layout.compression == 7 => 3,
+        YCBCR if layout.bits != 8 || layout.n_samples != 3 || layout.predictor != 1 => return refuse("unusual YCbCr"),
+        YCBCR => {
+            let (across, down) = layout.subsampling;
+            if [across, down].iter().any(|side| ![1, 2, 4].contains(side)) {
+                return refuse(&format!("YCbCr with one colour for {across} x {down} pixels"));
+            }
+            3
+        }
+        4 => return refuse("a transparency mask"),
+        8..=10 => return refuse("CIELab colour"),
+        32_803 => return refuse("a colour filter array, raw camera data"),
+        34_892 => return refuse("linear raw camera data"),
+        32_844 | 32_845 => return refuse("LogLuv colour"),
+        other => return refuse(&format!("the photometric interpretation {other}")),
+    };
+    if layout.photometric == PALETTE && layout.bits > 8 {
+        return refuse("a palette of more than 256 colours");
+    }
+    let n_extra = layout.n_samples.checked_sub(n_colours);
+    let Some(n_extra) = n_extra else {
+        return Err(broken(format!("{} samples for {n_colours} colours", layout.n_samples)));
+    };
+    // Pillow's rule: alpha or unknown samples behind the colours are passed over, up to three behind RGB. Grey with one
+    // sample beside it, of more than eight bits and of no known meaning, are two bands rather.
+    let stated = layout.extra.first().copied();
+    let passed_over = match n_colours {
+        _ if n_extra == 0 => true,
+        1 => n_extra == 1 && stated.is_some_and(|extra| extra != UNKNOWN || layout.bits <= 8),
+        3 => n_extra <= 3,
+        _ => n_extra <= 2,
+    };
+    if !passed_over {
+        return Err(undecided(format!(
+            "a TIFF of {} bands of {} bits, of which none are known to be red, green and blue",
+            layout.n_samples, layout.bits
+        )));
+    }
+    Ok(n_colours)
+}
+
+/// Grey as red, green and blue.
+fn spread(grey: &[u8]) -> Vec<u8> {
+    grey.iter().flat_map(|&grey| [grey; 3]).collect()
+}
+
+/// A pixel whose last sample is the alpha that the others were multiplied by: divided by it, rounded down, as Pillow does.
+fn divided(pixel: &[u8]) -> impl Iterator<Item = u8> {
+    let (alpha, colours) = pixel.split_last().expect("callers give colours and alpha");
+    let alpha = u32::from(*alpha);
+    colours
+        .iter()
+        .map(move |&colour| (u32::from(colour) * 255).checked_div(alpha).map_or(0, |value| value.min(255) as u8))
 }
 
 /// Colours for indices; the map holds `n` reds, then `n` greens, then `n` blues.
-fn through_palette(indices: &[u8], colours: &[u16], n: usize) -> Result<Vec<u8>, Refusal> {
+fn through_palette(indices: &[u8], directory: &Directory, n: usize) -> Result<Vec<u8>, Refusal> {
+    let colours = directory.numbers(320)?.ok_or_else(|| broken("a palette image without colour map"))?;
     if colours.len() < 3 * n {
         return Err(broken(format!("a colour map of {} values for {n} colours", colours.len())));
     }
-    let colour = |&index: &u8| [0, n, 2 * n].map(|plane| high_byte(colours[plane + usize::from(index)]));
+    let colour = |&index: &u8| [0, n, 2 * n].map(|plane| (colours[plane + usize::from(index)] >> 8) as u8);
     Ok(indices.iter().flat_map(colour).collect())
-}
-
-/// A copy of a palette TIFF that says its indices are grey values, or `None` where its directory is damaged.
-fn as_grey(bytes: &[u8]) -> Option<Vec<u8>> {
-    let little = bytes.starts_with(b"II");
-    let number = |at: usize, length: usize| -> Option<u64> {
-        let field = bytes.get(at..at.checked_add(length)?)?;
-        let join = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
-        Some(if little { field.iter().rev().fold(0, join) } else { field.iter().fold(0, join) })
-    };
-    // Magic 43 is BigTIFF, whose offsets and counts are wider.
-    let big = number(2, 2)? == 43;
-    let directory = usize::try_from(if big { number(8, 8)? } else { number(4, 4)? }).ok()?;
-    let (count_size, entry_size, value_at) = if big { (8, 20, 12) } else { (2, 12, 8) };
-    let n_entries = usize::try_from(number(directory, count_size)?).ok()?;
-    let first = directory + count_size;
-    let mut entries = (0..n_entries.min(bytes.len() / entry_size)).map(|entry| first + entry * entry_size);
-    let entry = entries.find(|&at| number(at, 2) == Some(u64::from(Tag::PhotometricInterpretation.to_u16())))?;
-    let mut grey = bytes.to_vec();
-    let value = if little { GREY.to_le_bytes() } else { GREY.to_be_bytes() };
-    grey.get_mut(entry + value_at..entry + value_at + 2)?.copy_from_slice(&value);
-    Some(grey)
 }

@@ -3,6 +3,7 @@
 use super::parse::{Problem, Record, check_id, check_not_empty};
 use super::source::{ArchiveLayout, Source};
 use super::split::{SplitRecord, SplitRule};
+use crate::images::Reading;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
@@ -38,6 +39,13 @@ pub struct DatasetRecord {
     /// Which columns hold image, label, group and so on; by default `image` and `label`.
     #[serde(default)]
     pub columns: Columns,
+    /// The bands of scientific TIFF pictures that are shown, counted from 1: one for grey or three for red, green and blue.
+    /// As [`Reading::bands`].
+    #[serde(default)]
+    pub bands: Option<Vec<u16>>,
+    /// The sample values that become black and white, `[0, 4095]` for 12 bits. As [`Reading::range`].
+    #[serde(default)]
+    pub range: Option<[f64; 2]>,
     /// How train, val and test are made; by default the study's rule on all images.
     #[serde(default)]
     pub split: SplitRecord,
@@ -47,6 +55,13 @@ pub struct DatasetRecord {
     /// What a reader should know: what a mirror lacks, which counts were not confirmed.
     #[serde(default)]
     pub notes: Option<String>,
+}
+
+impl DatasetRecord {
+    /// How the pictures' samples become grey levels.
+    pub fn reading(&self) -> Reading {
+        Reading { bands: self.bands.clone(), range: self.range }
+    }
 }
 
 /// The meaning of columns: of the Parquet file, or of the table of an archive. Layouts that have no table (folders
@@ -151,6 +166,9 @@ impl Record for DatasetRecord {
         check_id(&self.id)?;
         for (key, text) in [("name", &self.name), ("licence", &self.licence), ("citation", &self.citation)] {
             check_not_empty(key, text)?;
+        }
+        if let Some((key, expected, found)) = self.reading().problem() {
+            return Err(Problem::new(key, expected, found));
         }
         self.source.check()?;
         self.split.check()?;

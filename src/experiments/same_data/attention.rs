@@ -2,7 +2,6 @@
 
 use crate::datasets::ImageSet;
 use crate::error::Result;
-use crate::images;
 use crate::models::LoadedModel;
 use candle_core::Tensor;
 use ndarray::{Array2, Axis};
@@ -60,5 +59,5 @@ pub fn attention_lift(model: &LoadedModel, set: &ImageSet, rows: &[usize]) -> Re
 
 fn image(set: &ImageSet, row: usize) -> Result<image::RgbImage> {
     let bytes = set.read(row..row + 1)?.pop().unwrap_or_else(|| Ok(Vec::new()))?;
-    images::decode(&set.ids[row], &bytes)
+    set.decode_alone(row, &bytes)
 }

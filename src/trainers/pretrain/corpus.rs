@@ -6,7 +6,6 @@
 
 use crate::datasets::{self, ImageSet};
 use crate::error::{Error, Result};
-use crate::images;
 use crate::manifest::Columns;
 use crate::random::Random;
 use crate::storage;
@@ -165,7 +164,7 @@ fn decode(set: &ImageSet) -> Result<Vec<u8>> {
             .into_par_iter()
             .zip(rows)
             .map(|(bytes, row)| {
-                let image = images::decode(&set.ids[row], &bytes?)?;
+                let image = set.decode_alone(row, &bytes?)?;
                 let (width, height) = image.dimensions();
                 if (width as usize, height as usize) != (SIDE, SIDE) {
                     return Err(Error::Image {

@@ -50,6 +50,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         ignored: set.ignored.list(),
         warnings: Vec::new(),
         store: Store::Parquet { files: set.files, column: columns.image.clone() },
+        reading: Default::default(),
         decoded: Default::default(),
     }
     .checked(first)

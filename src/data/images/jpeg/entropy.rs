@@ -184,6 +184,25 @@ impl Scan {
         }
         Ok(Scan { parts, first, last, refines: bits >> 4 != 0, low })
     }
+
+    /// Units across and down. A single component comes without padding; several come in units that hold all of them.
+    fn units(&self, frame: &Frame) -> (usize, usize) {
+        match &self.parts[..] {
+            [part] => {
+                let component = &frame.components[part.component];
+                (component.width.div_ceil(8), component.height.div_ceil(8))
+            }
+            _ => (frame.width.div_ceil(8 * frame.horizontal), frame.height.div_ceil(8 * frame.vertical)),
+        }
+    }
+
+    /// How many blocks the scan comes to.
+    pub(super) fn n_visits(&self, frame: &Frame) -> usize {
+        let (across, down) = self.units(frame);
+        let blocks =
+            |part: &Part| frame.components[part.component].horizontal * frame.components[part.component].vertical;
+        across * down * if self.parts.len() == 1 { 1 } else { self.parts.iter().map(blocks).sum() }
+    }
 }
 
 /// The tables of four slots, for first coefficients and for the others.
@@ -205,17 +224,14 @@ pub(super) fn decode_scan(
             return Err(broken("a scan whose Huffman table is missing"));
         }
     }
-    // A single component comes without padding; several come in units that hold all of them.
     let alone = scan.parts.len() == 1;
-    let (across, down) = if alone {
-        let component = &frame.components[scan.parts[0].component];
-        (component.width.div_ceil(8), component.height.div_ceil(8))
-    } else {
-        (frame.width.div_ceil(8 * frame.horizontal), frame.height.div_ceil(8 * frame.vertical))
-    };
+    let (across, down) = scan.units(frame);
     let bits = Bits { bytes, at, buffer: 0, count: 0, starved: false, ended: false };
     let mut decoder = BlockDecoder { bits, scan, predictions: [0; 4], end_run: 0 };
-    for unit in 0..across * down {
+    let mut unit = 0;
+    // Blocks that hold nothing more are passed over together, up to the next restart.
+    let passes_over = alone && scan.first > 0 && !scan.refines;
+    while unit < across * down {
         if restart_interval > 0 && unit > 0 && unit % restart_interval == 0 {
             decoder.bits.restart();
             (decoder.predictions, decoder.end_run) = ([0; 4], 0);
@@ -224,9 +240,18 @@ pub(super) fn decode_scan(
             return Err(truncated());
         }
         if decoder.bits.starved {
+            unit += 1;
             continue; // blocks stay as they are up to the next restart
         }
+        if passes_over && decoder.end_run > 0 {
+            let to_restart = if restart_interval > 0 { restart_interval - unit % restart_interval } else { usize::MAX };
+            let n = to_restart.min(decoder.end_run as usize);
+            decoder.end_run -= n as u32;
+            unit += n;
+            continue;
+        }
         let (x, y) = (unit % across, unit / across);
+        unit += 1;
         for (order, part) in scan.parts.iter().enumerate() {
             let component = &mut frame.components[part.component];
             let (h, v) = if alone { (1, 1) } else { (component.horizontal, component.vertical) };

@@ -1,0 +1,179 @@
+//! Files that ask for far more memory or time than they are worth, and what several threads may take together.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use wider_clip::error::Error;
+use wider_clip::images::decode;
+
+fn refused(name: &str, bytes: &[u8]) -> String {
+    let start = Instant::now();
+    let message = match decode(name, bytes) {
+        Err(error @ Error::Image { .. }) => error.to_string(),
+        Err(other) => panic!("{name}: expected Error::Image, found {other}"),
+        Ok(image) => panic!("{name}: expected an error, found an image of {:?}", image.dimensions()),
+    };
+    assert!(start.elapsed() < Duration::from_secs(20), "{name}: {:?}", start.elapsed());
+    message
+}
+
+/// A TIFF of long tags whose first data stand behind the directory; `tags` without 273 and 279 (or 324 and 325).
+fn tiff(tags: &[(u16, u32)], data: &[u8]) -> Vec<u8> {
+    let tiled = tags.iter().any(|&(tag, _)| tag == 322);
+    let (places, sizes) = if tiled { (324, 325) } else { (273, 279) };
+    let start = 8 + 2 + 12 * (tags.len() as u32 + 2) + 4;
+    let mut all = [tags, &[(places, start), (sizes, data.len() as u32)]].concat();
+    all.sort_unstable();
+    let mut file = b"II\x2a\0\x08\0\0\0".to_vec();
+    file.extend((all.len() as u16).to_le_bytes());
+    for (tag, value) in all {
+        file.extend([tag.to_le_bytes(), 4_u16.to_le_bytes()].concat());
+        file.extend([1_u32.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    file.extend([0; 4]);
+    file.extend(data);
+    file
+}
+
+fn deflated(n_zeros: usize) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&vec![0; n_zeros]).expect("writes");
+    encoder.finish().expect("ends")
+}
+
+#[test]
+fn a_tiff_is_bounded_in_samples_and_bytes() {
+    let colour = [(258, 8), (262, 1)];
+    let sized = |side: u32, n_samples: u32, compression: u32| {
+        let tags = [(256, side), (257, side), (259, compression), (277, n_samples), (278, side)];
+        [&tags[..], &colour].concat()
+    };
+    assert!(refused("samples", &tiff(&sized(13_000, 1000, 1), &[0; 20])).contains("unpacks to at most 4096 MB"));
+    assert!(refused("many", &tiff(&sized(10, 1025, 1), &[0; 20])).contains("found 1025 samples"));
+    assert!(refused("most", &tiff(&sized(10, u32::MAX, 1), &[0; 20])).contains("samples"));
+    assert!(refused("none", &tiff(&sized(10, 0, 1), &[0; 20])).contains("0 samples"));
+    assert!(refused("nothing", &tiff(&sized(0, 1, 1), &[0; 20])).contains("0 x 0 pixels"));
+    assert!(refused("short", &tiff(&sized(13_000, 1, 8), &deflated(1 << 20))).contains("fewer pixels"));
+    // Tiles far larger than the picture are unpacked as far as the picture reaches.
+    let tiles = |width: u32, height: u32| {
+        let tags = [(256, 10), (257, 10), (259, 8), (277, 1), (322, width), (323, height)];
+        tiff(&[&tags[..], &colour].concat(), &deflated(1 << 20))
+    };
+    assert_eq!(decode("high", &tiles(16, 1 << 24)).expect("ten rows").dimensions(), (10, 10));
+    assert!(refused("wide", &tiles(1 << 24, 1 << 24)).contains("fewer pixels"));
+    assert!(refused("wider", &tiles(1 << 25, 16)).contains("strips or tiles of"));
+    // One-pixel tiles: as many places must stand in the file.
+    let tiny = [(256, 10_000), (257, 10_000), (259, 1), (277, 1), (322, 1), (323, 1)];
+    assert!(refused("tiny", &tiff(&[&tiny[..], &colour].concat(), &[0; 20])).contains("100000000 are needed"));
+    // A directory that is its own next page, and one that claims 65,535 entries.
+    let mut file = tiff(&sized(4, 1, 1), &[9; 16]);
+    let next = 8 + 2 + 12 * 9;
+    file[next..next + 4].copy_from_slice(&8_u32.to_le_bytes());
+    assert_eq!(decode("loop", &file).expect("the first page").dimensions(), (4, 4));
+    file[8..10].copy_from_slice(&[0xFF; 2]);
+    assert!(refused("entries", &file).contains("beyond the file"));
+}
+
+/// A JPEG of one component: `frame` is C0 or C2, then come the scans as (header of five bytes without the component, data).
+fn jpeg(frame: u8, side: u16, tables: &[u8], scans: &[([u8; 3], Vec<u8>)]) -> Vec<u8> {
+    let mut file = b"\xff\xd8\xff\xdb\0\x43\0".to_vec();
+    file.extend([1; 64]);
+    file.extend([0xFF, frame, 0, 11, 8]);
+    file.extend([side.to_be_bytes(), side.to_be_bytes()].concat());
+    file.extend([1, 1, 0x11, 0]);
+    file.extend(tables);
+    for (spectrum, data) in scans {
+        file.extend([0xFF, 0xDA, 0, 8, 1, 1, 0]);
+        file.extend(spectrum);
+        file.extend(data);
+    }
+    file.extend(b"\xff\xd9");
+    file
+}
+
+/// Huffman tables of one code, `0`, each: for first coefficients it stands for 0, for the others for `symbol`.
+fn tables(symbol: u8) -> Vec<u8> {
+    let table = |class: u8, symbol: u8| [&[0xFF, 0xC4, 0, 20, class, 1][..], &[0; 15], &[symbol]].concat();
+    [table(0x00, 0), table(0x10, symbol)].concat()
+}
+
+/// Runs of 32,767 blocks that hold nothing, for `n_blocks`: a code and fourteen ones, fifteen bits.
+fn empty_runs(n_blocks: usize) -> Vec<u8> {
+    let bits: Vec<u8> = (0..n_blocks.div_ceil(32_767)).flat_map(|_| [&[0_u8][..], &[1; 14]].concat()).collect();
+    let byte = |bits: &[u8]| bits.iter().fold(0, |byte, bit| byte << 1 | bit) << (8 - bits.len());
+    let bytes = bits.chunks(8).map(byte);
+    bytes.flat_map(|byte: u8| if byte == 0xFF { vec![0xFF, 0] } else { vec![byte] }).chain([0; 4]).collect()
+}
+
+#[test]
+fn a_jpegs_scans_are_bounded_by_their_work() {
+    let side = 8000;
+    let n_blocks = (side / 8) * (side / 8);
+    let first = ([0, 0, 0], vec![0; n_blocks / 8]);
+    let refining = ([1, 63, 0x21], empty_runs(n_blocks));
+    let file =
+        |n: usize| jpeg(0xC2, side as u16, &tables(0xE0), &[&[first.clone()], &vec![refining.clone(); n][..]].concat());
+    let message = refused("hollow.jpg", &file(199));
+    assert!(message.contains("whose scans come to at most") && message.contains("1000000 blocks"), "{message}");
+    assert_eq!(decode("usual.jpg", &file(9)).expect("ten scans").dimensions(), (8000, 8000));
+    // A small picture may have its coefficients in as many scans as there are.
+    let (small, n) = (64_u16, 64);
+    let scans: Vec<_> = (1..64).map(|place| ([place, place, 0], empty_runs(n))).collect();
+    let scans = [vec![([0, 0, 0], vec![0; n / 8])], scans].concat();
+    assert_eq!(decode("slow.jpg", &jpeg(0xC2, small, &tables(0xE0), &scans)).expect("64 scans").dimensions(), (64, 64));
+    assert!(refused("more.jpg", &jpeg(0xC2, small, &tables(0xE0), &vec![scans[0].clone(); 201])).contains("200 scans"));
+}
+
+/// What this process took at most, in MB.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+}
+
+/// Six pictures of 64 million pixels in six threads: each takes nearly half a gigabyte while it is decoded. Together they
+/// stay near the 1 GB that large pictures may take, and all of them are decoded.
+#[cfg(target_os = "linux")]
+#[test]
+fn several_threads_wait_for_memory() {
+    let side = 8000;
+    let file = jpeg(0xC2, side, &tables(0xE0), &[([0, 0, 0], vec![0; 125_000])]);
+    std::thread::scope(|scope| {
+        let decoded: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| decode("large.jpg", &file).expect("decodes").width())).collect();
+        decoded.into_iter().for_each(|thread| assert_eq!(thread.join().expect("no panic"), 8000));
+    });
+    assert!(peak() < 1900, "{} MB", peak());
+}
+
+#[test]
+fn texts_and_profiles_that_unpack_to_much_cost_little() {
+    let chunk = |kind: &[u8], data: &[u8]| {
+        let body = [kind, data].concat();
+        let crc = !body.iter().fold(!0_u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+        });
+        [&(data.len() as u32).to_be_bytes()[..], &body, &crc.to_be_bytes()].concat()
+    };
+    let bomb = deflated(300 << 20);
+    let header = chunk(b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0]);
+    let pixel = chunk(b"IDAT", &deflated(4));
+    let end = chunk(b"IEND", b"");
+    for (name, text) in [
+        ("zTXt", chunk(b"zTXt", &[b"Raw profile type exif\0\0", &bomb[..]].concat())),
+        ("iTXt", chunk(b"iTXt", &[b"XML:com.adobe.xmp\0\x01\0\0\0", &bomb[..]].concat())),
+        ("iCCP", chunk(b"iCCP", &[b"profile\0\0", &bomb[..]].concat())),
+    ] {
+        let start = Instant::now();
+        let before = [b"\x89PNG\r\n\x1a\n".to_vec(), header.clone(), text.clone(), pixel.clone(), end.clone()].concat();
+        let behind = [b"\x89PNG\r\n\x1a\n".to_vec(), header.clone(), pixel.clone(), text, end.clone()].concat();
+        for file in [before, behind] {
+            // Read or refused, but soon and within the limits.
+            if let Ok(image) = decode(name, &file) {
+                assert_eq!(image.dimensions(), (1, 1), "{name}");
+            }
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{name}: {:?}", start.elapsed());
+    }
+}
