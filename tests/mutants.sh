@@ -86,12 +86,15 @@ for part in "$@"; do
     esac
     files=()
     for file in "${from[@]:1}"; do files+=(--file "$file"); done
+    # To both of its calls of cargo, the build and the test.
     targets=()
-    case $part in splits | decode) targets+=(--features small/data) ;; esac
-    for test in "${tests[@]}"; do targets+=(--test "$test"); done
+    for test in "${tests[@]}"; do targets+=("--cargo-arg=--test=$test"); done
+    case $part in splits | decode) targets+=(--cargo-arg=--features=small/data) ;; esac
     mkdir -p "$place/$part"
+    # The unchanged project first: cargo-mutants would test the mutated package, which has no tests of its own.
+    (cd "$copy" && cargo test --package small "${targets[@]#--cargo-arg=}")
     # Two: mutants survived. Three: one did not end. Both are in the lists.
-    cargo mutants --dir "$copy" --in-place --package "${from[0]}" "${files[@]}" --test-package small \
-        --output "$place/$part" --no-shuffle --minimum-test-timeout 20 -- "${targets[@]}" ||
+    cargo mutants --dir "$copy" --in-place --package "${from[0]}" "${files[@]}" --test-package small --baseline skip \
+        --output "$place/$part" --timeout 60 --build-timeout 900 "${targets[@]}" ||
         [ $? -le 3 ]
 done
