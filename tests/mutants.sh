@@ -54,10 +54,10 @@ write "$small/lib.rs"
     printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n[dependencies]\n'
     printf 'ndarray.workspace = true\nwider-clip-numbers.workspace = true\ntempfile.workspace = true\n'
     # Beside the numbers only where a test asks for it: these take longest to compile and to link.
-    for crate in csv image polars polars-io wider-clip-data; do
+    for crate in csv image polars polars-io rayon wider-clip-data; do
         echo "$crate = { workspace = true, optional = true }"
     done
-    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io"]\n'
+    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io", "dep:rayon"]\n'
     printf 'data = ["dep:image", "dep:wider-clip-data"]\n'
     printf '\n[dev-dependencies]\n'
     for crate in rand_chacha serde serde_json sha2; do
