@@ -48,7 +48,15 @@ fn clustering_takes_held_out_images_apart() {
     assert_eq!(map, subject.map(3).unwrap());
     let clusters = subject.clusters(&map.clone().into_shared(), 3).unwrap();
     let agreement = adjusted_rand(&clusters.labels, &subject.labels).unwrap();
-    assert!((-0.5..=1.0).contains(&agreement));
+    // Pixels find little of an icon's class (0.062), and that is far from what classes dealt out would give.
+    let mut dealt = subject.labels.clone();
+    wider_clip::random::Random::new("dealt out", 0, 0).shuffle(&mut dealt);
+    let by_chance = adjusted_rand(&clusters.labels, &dealt).unwrap();
+    assert!(by_chance.abs() < 0.015 && agreement > 0.04, "{agreement}, by chance {by_chance}");
+    // As many clusters as classes, every image in one.
+    let distinct = |labels: &[u32]| labels.iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert_eq!(distinct(&clusters.labels), distinct(&subject.labels));
+    assert_eq!((clusters.labels.len(), map.nrows()), (parts[1].positions.len(), parts[1].positions.len()));
 
     let wanted: Vec<usize> = encoded.features.rows.iter().copied().step_by(3).collect();
     let shown = parts[1].shown(&encoded, &map, &wanted).unwrap();

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wider_clip::images::encode_png;
 use wider_clip::models::{LoadedModel, load};
 use wider_clip::prelude::*;
+use wider_clip::random::Random;
 
 const CACHE: &str = "WIDER_CLIP_TEST_CACHE";
 const ROWS: usize = 700;
@@ -63,6 +64,12 @@ fn extract_in_child() {
 #[test]
 fn killed_runs_go_on_and_end_the_same() {
     let (whole, killed) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let started = Instant::now();
+    let direct = run(whole.path(), "vit_tiny.random").expect("extracts");
+    let span = started.elapsed();
+    let expected = shards(whole.path());
+    assert_eq!(expected.len(), 3);
+    // Once between two shards.
     let mut running = child("extract_in_child", killed.path()).spawn().expect("starts");
     let started = Instant::now();
     while shards(killed.path()).is_empty() && started.elapsed() < Duration::from_secs(120) {
@@ -73,11 +80,37 @@ fn killed_runs_go_on_and_end_the_same() {
     let done = shards(killed.path()).len();
     assert!((1..3).contains(&done), "killed with {done} of 3 shards");
     let resumed = run(killed.path(), "vit_tiny.random").expect("goes on");
-    let direct = run(whole.path(), "vit_tiny.random").expect("extracts");
-    assert_eq!(shards(whole.path()), shards(killed.path()));
+    assert_eq!(expected, shards(killed.path()));
     assert_eq!(resumed.poolings, direct.poolings);
     assert_eq!(direct.poolings["cls"].dim(), (ROWS, 192));
     assert!(direct.poolings.contains_key("patch_mean"));
+    // Then at moments that are others each time, before its first image and after its last included; what is there is
+    // whole at each of them.
+    let drawn = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let seed = std::env::var("WIDER_CLIP_KILL_SEED").map_or(drawn, |seed| seed.parse().expect("a number"));
+    println!("WIDER_CLIP_KILL_SEED={seed} repeats these moments, on a machine as fast as this");
+    let mut random = Random::new("moments of killing", seed, 0);
+    let mut cache = tempfile::tempdir().expect("a folder");
+    let mut cut_short = 0;
+    for kill in 0..5 {
+        let mut running = child("extract_in_child", cache.path()).spawn().expect("starts");
+        std::thread::sleep(span.mul_f64(0.8 * random.unit()));
+        cut_short += usize::from(running.try_wait().expect("asks").is_none());
+        running.kill().expect("kills");
+        running.wait().expect("ends");
+        let left = shards(cache.path());
+        for (name, bytes) in &left {
+            let same = expected.iter().find(|(known, _)| known == name).is_some_and(|(_, known)| known == bytes);
+            assert!(same, "kill {kill} of seed {seed}: {} is not as a whole run leaves it", name.display());
+        }
+        if left.len() == expected.len() || kill == 4 {
+            let resumed = run(cache.path(), "vit_tiny.random").expect("goes on");
+            assert_eq!(resumed.poolings, direct.poolings, "kill {kill} of seed {seed}");
+            assert_eq!(shards(cache.path()), expected, "kill {kill} of seed {seed}");
+            cache = tempfile::tempdir().expect("a folder");
+        }
+    }
+    assert!(cut_short > 0, "no run of seed {seed} was killed before its end");
     // Nothing is computed twice.
     let before = Instant::now();
     run(whole.path(), "vit_tiny.random").expect("reads");

@@ -36,12 +36,13 @@ done
 write() { cmp -s - "$1" < "$1.new" || mv "$1.new" "$1"; rm -f "$1.new"; }
 cat > "$small/lib.rs.new" << 'END'
 //! The part of the library that mutants.sh mutates, under its name.
+#[cfg(feature = "rows")]
 pub mod results;
-pub use polars;
 #[cfg(feature = "data")]
 pub use wider_clip_data::{images, manifest, published};
 pub use wider_clip_numbers::{clustering, error, key, metrics, neighbours, probe, progress, random, splits, storage};
-pub use {image, ndarray, rayon};
+pub use ndarray;
+#[cfg(feature = "rows")]
 pub mod prelude {
     pub use crate::results::{ResultRow, frame};
     pub use polars::prelude::{DataFrame, IntoLazy, NamedFrom, SortMultipleOptions, col, df, lit};
@@ -51,14 +52,15 @@ write "$small/lib.rs"
 {
     printf '[package]\nname = "small"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n'
     printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n[dependencies]\n'
-    for crate in csv image libc ndarray polars polars-io rayon serde serde_json tempfile \
-        wider-clip-numbers; do
-        echo "$crate.workspace = true"
+    printf 'ndarray.workspace = true\nwider-clip-numbers.workspace = true\ntempfile.workspace = true\n'
+    # Beside the numbers only where a test asks for it: these take longest to compile and to link.
+    for crate in csv image polars polars-io rayon wider-clip-data; do
+        echo "$crate = { workspace = true, optional = true }"
     done
-    # Beside the numbers only where a test asks for it: it takes longest to compile.
-    printf 'wider-clip-data = { workspace = true, optional = true }\n\n[features]\ndata = ["dep:wider-clip-data"]\n'
+    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io", "dep:rayon"]\n'
+    printf 'data = ["dep:image", "dep:wider-clip-data"]\n'
     printf '\n[dev-dependencies]\n'
-    for crate in base64 flate2 md-5 rand_chacha safetensors sha2 tar toml zip; do
+    for crate in rand_chacha serde serde_json sha2; do
         echo "$crate.workspace = true"
     done
     for name in splits metrics storage rows images; do
@@ -86,12 +88,18 @@ for part in "$@"; do
     esac
     files=()
     for file in "${from[@]:1}"; do files+=(--file "$file"); done
+    # To both of its calls of cargo, the build and the test.
     targets=()
-    case $part in splits | decode) targets+=(--features small/data) ;; esac
-    for test in "${tests[@]}"; do targets+=(--test "$test"); done
+    for test in "${tests[@]}"; do targets+=("--cargo-arg=--test=$test"); done
+    case $part in
+        decode) targets+=(--cargo-arg=--features=small/data) ;;
+        results) targets+=(--cargo-arg=--features=small/rows) ;;
+    esac
     mkdir -p "$place/$part"
+    # The unchanged project first: cargo-mutants would test the mutated package, which has no tests of its own.
+    (cd "$copy" && cargo test --package small "${targets[@]#--cargo-arg=}")
     # Two: mutants survived. Three: one did not end. Both are in the lists.
-    cargo mutants --dir "$copy" --in-place --package "${from[0]}" "${files[@]}" --test-package small \
-        --output "$place/$part" --no-shuffle --minimum-test-timeout 20 -- "${targets[@]}" ||
+    cargo mutants --dir "$copy" --in-place --package "${from[0]}" "${files[@]}" --test-package small --baseline skip \
+        --output "$place/$part" --timeout 60 --build-timeout 900 "${targets[@]}" ||
         [ $? -le 3 ]
 done

@@ -75,17 +75,36 @@ fn interrupted_and_resumed_gives_the_bits_of_an_uninterrupted_run() {
 fn every_objective_lowers_its_loss() {
     let corpus = corpus(256);
     let place = folder();
-    // DINO's is against a moving target and says little: it begins low, where the teacher is the student itself.
-    for id in ALL.into_iter().filter(|id| *id != "dino") {
+    for id in ALL {
         let recipe = Recipe { rate: 1e-3, ..small(id) };
         let images = if recipe.objective == Kind::Supervised { 960 } else { 640 };
         let tokenizer = place.path().join("tokenizer");
         let tokenizer = (recipe.objective == Kind::Beit).then_some(tokenizer.as_path());
         train(&recipe, &corpus, images, &place.path().join(id), tokenizer, None);
-        let losses = Curve::open(&place.path().join(id).join("curve.csv")).expect("a curve").line("loss");
+        let curve = Curve::open(&place.path().join(id).join("curve.csv")).expect("a curve");
+        let mut losses = curve.line("loss");
+        if id == "dino" {
+            // Against a moving target: what counts is how far the student is from the teacher, the loss without the
+            // teacher's own entropy, which rises.
+            for (loss, entropy) in losses.iter_mut().zip(curve.line("teacher_entropy")) {
+                assert_eq!(loss.0, entropy.0);
+                loss.1 -= entropy.1;
+            }
+        }
         let mean = |some: &[(u64, f64)]| some.iter().map(|(_, loss)| loss).sum::<f64>() / some.len() as f64;
         let (first, last) = (mean(&losses[..8]), mean(&losses[losses.len() - 8..]));
-        assert!(last < 0.99 * first, "{id}: {first} to {last}");
+        // About midway between where they begin and what they come to: 0.36, 0.73, 0.58, 0.80, 0.26, 0.03 of it, and
+        // classifiers 0.24 to 0.4.
+        let part = match id {
+            "tokenizer" => 0.6,
+            "clip" => 0.87,
+            "mae" => 0.8,
+            "data2vec" => 0.9,
+            "beit" | "dino" => 0.5,
+            _ => 0.65,
+        };
+        println!("{id}: {first} to {last}");
+        assert!(first.is_finite() && last < part * first, "{id}: {first} to {last}");
     }
 }
 

@@ -1,10 +1,15 @@
-//! The study's published figures: all there, readable, and their errors.
+//! The study's published figures: all there, readable, and their errors; and its sizes of splits by our rule.
+
+#[path = "support/pools.rs"]
+mod pools;
 
 use std::path::Path;
 
+use pools::{assert_complete, counts, pool};
 use wider_clip::error::Error;
-use wider_clip::manifest::Manifests;
+use wider_clip::manifest::{Manifests, SplitRule};
 use wider_clip::published::{self, PublishedKey, PublishedTable};
+use wider_clip::splits::{Shortage, study_counts, study_split};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -101,4 +106,56 @@ fn errors_name_file_line_and_expectation() {
     assert!(error_of("table,value\n").contains("results.csv:1: expected the header table,dataset"));
     let missing = published::splits(Path::new("no such folder")).unwrap_err().to_string();
     assert!(missing.contains("splits.csv:0") && missing.contains("no such file"), "{missing}");
+}
+
+#[test]
+fn general_sets_have_the_published_counts() {
+    let manifests = Manifests::load(root()).unwrap();
+    let published = published::splits(root()).unwrap();
+    let mut n_rows = 0;
+    for row in &published {
+        let dataset = manifests.datasets().find(|d| d.published_as.as_deref() == Some(&row.dataset)).unwrap();
+        if dataset.split.rule != SplitRule::Study {
+            continue;
+        }
+        let record = &dataset.split;
+        assert_eq!((Some(row.total), Some(row.classes)), (record.total, record.classes), "{}", row.dataset);
+        let labels = pool(row.total, row.classes, record.smallest_class.unwrap());
+        let split = study_split(&labels, row.classes, row.budget, 0, Shortage::Fail).unwrap();
+        let found = (split.train.len(), split.val.len(), Some(split.test.len()));
+        assert_eq!(found, (row.train, row.val, row.test), "{} at {}", row.dataset, row.budget);
+        assert_complete(&split, labels.len());
+        let per_class = study_counts(row.budget, record.smallest_class.unwrap()).unwrap();
+        assert_eq!(counts(&split.train, &labels, row.classes), vec![per_class.train; row.classes]);
+        assert_eq!(counts(&split.val, &labels, row.classes), vec![per_class.val; row.classes]);
+        n_rows += 1;
+    }
+    assert_eq!(n_rows, 13);
+}
+
+#[test]
+fn rows_of_the_drift_sets_that_the_rule_explains() {
+    let manifests = Manifests::load(root()).unwrap();
+    let mut unexplained = Vec::new();
+    for row in published::splits(root()).unwrap() {
+        let dataset = manifests.datasets().find(|d| d.published_as.as_deref() == Some(&row.dataset)).unwrap();
+        let record = &dataset.split;
+        if record.rule != SplitRule::StudyCapped {
+            continue;
+        }
+        assert_eq!(record.total, Some(row.total));
+        assert_eq!(record.id_test.as_ref().and_then(|test| test.total), row.id_test);
+        assert_eq!(record.ood_test.as_ref().and_then(|test| test.total), row.ood_test);
+        // Classes large enough for the budget: without the data's own counts nothing more can be said.
+        let full = study_counts(row.budget, 2 * row.budget).unwrap();
+        let classes = record.classes.unwrap();
+        if (full.train * classes, full.val * classes) == (row.train, row.val) {
+            continue;
+        }
+        // What capped classes could give is at most that; the numbers of classes that could be full bound it.
+        assert!(row.train <= full.train * classes && row.val <= full.val * classes);
+        unexplained.push((row.dataset, row.budget));
+    }
+    let expected = [("fmow", 100), ("fmow", 1000), ("iwildcam", 10), ("iwildcam", 100), ("iwildcam", 1000)];
+    assert_eq!(unexplained, expected.map(|(name, budget)| (name.to_string(), budget)));
 }

@@ -1,9 +1,11 @@
 //! Rows: read back as written, kept once however many processes add them, exported as CSV and Parquet, and held against those
 //! that came with the project.
 
+use std::path::Path;
 use wider_clip::prelude::*;
 use wider_clip::results::{
-    AGREEMENT, Answers, Cell, Made, Score, Store, export, read_rows, standing, to_csv, write_rows,
+    AGREEMENT, Answers, Cell, Check, Made, Score, Standing, Store, export, read_rows, rows_in, shipped_folder,
+    standing, to_csv, write_rows,
 };
 
 fn row(seed: u64, metric: &str, value: Option<f64>) -> ResultRow {
@@ -128,4 +130,150 @@ fn shipped_rows_are_held_against_those_that_were_computed() {
         found.disagreeing().iter().map(|check| (check.computed.cell.seed, check.computed.metric.as_str())).collect();
     assert_eq!(wrong, [(1, "accuracy"), (0, "macro_f1")], "the worst first");
     assert!(read_rows(&folder.path().join("one.parquet")).expect("reads")[3].made.shipped);
+}
+
+/// Every column of the file by itself: no two are mixed up on the way there or back.
+#[test]
+fn each_column_has_its_own_place() {
+    let cell = Cell {
+        table: "t".into(),
+        dataset: "d".into(),
+        model: "m".into(),
+        method: "me".into(),
+        budget: Some(7),
+        seed: 11,
+        pooling: "po".into(),
+        protocol: "pr".into(),
+        subset: "su".into(),
+        device: "de".into(),
+        key: "k".into(),
+    };
+    let of_score = Score {
+        split: "s".into(),
+        metric: "mt".into(),
+        value: Some(0.125),
+        n_train: 3,
+        n_test: 5,
+        warning: "w".into(),
+    };
+    let made = Made { machine: "ma".into(), date: "da".into(), version: "v".into(), shipped: true };
+    let whole = ResultRow::new(cell, of_score, made);
+    let bare = ResultRow {
+        cell: Cell { budget: None, seed: 0, ..whole.cell.clone() },
+        value: None,
+        made: Made { shipped: false, ..whole.made.clone() },
+        ..whole.clone()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rows.parquet");
+    write_rows(&path, &[whole.clone(), bare.clone()]).expect("writes");
+    assert_eq!(read_rows(&path).expect("reads"), [whole.clone(), bare.clone()]);
+    let csv = String::from_utf8(to_csv(&frame(&[whole, bare]).expect("a table")).expect("writes")).expect("text");
+    let expected = "table,dataset,split,model,method,budget,metric,value,seed,pooling,protocol,subset,n_train,n_test,\
+                    warning,device,machine,date,version,origin,key\n\
+                    t,d,s,m,me,7,mt,0.125,11,po,pr,su,3,5,w,de,ma,da,v,shipped,k\n\
+                    t,d,s,m,me,,mt,,0,po,pr,su,3,5,w,de,ma,da,v,computed,k\n";
+    assert_eq!(csv, expected);
+    assert!(read_rows(&folder.path().join("none.parquet")).is_err());
+}
+
+#[test]
+fn a_place_in_the_store_is_a_data_set_and_a_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::new(folder.path());
+    assert_eq!(store.part("icons", "vit.random"), folder.path().join("icons").join("vit.random.parquet"));
+    assert_eq!(shipped_folder(Path::new("p")), Path::new("p").join("data_manifests").join("results"));
+    let said = |key: &str, split: &str, predicted: u32| Answers {
+        key: key.into(),
+        split: split.into(),
+        images: vec![4, 2],
+        predicted: vec![predicted, 9],
+    };
+    let add = |model: &str, rows, answers| store.add("icons", model, rows, answers).expect("writes");
+    add("one", vec![row(1, "accuracy", Some(0.5))], vec![said("a", "id", 1), said("a", "ood", 2), said("b", "id", 3)]);
+    add("other", vec![row(2, "accuracy", Some(0.25))], Vec::new());
+    // Those of the same cell and part take the place of the old ones; the rest stay.
+    add("one", Vec::new(), vec![said("a", "ood", 7)]);
+    let found = store.answers("icons", "one").expect("reads");
+    assert_eq!(found, [said("a", "id", 1), said("a", "ood", 7), said("b", "id", 3)]);
+    assert!(store.answers("icons", "other").expect("none").is_empty());
+    assert!(store.answers("emoji", "one").expect("none").is_empty());
+    assert_eq!(store.rows("icons", "one").expect("reads"), [row(1, "accuracy", Some(0.5))]);
+    assert_eq!(store.rows("icons", "other").expect("reads"), [row(2, "accuracy", Some(0.25))]);
+    std::fs::write(folder.path().join("icons").join("one.answers.parquet"), "no Parquet").expect("writes");
+    assert!(store.answers("icons", "one").is_err(), "damaged");
+    assert!(store.add("icons", "one", Vec::new(), vec![said("a", "id", 1)]).is_err(), "nothing is lost over it");
+}
+
+#[test]
+fn only_the_rows_of_experiments_are_read_from_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(rows_in(&folder.path().join("nowhere")).expect("none").is_empty());
+    for (name, seed) in [("b.parquet", 2), ("a.parquet", 1), ("a.shipped.parquet", 3), (".parquet", 4)] {
+        write_rows(&folder.path().join(name), &[row(seed, "accuracy", Some(0.5))]).expect("writes");
+    }
+    std::fs::write(folder.path().join("notes.txt"), "no rows").expect("writes");
+    let seeds: Vec<u64> = rows_in(folder.path()).expect("reads").iter().map(|row| row.cell.seed).collect();
+    assert_eq!(seeds, [1, 2], "sorted by name");
+}
+
+#[test]
+fn agreement_is_by_half_a_point_or_a_part_of_large_numbers() {
+    let check = |computed, shipped| Check { computed: row(0, "accuracy", computed), shipped };
+    let differs = |a, b| check(a, b).difference();
+    assert_eq!((differs(Some(0.75), Some(0.5)), differs(Some(0.5), Some(0.75))), (0.25, 0.25));
+    assert_eq!(differs(None, None), 0.0);
+    for (a, b) in [(None, Some(0.5)), (Some(0.5), None), (Some(f64::NAN), Some(0.5)), (Some(0.5), Some(f64::NAN))] {
+        assert_eq!(differs(a, b), f64::INFINITY);
+        assert!(!check(a, b).agrees());
+    }
+    assert!(check(None, None).agrees());
+    // Numbers that are exact in binary, so that the bound itself agrees.
+    assert!(check(Some(AGREEMENT), Some(0.0)).agrees() && !check(Some(1.01 * AGREEMENT), Some(0.0)).agrees());
+    assert!(check(Some(-200.9), Some(-200.0)).agrees() && !check(Some(-201.1), Some(-200.0)).agrees());
+    let checks = vec![check(Some(0.5), Some(0.5)), check(Some(0.5), Some(0.25)), check(Some(0.5), Some(0.375))];
+    let standing = Standing { rows: 3, computed: 3, checks };
+    assert_eq!(standing.widest(), 0.25);
+    let worst: Vec<f64> = standing.disagreeing().iter().map(|check| check.difference()).collect();
+    assert_eq!(worst, [0.25, 0.125]);
+    assert_eq!(Standing::default().widest(), 0.0);
+}
+
+/// Day by day through every rule of the calendar, 2000, 2100 and 2400 among them.
+#[test]
+fn dates_are_those_of_the_calendar() {
+    let (mut year, mut month, mut day) = (1970, 1, 1);
+    let mut seconds = 0u64;
+    while year <= 2401 {
+        let expected = format!("{year:04}-{month:02}-{day:02}");
+        assert_eq!((Made::date(seconds), Made::date(seconds + 86_399)), (expected.clone(), expected));
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days = match month {
+            2 => 28 + i32::from(leap),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        (day, seconds) = (day + 1, seconds + 86_400);
+        if day > days {
+            (day, month) = (1, month + 1);
+        }
+        if month > 12 {
+            (month, year) = (1, year + 1);
+        }
+    }
+}
+
+#[test]
+fn a_row_says_where_it_was_made() {
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let (before, made, after) = (Made::date(now()), Made::here(), Made::date(now()));
+    assert!(made.date == before || made.date == after, "{made:?}");
+    assert!(!made.shipped && made.version == env!("CARGO_PKG_VERSION"), "{made:?}");
+    let known = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if let Some(line) = known.lines().find(|line| line.starts_with("model name")) {
+        let name = line.split(": ").nth(1).expect("a name").trim();
+        assert!(made.machine.starts_with(&format!("{name} (")), "{made:?}");
+    }
+    let threads = made.machine.rsplit(", ").next().and_then(|part| part.strip_suffix(" threads"));
+    assert!(threads.is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0)), "{made:?}");
 }

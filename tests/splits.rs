@@ -1,48 +1,17 @@
 //! Splits: the study's counts, disjoint and complete parts, groups that never cross, and draws that never change.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+#[path = "support/pools.rs"]
+mod pools;
 
+use std::collections::BTreeSet;
+
+use pools::{assert_complete, counts, pool};
 use wider_clip::error::Error;
-use wider_clip::manifest::{Manifests, SplitRule};
-use wider_clip::published;
 use wider_clip::random::Random;
 use wider_clip::splits::{
     Shortage, Split, balanced_subset, draw_per_class, grouped_split, leaky_split, stratified_subset, study_counts,
     study_split,
 };
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Labels with `smallest` images in one class and the rest shared out evenly, in a mixed order.
-fn pool(total: usize, n_classes: usize, smallest: usize) -> Vec<u32> {
-    let mut counts = vec![smallest; n_classes];
-    for i in 0..total - smallest * n_classes {
-        counts[1 + i % (n_classes - 1)] += 1;
-    }
-    let mut labels: Vec<u32> = counts.iter().enumerate().flat_map(|(class, &n)| vec![class as u32; n]).collect();
-    Random::new("test pool", 0, 0).shuffle(&mut labels);
-    assert_eq!(labels.len(), total);
-    labels
-}
-
-/// Every index once, each part ascending.
-fn assert_complete(split: &Split, n_images: usize) {
-    let parts = [&split.train, &split.val, &split.test, &split.unused];
-    assert!(parts.iter().all(|part| part.is_sorted()));
-    let mut all: Vec<usize> = parts.into_iter().flatten().copied().collect();
-    all.sort_unstable();
-    assert_eq!(all, (0..n_images).collect::<Vec<_>>());
-}
-
-/// Images of each class in a part.
-fn counts(part: &[usize], labels: &[u32], n_classes: usize) -> Vec<usize> {
-    let mut counts = vec![0; n_classes];
-    part.iter().for_each(|&image| counts[labels[image] as usize] += 1);
-    counts
-}
 
 /// FNV-1a over the indices of train, val, test and unused, with a mark between the parts.
 fn hash(split: &Split) -> u64 {
@@ -53,58 +22,6 @@ fn hash(split: &Split) -> u64 {
         .iter()
         .flat_map(|index| (*index as u64).to_le_bytes())
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[test]
-fn general_sets_have_the_published_counts() {
-    let manifests = Manifests::load(root()).unwrap();
-    let published = published::splits(root()).unwrap();
-    let mut n_rows = 0;
-    for row in &published {
-        let dataset = manifests.datasets().find(|d| d.published_as.as_deref() == Some(&row.dataset)).unwrap();
-        if dataset.split.rule != SplitRule::Study {
-            continue;
-        }
-        let record = &dataset.split;
-        assert_eq!((Some(row.total), Some(row.classes)), (record.total, record.classes), "{}", row.dataset);
-        let labels = pool(row.total, row.classes, record.smallest_class.unwrap());
-        let split = study_split(&labels, row.classes, row.budget, 0, Shortage::Fail).unwrap();
-        let found = (split.train.len(), split.val.len(), Some(split.test.len()));
-        assert_eq!(found, (row.train, row.val, row.test), "{} at {}", row.dataset, row.budget);
-        assert_complete(&split, labels.len());
-        let per_class = study_counts(row.budget, record.smallest_class.unwrap()).unwrap();
-        assert_eq!(counts(&split.train, &labels, row.classes), vec![per_class.train; row.classes]);
-        assert_eq!(counts(&split.val, &labels, row.classes), vec![per_class.val; row.classes]);
-        n_rows += 1;
-    }
-    assert_eq!(n_rows, 13);
-}
-
-#[test]
-fn rows_of_the_drift_sets_that_the_rule_explains() {
-    let manifests = Manifests::load(root()).unwrap();
-    let mut unexplained = Vec::new();
-    for row in published::splits(root()).unwrap() {
-        let dataset = manifests.datasets().find(|d| d.published_as.as_deref() == Some(&row.dataset)).unwrap();
-        let record = &dataset.split;
-        if record.rule != SplitRule::StudyCapped {
-            continue;
-        }
-        assert_eq!(record.total, Some(row.total));
-        assert_eq!(record.id_test.as_ref().and_then(|test| test.total), row.id_test);
-        assert_eq!(record.ood_test.as_ref().and_then(|test| test.total), row.ood_test);
-        // Classes large enough for the budget: without the data's own counts nothing more can be said.
-        let full = study_counts(row.budget, 2 * row.budget).unwrap();
-        let classes = record.classes.unwrap();
-        if (full.train * classes, full.val * classes) == (row.train, row.val) {
-            continue;
-        }
-        // What capped classes could give is at most that; the numbers of classes that could be full bound it.
-        assert!(row.train <= full.train * classes && row.val <= full.val * classes);
-        unexplained.push((row.dataset, row.budget));
-    }
-    let expected = [("fmow", 100), ("fmow", 1000), ("iwildcam", 10), ("iwildcam", 100), ("iwildcam", 1000)];
-    assert_eq!(unexplained, expected.map(|(name, budget)| (name.to_string(), budget)));
 }
 
 #[test]

@@ -21,10 +21,10 @@ pub struct Check {
 }
 
 impl Check {
-    /// How far apart both are; infinite where one is undefined.
+    /// How far apart both are; infinite where one is undefined or no number.
     pub fn difference(&self) -> f64 {
         match (self.computed.value, self.shipped) {
-            (Some(a), Some(b)) => (a - b).abs(),
+            (Some(a), Some(b)) if !(a - b).is_nan() => (a - b).abs(),
             (None, None) => 0.0,
             _ => f64::INFINITY,
         }

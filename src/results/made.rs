@@ -23,10 +23,16 @@ impl Made {
         let machine = || format!("{}, {} threads", processor(), rayon::current_num_threads());
         Made {
             machine: MACHINE.get_or_init(machine).clone(),
-            date: today(),
+            date: Made::date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
             version: env!("CARGO_PKG_VERSION").into(),
             shipped: false,
         }
+    }
+
+    /// `YYYY-MM-DD`, UTC, of so many seconds since the beginning of 1970.
+    pub fn date(seconds: u64) -> String {
+        let (year, month, day) = civil((seconds / 86_400) as i64);
+        format!("{year:04}-{month:02}-{day:02}")
     }
 }
 
@@ -50,12 +56,6 @@ fn vectors() -> &'static str {
 #[cfg(not(target_arch = "x86_64"))]
 fn vectors() -> &'static str {
     "no x86 vectors"
-}
-
-fn today() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (year, month, day) = civil((seconds / 86_400) as i64);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.

@@ -24,8 +24,16 @@ fail() {
     exit 1
 }
 
+# As one word of a shell, whatever is in it.
+quoted() {
+    printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"
+}
+
 [ "$(uname -s)" = Linux ] || fail "needs Linux, found $(uname -s)"
 command -v cargo > /dev/null || fail "needs cargo on the PATH"
+case $root in
+    *:*) fail "needs a folder without a colon in its name, which would divide LD_LIBRARY_PATH, found $root" ;;
+esac
 
 for nvcc in "${NVCC:-}" "$(command -v nvcc || true)" "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc"; do
     case $nvcc in
@@ -56,7 +64,7 @@ if ! cmp -s "$list" "$stamp"; then
     mkdir -p "$folder"
     "$python" -m venv "$folder/venv"
     "$folder/venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --no-deps \
-        --only-binary=:all: --target "$folder/site" -r "$list"
+        --only-binary=:all: --require-hashes --target "$folder/site" -r "$list"
     rm -r "$folder/venv"
     cp "$list" "$stamp"
 fi
@@ -90,7 +98,7 @@ ln -sf "$home/lib/stubs/libcuda.so" "$folder/no-driver/libcuda.so.1"
 
 cat > "$folder/env.sh" << END
 # Written by cuda_toolkit.sh; to be read by a shell: . .wider-clip/cuda/env.sh
-export CUDA_HOME='$home'
+export CUDA_HOME=$(quoted "$home")
 export CUDA_PATH="\$CUDA_HOME" CUDA_ROOT="\$CUDA_HOME" CUDA_TOOLKIT_ROOT_DIR="\$CUDA_HOME"
 export PATH="\$CUDA_HOME/bin:\$PATH"
 export LD_LIBRARY_PATH="\$CUDA_HOME/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
@@ -99,8 +107,8 @@ if [ -z "\${CUDA_COMPUTE_CAP:-}" ] && ! nvidia-smi > /dev/null 2>&1; then
     export CUDA_COMPUTE_CAP=80
 fi
 # Without a driver its place is taken by one that answers "no device".
-if ! '$python' -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' 2> /dev/null; then
-    export LD_LIBRARY_PATH="\$LD_LIBRARY_PATH:$folder/no-driver"
+if ! $(quoted "$python") -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' 2> /dev/null; then
+    export LD_LIBRARY_PATH="\$LD_LIBRARY_PATH":$(quoted "$folder/no-driver")
 fi
 END
 echo "ready: toolkit in $home, a stand-in for $functions functions of the driver. Now:"

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// The pinned Python packages.
+/// The pinned Python packages, each with the hashes of its files.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
 /// The version of evcxr_jupyter; [`super::kernel`] knows the inside of exactly this one.
@@ -154,7 +154,8 @@ fn python_environment(workbench: &Workbench, board: &Board) -> Result<Option<Dur
     let list = workbench.folder().join("requirements.txt");
     write_atomic(&list, REQUIREMENTS.as_bytes())?;
     let mut pip = Command::new(workbench.python());
-    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r"]).arg(&list);
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r"])
+        .arg(&list);
     step.run_counted(
         &mut pip,
         &Counted {

@@ -72,7 +72,7 @@ pub(super) fn tell(set: &ImageSet, once: bool) {
         let line = format!("{}: {}", on_one_line(&set.id), on_one_line(words));
         let new = TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(line.clone());
         if new || !once {
-            println!("{line}");
+            wider_clip_numbers::say!("{line}");
         }
     }
 }

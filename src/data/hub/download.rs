@@ -101,7 +101,7 @@ impl Client {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                println!("waiting for another process that downloads {}", from(handle, file));
+                wider_clip_numbers::say!("waiting for another process that downloads {}", from(handle, file));
                 lock.lock().map_err(Error::io(&path, "locking"))?;
             }
             // A file system without locks: the hash still tells what arrived.

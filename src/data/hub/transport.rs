@@ -126,7 +126,7 @@ impl Transport {
             if tries >= fault.again.most() {
                 return Err(Fault { reason: format!("{} (tried {tries} times)", fault.reason), ..fault });
             }
-            println!("{}; trying again in {}", fault.reason, duration(pause.as_secs_f64()));
+            wider_clip_numbers::say!("{}; trying again in {}", fault.reason, duration(pause.as_secs_f64()));
             std::thread::sleep(pause);
         }
     }

@@ -7,6 +7,7 @@ pub mod compare;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::loss::cross_entropy;
+#[allow(unused_imports)]
 pub use compare::{absolute, close, distance, norm, relative};
 use std::collections::HashMap;
 use std::path::Path;
