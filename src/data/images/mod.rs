@@ -2,7 +2,8 @@
 //!
 //! [`decode`] gives 8-bit RGB pixels, [`Preprocess`] resizes, crops and normalises them as a model's record says,
 //! [`resize`] is the resizing alone; [`thumbnail`] and [`encode_png`] serve galleries. The reference for all of it
-//! is Pillow 13 with torchvision's transforms: tests/reference/images.py makes the expected values.
+//! is Pillow 13 with torchvision's transforms: tests/reference/images.py and images_kinds.py make the expected values. What a
+//! file alone does not say, which bands and values of a scientific picture are shown, is a [`Reading`].
 
 mod bmp;
 mod decode;
