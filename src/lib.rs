@@ -75,7 +75,7 @@ pub mod workbench;
 pub use wider_clip_backbones::{by_name, features, models, ops};
 pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
 pub use wider_clip_numbers::{
-    clustering, error, key, metrics, neighbours, probe, progress, random, say, splits, storage,
+    clustering, error, guard, key, metrics, neighbours, probe, progress, random, say, splits, storage,
 };
 pub use wider_clip_trainers::{pretrain, training};
 

@@ -33,6 +33,7 @@ mod words;
 use readers::Reader;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A variable's number.
@@ -70,21 +71,26 @@ fn main() -> ExitCode {
             failures += 1;
         }
     }
-    for reader in readers::all().iter().filter(asked) {
-        let outcome = watch::run(reader, seconds, seed, &found.join(reader.name));
-        println!(
-            "fuzz {:<18} {:>9} inputs, {:>8} read, {} failures",
-            reader.name,
-            outcome.tried,
-            outcome.accepted,
-            outcome.failures.len()
-        );
-        for failure in &outcome.failures {
-            println!("    {failure}");
+    let all = readers::all();
+    let asked: Vec<&Reader> = all.iter().filter(asked).collect();
+    let (next, went_wrong) = (AtomicUsize::new(0), AtomicUsize::new(failures));
+    // Each in a child of its own, several beside each other: limits are of computing, not of the clock.
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(8) {
+            scope.spawn(|| {
+                while let Some(reader) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = watch::run(reader, seconds, seed, &found.join(reader.name));
+                    let (name, n) = (reader.name, outcome.failures.len());
+                    let (tried, read) = (outcome.tried, outcome.accepted);
+                    let mut told = format!("fuzz {name:<18} {tried:>9} inputs, {read:>8} read, {n} failures\n");
+                    outcome.failures.iter().for_each(|failure| told.push_str(&format!("    {failure}\n")));
+                    print!("{told}");
+                    went_wrong.fetch_add(n, Ordering::Relaxed);
+                }
+            });
         }
-        failures += outcome.failures.len();
-    }
-    match failures {
+    });
+    match went_wrong.into_inner() {
         0 => ExitCode::SUCCESS,
         n => {
             println!("{n} inputs went wrong: see the files named above");

@@ -10,4 +10,4 @@ pub mod models;
 pub mod ops;
 
 use wider_clip_data::{datasets, hub, images, manifest, text};
-use wider_clip_numbers::{error, key, probe, products, progress, random, simd, storage};
+use wider_clip_numbers::{error, guard, key, probe, products, progress, random, simd, storage};

@@ -11,4 +11,4 @@ pub mod manifest;
 pub mod published;
 pub mod text;
 
-use wider_clip_numbers::{error, key, progress, storage};
+use wider_clip_numbers::{error, guard, key, progress, storage};

@@ -8,6 +8,7 @@
 
 pub mod clustering;
 pub mod error;
+pub mod guard;
 pub mod key;
 pub mod metrics;
 pub mod neighbours;

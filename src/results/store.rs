@@ -2,15 +2,13 @@
 //!
 //! Many processes may add at the same time: each file is written whole under a lock, with what others have added since.
 
+use super::table::read_frame;
 use super::{ResultRow, read_rows, write_rows};
 use crate::error::{Error, Result};
 use crate::storage::{self, FolderLock};
 use polars::prelude::*;
-use polars_io::SerReader;
-use polars_io::parquet::read::ParquetReader;
 use polars_io::parquet::write::ParquetWriter;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The folder of the rows that ship with the project at `root`.
@@ -126,8 +124,7 @@ pub(super) fn write_answers(path: &Path, answers: &[Answers]) -> Result<()> {
 /// A file that is no Parquet or lacks a column, named.
 pub(super) fn read_answers(path: &Path) -> Result<Vec<Answers>> {
     let context = || path.display().to_string();
-    let file = File::open(path).map_err(Error::io(path, "opening"))?;
-    let frame = ParquetReader::new(file).finish().map_err(Error::table(context()))?;
+    let frame = read_frame(path)?;
     let text = |name: &str| frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()));
     let number = |name: &str| frame.column(name).and_then(|column| column.u32()).map_err(Error::table(context()));
     let (keys, splits, images, predicted) = (text("key")?, text("split")?, number("image")?, number("predicted")?);

@@ -2,6 +2,7 @@
 
 use super::{Cell, Made, ResultRow};
 use crate::error::{Error, Result};
+use crate::guard::caught;
 use crate::storage;
 use polars::prelude::*;
 use polars_io::SerReader;
@@ -57,14 +58,30 @@ pub fn write_rows(path: &Path, rows: &[ResultRow]) -> Result<()> {
     })
 }
 
+/// Reads a Parquet file of this project whole.
+///
+/// # Errors
+/// A file that is no Parquet, or is damaged so that its reader gives up; columns of several lengths.
+pub(super) fn read_frame(path: &Path) -> Result<DataFrame> {
+    let file = File::open(path).map_err(Error::io(path, "opening"))?;
+    let damaged = |said: String| Error::data(path, "a whole Parquet file", format!("a damaged one: {said}"));
+    let frame = caught(|| ParquetReader::new(file).finish()).map_err(damaged)?;
+    let frame = frame.map_err(Error::table(path.display().to_string()))?;
+    match frame.columns().iter().find(|column| column.len() != frame.height()) {
+        Some(column) => {
+            Err(damaged(format!("{} values of `{}` in {} rows", column.len(), column.name(), frame.height())))
+        }
+        None => Ok(frame),
+    }
+}
+
 /// Reads rows as [`write_rows`] wrote them.
 ///
 /// # Errors
 /// A file that is no Parquet or lacks a column, named.
 pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
     let context = || path.display().to_string();
-    let file = File::open(path).map_err(Error::io(path, "opening"))?;
-    let frame = ParquetReader::new(file).finish().map_err(Error::table(context()))?;
+    let frame = read_frame(path)?;
     let text = |name: &str| -> Result<Vec<String>> {
         let column = frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()))?;
         Ok(column.iter().map(|value| value.unwrap_or_default().to_string()).collect())

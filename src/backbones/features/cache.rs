@@ -4,6 +4,7 @@
 //! fixed-size list of f32 for each pooling (`cls`, `patch_mean`, `avg`, ...). An image that was set aside has NaN there.
 
 use crate::error::{Error, Result};
+use crate::guard::caught;
 use crate::key::Key;
 use crate::storage;
 use ndarray::Array2;
@@ -167,7 +168,10 @@ impl Shard {
     pub fn read(path: &Path) -> Result<Shard> {
         let context = || path.display().to_string();
         let file = File::open(path).map_err(Error::io(path, "opening"))?;
-        let frame = ParquetReader::new(file).finish().map_err(Error::table(context()))?;
+        let damaged = |said: String| {
+            Error::data(path, "a whole shard", format!("a damaged one ({said}); remove it, and it is computed again"))
+        };
+        let frame = caught(|| ParquetReader::new(file).finish()).map_err(damaged)?.map_err(Error::table(context()))?;
         let mut shard = Shard::default();
         for column in frame.columns() {
             match column.name().as_str() {

@@ -1,11 +1,9 @@
 //! What a picture may cost: pixels, sides, memory beside the pixels, memory of all threads together; and panics of
 //! foreign decoders, which become errors.
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, Once, PoisonError};
-
 use super::decode::Refusal;
+use crate::guard::caught;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Most pixels an image may have: Pillow's limit for what it calls a decompression bomb.
 pub const MAX_PIXELS: u64 = 178_956_970;
@@ -63,28 +61,11 @@ impl Drop for Share {
     }
 }
 
-thread_local! {
-    /// Whether a panic of this thread is about to become an error.
-    static CAUGHT: Cell<bool> = const { Cell::new(false) };
-}
-
 /// Runs a decoder; where it panics, that is a refusal that carries the panic's message, and nothing is printed.
 pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !CAUGHT.get() {
-                before(info);
-            }
-        }));
-    });
-    let outer = CAUGHT.replace(true);
-    let outcome = catch_unwind(AssertUnwindSafe(decode));
-    CAUGHT.set(outer);
-    outcome.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        let found = format!("a file on which the decoder failed: {}", text.unwrap_or("without a message"));
+    let failed = |said: String| {
+        let found = format!("a file on which the decoder failed: {said}");
         Err(Refusal::new("an image that can be decoded", found))
-    })
+    };
+    caught(decode).unwrap_or_else(failed)
 }

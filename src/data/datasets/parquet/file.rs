@@ -5,6 +5,7 @@
 //! not matter. A damaged file makes the decoder panic in places: here that is an error with the file's name.
 
 use crate::error::{Error, Result};
+use crate::guard::caught;
 use polars_arrow::array::{
     Array, BinaryViewArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StructArray, Utf8ViewArray,
 };
@@ -17,13 +18,11 @@ use polars_parquet::read::{
 };
 use polars_utils::mmap::MMapSemaphore;
 use polars_utils::pl_str::PlSmallStr;
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 /// An open file.
 pub(super) struct Table {
@@ -345,28 +344,8 @@ impl Values {
     }
 }
 
-thread_local! {
-    /// Whether panics of this thread are caught, and say nothing.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
 /// Runs what reads a file; a panic in it is an error that names the file, without a word on the error stream.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !GUARDED.get() {
-                before(panic);
-            }
-        }));
-    });
-    let outer = GUARDED.replace(true);
-    let done = catch_unwind(AssertUnwindSafe(work));
-    GUARDED.set(outer);
-    done.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        let found = format!("a damaged one: {}", said.unwrap_or("the decoder gave up"));
-        Err(Error::data(path, "a whole Parquet file", found))
-    })
+    let damaged = |said: String| Err(Error::data(path, "a whole Parquet file", format!("a damaged one: {said}")));
+    caught(work).unwrap_or_else(damaged)
 }
