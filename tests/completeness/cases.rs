@@ -526,6 +526,8 @@ pub const CASES: &[Case] = &[
     ),
     case("listed", &[("source.archive.layout.lists.classes", "\"same_order.txt\"")], Effect::Rows),
     case("listed", &[("split.per_class.0", "59")], Effect::Refused),
+    case("folder", &[("bands", "[3, 2, 1]")], Effect::Features),
+    case("folder", &[("range", "[0, 100]")], Effect::Features),
     case("folder", &[("source.folder.path", "\"sketches\"")], Effect::Features),
     case("pictures", &[("source.embedded.files", "[\"others.parquet\"]")], Effect::Features),
     case("pictures", &[("columns.image", "\"night\"")], Effect::Features),
