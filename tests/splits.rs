@@ -9,8 +9,8 @@ use pools::{assert_complete, counts, pool};
 use wider_clip::error::Error;
 use wider_clip::random::Random;
 use wider_clip::splits::{
-    Shortage, Split, balanced_subset, draw_per_class, grouped_split, leaky_split, stratified_subset, study_counts,
-    study_split,
+    ClassDraw, Shortage, Split, balanced_subset, draw_per_class, grouped_split, leaky_split, stratified_subset,
+    study_counts, study_split,
 };
 
 /// FNV-1a over the indices of train, val, test and unused, with a mark between the parts.
@@ -83,6 +83,26 @@ fn capped_classes_give_what_they_have_and_say_so() {
 
     let drawn = draw_per_class(&labels, 4, 7, 0, Shortage::Cap).unwrap();
     assert_eq!(counts(&drawn, &labels, 4), [7, 7, 3, 0]);
+}
+
+#[test]
+fn a_class_is_capped_by_what_it_lacks_in_either_part() {
+    let draw = |class, train, val| ClassDraw {
+        class,
+        wanted_train: 7,
+        train,
+        train_groups: train,
+        wanted_val: 2,
+        val,
+        val_groups: val,
+        test: 5,
+        test_groups: 5,
+    };
+    // Whole groups may bring more than was wanted.
+    let report =
+        vec![draw(0, 7, 2), draw(1, 6, 2), draw(2, 7, 1), draw(3, 6, 1), draw(4, 8, 3), draw(5, 6, 3), draw(6, 8, 1)];
+    let split = Split { train: vec![], val: vec![], test: vec![], unused: vec![], report };
+    assert_eq!(split.capped().map(|draw| draw.class).collect::<Vec<_>>(), [1, 2, 3, 5, 6]);
 }
 
 #[test]
