@@ -85,6 +85,14 @@ fn capped_classes_give_what_they_have_and_say_so() {
     assert_eq!(counts(&drawn, &labels, 4), [7, 7, 3, 0]);
 }
 
+/// Shares of 5.2, 3.0 and 1.8: the image that is missing goes to the largest remainder, not to the largest class.
+#[test]
+fn the_largest_remainder_gets_what_is_missing() {
+    let labels = [vec![0; 52], vec![1; 30], vec![2; 18]].concat();
+    let subset = stratified_subset(&labels, 3, 10, 0).unwrap();
+    assert_eq!(counts(&subset, &labels, 3), [5, 3, 2]);
+}
+
 #[test]
 fn a_class_is_capped_by_what_it_lacks_in_either_part() {
     let draw = |class, train, val| ClassDraw {
@@ -174,6 +182,17 @@ fn no_group_crosses_a_split() {
         assert_complete(&leaky, labels.len());
         for (ours, theirs) in [(&leaky.train, &split.train), (&leaky.val, &split.val), (&leaky.test, &split.test)] {
             assert_eq!(counts(ours, &labels, n_classes), counts(theirs, &labels, n_classes));
+        }
+        for draw in &leaky.report {
+            let distinct = |part: &[usize]| {
+                let of_class = part.iter().filter(|&&image| labels[image] == draw.class);
+                of_class.map(|&image| groups[image]).collect::<BTreeSet<_>>().len()
+            };
+            assert_eq!(
+                (draw.train_groups, draw.val_groups, draw.test_groups),
+                (distinct(&leaky.train), distinct(&leaky.val), distinct(&leaky.test)),
+                "groups of the leaky arm"
+            );
         }
         n_done += 1;
     }
