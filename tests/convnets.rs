@@ -175,6 +175,7 @@ fn publishers_are_told_apart() -> Result<()> {
         Ok(Golden::read(name).assemble(&architecture)?.publisher)
     };
     let expected = ["transformers", "timm", "torchvision", "open_clip"];
+    assert_eq!((convnexts().len(), efficientnets()?.len()), (expected.len(), 3));
     for ((name, config), expected) in convnexts().into_iter().zip(expected) {
         assert_eq!(publisher(name, Architecture::ConvNeXt(config))?, expected, "{name}");
     }

@@ -29,6 +29,7 @@ struct Case {
 fn cases() -> Vec<Case> {
     let golden = golden();
     let names: BTreeSet<_> = golden.keys().filter_map(|n| Some(n.split_once('.')?.0.to_string())).collect();
+    assert_eq!(names.len(), 9);
     let parts = ["x", "w", "g", "y", "gx", "gw"];
     names
         .into_iter()

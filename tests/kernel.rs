@@ -115,19 +115,22 @@ fn own_pictures_that_change_are_noticed() {
     let workbench = workbench();
     let folder = tempfile::tempdir().unwrap();
     let class = folder.path().join("mine").join("one class");
+    let other = folder.path().join("mine").join("other class");
     std::fs::create_dir_all(&class).unwrap();
+    std::fs::create_dir_all(&other).unwrap();
     let picture = |shade: u8| {
         let picture = wider_clip::image::RgbImage::from_pixel(4, 4, wider_clip::image::Rgb([shade; 3]));
         wider_clip::images::encode_png(&picture).unwrap()
     };
     std::fs::write(class.join("1.png"), picture(1)).unwrap();
+    std::fs::write(other.join("1.png"), picture(7)).unwrap();
     let cell = format!(
         "wider_clip::prelude::open_folder({:?}.as_ref())?.len()",
         folder.path().join("mine").display().to_string()
     );
     let run = notebook(&workbench, folder.path(), &[&cell]);
     execute(&workbench, &run).unwrap();
-    assert_eq!(outputs(&run.executed)[1], "1");
+    assert_eq!(outputs(&run.executed)[1], "2");
     assert!(is_unchanged(&workbench, &run).unwrap());
     std::fs::write(class.join("2.png"), picture(2)).unwrap();
     assert!(!is_unchanged(&workbench, &run).unwrap(), "a picture more");

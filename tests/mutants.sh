@@ -63,7 +63,7 @@ write "$small/lib.rs"
     for crate in rand_chacha serde serde_json sha2; do
         echo "$crate.workspace = true"
     done
-    for name in splits metrics storage rows images; do
+    for name in splits metrics metrics_parts storage rows images; do
         printf '\n[[test]]\nname = "%s"\npath = "tests/%s.rs"\n' "$name" "$name"
     done
 } > "$small/Cargo.toml.new"
@@ -80,7 +80,7 @@ write "$copy/Cargo.toml"
 for part in "$@"; do
     case $part in
         splits) from=(wider-clip-numbers 'src/numbers/splits/*.rs') tests=(splits) ;;
-        metrics) from=(wider-clip-numbers 'src/numbers/metrics/*.rs') tests=(metrics) ;;
+        metrics) from=(wider-clip-numbers 'src/numbers/metrics/*.rs') tests=(metrics metrics_parts) ;;
         storage) from=(wider-clip-numbers 'src/numbers/storage.rs' 'src/numbers/key.rs') tests=(storage) ;;
         results) from=(small 'small/results/*.rs') tests=(rows) ;;
         decode) from=(wider-clip-data 'src/data/images/decode.rs') tests=(images) ;;

@@ -345,6 +345,7 @@ fn the_schedule_equals_pytorch() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/objectives");
     let golden = candle_core::safetensors::load(folder.join("schedule.safetensors"), CPU)?;
     let (rows, values) = (golden["rows"].to_vec2::<f64>()?, golden["value"].to_vec1::<f64>()?);
+    assert!(rows.len() == values.len() && rows.len() > 10, "{} rows, {} values", rows.len(), values.len());
     let mut worst = 0f64;
     for (row, expected) in rows.iter().zip(values) {
         let [start, end, warm_up, total, step] = row[..] else { panic!("five numbers a row") };

@@ -9,8 +9,8 @@ use pools::{assert_complete, counts, pool};
 use wider_clip::error::Error;
 use wider_clip::random::Random;
 use wider_clip::splits::{
-    Shortage, Split, balanced_subset, draw_per_class, grouped_split, leaky_split, stratified_subset, study_counts,
-    study_split,
+    ClassDraw, Shortage, Split, balanced_subset, draw_per_class, grouped_split, leaky_split, stratified_subset,
+    study_counts, study_split,
 };
 
 /// FNV-1a over the indices of train, val, test and unused, with a mark between the parts.
@@ -85,6 +85,34 @@ fn capped_classes_give_what_they_have_and_say_so() {
     assert_eq!(counts(&drawn, &labels, 4), [7, 7, 3, 0]);
 }
 
+/// Shares of 5.2, 3.0 and 1.8: the image that is missing goes to the largest remainder, not to the largest class.
+#[test]
+fn the_largest_remainder_gets_what_is_missing() {
+    let labels = [vec![0; 52], vec![1; 30], vec![2; 18]].concat();
+    let subset = stratified_subset(&labels, 3, 10, 0).unwrap();
+    assert_eq!(counts(&subset, &labels, 3), [5, 3, 2]);
+}
+
+#[test]
+fn a_class_is_capped_by_what_it_lacks_in_either_part() {
+    let draw = |class, train, val| ClassDraw {
+        class,
+        wanted_train: 7,
+        train,
+        train_groups: train,
+        wanted_val: 2,
+        val,
+        val_groups: val,
+        test: 5,
+        test_groups: 5,
+    };
+    // Whole groups may bring more than was wanted.
+    let report =
+        vec![draw(0, 7, 2), draw(1, 6, 2), draw(2, 7, 1), draw(3, 6, 1), draw(4, 8, 3), draw(5, 6, 3), draw(6, 8, 1)];
+    let split = Split { train: vec![], val: vec![], test: vec![], unused: vec![], report };
+    assert_eq!(split.capped().map(|draw| draw.class).collect::<Vec<_>>(), [1, 2, 3, 5, 6]);
+}
+
 #[test]
 fn subsets_are_balanced_or_in_proportion() {
     let labels = pool(1000, 2, 90);
@@ -154,6 +182,17 @@ fn no_group_crosses_a_split() {
         assert_complete(&leaky, labels.len());
         for (ours, theirs) in [(&leaky.train, &split.train), (&leaky.val, &split.val), (&leaky.test, &split.test)] {
             assert_eq!(counts(ours, &labels, n_classes), counts(theirs, &labels, n_classes));
+        }
+        for draw in &leaky.report {
+            let distinct = |part: &[usize]| {
+                let of_class = part.iter().filter(|&&image| labels[image] == draw.class);
+                of_class.map(|&image| groups[image]).collect::<BTreeSet<_>>().len()
+            };
+            assert_eq!(
+                (draw.train_groups, draw.val_groups, draw.test_groups),
+                (distinct(&leaky.train), distinct(&leaky.val), distinct(&leaky.test)),
+                "groups of the leaky arm"
+            );
         }
         n_done += 1;
     }

@@ -267,7 +267,7 @@ fn warn_if_open(origin: &Origin) {
     static TOLD: Once = Once::new();
     if !origin.https && !origin.is_loopback() {
         TOLD.call_once(|| {
-            eprintln!(
+            wider_clip_numbers::say!(
                 "warning: HF_ENDPOINT is {origin}, which is not encrypted: the token can be read on the way there. Name \
                  the mirror with https, or set HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to send none"
             );

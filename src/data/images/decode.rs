@@ -109,6 +109,7 @@ fn decode_bytes(bytes: &[u8], reading: &Reading) -> Result<RgbImage, Refusal> {
         Ok(ImageFormat::Bmp) => return bmp::decode(bytes),
         Ok(ImageFormat::Png) => png::decode(bytes)?,
         Ok(ImageFormat::WebP) => {
+            chunks_fit(bytes)?;
             let broken = |problem| Refusal::broken("WebP", problem);
             let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(broken)?;
             let (exif, xmp) = (decoder.exif_metadata().map_err(broken)?, decoder.xmp_metadata().map_err(broken)?);
@@ -119,6 +120,22 @@ fn decode_bytes(bytes: &[u8], reading: &Reading) -> Result<RgbImage, Refusal> {
         _ => return Err(Refusal::new(EXPECTED, formats::name_of(bytes))),
     };
     Ok(oriented(to_rgb(picture.image, reading)?, picture.turn))
+}
+
+/// Holds the lengths that the chunks of a WebP claim against the file: the decoder asks for that much memory at once.
+fn chunks_fit(bytes: &[u8]) -> Result<(), Refusal> {
+    // Behind `RIFF`, the length and `WEBP`: name, length, content, and a byte where the length is odd.
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    while let Some((head, content)) = rest.split_at_checked(8) {
+        let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        if length > content.len() {
+            let name = String::from_utf8_lossy(&head[..4]).into_owned();
+            let found = format!("a chunk `{name}` of {length} bytes where {} are left", content.len());
+            return Err(Refusal::new("a complete, readable WebP", found));
+        }
+        rest = content.get(length + length % 2..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// What a decoder of the `image` crate gave, and how to turn it.

@@ -56,6 +56,7 @@ pub fn holds(golden: &Golden, architecture: &Architecture, pooling: &str) -> Res
     let vb = candle_nn::VarBuilder::from_tensors(assembled.tensors.clone(), DType::F32, &Device::Cpu);
     let images = golden.get("images");
     let frozen = architecture.build(vb)?.forward_features(images)?;
+    assert!(frozen.iter().any(|(kind, _)| *kind == pooling), "{name}: no {pooling} among its features");
     for (kind, feature) in &frozen {
         let off = relative(feature, golden.get(&format!("features.{kind}")));
         println!("{name}: {kind} differs by {off:.1e}");
@@ -77,6 +78,7 @@ pub fn holds(golden: &Golden, architecture: &Architecture, pooling: &str) -> Res
     let mut state: Tensors = model.state()?.into_iter().collect();
     state.extend(["head.weight", "head.bias"].map(|name| (name.to_string(), golden.get(name).clone())));
     model.set_state(&state)?;
+    assert_eq!(model.backbone().forward_features(images)?.len(), frozen.len(), "{name}");
     for ((kind, trained), (_, feature)) in model.backbone().forward_features(images)?.iter().zip(&frozen) {
         let off = relative(trained, feature);
         assert!(off < 2e-5, "{name}: {kind} of the variables differs from the frozen one by {off}");
