@@ -26,7 +26,7 @@ fn a_confusion_matrix_has_its_classes_and_no_more() {
         (matrix.count(0, 3), matrix.count(3, 0), matrix.count(1, 3), matrix.count(3, 3)),
         (None, None, None, None)
     );
-    assert_eq!(matrix.rows().map(<[u64]>::to_vec).collect::<Vec<_>>(), [[1, 1, 0], [0, 1, 1], [0, 0, 0]]);
+    assert_eq!(matrix.rows().collect::<Vec<_>>(), [[1, 1, 0], [0, 1, 1], [0, 0, 0]]);
     assert_eq!(matrix.recalls(), [Some(0.5), Some(0.5), None]);
     assert_eq!(matrix.precisions(), [Some(1.0), Some(0.5), Some(0.0)]);
     assert_eq!(matrix.f1_scores(), [Some(2.0 / 3.0), Some(0.5), Some(0.0)]);

@@ -26,5 +26,7 @@ fn the_experiment_computes_each_cell_once_and_the_same_again() {
         assert_eq!((first.test.len(), first.ood.len()), (parts.test.len(), parts.ood.len()));
     }
     let difference = representations::compare(&encoded, &encoded, Method::Knn, 10, 3).expect("compares");
-    assert_eq!((difference.difference, difference.low, difference.high), (0.0, 0.0, 0.0));
+    // No difference here, and as much room on both sides for one that so many images would not show.
+    assert_eq!((difference.difference, difference.low), (0.0, -difference.high));
+    assert!((0.001..0.1).contains(&difference.high), "{}", difference.high);
 }

@@ -32,20 +32,3 @@ pub(crate) fn unit(largest: f32) -> f32 {
     let exponent = ((f64::from(largest).to_bits() >> 52) & 2047) as i32 - 1023;
     if (-BAND..=BAND).contains(&exponent) { 1.0 } else { 2f32.powi((-exponent).clamp(-126, 127)) }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::unit;
-
-    #[test]
-    fn a_unit_is_a_power_of_two_that_brings_numbers_near_one() {
-        for value in [1.0, -0.0, 1.5e12, 2f32.powi(-40)] {
-            assert_eq!(unit(value), 1.0);
-        }
-        for value in [f32::MAX, 3e30, 2f32.powi(41), 1e-13, 1e-38, 1e-40, f32::from_bits(1)] {
-            let (unit, scaled) = (unit(value), value * unit(value));
-            assert_eq!(unit.to_bits() & 0x7f_ffff, 0, "{value:e}");
-            assert!((2f32.powi(-22)..=4.0).contains(&scaled), "{value:e} became {scaled:e}");
-        }
-    }
-}
