@@ -76,9 +76,6 @@ pub fn faulty(_: &Path) -> Check {
         match bytes {
             b"a panic" => panic!("as asked"),
             b"a relation" => holds(false, "two and two are five")?,
-            b"a long message" => {
-                answer::<()>(Err(wider_clip::error::Error::argument("n", "x".repeat(1 << 20), "y")))?;
-            }
             b"memory" => drop(std::hint::black_box(vec![1u8; 2 << 30])),
             b"an abort" => std::process::abort(),
             b"no end" => loop {

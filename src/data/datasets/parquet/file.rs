@@ -4,6 +4,7 @@
 //! Types are those of Parquet, which are few; what a writer kept of its own types (categories, views, large strings) does
 //! not matter. A damaged file makes the decoder panic in places: here that is an error with the file's name.
 
+use super::footer;
 use crate::error::{Error, Result};
 use crate::guard::caught;
 use polars_arrow::array::{
@@ -11,6 +12,10 @@ use polars_arrow::array::{
 };
 use polars_arrow::datatypes::{ArrowDataType, Field};
 use polars_buffer::Buffer;
+use polars_parquet::parquet::compression::DecompressionContext;
+use polars_parquet::parquet::error::ParquetError;
+use polars_parquet::parquet::page::{CompressedPage, Page};
+use polars_parquet::parquet::read::decompress;
 use polars_parquet::read::schema::parquet_to_arrow_schema;
 use polars_parquet::read::{
     BasicDecompressor, ColumnDescriptor, FileMetadata, Filter, PageReader, PrimitiveLogicalType, column_iter_to_arrays,
@@ -77,6 +82,8 @@ impl Table {
         if length < 12 {
             return Err(Error::data(path, "a Parquet file", format!("{length} bytes")));
         }
+        let damaged = |found: String| Error::data(path, "a whole Parquet file", found);
+        footer::check(&mut file, length).map_err(damaged)?;
         let metadata =
             guarded(path, || Ok(read_metadata(&mut file)))?.map_err(Error::table(path.display().to_string()))?;
         let (stated, rows) = (metadata.num_rows, metadata.row_groups.iter().map(|group| group.num_rows()));
@@ -209,7 +216,9 @@ impl Table {
         if from > to || to > self.bytes.len() {
             return Err(wrong());
         }
-        let pages = PageReader::new(Cursor::new(self.bytes.clone().sliced(from..to)), chunk, vec![], usize::MAX);
+        let pages = || PageReader::new(Cursor::new(self.bytes.clone().sliced(from..to)), chunk, vec![], to - from);
+        self.check_pages(pages(), group.num_rows())?;
+        let pages = pages();
         let primitive = &chunk.descriptor().descriptor.primitive_type;
         let filter = Some(Filter::new_ranged(rows.start, rows.end));
         let pages = vec![BasicDecompressor::new(pages, vec![])];
@@ -237,6 +246,30 @@ impl Table {
             let found = format!("values of type {:?} in `{}`", array.dtype(), leaf.field.name);
             Error::data(&self.path, "bytes, text, numbers or truth values", found)
         })
+    }
+
+    /// Holds the numbers of values that pages claim against what they can hold: the decoder asks for that much memory.
+    fn check_pages(&self, mut pages: PageReader, rows: usize) -> Result<()> {
+        let damaged = |found: String| Error::data(&self.path, "a whole Parquet file", found);
+        let broken = |error: ParquetError| damaged(error.to_string());
+        if let Some(dictionary) = pages.read_dict().map_err(broken)? {
+            let mut context = DecompressionContext::Unset;
+            let page = decompress(CompressedPage::Dict(dictionary), &mut Vec::new(), &mut context).map_err(broken)?;
+            if let Page::Dict(page) = page
+                && page.num_values > page.buffer.len()
+            {
+                let found = format!("a dictionary of {} values in {} bytes", page.num_values, page.buffer.len());
+                return Err(damaged(found));
+            }
+        }
+        for page in pages {
+            if let CompressedPage::Data(page) = page.map_err(broken)?
+                && page.num_values() > rows
+            {
+                return Err(damaged(format!("a page of {} values where there are {rows} rows", page.num_values())));
+            }
+        }
+        Ok(())
     }
 
     /// The file's path.

@@ -3,6 +3,7 @@
 //! or a text.
 
 mod file;
+mod footer;
 mod labels;
 
 use super::left_out::{Tally, in_words};
