@@ -2,6 +2,8 @@
 
 #[path = "support/hostile.rs"]
 mod hostile;
+#[path = "support/require.rs"]
+mod require;
 
 use hostile::{Answer, Kind, kernel, names, notebook, path_of, show};
 use serde_json::Value;
@@ -142,9 +144,7 @@ fn workbench() -> Workbench {
 
 #[test]
 fn pages_show_every_name_and_run_none() {
-    if browser::find().is_none() {
-        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
-        println!("skipped: no browser. {}", browser::ADVICE);
+    if !require::require("browser") {
         return;
     }
     let workbench = workbench();
@@ -222,9 +222,7 @@ fn missing(name: &str, cells: &[(Kind, Answer)], found: &Value) -> Vec<String> {
 
 #[test]
 fn a_chart_that_cannot_be_drawn_costs_no_other() {
-    if browser::find().is_none() {
-        assert!(std::env::var_os("WIDER_CLIP_REQUIRE_BROWSER").is_none(), "no browser found. {}", browser::ADVICE);
-        println!("skipped: no browser. {}", browser::ADVICE);
+    if !require::require("browser") {
         return;
     }
     let workbench = workbench();

@@ -11,7 +11,9 @@ use wider_clip::ndarray::Array2;
 fn golden(key: &str) -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/metrics.json");
     let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    all[key].as_array().unwrap().clone()
+    let cases = all[key].as_array().unwrap().clone();
+    assert!(!cases.is_empty(), "no case under {key}");
+    cases
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
