@@ -1,14 +1,17 @@
 //! Powers of two that bring numbers into the middle of f32's range, where squares and products of them neither overflow
 //! nor vanish. Such a factor changes no digit: what is computed is the same number at another scale.
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
 
 /// Within 2^-40 to 2^40 nothing is scaled: the squares of such numbers, and sums of millions of them, keep their digits.
 const BAND: i32 = 40;
 
-/// The largest absolute value; 0 of none.
+/// The largest absolute value; 0 of none, infinite or NaN where a value is.
 pub(crate) fn largest(values: ArrayView2<f32>) -> f32 {
-    values.rows().into_iter().map(largest_of).fold(0.0, f32::max)
+    // Not `f32::max`, which passes over NaN; without signs the order of the bits is that of the numbers.
+    let bits = values.axis_iter(Axis(0)).into_par_iter().map(|row| largest_of(row).to_bits()).reduce(|| 0, u32::max);
+    f32::from_bits(bits)
 }
 
 /// The largest absolute value of a row; 0 of none.

@@ -18,6 +18,7 @@ pub use approximate::approximate_graph;
 pub use exact::Index;
 
 use crate::error::{Error, Result};
+use crate::scale::largest;
 use ndarray::{ArcArray2, Array2, ArrayView2};
 
 /// How far apart two rows are.
@@ -61,16 +62,15 @@ pub(crate) fn check_features(what: &'static str, features: ArrayView2<f32>) -> R
     if features.is_empty() {
         return Err(Error::argument(what, "at least one row and one column", format!("shape {:?}", features.shape())));
     }
-    // A sum is finite only if all its terms are; a sum that overflows is looked at value by value.
-    for (row, values) in features.rows().into_iter().enumerate() {
-        if values.iter().map(|value| value * 0.0).sum::<f32>() == 0.0 {
-            continue;
-        }
-        if let Some((column, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-            return Err(Error::argument(what, "finite values", format!("{value} in row {row}, column {column}")));
-        }
+    if largest(features).is_finite() {
+        return Ok(());
     }
-    Ok(())
+    match features.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        Some(((row, column), value)) => {
+            Err(Error::argument(what, "finite values", format!("{value} in row {row}, column {column}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Rejects queries whose width differs from what a model was fitted on.
