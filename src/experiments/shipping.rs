@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::project::Project;
 use crate::results::{Answers, ResultRow, Store, left_out_in, shipped_folder};
-use crate::storage::write_atomic;
+use crate::storage::{FolderLock, write_atomic};
 use candle_core::Device;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashSet};
@@ -37,6 +37,8 @@ pub fn ship(project: &Project, device: &Device) -> Result<usize> {
         by_experiment.push((same_data::ALIGNMENT, rows));
     }
     let folder = shipped_folder(project.root());
+    let waiting = || crate::say!("waiting for another process that ships rows");
+    let _lock = FolderLock::acquire(&project.results_folder(), waiting)?;
     // Read before they are replaced.
     let came: BTreeMap<&str, Store> =
         by_experiment.iter().map(|(name, _)| (*name, Store::new(folder.join(name)))).collect();
