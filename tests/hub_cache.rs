@@ -80,11 +80,14 @@ fn nothing_is_written_beside_a_cache_that_is_named() {
         assert!(!place.folder.path().join("home/hub").exists());
         fs::remove_dir_all(&room).expect("removes");
     }
-    // Users have homes; an unknown one has none.
-    for (name, path) in
-        [("~root/no-such-folder", "/root/no-such-folder/hub"), ("~nobody-of-that-name/x", "~nobody-of-that-name/x/hub")]
-    {
-        let fetch = Place::new().fetch(NOWHERE).set("HF_HOME", name).set("HF_HUB_OFFLINE", "1").run();
+    // Users have homes, where the system's list says; an unknown one has none.
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let first = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let known = first.filter(|fields| fields.len() > 5 && fields[5].starts_with('/')).map(|f| (f[0], f[5])).next();
+    let known = known.map(|(user, home)| (format!("~{user}/no-such-folder"), format!("{home}/no-such-folder/hub")));
+    let unknown = ("~nobody-of-that-name/x".to_string(), "~nobody-of-that-name/x/hub".to_string());
+    for (name, path) in known.into_iter().chain([unknown]) {
+        let fetch = Place::new().fetch(NOWHERE).set("HF_HOME", &name).set("HF_HUB_OFFLINE", "1").run();
         let error = fetch.expect_err("is not there");
         assert!(error.contains(&format!("not in the cache {path}")), "{error}");
     }

@@ -1,6 +1,10 @@
 //! Keys: whatever decides a number is part of its key, so that no stale row or feature is ever shown as current; and the
 //! rows that come with the project.
 
+#[path = "support/first_page.rs"]
+mod first_page;
+
+use first_page::first_page;
 use std::fs;
 use std::path::{Path, PathBuf};
 use wider_clip::experiments::{METRICS, Work, current_keys, shipping};
@@ -10,7 +14,6 @@ use wider_clip::key::Key;
 use wider_clip::prelude::*;
 use wider_clip::published;
 use wider_clip::results::{Store, read_rows, rows_in, shipped_folder, standing};
-use wider_clip::workbench::Workbench;
 use wider_clip::workbench::notebooks::{Run, key as notebook_key};
 
 /// A project of its own: one data set of small drawings in two styles (`tidy` and `wild`, which is held out), one model.
@@ -312,16 +315,7 @@ fn an_embedded_weight_that_changes_is_noticed_before_any_row_is_shown() {
 
 #[test]
 fn a_page_is_keyed_by_suite_rows_device_and_every_file() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workbench = Workbench::new(root, env!("CARGO_BIN_EXE_wider-clip")).expect("a project");
-    let run = Run {
-        source: root.join("notebooks/00_start_here.ipynb"),
-        executed: PathBuf::new(),
-        folder: root.join("notebooks"),
-        suite: "default".into(),
-        fresh: false,
-        position: None,
-    };
+    let (workbench, run) = first_page();
     let key = notebook_key(&workbench, &run).expect("a key");
     let part = |name: &str| key.parts().iter().any(|(known, _)| known == name);
     for name in [

@@ -3,6 +3,8 @@
 
 mod cases;
 mod fields;
+#[path = "../support/first_page.rs"]
+mod first_page;
 mod variables;
 mod world;
 

@@ -1,12 +1,12 @@
 //! Every variable of the environment that the sources name, and what it decides.
 
+use crate::first_page::first_page;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use wider_clip::workbench::Workbench;
-use wider_clip::workbench::notebooks::{Run, key};
+use wider_clip::workbench::notebooks::key;
 
 /// Set where this test runs itself with other variables.
 const CHILD: &str = "COMPLETENESS_VARIABLES";
@@ -161,16 +161,7 @@ fn with(folder: &Path, set: &[(&str, &str)]) -> (String, String) {
 #[test]
 fn prints_keys() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workbench = Workbench::new(root, env!("CARGO_BIN_EXE_wider-clip")).expect("a project");
-    let run = Run {
-        source: root.join("notebooks/00_start_here.ipynb"),
-        executed: PathBuf::new(),
-        folder: root.join("notebooks"),
-        suite: "default".into(),
-        fresh: false,
-        position: None,
-    };
+    let (workbench, run) = first_page();
     println!("\nPAGE {}", key(&workbench, &run).expect("a key").digest());
     let numbers = World::with_document(folder.as_ref(), "folder").numbers();
     println!("\nNUMBERS {}", wider_clip::storage::sha256_hex(numbers.join("\n").as_bytes()));
