@@ -3,7 +3,7 @@
 use crate::finetune::{Recipe, Views};
 use crate::manifest::{AugmentRecord, Flip, Tuning};
 
-/// Learning rates of [`Tuning::FinetuneTuned`], of which validation images choose.
+/// Learning rates of all arms but the study's, of which validation images choose.
 pub const RATES: [f64; 2] = [1e-4, 1e-3];
 /// Where [`Tuning::Wise`] looks between the frozen model (0) and the fine-tuned one (1).
 pub const ALPHAS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
@@ -31,7 +31,7 @@ pub struct Arm {
 impl Arm {
     /// The arm of `method` for images of `size` pixels that may be changed as `augment` says, with at most `max_epochs`.
     pub fn of(method: Tuning, size: usize, augment: &AugmentRecord, max_epochs: u64) -> Arm {
-        let study = Recipe::study().at_most(max_epochs);
+        let study = Recipe::study();
         let (recipes, head, alphas): (Vec<Recipe>, HeadStart, &'static [f64]) = match method {
             Tuning::Finetune => (vec![study], HeadStart::Drawn, &[]),
             Tuning::FinetuneAugmented => {
@@ -39,12 +39,11 @@ impl Arm {
                 let views = Views::new(size, may(Flip::Horizontal), may(Flip::Vertical), augment.colour);
                 (vec![Recipe { views: Some(views), ..study }], HeadStart::Drawn, &[])
             }
-            Tuning::FinetuneTuned => {
-                (RATES.map(|rate| Recipe::tuned(rate).at_most(max_epochs)).to_vec(), HeadStart::Drawn, &[])
-            }
-            Tuning::LpFt => (vec![Recipe::lp_ft().at_most(max_epochs)], HeadStart::Fitted, &[]),
-            Tuning::Wise => (vec![Recipe::lp_ft().at_most(max_epochs)], HeadStart::Fitted, &ALPHAS),
+            Tuning::FinetuneTuned => (RATES.map(Recipe::tuned).to_vec(), HeadStart::Drawn, &[]),
+            Tuning::LpFt => (RATES.map(Recipe::lp_ft).to_vec(), HeadStart::Fitted, &[]),
+            Tuning::Wise => (RATES.map(Recipe::lp_ft).to_vec(), HeadStart::Fitted, &ALPHAS),
         };
+        let recipes = recipes.into_iter().map(|recipe| recipe.at_most(max_epochs)).collect();
         Arm { recipes, head, alphas }
     }
 

@@ -152,9 +152,9 @@ impl Recipe {
     }
 
     /// From a head that was fitted on frozen features (LP-FT; Kumar et al. 2022, <https://arxiv.org/abs/2202.10054>): as
-    /// [`Recipe::tuned`], batch normalisation by its running statistics, which the head was fitted on.
-    pub fn lp_ft() -> Recipe {
-        Recipe { epochs: 15, statistics: Statistics::Running, ..Recipe::tuned(1e-4) }
+    /// [`Recipe::tuned`] in half the epochs, batch normalisation by its running statistics, which the head was fitted on.
+    pub fn lp_ft(rate: f64) -> Recipe {
+        Recipe { epochs: 10, statistics: Statistics::Running, ..Recipe::tuned(rate) }
     }
 
     /// With at most so many epochs.

@@ -38,8 +38,11 @@ type Drawn<B> = Result<Vec<Part<B>>>;
 pub fn train<J: Job>(job: &mut J, plan: &Plan, place: &Place) -> Result<Outcome> {
     keep_memory();
     plan.check()?;
-    let _lock =
-        FolderLock::acquire(place.folder, || wider_clip_numbers::say!("{}: another process trains it", job.name()))?;
+    let _lock = FolderLock::acquire(place.folder, || {
+        if place.verbose {
+            wider_clip_numbers::say!("{}: another process trains it", job.name());
+        }
+    })?;
     let mut run = Run::begin(job, plan, place)?;
     run.go_on()?;
     run.end()
