@@ -246,7 +246,7 @@ impl Start {
             };
             let folder = if n_recipes == 1 { folder.to_path_buf() } else { folder.join(format!("rate-{:e}", recipe.rate)) };
             let verbose = tell.is_none();
-            let place = Place { folder: &folder, every: CHECKPOINT_EVERY, stop_after: None, verbose, page: verbose };
+            let place = Place { folder: &folder, every: CHECKPOINT_EVERY, stop_after: None, verbose, page: false };
             let plan = job.plan()?;
             let outcome = training::train(&mut job, &plan, &place)?;
             tried.push((job, outcome));
