@@ -1,8 +1,9 @@
 //! The rows of a suite, for a report.
 
-use super::{ResultRow, frame, read_rows, to_csv, write_rows};
+use super::{ResultRow, frame, read_rows, read_runs, runs_frame, to_csv, write_rows, write_runs};
 use crate::error::Result;
 use crate::storage;
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +22,25 @@ pub fn export(current: &Path, out: &Path, counts: impl Fn(&ResultRow) -> bool) -
         let csv = copy.with_extension("csv");
         storage::write_atomic(&csv, &to_csv(&frame(&rows)?)?)?;
         written.extend([copy, csv]);
+        written.extend(export_runs(&path, out, &rows)?);
     }
     Ok(written)
+}
+
+/// Copies how the runs behind `rows` went, from beside the rows at `path`; nothing where nothing was trained.
+fn export_runs(path: &Path, out: &Path, rows: &[ResultRow]) -> Result<Vec<PathBuf>> {
+    let path = path.with_extension("runs.parquet");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let keys: HashSet<&str> = rows.iter().map(|row| row.cell.key.as_str()).collect();
+    let mut runs = read_runs(&path)?;
+    runs.retain(|run| keys.contains(run.key.as_str()));
+    let copy = out.join(path.file_name().unwrap_or_default());
+    write_runs(&copy, &runs)?;
+    let csv = copy.with_extension("csv");
+    storage::write_atomic(&csv, &to_csv(&runs_frame(&runs)?)?)?;
+    Ok(vec![copy, csv])
 }
 
 /// All rows that experiments have left in a suite's folder; none where it is not there.
