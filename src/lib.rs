@@ -15,6 +15,8 @@
 //! | | [`display`] | tables, charts and galleries for a notebook |
 //! | | [`workbench`] | the kernel, the runner, the HTML report |
 //! | `wider-clip-trainers`, `src/trainers/` | [`training`] | one engine for pretraining and fine-tuning, a classifier, early stopping |
+//! | | [`finetune`] | all of a backbone learns from labelled images: the study's way, and better ones |
+//! | | [`mod@augment`] | random views of an image |
 //! | | [`pretrain`] | six objectives on one small corpus, for the command line and its notebook |
 //! | `wider-clip-backbones`, `src/backbones/` | [`models`], [`ops`] | backbones, frozen or trained, and the fast operations beneath them |
 //! | | [`features`], [`by_name`] | features cached on disk; classes by their names with CLIP's text tower |
@@ -34,7 +36,7 @@
 //! | what | files to touch |
 //! |---|---|
 //! | a metric of classification | `src/numbers/metrics/` (the arithmetic, its expected values by `tests/reference/metrics.py`), the list in `src/experiments/score.rs`; rows of [`experiments::representations`] that lack it are computed anew, shipped ones too until `ship` puts them there with it; `metric_table` shows it |
-//! | a probe | `src/numbers/probe/`, its line in `src/data/manifest/suite.rs`, its fit, settings and cost in `src/experiments/predict.rs`; one that asks by words also `words.rs` and `src/backbones/by_name.rs`; a suite of your own names it |
+//! | a probe | `src/numbers/probe/`, its line in `src/data/manifest/methods.rs`, its fit, settings and cost in `src/experiments/predict.rs`; one that asks by words also `words.rs` and `src/backbones/by_name.rs`; a suite of your own names it |
 //! | an experiment | one module in `src/experiments/` that implements [`experiments::Experiment`], its line in `mod.rs` and in the list of `all.rs`; `prelude.rs` |
 //! | a data set | one file in `data_manifests/datasets/`; a suite of your own names it (`--suite mine`) |
 //! | a model of a known architecture | one file in `data_manifests/models/`, with a look that no other has; a suite of your own names it |
@@ -77,7 +79,7 @@ pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
 pub use wider_clip_numbers::{
     clustering, error, guard, key, metrics, neighbours, probe, progress, random, say, splits, storage,
 };
-pub use wider_clip_trainers::{pretrain, training};
+pub use wider_clip_trainers::{augment, finetune, pretrain, training};
 
 pub use candle_core;
 pub use candle_nn;

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use wider_clip::display::{datasets_table, models_table};
 use wider_clip::error::{Error, Result};
+use wider_clip::experiments::finetuning::command;
 use wider_clip::experiments::{representations, shipping};
-use wider_clip::manifest::Method;
+use wider_clip::manifest::{Method, Tuning};
 use wider_clip::models::best_device;
 use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
@@ -45,6 +46,19 @@ enum Command {
     Datasets,
     /// Train pocket models from nothing on the icon corpus; interrupted, it goes on where it was
     Pretrain(Pretrain),
+    /// Fine-tune one model on a data set or a folder of your own; interrupted, it goes on where it was
+    Finetune(Finetune),
+    /// Say what pictures show, by a classifier that finetune has left
+    Classify {
+        /// The file that finetune wrote
+        classifier: PathBuf,
+        /// Pictures
+        #[arg(required = true)]
+        pictures: Vec<PathBuf>,
+        /// Classes that are printed for each
+        #[arg(long, default_value_t = 3)]
+        classes: usize,
+    },
     /// Print what decides a result row, part by part, and which parts are other than in the rows that came with the project
     Key(KeyOf),
     /// Put the rows of a suite that were computed here into data_manifests/results/, to come with the project
@@ -144,6 +158,36 @@ struct Pretrain {
     save: bool,
 }
 
+#[derive(Args)]
+struct Finetune {
+    /// Id of a model (wider-clip models lists them)
+    model: String,
+    /// Id of a data set, or a folder of class folders
+    #[arg(long)]
+    data: String,
+    /// Label budget: so many images of each class, of which 70% are trained on and 20% validate
+    #[arg(long, default_value_t = 100)]
+    budget: usize,
+    /// Decides the split, the head and the order of the images
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// finetune (the study's), finetune_augmented, finetune_tuned, lp_ft or wise
+    #[arg(long, default_value = "lp_ft")]
+    method: String,
+    /// Epochs at most
+    #[arg(long, value_name = "EPOCHS", default_value_t = 1000)]
+    max_epochs: u64,
+    /// Images of a batch that are in memory together, where memory is short
+    #[arg(long, value_name = "IMAGES")]
+    images_at_once: Option<usize>,
+    /// Where it runs: cpu, cuda, or the best there is
+    #[arg(long, default_value = "best")]
+    device: String,
+    /// File for the classifier
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -177,6 +221,8 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Rows { file } => print_rows(&file),
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
+        Command::Finetune(arguments) => finetune(&workbench, arguments),
+        Command::Classify { classifier, pictures, classes } => command::classify(&classifier, &pictures, classes),
         Command::Setup => setup::ensure(&workbench).map(|_| wider_clip::say!("ready")),
         Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
     }
@@ -215,6 +261,23 @@ fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
     let index = report::make(workbench, &options)?;
     wider_clip::say!("The report is at {}", wider_clip::say::path(&index));
     Ok(())
+}
+
+fn finetune(workbench: &Workbench, arguments: Finetune) -> Result<()> {
+    let project = Project::open(workbench.root(), "default")?;
+    let request = command::Request {
+        model: arguments.model,
+        data: arguments.data,
+        budget: arguments.budget,
+        seed: arguments.seed,
+        method: Tuning::known(&arguments.method)?,
+        max_epochs: arguments.max_epochs,
+        images_at_once: arguments.images_at_once,
+        device: arguments.device,
+        out: arguments.out,
+        folder: project.results_folder().join("runs"),
+    };
+    command::serve(project, &request)
 }
 
 fn pretrain(workbench: &Workbench, arguments: Pretrain) -> Result<()> {

@@ -1,6 +1,7 @@
 //! All experiments that are cells of a data set and model, in one list: what ships, and what counts.
 
 use super::clustering::{self, Clustering};
+use super::finetuning::{self, Finetuning};
 use super::representations::{self, Representations};
 use super::same_data::{self, SameData};
 use super::{Encoding, Experiment};
@@ -16,11 +17,16 @@ pub(super) struct Listed {
     pub run: fn(&Project, &Device) -> Result<Vec<ResultRow>>,
 }
 
-pub(super) const ALL: [Listed; 3] = [
+pub(super) const ALL: [Listed; 4] = [
     Listed {
         name: representations::NAME,
         cells: |project, encoding| Representations.cells(project, encoding),
         run: representations::run,
+    },
+    Listed {
+        name: finetuning::NAME,
+        cells: |project, encoding| Finetuning.cells(project, encoding),
+        run: finetuning::run,
     },
     Listed {
         name: clustering::NAME,

@@ -7,7 +7,7 @@
 //! starts of k-means.
 
 use super::ledger::Outcome;
-use super::{Encoded, Encoding, Experiment, Part, Work, effort};
+use super::{Encoded, Encoding, Experiment, Part, Tell, Work, effort};
 use crate::clustering::kmeans::{KMeans, KMeansParams};
 use crate::clustering::{rows::Rows, umap::Umap};
 use crate::error::{Error, Result};
@@ -102,7 +102,7 @@ impl Experiment for Clustering {
         encoded.apart()?.into_iter().map(ready).collect()
     }
 
-    fn measure(&self, ready: &Self::Ready, cell: &Cell) -> Result<Outcome> {
+    fn measure(&self, ready: &Self::Ready, cell: &Cell, _: &Tell) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         for (split, subject, rows) in ready {
             outcome.scores.extend(subject.measure(rows, &cell.method, cell.seed, split)?);
@@ -196,6 +196,7 @@ impl Subject {
             n_train: 0,
             n_test: self.labels.len() as u32,
             warning: warning.clone(),
+            weights: String::new(),
         };
         Ok([score(0), score(1)])
     }

@@ -13,7 +13,7 @@ use crate::results::Cell;
 use crate::splits::stratified_subset;
 use candle_core::{DType, Device};
 use ndarray::Array2;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// Seed of the subset that `max_images` draws: the same images for every split seed.
 const SUBSET_SEED: u64 = 0;
@@ -70,6 +70,26 @@ impl Encoding {
         let parts = Key::new("parts").with_all(&dataset.split.key()).with_all(&set.columns_key());
         let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
         Ok(Encoding { set: set.clone(), dataset, model, rows, subset, device: device.clone(), features, parts })
+    }
+
+    /// Where features are computed.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The images without features, as if none was set aside: enough to draw parts from.
+    pub(super) fn bare(&self) -> Encoded {
+        let rows = self.rows.clone().unwrap_or_else(|| (0..self.set.len()).collect());
+        let (model, dataset) = (self.model.id.clone(), self.dataset.id.clone());
+        let features = FeatureTable {
+            model,
+            dataset,
+            key: String::new(),
+            rows,
+            poolings: BTreeMap::new(),
+            set_aside: Vec::new(),
+        };
+        Encoded { set: self.set.clone(), features, dataset: self.dataset.clone(), pooling: String::new() }
     }
 
     /// Images that take part.

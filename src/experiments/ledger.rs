@@ -2,12 +2,13 @@
 //!
 //! A cell's numbers are computed here or came with the project. Those that came are used where their key is what this
 //! project, today, would compute them under; of these a stated sample is computed all the same and held against what came:
-//! the suite's `recomputed` models, at its first seed. `WIDER_CLIP_FRESH=1` uses nothing that came.
+//! those that the experiment's [`super::Experiment::recomputes`] names. `WIDER_CLIP_FRESH=1` uses nothing that came.
 
 use crate::error::Result;
 use crate::project::Project;
 use crate::results::{
-    Answers, Cell, LeftOut, Made, ResultRow, Score, Store, shipped_folder, write_left_out, write_rows,
+    Answers, Cell, Kept, LeftOut, Made, ResultRow, Right, Run, Score, Store, shipped_folder, write_left_out, write_rows,
+    write_runs,
 };
 use crate::storage;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -28,10 +29,17 @@ pub struct Outcome {
     pub scores: Vec<Score>,
     /// What was said of each image, where that is kept.
     pub answers: Vec<Answers>,
+    /// How it was trained, where something was.
+    pub run: Option<Run>,
+    /// Which images were right, where that is kept.
+    pub right: Vec<Right>,
 }
 
 /// Rows by the key of their cell.
 type Rows = HashMap<String, Vec<ResultRow>>;
+
+/// Whether a cell belongs to the sample that is computed though its numbers came.
+type Sample<'a> = Box<dyn Fn(&Cell) -> bool + Send + Sync + 'a>;
 
 /// Which cells of an experiment have their numbers.
 pub(super) struct Ledger<'a> {
@@ -41,8 +49,7 @@ pub(super) struct Ledger<'a> {
     here: Rows,
     came: Rows,
     read: HashSet<(String, String)>,
-    recomputed: BTreeSet<String>,
-    first_seed: Option<u64>,
+    sample: Sample<'a>,
     fresh: bool,
     current: PathBuf,
     name: &'a str,
@@ -50,9 +57,14 @@ pub(super) struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// The ledger of the experiment called `name`, each of whose cells has all of `metrics`.
-    pub fn open(project: &Project, name: &'a str, metrics: &'a [&'a str]) -> Result<Ledger<'a>> {
-        let suite = project.suite()?;
+    /// The ledger of the experiment called `name`, each of whose cells has all of `metrics`; those in `sample` are computed
+    /// whatever came.
+    pub fn open(
+        project: &Project,
+        name: &'a str,
+        metrics: &'a [&'a str],
+        sample: impl Fn(&Cell) -> bool + Send + Sync + 'a,
+    ) -> Result<Ledger<'a>> {
         Ok(Ledger {
             store: Store::new(project.results_folder().join(name)),
             shipped: Store::new(shipped_folder(project.root()).join(name)),
@@ -60,8 +72,7 @@ impl<'a> Ledger<'a> {
             here: Rows::new(),
             came: Rows::new(),
             read: HashSet::new(),
-            recomputed: suite.recomputed.iter().cloned().collect(),
-            first_seed: suite.seeds.first().copied(),
+            sample: Box::new(sample),
             fresh: is_fresh(),
             current: project.current_folder()?,
             name,
@@ -94,20 +105,15 @@ impl<'a> Ledger<'a> {
 
     /// Whether the cell belongs to the sample that is computed though its numbers came, and is not yet.
     pub fn is_sample(&self, cell: &Cell) -> bool {
-        self.recomputes(&cell.model) && self.first_seed == Some(cell.seed) && !self.is_whole(&self.here, cell)
-    }
-
-    /// Whether the sample is of this model.
-    pub fn recomputes(&self, model: &str) -> bool {
-        self.recomputed.contains(model)
+        (self.sample)(cell) && !self.is_whole(&self.here, cell)
     }
 
     /// Whether each part that was measured has every metric: a metric that the experiment has got since is missing.
     fn is_whole(&self, rows: &Rows, cell: &Cell) -> bool {
         let Some(rows) = rows.get(&cell.key) else { return false };
-        let mut parts: BTreeMap<&str, HashSet<&str>> = BTreeMap::new();
+        let mut parts: BTreeMap<(&str, &str), HashSet<&str>> = BTreeMap::new();
         for row in rows {
-            parts.entry(&row.split).or_default().insert(&row.metric);
+            parts.entry((&row.split, &row.weights)).or_default().insert(&row.metric);
         }
         parts.values().all(|found| self.metrics.iter().all(|metric| found.contains(metric)))
     }
@@ -115,15 +121,17 @@ impl<'a> Ledger<'a> {
     /// Keeps what cells of one data set and model gave.
     pub fn add(&mut self, dataset: &str, model: &str, done: Vec<(Cell, Outcome)>) -> Result<()> {
         let made = Made::here();
-        let (mut rows, mut answers) = (Vec::new(), Vec::new());
+        let mut kept = Kept::default();
         for (cell, outcome) in done {
             let row = |score| ResultRow::new(cell.clone(), score, made.clone());
             let of_cell: Vec<ResultRow> = outcome.scores.into_iter().map(row).collect();
             self.here.insert(cell.key.clone(), of_cell.clone());
-            rows.extend(of_cell);
-            answers.extend(outcome.answers);
+            kept.rows.extend(of_cell);
+            kept.answers.extend(outcome.answers);
+            kept.runs.extend(outcome.run);
+            kept.right.extend(outcome.right);
         }
-        self.store.add(dataset, model, rows, answers)
+        self.store.add(dataset, model, kept)
     }
 
     /// Notes what cannot be had.
@@ -155,7 +163,11 @@ impl<'a> Ledger<'a> {
                 rows.extend(shipped.into_iter().flatten().cloned());
             }
         }
+        let runs = self.runs_of(cells)?;
         let _lock = storage::FolderLock::acquire(&self.current, || ())?;
+        if !runs.is_empty() {
+            write_runs(&self.current.join(format!("{name}.runs.parquet")), &runs)?;
+        }
         write_rows(&self.current.join(format!("{name}.parquet")), &rows)?;
         write_rows(&self.current.join(format!("{name}.shipped.parquet")), &came)?;
         write_left_out(&self.current, name, &self.left_out)?;
@@ -173,5 +185,37 @@ impl<'a> Ledger<'a> {
             found.extend(came.filter(|a| wanted.contains(a.key.as_str()) && !known.contains(&a.key)));
         }
         Ok(found)
+    }
+
+    /// How the runs of `cells` went, from here or as they came.
+    pub fn runs_of(&self, cells: &[Cell]) -> Result<Vec<Run>> {
+        self.beside(cells, |store, dataset, model| store.runs(dataset, model), |run| &run.key)
+    }
+
+    /// Which images the runs of `cells` had right, from here or as it came.
+    pub fn right_of(&self, cells: &[Cell]) -> Result<Vec<Right>> {
+        self.beside(cells, |store, dataset, model| store.right(dataset, model), |right| &right.key)
+    }
+
+    /// What is kept beside the rows of `cells`: what was computed here before what came.
+    fn beside<T>(
+        &self,
+        cells: &[Cell],
+        read: impl Fn(&Store, &str, &str) -> Result<Vec<T>>,
+        key: impl Fn(&T) -> &String,
+    ) -> Result<Vec<T>> {
+        let wanted: HashSet<&String> = cells.iter().map(|cell| &cell.key).collect();
+        let places: BTreeSet<(&str, &str)> =
+            cells.iter().map(|cell| (cell.dataset.as_str(), cell.model.as_str())).collect();
+        let mut all = Vec::new();
+        for (dataset, model) in places {
+            let mut found = read(&self.store, dataset, model)?;
+            found.retain(|one| wanted.contains(key(one)));
+            let known: HashSet<String> = found.iter().map(|one| key(one).clone()).collect();
+            let came = read(&self.shipped, dataset, model)?.into_iter();
+            found.extend(came.filter(|one| wanted.contains(key(one)) && !known.contains(key(one))));
+            all.extend(found);
+        }
+        Ok(all)
     }
 }

@@ -3,6 +3,7 @@
 //! | module | the study's section |
 //! |---|---|
 //! | [`representations`] | classification with features and simple learners, by label budget |
+//! | [`finetuning`] | fine-tuning, as the study did it and in better ways, on the same splits |
 //! | [`clustering`] | clusters found without labels, with and without UMAP |
 //! | [`same_data`] | its open question: the objectives on the same data |
 //!
@@ -24,6 +25,7 @@ pub mod clustering;
 mod current;
 mod effort;
 mod encoded;
+pub mod finetuning;
 mod ledger;
 mod parts;
 mod predict;
@@ -39,6 +41,6 @@ pub use encoded::{Encoded, Encoding, Work};
 pub use ledger::{FRESH_VARIABLE, Outcome, is_fresh};
 pub use parts::{Part, Parts, Protocol, test_name};
 pub use predict::Predictions;
-pub use runner::{Experiment, run};
+pub use runner::{Experiment, Tell, run};
 pub use score::METRICS;
 pub use words::Words;

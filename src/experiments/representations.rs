@@ -7,7 +7,7 @@
 
 use super::ledger::Outcome;
 use super::score::{METRICS, Measured, score};
-use super::{Encoded, Encoding, Experiment, Protocol, Words, Work, effort, predict};
+use super::{Encoded, Encoding, Experiment, Protocol, Tell, Words, Work, effort, predict};
 use crate::by_name;
 use crate::error::{Error, Result};
 use crate::key::Key;
@@ -134,7 +134,7 @@ impl Experiment for Representations {
         Ok(Ready { encoded, words: Words::open(project, encoding, &project.suite()?.methods, device)? })
     }
 
-    fn measure(&self, ready: &Ready, cell: &Cell) -> Result<Outcome> {
+    fn measure(&self, ready: &Ready, cell: &Cell, _: &Tell) -> Result<Outcome> {
         let Ready { encoded, words } = ready;
         let method = Method::known(&cell.method)?;
         let protocol = Protocol::known(&cell.protocol)?;
@@ -148,7 +148,7 @@ impl Experiment for Representations {
         for (split, positions) in parts.measured() {
             let predicted = if split == "ood" { &predictions.ood } else { &predictions.test };
             let n_classes = encoded.set.classes.len();
-            let measured = Measured { split, n_classes, n_train, warning: &predictions.warning };
+            let measured = Measured { split, n_classes, n_train, warning: &predictions.warning, weights: "" };
             outcome.scores.extend(score(&measured, predicted, &encoded.labels_at(positions), &METRICS)?);
         }
         Ok(outcome)

@@ -8,12 +8,15 @@ use super::ledger::{Ledger, Outcome};
 use super::{Encoded, Encoding, effort};
 use crate::datasets::note_left_out;
 use crate::error::{Error, Result};
+use crate::manifest::SuiteRecord;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::results::{Cell, LeftOut, ResultRow};
 use candle_core::Device;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// An experiment: its cells, and how one of them is measured.
 pub trait Experiment: Sync {
@@ -43,6 +46,26 @@ pub trait Experiment: Sync {
     /// A suite or record that asks for what cannot be.
     fn cells(&self, project: &Project, encoding: &Encoding) -> Result<Vec<Cell>>;
 
+    /// Whether a cell's numbers are computed on this machine though they came with the project: the sample that those are
+    /// held against. By default the suite's `recomputed` models, at its first seed.
+    fn recomputes(&self, suite: &SuiteRecord, cell: &Cell) -> bool {
+        suite.recomputed.contains(&cell.model) && suite.seeds.first() == Some(&cell.seed)
+    }
+
+    /// How many cells are measured beside each other, each on its share of the processors. `None` lets all of them share all
+    /// processors, which suits cells of milliseconds.
+    fn beside(&self, _encoding: &Encoding) -> Option<usize> {
+        None
+    }
+
+    /// Called when all cells of a data set and model have their numbers: what was kept for going on may go.
+    ///
+    /// # Errors
+    /// Files that cannot be removed.
+    fn tidy(&self, _project: &Project, _encoding: &Encoding) -> Result<()> {
+        Ok(())
+    }
+
     /// About how many seconds a cell takes, on features of `dim` numbers.
     fn effort(&self, encoding: &Encoding, cell: &Cell, dim: usize) -> f64;
 
@@ -53,12 +76,15 @@ pub trait Experiment: Sync {
     fn prepare(&self, project: &Project, encoding: &Encoding, encoded: Encoded, device: &Device)
     -> Result<Self::Ready>;
 
-    /// The numbers of one cell.
+    /// The numbers of one cell. `tell` may be called with what is being done and the part of the cell that is done.
     ///
     /// # Errors
     /// What cannot be drawn, fitted or measured.
-    fn measure(&self, ready: &Self::Ready, cell: &Cell) -> Result<Outcome>;
+    fn measure(&self, ready: &Self::Ready, cell: &Cell, tell: &Tell) -> Result<Outcome>;
 }
+
+/// Hears how far a cell is: in words, and as a part from 0 to 1.
+pub type Tell = Arc<dyn Fn(&str, f64) + Send + Sync>;
 
 /// Brings the numbers of all cells of the project's suite and gives their rows: computed now, computed earlier, or as they
 /// came with the project (`ledger.rs`).
@@ -84,7 +110,9 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     pub fn new<E: Experiment>(project: &Project, experiment: &'a E, device: &Device) -> Result<Plan<'a>> {
-        let ledger = Ledger::open(project, experiment.name(), experiment.metrics())?;
+        let suite = project.suite()?.clone();
+        let sample = move |cell: &Cell| experiment.recomputes(&suite, cell);
+        let ledger = Ledger::open(project, experiment.name(), experiment.metrics(), sample)?;
         let mut plan = Plan { ledger, encodings: Vec::new(), first: None };
         let models = experiment.models(project)?;
         for dataset in &project.suite()?.datasets {
@@ -128,7 +156,7 @@ impl<'a> Plan<'a> {
                 total += encoding.n_images() as f64 * effort::of_image(&encoding.model)?;
             }
         }
-        let progress = Progress::weighted(experiment.title(), total);
+        let progress = Arc::new(Progress::weighted(experiment.title(), total));
         for (encoding, cells) in &encodings {
             let (dataset, model) = (encoding.dataset.id.as_str(), encoding.model.id.as_str());
             let missing = missing(&self.ledger, cells);
@@ -146,30 +174,19 @@ impl<'a> Plan<'a> {
                     continue;
                 }
             };
-            let dim = encoding.model.features.dim;
-            // Cells beside each other: alone, none keeps all processors busy all the time.
-            let measured = missing.into_par_iter().map(|cell| {
-                let outcome = experiment.measure(&ready, &cell);
-                progress.add(1, "cells", experiment.effort(encoding, &cell, dim));
-                (cell, outcome)
-            });
-            let (mut done, mut failed) = (Vec::new(), BTreeMap::<String, (BTreeSet<String>, Error)>::new());
-            for (cell, outcome) in measured.collect::<Vec<_>>() {
-                match outcome {
-                    Ok(outcome) => done.push((cell, outcome)),
-                    Err(error) => {
-                        let entry = failed.entry(error.to_string()).or_insert((BTreeSet::new(), error));
-                        entry.0.insert(in_words(&cell));
-                    }
-                }
-            }
-            self.ledger.add(dataset, model, done)?;
+            let failed = self.measure(experiment, &ready, encoding, missing, &progress)?;
+            let whole = failed.is_empty();
             for (cells, error) in failed.into_values() {
                 let cells = cells.into_iter().collect::<Vec<_>>().join(", ");
                 self.leave_out((dataset, Some(model)), Some(cells), error);
             }
+            if whole {
+                experiment.tidy(project, encoding)?;
+            }
         }
-        progress.finish();
+        if let Some(progress) = Arc::into_inner(progress) {
+            progress.finish();
+        }
         let cells: Vec<Cell> = encodings.into_iter().flat_map(|(_, cells)| cells).collect();
         let left_out = self.ledger.left_out().to_vec();
         let rows = self.ledger.close(&cells)?;
@@ -186,6 +203,46 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Measures cells of one encoding and keeps their numbers as they come; gives what failed by its reason, with the cells.
+    fn measure<E: Experiment>(
+        &mut self,
+        experiment: &E,
+        ready: &E::Ready,
+        encoding: &Encoding,
+        cells: Vec<Cell>,
+        progress: &Arc<Progress>,
+    ) -> Result<BTreeMap<String, (BTreeSet<String>, Error)>> {
+        let (dataset, model) = (encoding.dataset.id.as_str(), encoding.model.id.as_str());
+        let dim = encoding.model.features.dim;
+        let keeper = Mutex::new(Keeper { ledger: &mut self.ledger, done: Vec::new(), last: Instant::now() });
+        let failed = Mutex::new(BTreeMap::<String, (BTreeSet<String>, Error)>::new());
+        let one = |cell: Cell| -> Result<()> {
+            let effort = experiment.effort(encoding, &cell, dim);
+            let (tell, told) = teller(progress.clone(), format!("{dataset} under {model}"), effort);
+            match experiment.measure(ready, &cell, &tell) {
+                Ok(outcome) => {
+                    progress.add(1, "cells", effort * (1.0 - told()));
+                    lock(&keeper).put(dataset, model, cell, outcome)
+                }
+                Err(error) => {
+                    progress.skip(effort * (1.0 - told()));
+                    let mut failed = lock(&failed);
+                    let entry = failed.entry(error.to_string()).or_insert((BTreeSet::new(), error));
+                    entry.0.insert(in_words(&cell));
+                    Ok(())
+                }
+            }
+        };
+        match experiment.beside(encoding) {
+            // Cells beside each other: alone, none keeps all processors busy all the time.
+            None => cells.into_par_iter().map(one).collect::<Result<()>>()?,
+            Some(n) => workers(n, cells, one)?,
+        }
+        let mut keeper = keeper.into_inner().unwrap_or_else(PoisonError::into_inner);
+        keeper.keep(dataset, model)?;
+        Ok(failed.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Encodings and cells, for what goes on from their rows.
     pub fn encodings(&self) -> &[(Encoding, Vec<Cell>)] {
         &self.encodings
@@ -193,6 +250,82 @@ impl<'a> Plan<'a> {
 
     pub fn ledger(&self) -> &Ledger<'a> {
         &self.ledger
+    }
+}
+
+/// Time between two writes of what cells gave: what a kill may cost beside the cells under way.
+const KEPT_EVERY: Duration = Duration::from_secs(2);
+
+/// Puts what cells gave into the ledger, not more often than [`KEPT_EVERY`].
+struct Keeper<'l, 'a> {
+    ledger: &'l mut Ledger<'a>,
+    done: Vec<(Cell, Outcome)>,
+    last: Instant,
+}
+
+impl Keeper<'_, '_> {
+    fn put(&mut self, dataset: &str, model: &str, cell: Cell, outcome: Outcome) -> Result<()> {
+        self.done.push((cell, outcome));
+        if self.last.elapsed() < KEPT_EVERY {
+            return Ok(());
+        }
+        self.keep(dataset, model)
+    }
+
+    fn keep(&mut self, dataset: &str, model: &str) -> Result<()> {
+        let done = std::mem::take(&mut self.done);
+        if !done.is_empty() {
+            self.ledger.add(dataset, model, done)?;
+        }
+        self.last = Instant::now();
+        Ok(())
+    }
+}
+
+/// A thread that panicked left nothing half-done that the others see.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a cell tells goes into the progress of all; and the part that it has told of.
+fn teller(progress: Arc<Progress>, what: String, effort: f64) -> (Tell, impl Fn() -> f64) {
+    let part = Arc::new(Mutex::new(0.0f64));
+    let told = part.clone();
+    let tell = move |words: &str, now: f64| {
+        let mut part = lock(&part);
+        let more = (now.clamp(0.0, 1.0) - *part).max(0.0);
+        *part += more;
+        progress.add(0, "cells", effort * more);
+        progress.doing(format!("{what}: {words}"));
+    };
+    (Arc::new(tell), move || *lock(&told))
+}
+
+/// Takes `cells` one by one in `n` threads, each with a pool of its own for what it computes. A worker waits for nobody, so
+/// that a cell is never begun inside another one, as threads of one pool would.
+fn workers(n: usize, cells: Vec<Cell>, one: impl Fn(Cell) -> Result<()> + Sync) -> Result<()> {
+    let n = n.clamp(1, cells.len().max(1));
+    let threads = (rayon::current_num_threads() / n).max(1);
+    let queue = Mutex::new(VecDeque::from(cells));
+    let first = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..n {
+            scope.spawn(|| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let Ok(pool) = pool else { return };
+                while lock(&first).is_none() {
+                    let Some(cell) = lock(&queue).pop_front() else { break };
+                    if let Err(error) = pool.install(|| one(cell)) {
+                        lock(&first).get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        // Where no pool could be made, what is left is done here.
+        None => queue.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().try_for_each(one),
     }
 }
 

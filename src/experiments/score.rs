@@ -49,6 +49,8 @@ pub(super) struct Measured<'a> {
     pub n_classes: usize,
     pub n_train: usize,
     pub warning: &'a str,
+    /// Which weights, where some are trained.
+    pub weights: &'a str,
 }
 
 /// The numbers of predictions, for the metrics called `wanted`.
@@ -66,6 +68,7 @@ pub(super) fn score(measured: &Measured, predicted: &[u32], truth: &[u32], wante
             n_train: measured.n_train as u32,
             n_test: predicted.len() as u32,
             warning: measured.warning.into(),
+            weights: measured.weights.into(),
         })
     };
     all.map(score).collect()

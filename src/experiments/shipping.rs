@@ -6,11 +6,11 @@ use super::{Encoding, representations, same_data};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::project::Project;
-use crate::results::{Answers, ResultRow, Store, left_out_in, shipped_folder};
+use crate::results::{Kept, ResultRow, Store, left_out_in, shipped_folder};
 use crate::storage::{FolderLock, write_atomic};
 use candle_core::Device;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,43 +39,64 @@ pub fn ship(project: &Project, device: &Device) -> Result<usize> {
     let folder = shipped_folder(project.root());
     let waiting = || crate::say!("waiting for another process that ships rows");
     let _lock = FolderLock::acquire(&project.results_folder(), waiting)?;
-    // Read before they are replaced.
-    let came: BTreeMap<&str, Store> =
-        by_experiment.iter().map(|(name, _)| (*name, Store::new(folder.join(name)))).collect();
-    let mut parts: BTreeMap<(&str, String, String), (Vec<ResultRow>, Vec<Answers>)> = BTreeMap::new();
+    let mut parts: BTreeMap<(&str, String, String), Vec<ResultRow>> = BTreeMap::new();
     let mut n = 0;
+    let names: BTreeSet<&str> = by_experiment.iter().map(|(name, _)| *name).collect();
     for (name, rows) in by_experiment {
         n += rows.len();
         for mut row in rows {
             row.made.shipped = true;
             let place = (name, row.cell.dataset.clone(), row.cell.model.clone());
-            parts.entry(place).or_default().0.push(row);
+            parts.entry(place).or_default().push(row);
         }
     }
-    for ((name, dataset, model), (rows, answers)) in &mut parts {
-        let wanted: HashSet<&str> = rows.iter().map(|row| row.cell.key.as_str()).collect();
-        let here = Store::new(project.results_folder().join(name)).answers(dataset, model)?;
-        *answers = here.into_iter().filter(|answers| wanted.contains(answers.key.as_str())).collect();
-        let known: HashSet<String> = answers.iter().map(|answers| answers.key.clone()).collect();
-        let came = came[name].answers(dataset, model)?.into_iter();
-        answers.extend(came.filter(|a| wanted.contains(a.key.as_str()) && !known.contains(&a.key)));
+    for name in names {
+        let wanted = |dataset: &str, model: &str| parts.contains_key(&(name, dataset.into(), model.into()));
+        remove_others(&folder.join(name), wanted)?;
     }
-    if folder.exists() {
-        for name in came.keys() {
-            let old = folder.join(name);
-            if old.exists() {
-                fs::remove_dir_all(&old).map_err(Error::io(&old, "removing"))?;
-            }
-        }
-    }
-    for ((name, dataset, model), (rows, answers)) in parts {
+    for ((name, dataset, model), rows) in parts {
+        let keys: HashSet<&str> = rows.iter().map(|row| row.cell.key.as_str()).collect();
+        let here = Store::new(project.results_folder().join(name)).beside_rows(&dataset, &model, &keys)?;
         let store = Store::new(folder.join(name));
-        store.add(&dataset, &model, rows, answers)?;
+        let kept = here.or(store.beside_rows(&dataset, &model, &keys)?);
+        // A file that already says so stays as it is, to the byte.
+        if same(&store.rows(&dataset, &model)?, &rows) {
+            continue;
+        }
+        store.remove(&dataset, &model)?;
+        store.add(&dataset, &model, Kept { rows, ..kept })?;
         let lock = folder.join(name).join(&dataset).join(".lock");
         fs::remove_file(&lock).map_err(Error::io(&lock, "removing"))?;
     }
     write_keys(project, device)?;
     Ok(n)
+}
+
+/// Whether two lists have the same rows in some order.
+fn same(old: &[ResultRow], new: &[ResultRow]) -> bool {
+    let text = |row: &ResultRow| format!("{row:?}");
+    let sorted = |rows: &[ResultRow]| rows.iter().map(text).collect::<BTreeSet<String>>();
+    old.len() == new.len() && sorted(old) == sorted(new)
+}
+
+/// Removes the files of an experiment's folder that are of no `wanted` data set and model.
+fn remove_others(folder: &Path, wanted: impl Fn(&str, &str) -> bool) -> Result<()> {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for set in entries(folder) {
+        let dataset = set.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for file in entries(&set) {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let stem = name.strip_suffix(".parquet").unwrap_or(&name);
+            let model = [".answers", ".runs", ".right"].iter().find_map(|end| stem.strip_suffix(end)).unwrap_or(stem);
+            if !wanted(&dataset, model) {
+                fs::remove_file(&file).map_err(Error::io(&file, "removing"))?;
+            }
+        }
+        if entries(&set).next().is_none() {
+            fs::remove_dir(&set).map_err(Error::io(&set, "removing"))?;
+        }
+    }
+    Ok(())
 }
 
 /// What the rows of every data set and model of the suite have in their keys together.
@@ -84,7 +105,9 @@ fn write_keys(project: &Project, device: &Device) -> Result<()> {
     for dataset in &project.suite()?.datasets {
         let set = project.images(dataset)?;
         let mut of_set = Map::new();
-        for model in &project.suite()?.models {
+        let tuned = project.suite()?.finetuning.iter().flat_map(|runs| &runs.models);
+        let models: BTreeSet<&String> = project.suite()?.models.iter().chain(tuned).collect();
+        for model in models {
             let encoding = Encoding::of(project, &set, model, device)?;
             let shared = encoding.shared_key();
             let parts = shared.parts().iter().map(|(name, value)| json!([name, value]));

@@ -172,16 +172,16 @@ impl State {
         let seconds = self.started.elapsed().as_secs_f64();
         let left = self.pace.seconds_left(seconds, self.total - self.done);
         let left = left.map_or(String::new(), |left| format!(", {} to go", duration(left)));
+        let detail = if self.detail.is_empty() { String::new() } else { format!(", {}", plain(&self.detail)) };
         match self.unit {
             Some(unit) => {
                 let (done, total) = (thousands(self.done as usize), thousands(self.total as usize));
                 let rate = (self.done - self.skipped) / seconds.max(1e-9);
                 let pace = if rate >= 1.0 { format!(", {rate:.0}/s") } else { String::new() };
-                format!("{}: {done} of {total} {unit}{pace}{left}", plain(&self.label))
+                format!("{}: {done} of {total} {unit}{pace}{detail}{left}", plain(&self.label))
             }
             None => {
                 let percent = 100.0 * self.done / self.total.max(1e-9);
-                let detail = if self.detail.is_empty() { String::new() } else { format!(", {}", plain(&self.detail)) };
                 format!("{}: {percent:.0}%{detail}{left}", plain(&self.label))
             }
         }

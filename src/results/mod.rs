@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `table` | rows as a table, read and written |
 //! | `store` | the rows of an experiment on this machine, and those that ship with the project |
+//! | `runs` | how each run of fine-tuning was trained and ended |
+//! | `predictions` | what a classifier said of each image |
 //! | `checks` | shipped rows held against rows that were computed here |
 //! | `export` | the rows of a suite, for a report |
 //! | `left_out` | what a suite asked for and did not get |
@@ -17,6 +19,8 @@ mod checks;
 mod export;
 mod left_out;
 mod made;
+mod predictions;
+mod runs;
 mod store;
 mod table;
 
@@ -24,7 +28,9 @@ pub use checks::{AGREEMENT, Check, Standing, standing};
 pub use export::{export, rows_in};
 pub use left_out::{LeftOut, left_out_in, write_left_out};
 pub use made::Made;
-pub use store::{Answers, Store, shipped_folder};
+pub use predictions::{Predicted, Right, read_predictions, write_predictions};
+pub use runs::{Run, read_runs, runs_frame, write_runs};
+pub use store::{Answers, Kept, Store, shipped_folder};
 pub use table::{frame, read_rows, to_csv, write_rows};
 
 /// A cell of work: everything that decides some numbers, but for the part that they are measured on and the metric.
@@ -69,6 +75,8 @@ pub struct Score {
     pub n_test: u32,
     /// What a reader of the number must know (a fit that did not converge); empty where there is nothing.
     pub warning: String,
+    /// Which weights of a run it is of: `last` and `best`, `alpha 0.5`; empty where nothing but a probe is trained.
+    pub weights: String,
 }
 
 /// One number with all that it belongs to.
@@ -88,6 +96,8 @@ pub struct ResultRow {
     pub n_test: u32,
     /// What a reader of the number must know (a fit that did not converge); empty where there is nothing.
     pub warning: String,
+    /// Which weights of a run it is of: `last` and `best`, `alpha 0.5`; empty where nothing but a probe is trained.
+    pub weights: String,
     /// Where and when it was computed.
     pub made: Made,
 }
@@ -95,12 +105,12 @@ pub struct ResultRow {
 impl ResultRow {
     /// A number with its cell.
     pub fn new(cell: Cell, score: Score, made: Made) -> ResultRow {
-        let Score { split, metric, value, n_train, n_test, warning } = score;
-        ResultRow { cell, split, metric, value, n_train, n_test, warning, made }
+        let Score { split, metric, value, n_train, n_test, warning, weights } = score;
+        ResultRow { cell, split, metric, value, n_train, n_test, warning, weights, made }
     }
 
     /// What no two rows of an experiment share.
-    fn place(&self) -> (&str, &str, &str) {
-        (&self.cell.key, &self.split, &self.metric)
+    fn place(&self) -> (&str, &str, &str, &str) {
+        (&self.cell.key, &self.split, &self.metric, &self.weights)
     }
 }

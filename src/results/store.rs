@@ -2,13 +2,14 @@
 //!
 //! Many processes may add at the same time: each file is written whole under a lock, with what others have added since.
 
+use super::predictions::{read_right, write_right};
 use super::table::read_frame;
-use super::{ResultRow, read_rows, write_rows};
+use super::{ResultRow, Right, Run, read_rows, read_runs, write_rows, write_runs};
 use crate::error::{Error, Result};
 use crate::storage::{self, FolderLock};
 use polars::prelude::*;
 use polars_io::parquet::write::ParquetWriter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// The folder of the rows that ship with the project at `root`.
@@ -35,6 +36,33 @@ pub struct Answers {
     pub predicted: Vec<u32>,
 }
 
+/// What cells of one data set and model gave.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// Their numbers.
+    pub rows: Vec<ResultRow>,
+    /// What was said of each image.
+    pub answers: Vec<Answers>,
+    /// How each run of fine-tuning went.
+    pub runs: Vec<Run>,
+    /// Which images a run had right.
+    pub right: Vec<Right>,
+}
+
+impl Kept {
+    /// With what `other` has for keys that nothing here is of, but for rows.
+    pub fn or(mut self, other: Kept) -> Kept {
+        fn fill<T>(ours: &mut Vec<T>, theirs: Vec<T>, key: impl Fn(&T) -> &String) {
+            let known: HashSet<String> = ours.iter().map(|one| key(one).clone()).collect();
+            ours.extend(theirs.into_iter().filter(|one| !known.contains(key(one))));
+        }
+        fill(&mut self.answers, other.answers, |answers| &answers.key);
+        fill(&mut self.runs, other.runs, |run| &run.key);
+        fill(&mut self.right, other.right, |right| &right.key);
+        self
+    }
+}
+
 impl Store {
     /// In `folder`, which need not be there yet.
     pub fn new(folder: impl Into<PathBuf>) -> Store {
@@ -46,8 +74,9 @@ impl Store {
         self.folder.join(dataset).join(format!("{model}.parquet"))
     }
 
-    fn answers_part(&self, dataset: &str, model: &str) -> PathBuf {
-        self.folder.join(dataset).join(format!("{model}.answers.parquet"))
+    /// A file beside it.
+    fn beside(&self, dataset: &str, model: &str, what: &str) -> PathBuf {
+        self.folder.join(dataset).join(format!("{model}.{what}.parquet"))
     }
 
     /// The rows of a data set and model, stale ones among them; none where there is no file.
@@ -64,32 +93,97 @@ impl Store {
     /// # Errors
     /// As for [`read_answers`].
     pub fn answers(&self, dataset: &str, model: &str) -> Result<Vec<Answers>> {
-        let part = self.answers_part(dataset, model);
+        let part = self.beside(dataset, model, "answers");
         if part.exists() { read_answers(&part) } else { Ok(Vec::new()) }
     }
 
-    /// Adds rows and answers of a data set and model. A row takes the place of one with its key, split and metric; all others
-    /// stay, also those that another process has added since they were read.
+    /// The runs of a data set and model, stale ones among them.
+    ///
+    /// # Errors
+    /// As for [`read_runs`].
+    pub fn runs(&self, dataset: &str, model: &str) -> Result<Vec<Run>> {
+        let part = self.beside(dataset, model, "runs");
+        if part.exists() { read_runs(&part) } else { Ok(Vec::new()) }
+    }
+
+    /// Which images the runs of a data set and model had right, stale ones among them.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn right(&self, dataset: &str, model: &str) -> Result<Vec<Right>> {
+        let part = self.beside(dataset, model, "right");
+        if part.exists() { read_right(&part) } else { Ok(Vec::new()) }
+    }
+
+    /// Removes the files of a data set and model.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub fn remove(&self, dataset: &str, model: &str) -> Result<()> {
+        let beside = ["answers", "runs", "right"].map(|what| self.beside(dataset, model, what));
+        for path in beside.into_iter().chain([self.part(dataset, model)]).filter(|path| path.exists()) {
+            std::fs::remove_file(&path).map_err(Error::io(&path, "removing"))?;
+        }
+        Ok(())
+    }
+
+    /// What stands beside the rows with these keys; no rows.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn beside_rows(&self, dataset: &str, model: &str, keys: &HashSet<&str>) -> Result<Kept> {
+        let mut kept = Kept {
+            rows: Vec::new(),
+            answers: self.answers(dataset, model)?,
+            runs: self.runs(dataset, model)?,
+            right: self.right(dataset, model)?,
+        };
+        kept.answers.retain(|answers| keys.contains(answers.key.as_str()));
+        kept.runs.retain(|run| keys.contains(run.key.as_str()));
+        kept.right.retain(|right| keys.contains(right.key.as_str()));
+        Ok(kept)
+    }
+
+    /// The file of all that one run said, with probabilities.
+    pub fn predictions(&self, dataset: &str, model: &str, key: &str) -> PathBuf {
+        self.folder.join(dataset).join(format!("{model}.predictions")).join(format!("{key}.parquet"))
+    }
+
+    /// Adds what cells of a data set and model gave. A row takes the place of one with its key, split, metric and weights; all
+    /// others stay, also those that another process has added since they were read. What is kept has an order of its own,
+    /// whatever the order in which it came.
     ///
     /// # Errors
     /// A file that cannot be read or written; the old one then stays.
-    pub fn add(&self, dataset: &str, model: &str, rows: Vec<ResultRow>, answers: Vec<Answers>) -> Result<()> {
+    pub fn add(&self, dataset: &str, model: &str, kept: Kept) -> Result<()> {
+        let Kept { rows, answers, runs, right } = kept;
         let part = self.part(dataset, model);
         let folder = part.parent().unwrap_or(Path::new("."));
         let _lock = FolderLock::acquire(folder, || ())?;
+        // Before the rows, which promise the rest.
         if !answers.is_empty() {
-            // Before the rows, which promise them.
-            let mut all = self.answers(dataset, model)?;
-            all.retain(|old| !answers.iter().any(|new| (&new.key, &new.split) == (&old.key, &old.split)));
-            all.extend(answers);
-            write_answers(&self.answers_part(dataset, model), &all)?;
+            let all = merged(self.answers(dataset, model)?, answers, |a| (a.key.clone(), a.split.clone()));
+            write_answers(&self.beside(dataset, model, "answers"), &all)?;
         }
-        let mut all = self.rows(dataset, model)?;
-        let new: std::collections::HashSet<_> = rows.iter().map(ResultRow::place).collect();
-        all.retain(|old| !new.contains(&old.place()));
-        all.extend(rows);
-        write_rows(&part, &all)
+        if !runs.is_empty() {
+            let all = merged(self.runs(dataset, model)?, runs, |run| run.key.clone());
+            write_runs(&self.beside(dataset, model, "runs"), &all)?;
+        }
+        if !right.is_empty() {
+            let place = |r: &Right| (r.key.clone(), r.split.clone(), r.weights.clone());
+            write_right(&self.beside(dataset, model, "right"), &merged(self.right(dataset, model)?, right, place))?;
+        }
+        let place = |row: &ResultRow| {
+            (row.cell.clone(), row.split.clone(), row.metric.clone(), row.weights.clone())
+        };
+        write_rows(&part, &merged(self.rows(dataset, model)?, rows, place))
     }
+}
+
+/// `old` and `new` by their places, ascending; a new one takes the place of an old one.
+fn merged<T, P: Ord>(old: Vec<T>, new: Vec<T>, place: impl Fn(&T) -> P) -> Vec<T> {
+    let all: BTreeMap<P, T> = old.into_iter().chain(new).map(|one| (place(&one), one)).collect();
+    all.into_values().collect()
 }
 
 /// Writes answers as Parquet, a row per image, whole or not at all.

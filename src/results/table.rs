@@ -36,6 +36,7 @@ pub fn frame(rows: &[ResultRow]) -> Result<DataFrame> {
         count("n_train", |row| row.n_train),
         count("n_test", |row| row.n_test),
         text("warning", |row| &row.warning),
+        text("weights", |row| &row.weights),
         text("device", |row| &row.cell.device),
         text("machine", |row| &row.made.machine),
         text("date", |row| &row.made.date),
@@ -98,6 +99,9 @@ pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
     let (device, machine, date, version) = (text("device")?, text("machine")?, text("date")?, text("version")?);
     let (origin, key) = (text("origin")?, text("key")?);
     let (n_train, n_test) = (count("n_train")?, count("n_test")?);
+    // Rows from before anything was fine-tuned lack the column.
+    let has_weights = frame.get_column_names().iter().any(|name| name.as_str() == "weights");
+    let weights = if has_weights { text("weights")? } else { vec![String::new(); frame.height()] };
     let budgets = frame.column("budget").and_then(|column| column.u32()).map_err(Error::table(context()))?;
     let seeds = frame.column("seed").and_then(|column| column.u64()).map_err(Error::table(context()))?;
     let values = frame.column("value").and_then(|column| column.f64()).map_err(Error::table(context()))?;
@@ -121,6 +125,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
         n_train: n_train[i],
         n_test: n_test[i],
         warning: warning[i].clone(),
+        weights: weights[i].clone(),
         made: Made {
             machine: machine[i].clone(),
             date: date[i].clone(),

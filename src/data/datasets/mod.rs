@@ -16,6 +16,7 @@ mod listing;
 mod names;
 mod opened;
 mod parquet;
+mod squares;
 mod unpack;
 
 use crate::error::{Error, Result};
@@ -33,6 +34,7 @@ use std::sync::Arc;
 pub use hub::HubFile;
 pub use left_out::Ignored;
 pub use opened::{OPENED_VARIABLE, note_left_out, still_stands};
+pub use squares::Squares;
 
 /// Labelled images; the encoded bytes stay on disk until [`ImageSet::read`].
 ///

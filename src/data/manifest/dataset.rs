@@ -49,6 +49,9 @@ pub struct DatasetRecord {
     /// How train, val and test are made; by default the study's rule on all images.
     #[serde(default)]
     pub split: SplitRecord,
+    /// How an image may be changed and stay what it is, for training with augmentation; by default it is only cropped.
+    #[serde(default)]
+    pub augment: AugmentRecord,
     /// The name in the `dataset` column of the study's published tables, for the sets that the study used.
     #[serde(default)]
     pub published_as: Option<String>,
@@ -58,10 +61,52 @@ pub struct DatasetRecord {
 }
 
 impl DatasetRecord {
+    /// Of a reader's own folder, of which nothing else is said.
+    pub(super) fn of_folder(id: &str, path: String) -> DatasetRecord {
+        DatasetRecord {
+            id: id.into(),
+            name: String::new(),
+            description: String::new(),
+            licence: String::new(),
+            homepage: String::new(),
+            citation: String::new(),
+            source: Source::Folder { path },
+            columns: Columns::default(),
+            bands: None,
+            range: None,
+            split: SplitRecord::default(),
+            augment: AugmentRecord::default(),
+            published_as: None,
+            notes: None,
+        }
+    }
+
     /// How the pictures' samples become grey levels.
     pub fn reading(&self) -> Reading {
         Reading { bands: self.bands.clone(), range: self.range }
     }
+}
+
+/// How an image may be changed without becoming another thing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AugmentRecord {
+    /// Mirror images that show the same class: `horizontal` left for right, `vertical` top for bottom.
+    #[serde(default)]
+    pub flips: Vec<Flip>,
+    /// Whether brightness, contrast, saturation and hue may change.
+    #[serde(default)]
+    pub colour: bool,
+}
+
+/// A mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flip {
+    /// Left for right.
+    Horizontal,
+    /// Top for bottom.
+    Vertical,
 }
 
 /// The meaning of columns: of the Parquet file, or of the table of an archive. Layouts that have no table (folders

@@ -17,6 +17,7 @@
 //! ```
 
 mod dataset;
+mod methods;
 mod model;
 mod parse;
 mod source;
@@ -26,13 +27,14 @@ mod suite;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use dataset::{Columns, DatasetRecord};
+pub use dataset::{AugmentRecord, Columns, DatasetRecord, Flip};
+pub use methods::{Method, Tuning};
 pub use model::{
     FeaturesRecord, InputRecord, InterpolationRecord, LookRecord, ModelRecord, ResizeRecord, TextRecord, Weights,
 };
 pub use source::{ArchiveLayout, Download, ListLabel, Source, TablePart};
 pub use split::{OfficialSplit, PerClass, SplitRecord, SplitRule};
-pub use suite::{Method, SuiteRecord};
+pub use suite::{FinetuningRecord, SuiteRecord};
 
 use crate::error::{Error, Result};
 use parse::{Loaded, Problem, Record};
@@ -81,8 +83,33 @@ impl Manifests {
         for suite in &suites {
             check_known(suite, "datasets", &suite.record.datasets, &datasets)?;
             check_known(suite, "models", &suite.record.models, &models)?;
+            for (i, runs) in suite.record.finetuning.iter().enumerate() {
+                check_known(suite, &format!("finetuning.{i}.models"), &runs.models, &models)?;
+            }
         }
         Ok(Manifests { folder, datasets, models, suites: by_id(suites) })
+    }
+
+    /// Adds a reader's own folder of class folders as a data set, by the study's rule on all images, and gives its id: the
+    /// folder's name in lower case, what is no letter, digit, `_`, `-` or `.` written `_`. One with the id of a known data set
+    /// gets `_own` behind it.
+    ///
+    /// # Errors
+    /// A folder whose path is no UTF-8 or cannot be made absolute.
+    pub fn add_folder(&mut self, folder: &Path) -> Result<String> {
+        let whole = folder.canonicalize().map_err(Error::io(folder, "reading"))?;
+        let path = whole.to_str().ok_or_else(|| Error::data(folder, "a path in UTF-8", "other bytes"))?.to_string();
+        let name = whole.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy().to_lowercase());
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '_' };
+        let mut id: String = name.chars().map(plain).collect();
+        while self.datasets.contains_key(&id) {
+            id.push_str("_own");
+        }
+        let mut record = DatasetRecord::of_folder(&id, path);
+        record.complete(&id);
+        record.check().map_err(|problem| problem.of_folder(folder))?;
+        self.datasets.insert(id.clone(), record);
+        Ok(id)
     }
 
     /// The data set of that id; [`Error::Unknown`] lists the known ones.

@@ -42,6 +42,16 @@ impl Problem {
     pub(super) fn new(key: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Problem {
         Problem { key: key.into(), expected: expected.into(), found: found.into() }
     }
+
+    /// As an error of the folder that a record is of.
+    pub(super) fn of_folder(self, folder: &Path) -> Error {
+        Error::data(folder, format!("`{}` to be {}", self.key, self.expected), self.found)
+    }
+
+    /// The same, with the key inside a table.
+    pub(super) fn within(self, table: &str) -> Problem {
+        Problem { key: format!("{table}.{}", self.key), ..self }
+    }
 }
 
 /// A record with the file it came from, kept until the records are checked against each other.

@@ -1,9 +1,9 @@
 //! The record of a suite: which models meet which data sets, with which budgets and seeds.
 
-use crate::error::Error;
 use serde::Deserialize;
 use toml::de::DeTable;
 
+use super::methods::{Method, Tuning};
 use super::parse::{Problem, Record, check_id, check_not_empty};
 
 /// One file of `data_manifests/suites/`.
@@ -31,74 +31,66 @@ pub struct SuiteRecord {
     /// sample that the shipped rows are held against.
     #[serde(default)]
     pub recomputed: Vec<String>,
+    /// What is fine-tuned; nothing by default.
+    #[serde(default)]
+    pub finetuning: Vec<FinetuningRecord>,
     /// What the suite leaves out; shown on the page.
     #[serde(default)]
     pub note: Option<String>,
 }
 
-/// Declares the methods once: name in manifests and rows, and what charts call it.
-macro_rules! methods {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal, $label:literal;)*) => {
-        /// A classifier on features.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-        pub enum Method {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
-        }
-
-        impl Method {
-            /// All of them.
-            pub const ALL: &[Method] = &[$(Method::$variant),*];
-
-            /// The name in manifests, result rows and the study's published tables.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Method::$variant => $name,)* }
-            }
-
-            /// What it does, in words, for charts.
-            pub fn label(self) -> &'static str {
-                match self { $(Method::$variant => $label,)* }
-            }
-        }
-    };
+/// Runs of fine-tuning: every method, model, data set, budget and seed of the lists with each other.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinetuningRecord {
+    /// Ways to fine-tune.
+    pub methods: Vec<Tuning>,
+    /// Ids of models; they need not be among the suite's.
+    pub models: Vec<String>,
+    /// Ids of data sets of the suite; all of them by default.
+    #[serde(default)]
+    pub datasets: Vec<String>,
+    /// Label budgets (N of the split rule), ascending.
+    pub budgets: Vec<usize>,
+    /// Seeds of the split, which also draw the head and the order of the images.
+    pub seeds: Vec<u64>,
+    /// Epochs that end a run which early stopping has not ended; by default 1000, as in the study. Methods with a number of
+    /// epochs of their own take fewer if this is fewer.
+    #[serde(default = "epochs_of_the_study")]
+    pub max_epochs: u64,
+    /// Whether these runs are computed on this machine though their rows ship with the project: the sample that the shipped
+    /// rows are held against.
+    #[serde(default)]
+    pub recomputed: bool,
 }
 
-methods! {
-    /// Nearest neighbours: k = 5, Euclidean, uniform votes (the study's setting).
-    Knn = "knn", "5 nearest neighbours";
-    /// Nearest neighbours as DINO's evaluation has them: k = 20, cosine, votes weighted with temperature 0.07.
-    KnnDino = "knn_dino", "20 nearest neighbours by cosine, weighted votes";
-    /// Logistic regression: C = 1 (the study's setting).
-    Lr = "lr", "logistic regression";
-    /// Logistic regression as DINOv2's evaluation has it: C of 45 chosen on the validation images, then fitted on
-    /// training and validation images.
-    LrSweep = "lr_sweep", "logistic regression, C chosen on validation images";
-    /// CLIP's text tower on the classes' names: no training image is seen. Its rows have the budget whose test images
-    /// they were measured on; models without a text tower have none.
-    ZeroShot = "zero_shot", "class names, no training image";
-    /// As `zero_shot`, with more asked and more seen: each class by its name, the words of it and the kinds of things that
-    /// they stand for, and each image whole and in two narrower crops. Its parts were chosen on OpenEmoji, so its rows
-    /// there flatter it. Models whose record names no kinds have no rows.
-    ZeroShotEnsemble = "zero_shot_ensemble", "class names, their words and kinds, three crops, no training image";
+fn epochs_of_the_study() -> u64 {
+    1000
 }
 
-impl Method {
-    /// The method of that name.
-    pub fn named(name: &str) -> Option<Method> {
-        Method::ALL.iter().copied().find(|method| method.as_str() == name)
+impl FinetuningRecord {
+    /// Whether a model on a data set is among them.
+    pub fn asks_for(&self, dataset: &str, model: &str) -> bool {
+        let has = |list: &[String], id: &str| list.iter().any(|listed| listed == id);
+        has(&self.models, model) && (self.datasets.is_empty() || has(&self.datasets, dataset))
     }
 
-    /// The same, for a name that ought to be known.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] listing the names.
-    pub fn known(name: &str) -> Result<Method, Error> {
-        let known = || Method::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
-        Method::named(name).ok_or_else(|| Error::Unknown { kind: "method", name: name.into(), known: known() })
-    }
-
-    /// Whether classes are asked for by words, so that no training image is seen.
-    pub fn asks_by_words(self) -> bool {
-        matches!(self, Method::ZeroShot | Method::ZeroShotEnsemble)
+    fn check(&self, suite: &SuiteRecord) -> Result<(), Problem> {
+        check_list("methods", &self.methods)?;
+        check_list("models", &self.models)?;
+        check_list("budgets", &self.budgets)?;
+        check_list("seeds", &self.seeds)?;
+        check_budgets(&self.budgets)?;
+        if self.max_epochs == 0 {
+            return Err(Problem::new("max_epochs", "a number above 0", "0"));
+        }
+        match self.datasets.iter().position(|dataset| !suite.datasets.contains(dataset)) {
+            Some(i) => {
+                let found = format!("`{}`", self.datasets[i]);
+                Err(Problem::new(format!("datasets.{i}"), "one of the suite's data sets", found))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -110,7 +102,19 @@ impl Record for SuiteRecord {
     }
 
     fn required(_: &DeTable) -> Vec<&'static str> {
-        vec!["id", "description", "datasets", "models", "methods", "budgets", "seeds"]
+        vec![
+            "id",
+            "description",
+            "datasets",
+            "models",
+            "methods",
+            "budgets",
+            "seeds",
+            "finetuning.*.methods",
+            "finetuning.*.models",
+            "finetuning.*.budgets",
+            "finetuning.*.seeds",
+        ]
     }
 
     fn check(&self) -> Result<(), Problem> {
@@ -125,13 +129,21 @@ impl Record for SuiteRecord {
         }
         check_list("budgets", &self.budgets)?;
         check_list("seeds", &self.seeds)?;
-        if self.budgets.contains(&0) || !self.budgets.is_sorted() {
-            return Err(Problem::new("budgets", "ascending numbers above 0", format!("{:?}", self.budgets)));
+        check_budgets(&self.budgets)?;
+        for (i, runs) in self.finetuning.iter().enumerate() {
+            runs.check(self).map_err(|problem| problem.within(&format!("finetuning.{i}")))?;
         }
         match self.max_images {
             Some(0) => Err(Problem::new("max_images", "a number above 0", "0")),
             _ => Ok(()),
         }
+    }
+}
+
+fn check_budgets(budgets: &[usize]) -> Result<(), Problem> {
+    match budgets.contains(&0) || !budgets.is_sorted() {
+        true => Err(Problem::new("budgets", "ascending numbers above 0", format!("{budgets:?}"))),
+        false => Ok(()),
     }
 }
 

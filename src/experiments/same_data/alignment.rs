@@ -75,13 +75,17 @@ pub fn alignment(project: &Project, dataset: &str, models: &[String], device: &D
 /// As for [`alignment`].
 pub fn alignment_rows(project: &Project, dataset: &str, models: &[String], device: &Device) -> Result<Vec<ResultRow>> {
     let (encodings, cells) = pairs(project, dataset, models, device)?;
-    let mut ledger = Ledger::open(project, TABLE, &METRICS)?;
+    // Both models of a pair: one that is recomputed is enough to load the other.
+    let suite = project.suite()?;
+    let is_recomputed = |model: &str| suite.recomputed.iter().any(|recomputed| recomputed == model);
+    let sample = |cell: &Cell| is_recomputed(&cell.model) && suite.seeds.first() == Some(&cell.seed);
+    let mut ledger = Ledger::open(project, TABLE, &METRICS, sample)?;
     for model in models {
         ledger.read(dataset, model)?;
     }
     let missing: Vec<&(usize, usize, Cell)> = cells
         .iter()
-        .filter(|(_, j, cell)| ledger.is_missing(cell) || ledger.is_sample(cell) && ledger.recomputes(&models[*j]))
+        .filter(|(_, j, cell)| ledger.is_missing(cell) || ledger.is_sample(cell) && is_recomputed(&models[*j]))
         .collect();
     let mut grams: BTreeMap<usize, Vec<Gram>> = BTreeMap::new();
     for at in missing.iter().flat_map(|(i, j, _)| [*i, *j]).collect::<BTreeSet<_>>() {
@@ -100,10 +104,11 @@ pub fn alignment_rows(project: &Project, dataset: &str, models: &[String], devic
             n_train: 0,
             n_test,
             warning: String::new(),
+            weights: String::new(),
         };
         let [mean, low, high] = METRICS;
         let scores = vec![score(mean, Some(interval.mean)), score(low, interval.low), score(high, interval.high)];
-        done.entry(*i).or_default().push((cell.clone(), Outcome { scores, answers: Vec::new() }));
+        done.entry(*i).or_default().push((cell.clone(), Outcome { scores, ..Outcome::default() }));
     }
     for (i, done) in done {
         ledger.add(dataset, &models[i], done)?;

@@ -23,7 +23,7 @@ use super::encoded::unit;
 use super::ledger::Outcome;
 use super::runner::Plan;
 use super::score::{Measured, score};
-use super::{Encoded, Encoding, Experiment, Parts, Protocol, Words, Work, effort, predict};
+use super::{Encoded, Encoding, Experiment, Parts, Protocol, Tell, Words, Work, effort, predict};
 use crate::by_name;
 use crate::error::{Error, Result};
 use crate::manifest::{Method, ModelRecord, Weights};
@@ -126,7 +126,7 @@ impl Experiment for SameData {
         Ok(Ready { encoded, words, default: encoding.model.features.default.clone() })
     }
 
-    fn measure(&self, ready: &Ready, cell: &Cell) -> Result<Outcome> {
+    fn measure(&self, ready: &Ready, cell: &Cell, _: &Tell) -> Result<Outcome> {
         let encoded = &ready.encoded;
         let parts = encoded.parts(cell.budget.unwrap_or(0) as usize, cell.seed)?;
         let method = Method::known(&cell.method)?;
@@ -139,7 +139,7 @@ impl Experiment for SameData {
         let mut outcome = Outcome::default();
         for (split, positions) in parts.measured() {
             let predicted = classify(positions)?;
-            let measured = Measured { split, n_classes: encoded.set.classes.len(), n_train, warning: "" };
+            let measured = Measured { split, n_classes: encoded.set.classes.len(), n_train, warning: "", weights: "" };
             outcome.scores.extend(score(&measured, &predicted, &encoded.labels_at(positions), self.metrics())?);
             // Models are compared image by image under their default feature.
             if !by_words && cell.pooling == ready.default {

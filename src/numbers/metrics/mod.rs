@@ -6,13 +6,16 @@
 
 mod alignment;
 mod clusterings;
+mod crossing;
 mod groups;
 mod intervals;
 mod probabilities;
 mod ranks;
+mod several;
 
 pub use alignment::Gram;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
+pub use crossing::{AtSize, Crossing, crossing};
 pub use groups::{WorstGroup, worst_group};
 pub use intervals::{
     Interval, PairedBootstrap, bootstrap_accuracy, group_bootstrap_accuracy, mean_t_interval, paired_bootstrap,
@@ -20,6 +23,7 @@ pub use intervals::{
 };
 pub use probabilities::{expected_calibration_error, top_k_accuracy};
 pub use ranks::spearman;
+pub use several::holm;
 
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;

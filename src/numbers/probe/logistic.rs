@@ -24,6 +24,9 @@ use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis};
 /// The share of the objective that a converged fit may at most still be sure to gain.
 const MOST_GAIN: f64 = 1e-3;
 
+/// How far below all others the score of a class without training images lies.
+const UNFITTED: f64 = 100.0;
+
 /// What an image of a class weighs in the objective.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClassWeights {
@@ -258,6 +261,38 @@ impl Logistic {
     /// Class numbers in the order of the probability columns; a class without training images is not among them.
     pub fn classes(&self) -> &[u32] {
         &self.classes
+    }
+
+    /// The fit as a linear layer on features as they come, for `n_classes` classes: weights (K, D) and biases (K,), whose scores
+    /// have the probabilities of [`Logistic::probabilities`] as their softmax. A class that was not fitted has no weights and
+    /// a bias far below all others.
+    ///
+    /// # Errors
+    /// A class number of `n_classes` or more.
+    pub fn linear(&self, n_classes: usize) -> Result<(Array2<f32>, Array1<f32>)> {
+        if let Some(class) = self.classes.iter().find(|&&class| class as usize >= n_classes) {
+            return Err(Error::argument("n_classes", format!("above class {class}"), n_classes.to_string()));
+        }
+        let (columns, dim) = (self.intercepts.len(), self.weights.nrows());
+        // With one column the second class has the score and the first its negative, half each.
+        let parts: &[(usize, f64)] = if columns == 1 { &[(0, -0.5), (0, 0.5)] } else { &[] };
+        let part = |k: usize| parts.get(k).copied().unwrap_or((k, 1.0));
+        let mut weights = Array2::zeros((n_classes, dim));
+        let mut biases = vec![f64::NAN; n_classes];
+        for (k, &class) in self.classes.iter().enumerate() {
+            let (column, factor) = part(k);
+            let mut bias = factor * self.intercepts[column];
+            for i in 0..dim {
+                let weight = factor * self.solution[i * columns + column];
+                let (mean, deviation) = self.standardiser.as_ref().map_or((0.0, 1.0), |scale| scale.of_column(i));
+                weights[[class as usize, i]] = (weight / deviation) as f32;
+                bias -= weight * mean / deviation;
+            }
+            biases[class as usize] = bias;
+        }
+        let lowest = biases.iter().copied().filter(|bias| bias.is_finite()).fold(f64::INFINITY, f64::min);
+        let biases = biases.into_iter().map(|bias| if bias.is_nan() { lowest - UNFITTED } else { bias });
+        Ok((weights, biases.map(|bias| bias as f32).collect()))
     }
 
     /// Classes of `queries`; unlike [`linfa::traits::Predict`], bad input is an error and not a panic.

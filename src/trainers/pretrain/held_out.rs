@@ -1,6 +1,6 @@
 //! How good a representation is while it is learned: nearest neighbours on held-out images, and signs of collapse.
 
-use super::augment::Augmentation;
+use crate::augment::Augmentation;
 use super::corpus::{Corpus, SIDE};
 use crate::error::{Error, Result};
 use crate::models::Backbone;

@@ -17,7 +17,6 @@
 //! probes as rows, and in the end the weights and a card.
 //! Only the command line and the notebook on these models import this module.
 
-pub mod augment;
 pub mod beit;
 pub mod captions;
 mod card;

@@ -12,7 +12,7 @@
 //! little, while a linear model on pixels, which knows where everything stands, passed all of them. Class token and means
 //! remain features of every transformer.
 
-use super::augment::Augmentation;
+use crate::augment::Augmentation;
 use super::beit::Beit;
 use super::clip::ImageText;
 use super::corpus::Corpus;

@@ -277,7 +277,7 @@ fn draw(recipe: &Recipe, settings: &Settings, tokenizer: Option<&Tokenizer>, ste
     let &Settings { corpus, device, seed, .. } = settings;
     let (n, drawn) = (recipe.batch, step * recipe.batch as u64);
     let rows = corpus.drawn(seed, drawn..drawn + n as u64);
-    let view = |(place, augmentation): (usize, &super::augment::Augmentation)| -> Result<Tensor> {
+    let view = |(place, augmentation): (usize, &crate::augment::Augmentation)| -> Result<Tensor> {
         let (size, length) = (augmentation.size, 3 * augmentation.size * augmentation.size);
         let mut values = vec![0f32; n * length];
         values.par_chunks_exact_mut(length).zip(&rows).enumerate().try_for_each(|(i, (view, row))| {

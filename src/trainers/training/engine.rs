@@ -5,7 +5,7 @@
 //! drawn by a thread of their own, a few ahead.
 
 use super::curve::{Curve, CurveRow};
-use super::job::{Best, End, Ended, Job, Moment, Outcome, Part, Source};
+use super::job::{Best, Course, End, Ended, Job, Moment, Outcome, Part, Source};
 use super::optimiser::{Adam, add_gradients};
 use super::plan::{Place, Plan};
 use super::stop::{Verdict, Watch};
@@ -38,8 +38,11 @@ type Drawn<B> = Result<Vec<Part<B>>>;
 pub fn train<J: Job>(job: &mut J, plan: &Plan, place: &Place) -> Result<Outcome> {
     keep_memory();
     plan.check()?;
-    let _lock =
-        FolderLock::acquire(place.folder, || wider_clip_numbers::say!("{}: another process trains it", job.name()))?;
+    let _lock = FolderLock::acquire(place.folder, || {
+        if place.verbose {
+            wider_clip_numbers::say!("{}: another process trains it", job.name());
+        }
+    })?;
     let mut run = Run::begin(job, plan, place)?;
     run.go_on()?;
     run.end()
@@ -61,6 +64,8 @@ pub(super) struct Run<'a, J: Job> {
     pub(super) seconds: f64,
     /// Since the last rows: images, and by name the sum of each loss over them.
     pub(super) since: (u64, BTreeMap<String, f64>),
+    /// What was measured last.
+    measured: Vec<(&'static str, f64)>,
 }
 
 impl<'a, J: Job> Run<'a, J> {
@@ -79,6 +84,7 @@ impl<'a, J: Job> Run<'a, J> {
             images: 0,
             seconds: 0.0,
             since: (0, BTreeMap::new()),
+            measured: Vec::new(),
             job,
             plan,
             place,
@@ -134,10 +140,13 @@ impl<'a, J: Job> Run<'a, J> {
             self.seconds += begun.elapsed().as_secs_f64();
             progress.advance(parts.iter().map(|part| part.images).sum());
             if self.plan.has_rows(self.step) {
-                self.rows();
+                let loss = self.rows();
                 if self.plan.has_measure(self.step) {
                     self.measure()?;
                 }
+                let course = self.course(loss);
+                progress.doing(course.to_string());
+                self.job.told(&course);
             }
             if saved.elapsed() >= self.place.every && self.step < last {
                 self.save()?;
@@ -171,9 +180,9 @@ impl<'a, J: Job> Run<'a, J> {
         let mut gradients = None;
         for part in parts {
             let loss = self.job.loss(&part.batch, at)?;
-            self.note("loss", &loss.total, part.images, at)?;
-            for (name, value) in &loss.parts {
-                self.note(name, value, part.images, at)?;
+            let all = std::iter::once(("loss", &loss.total));
+            for (name, value) in all.chain(loss.parts.iter().map(|(name, value)| (*name, value))) {
+                self.note(name, value, part, at)?;
             }
             let of_part = loss.total.backward()?;
             gradients = Some(match parts.len() {
@@ -189,12 +198,18 @@ impl<'a, J: Job> Run<'a, J> {
         gradients.ok_or_else(|| Error::argument("batch", "at least one part", "none"))
     }
 
-    fn note(&mut self, name: &str, value: &Tensor, images: usize, at: Moment) -> Result<()> {
+    fn note(&mut self, name: &str, value: &Tensor, part: &Part<J::Batch>, at: Moment) -> Result<()> {
         let value = f64::from(value.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         if !value.is_finite() {
-            let found = format!("{value} for {name} at step {} of {}", at.step, self.job.name());
+            let (job, rate) = (self.job.name(), self.plan.rate.at(at.step));
+            let mut found = format!("{value} for {name} at step {} of {job}, learning rate {rate:e}", at.step);
+            let batch = self.job.describe(&part.batch);
+            if !batch.is_empty() {
+                found.push_str(&format!(", {batch}"));
+            }
             return Err(Error::argument("loss", "finite numbers", found));
         }
+        let images = part.images;
         match self.since.1.get_mut(name) {
             Some(sum) => *sum += value * images as f64,
             None => drop(self.since.1.insert(name.into(), value * images as f64)),
@@ -202,11 +217,24 @@ impl<'a, J: Job> Run<'a, J> {
         Ok(())
     }
 
-    /// Rows of the losses since the rows before.
-    fn rows(&mut self) {
+    /// Rows of the losses since the rows before; gives the loss.
+    fn rows(&mut self) -> Option<f64> {
         let (images, sums) = std::mem::take(&mut self.since);
+        let loss = sums.get("loss").map(|sum| sum / images as f64);
         for (name, sum) in sums {
             self.row(&name, sum / images as f64);
+        }
+        loss
+    }
+
+    fn course(&self, loss: Option<f64>) -> Course {
+        let waited = self.plan.stopping.as_ref().zip(self.watch.as_ref());
+        Course {
+            steps: (self.step, self.plan.steps),
+            images: self.images,
+            loss,
+            measures: self.measured.clone(),
+            waited: waited.map(|(rule, watch)| (watch.waited(), rule.patience)),
         }
     }
 
@@ -232,6 +260,8 @@ impl<'a, J: Job> Run<'a, J> {
             let (verb, name) = (self.job.verb(), self.job.name());
             wider_clip_numbers::say!("{verb} {name}: step {} of {}, {}", self.step, self.plan.steps, values.join(", "));
         }
+        self.measured = measured;
+        let measured = &self.measured;
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let Some((_, value)) = measured.iter().find(|(name, _)| *name == watch.metric()) else {
             let known = measured.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");

@@ -73,6 +73,14 @@ pub trait Job {
         Ok(Vec::new())
     }
 
+    /// A batch in words, for an error that names it.
+    fn describe(&self, _batch: &Self::Batch) -> String {
+        String::new()
+    }
+
+    /// Called with each row of losses and each measure: how the run stands.
+    fn told(&mut self, _course: &Course) {}
+
     /// The charts of the page.
     fn panels(&self) -> Vec<Panel> {
         vec![Panel { title: "Loss", axis: "loss", lines: vec![("loss", "training")], factor: 1.0 }]
@@ -118,6 +126,33 @@ pub struct Moment {
     pub total: u64,
     /// The run's seed.
     pub seed: u64,
+}
+
+/// How a run stands, for those who watch it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    /// Steps taken, and those of the whole run, where nothing stops it.
+    pub steps: (u64, u64),
+    /// Images drawn.
+    pub images: u64,
+    /// Mean of the losses since the row before.
+    pub loss: Option<f64>,
+    /// What was measured last, by name; nothing before the first time.
+    pub measures: Vec<(&'static str, f64)>,
+    /// Measures without a better value, and how many end the run, where early stopping watches.
+    pub waited: Option<(u32, u32)>,
+}
+
+/// `loss 0.41, val_loss 0.52, stops in 28 measures at the earliest`.
+impl std::fmt::Display for Course {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut parts: Vec<String> = self.loss.iter().map(|loss| format!("loss {loss:.3}")).collect();
+        parts.extend(self.measures.iter().map(|(name, value)| format!("{name} {value:.3}")));
+        if let Some((waited, patience)) = self.waited.filter(|(_, patience)| *patience < u32::MAX) {
+            parts.push(format!("stops in {} measures at the earliest", patience.saturating_sub(waited)));
+        }
+        f.write_str(&parts.join(", "))
+    }
 }
 
 /// The loss of a batch, and numbers that tell what it is made of.

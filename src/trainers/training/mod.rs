@@ -30,7 +30,7 @@ pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, ClassifierParams, Head, HeadParams};
 pub use curve::{Curve, CurveRow};
 pub use engine::train;
-pub use job::{Best, End, Ended, Job, Loss, Moment, Outcome, Part, Source};
+pub use job::{Best, Course, End, Ended, Job, Loss, Moment, Outcome, Part, Source};
 pub use optimiser::{Adam, TrainedParameter};
 pub use page::Panel;
 pub use parameters::{Parameters, Start, decays};

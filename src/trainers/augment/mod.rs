@@ -35,7 +35,7 @@ use crate::random::Random;
 /// How a view of an image is drawn. The steps happen in the order of the fields.
 ///
 /// ```
-/// use wider_clip::pretrain::augment::Augmentation;
+/// use wider_clip::augment::Augmentation;
 /// use wider_clip::random::Random;
 ///
 /// let white = [255; 64 * 64 * 3];
@@ -124,7 +124,7 @@ impl Augmentation {
     /// Every field with its name: what a run's fingerprint says of its views.
     ///
     /// ```
-    /// use wider_clip::pretrain::augment::Augmentation;
+    /// use wider_clip::augment::Augmentation;
     ///
     /// let expected = "size 48, scale 0.2 1, ratio 0.75 1.3333333333333333, flip 0.5, recolour 0, jitter none, grey 0, \
     ///                 blur none, solarise 0";

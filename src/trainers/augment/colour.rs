@@ -14,7 +14,7 @@ use crate::random::Random;
 /// [`Error::Argument`] for a length that is not a multiple of three.
 ///
 /// ```
-/// use wider_clip::pretrain::augment::recolour;
+/// use wider_clip::augment::recolour;
 /// let mut view = [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]; // a black and a white pixel
 /// recolour(&mut view, [1.0, 0.0, 0.0], [1.0, 1.0, 0.5])?;
 /// assert_eq!(view, [1.0, 1.0, 0.0, 1.0, 0.0, 0.5]); // red, pale yellow
@@ -57,7 +57,7 @@ pub fn brightness(view: &mut [f32], factor: f32) -> Result<()> {
 /// [`Error::Argument`] for a factor that is negative or not finite, or a length that is not a multiple of three.
 ///
 /// ```
-/// use wider_clip::pretrain::augment::contrast;
+/// use wider_clip::augment::contrast;
 /// let mut view = [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]; // a black and a white pixel: the mean is 0.5
 /// contrast(&mut view, 0.5)?;
 /// assert!((view[0] - 0.25).abs() < 1e-4 && (view[1] - 0.75).abs() < 1e-4);
@@ -95,7 +95,7 @@ pub fn saturation(view: &mut [f32], factor: f32) -> Result<()> {
 /// [`Error::Argument`] for a shift outside -0.5 to 0.5, or a length that is not a multiple of three.
 ///
 /// ```
-/// use wider_clip::pretrain::augment::hue;
+/// use wider_clip::augment::hue;
 /// let mut red = [1.0, 0.0, 0.0];
 /// hue(&mut red, 0.5)?;
 /// assert_eq!(red, [0.0, 1.0, 1.0]);

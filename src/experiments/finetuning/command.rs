@@ -1,0 +1,151 @@
+//! `wider-clip finetune`: one model on one data set or folder, to a file that classifies.
+
+use super::{Asked, Saved, Start, save};
+use crate::error::{Error, Result};
+use crate::manifest::Tuning;
+use crate::models::best_device;
+use crate::project::Project;
+use crate::results::Score;
+use crate::say::{path as shown, plain};
+use candle_core::Device;
+use std::path::{Path, PathBuf};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Id of a model.
+    pub model: String,
+    /// Id of a data set, or a folder of class folders.
+    pub data: String,
+    /// Label budget.
+    pub budget: usize,
+    /// Draws split, head and order.
+    pub seed: u64,
+    /// How.
+    pub method: Tuning,
+    /// Epochs at most.
+    pub max_epochs: u64,
+    /// Images of a batch that are in memory together.
+    pub images_at_once: Option<usize>,
+    /// `cpu`, `cuda` or `best`.
+    pub device: String,
+    /// Where the classifier goes; by default `<model>-<data>-<method>.safetensors` in the current folder.
+    pub out: Option<PathBuf>,
+    /// Where checkpoints lie.
+    pub folder: PathBuf,
+}
+
+/// Trains, prints the scores, and leaves the classifier.
+///
+/// # Errors
+/// A model, data set or device that is not there; whatever training can fail with. What was trained until then is kept, and the
+/// same command goes on with it.
+pub fn serve(mut project: Project, request: &Request) -> Result<()> {
+    let device = device(&request.device)?;
+    let folder = Path::new(&request.data);
+    let dataset = match project.manifests.dataset(&request.data) {
+        Ok(record) => record.id.clone(),
+        Err(_) if folder.is_dir() => project.manifests.add_folder(folder)?,
+        Err(error) => return Err(error),
+    };
+    let start = Start::open(&project, &dataset, &request.model, &device)?;
+    let asked = Asked {
+        method: request.method,
+        budget: request.budget,
+        seed: request.seed,
+        max_epochs: request.max_epochs,
+        images_at_once: request.images_at_once,
+    };
+    let parts = start.parts(asked.budget, asked.seed)?;
+    let classes = start.encoded().set.classes.len();
+    crate::say!(
+        "{} on {}: {} training images of {classes} classes, {} for validation, {} and {} to test on",
+        plain(&request.model),
+        plain(&dataset),
+        parts.train.len(),
+        parts.val.len(),
+        parts.test.len(),
+        parts.ood.len()
+    );
+    if let Some(n) = request.images_at_once.filter(|_| start.has_batch_norm()) {
+        crate::say!(
+            "batch normalisation takes its statistics from {n} images at a time: the result differs from that of whole batches"
+        );
+    }
+    let name = format!("{}-{}-{}-b{}-s{}", request.model, dataset, asked.method.as_str(), asked.budget, asked.seed);
+    let tuned = start.tune_shown(&asked, &request.folder.join(&name))?;
+    for line in told(&tuned.scores) {
+        crate::say!("{line}");
+    }
+    let run = &tuned.run;
+    let best = run.best_epoch.map_or_else(String::new, |best| format!(", the lowest validation loss after {best}"));
+    crate::say!(
+        "{} after {} epochs{best}; {:.0} images/s; weights moved by {:.2}% of their length",
+        run.ended,
+        run.epochs,
+        run.images_per_second(),
+        100.0 * run.moved
+    );
+    let out = request.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.safetensors")));
+    save(&start, &tuned, &out)?;
+    Saved::open(&out, &device)?;
+    crate::say!("{}: the weights called `{}`. To use it:", shown(&out), tuned.kept.0);
+    crate::say!("  cargo run -- classify {} <pictures>", shown(&out));
+    Ok(())
+}
+
+/// Prints the likeliest classes of pictures by a classifier that `finetune` has left.
+///
+/// # Errors
+/// A file that is no such classifier; none of the pictures could be read. Others are named and passed over.
+pub fn classify(classifier: &Path, pictures: &[PathBuf], shown_classes: usize) -> Result<()> {
+    let saved = Saved::open(classifier, &best_device()?)?;
+    let mut first = None;
+    let mut n = 0;
+    for picture in pictures {
+        match saved.classify_file(picture) {
+            Ok(classes) => {
+                let one = |class: &super::Class| format!("{} {:.1}%", plain(&class.name), 100.0 * class.probability);
+                let classes: Vec<String> = classes.iter().take(shown_classes.max(1)).map(one).collect();
+                crate::say!("{}: {}", shown(picture), classes.join(", "));
+                n += 1;
+            }
+            Err(error) => {
+                crate::say!("{}: {error}", shown(picture));
+                first.get_or_insert(error);
+            }
+        }
+    }
+    match first {
+        Some(error) if n == 0 => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Accuracies by weights, a line each.
+fn told(scores: &[Score]) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for score in scores.iter().filter(|score| score.metric == "accuracy") {
+        let value = score.value.map_or_else(|| "undefined".into(), |value| format!("{:.1}%", 100.0 * value));
+        let part = format!("{} {value} of {} images", score.split, score.n_test);
+        match lines.iter_mut().find(|(weights, _)| *weights == score.weights) {
+            Some((_, parts)) => parts.push(part),
+            None => lines.push((score.weights.clone(), vec![part])),
+        }
+    }
+    let line = |(weights, parts): (String, Vec<String>)| format!("accuracy with the weights `{weights}`: {}", parts.join(", "));
+    lines.into_iter().map(line).collect()
+}
+
+fn device(name: &str) -> Result<Device> {
+    match name {
+        "best" => best_device(),
+        "cpu" => Ok(Device::Cpu),
+        "cuda" => match best_device()? {
+            device if device.is_cuda() => Ok(device),
+            _ => Err(Error::argument("device", "a GPU, and a build with `--features cuda`", "neither or one of them")),
+        },
+        other => Err(Error::argument("device", "cpu, cuda or best", other)),
+    }
+}
+

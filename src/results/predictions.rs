@@ -1,0 +1,170 @@
+//! What a classifier said of each image: whole, with probabilities, for this machine; and in one bit per image, right or wrong,
+//! which ships with the rows and is all that a paired test needs.
+
+use super::table::read_frame;
+use crate::error::{Error, Result};
+use crate::storage;
+use ndarray::Array2;
+use polars::prelude::*;
+use polars_io::parquet::write::ParquetWriter;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Which images of a part a classifier had right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// Key of the cell.
+    pub key: String,
+    /// `test`, `id` or `ood`.
+    pub split: String,
+    /// Which weights said so: `last`, `best`, `alpha 0.5`; `lr` for the logistic regression on the same split.
+    pub weights: String,
+    /// For each image of the part, in the order of the data set.
+    pub right: Vec<bool>,
+}
+
+/// Probabilities of one part of a data set under one state of a classifier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// `val`, `test`, `id` or `ood`.
+    pub split: String,
+    /// Which weights said so.
+    pub weights: String,
+    /// Rows of the data set.
+    pub images: Vec<u32>,
+    /// Surprise `-ln p` of each class (N, K), in nats.
+    pub surprise: Array2<f32>,
+}
+
+/// Thousandths of a nat are kept, up to 65.535.
+const PARTS: f32 = 1000.0;
+
+impl Predicted {
+    /// From class scores before softmax (N, K).
+    pub fn from_logits(split: &str, weights: &str, images: Vec<u32>, logits: &Array2<f32>) -> Predicted {
+        let mut surprise = logits.clone();
+        for mut row in surprise.rows_mut() {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|&value| f64::from(value - largest).exp()).sum();
+            row.mapv_inplace(|value| (sum.ln() - f64::from(value - largest)) as f32);
+        }
+        Predicted { split: split.into(), weights: weights.into(), images, surprise }
+    }
+
+    /// The class with the highest probability of each image, the first of equal ones.
+    pub fn classes(&self) -> Vec<u32> {
+        let best = |row: ndarray::ArrayView1<f32>| {
+            row.iter().enumerate().fold(0, |best, (class, surprise)| if *surprise < row[best] { class } else { best })
+        };
+        self.surprise.rows().into_iter().map(|row| best(row) as u32).collect()
+    }
+}
+
+/// Writes what was said in one run, whole or not at all: a row per image, with a column per class that holds `-ln p` in
+/// thousandths of a nat.
+///
+/// # Errors
+/// A file that cannot be written; parts with other numbers of classes.
+pub fn write_predictions(path: &Path, predicted: &[Predicted]) -> Result<()> {
+    let context = || path.display().to_string();
+    let classes = predicted.first().map_or(0, |part| part.surprise.ncols());
+    if let Some(other) = predicted.iter().find(|part| part.surprise.ncols() != classes) {
+        return Err(Error::argument("predictions", format!("{classes} classes"), other.surprise.ncols().to_string()));
+    }
+    let repeated = |of: fn(&Predicted) -> &str| -> Vec<&str> {
+        predicted.iter().flat_map(|part| std::iter::repeat_n(of(part), part.images.len())).collect()
+    };
+    let mut columns = vec![
+        Column::new("split".into(), repeated(|part| &part.split)),
+        Column::new("weights".into(), repeated(|part| &part.weights)),
+        Column::new("image".into(), predicted.iter().flat_map(|part| part.images.clone()).collect::<Vec<u32>>()),
+    ];
+    for class in 0..classes {
+        let surprise = predicted.iter().flat_map(|part| part.surprise.column(class).to_vec());
+        let kept: Vec<u32> = surprise.map(|nats| (nats * PARTS).round().clamp(0.0, 65_535.0) as u32).collect();
+        columns.push(Column::new(format!("class_{class}").into(), kept));
+    }
+    let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
+    storage::write_atomic_with(path, |file| {
+        ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(context()))?;
+        Ok(())
+    })
+}
+
+/// Reads them back, part by part in the order in which they were written.
+///
+/// # Errors
+/// A file that is no Parquet or lacks a column, named.
+pub fn read_predictions(path: &Path) -> Result<Vec<Predicted>> {
+    let context = || path.display().to_string();
+    let frame = read_frame(path)?;
+    let text = |name: &str| frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()));
+    let number = |name: &str| frame.column(name).and_then(|column| column.u32()).map_err(Error::table(context()));
+    let (splits, weights, images) = (text("split")?, text("weights")?, number("image")?);
+    let classes = frame.get_column_names().iter().filter(|name| name.starts_with("class_")).count();
+    let surprises = (0..classes).map(|class| number(&format!("class_{class}"))).collect::<Result<Vec<_>>>()?;
+    let mut found: Vec<(String, String, Vec<u32>, Vec<f32>)> = Vec::new();
+    for row in 0..frame.height() {
+        let (split, weights) = (splits.get(row).unwrap_or_default(), weights.get(row).unwrap_or_default());
+        if found.last().is_none_or(|(s, w, _, _)| (s.as_str(), w.as_str()) != (split, weights)) {
+            found.push((split.into(), weights.into(), Vec::new(), Vec::new()));
+        }
+        if let Some((_, _, kept, values)) = found.last_mut() {
+            kept.push(images.get(row).unwrap_or_default());
+            values.extend(surprises.iter().map(|column| column.get(row).unwrap_or_default() as f32 / PARTS));
+        }
+    }
+    let part = |(split, weights, images, values): (String, String, Vec<u32>, Vec<f32>)| {
+        let surprise = Array2::from_shape_vec((images.len(), classes), values);
+        let surprise = surprise.map_err(|error| Error::data(path, "a value per class and image", error.to_string()))?;
+        Ok(Predicted { split, weights, images, surprise })
+    };
+    found.into_iter().map(part).collect()
+}
+
+/// Writes what was right as Parquet, a row per image, whole or not at all.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(super) fn write_right(path: &Path, all: &[Right]) -> Result<()> {
+    let context = || path.display().to_string();
+    let repeated = |of: fn(&Right) -> &str| -> Vec<&str> {
+        all.iter().flat_map(|part| std::iter::repeat_n(of(part), part.right.len())).collect()
+    };
+    let columns = vec![
+        Column::new("key".into(), repeated(|part| &part.key)),
+        Column::new("split".into(), repeated(|part| &part.split)),
+        Column::new("weights".into(), repeated(|part| &part.weights)),
+        Column::new("right".into(), all.iter().flat_map(|part| part.right.clone()).collect::<Vec<bool>>()),
+    ];
+    let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
+    storage::write_atomic_with(path, |file| {
+        ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(context()))?;
+        Ok(())
+    })
+}
+
+/// Reads it back.
+///
+/// # Errors
+/// A file that is no Parquet or lacks a column, named.
+pub(super) fn read_right(path: &Path) -> Result<Vec<Right>> {
+    let context = || path.display().to_string();
+    let frame = read_frame(path)?;
+    let text = |name: &str| frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()));
+    let (keys, splits, weights) = (text("key")?, text("split")?, text("weights")?);
+    let right = frame.column("right").and_then(|column| column.bool()).map_err(Error::table(context()))?;
+    let mut found: BTreeMap<(&str, &str, &str), Vec<bool>> = BTreeMap::new();
+    let columns = keys.iter().zip(splits.iter()).zip(weights.iter()).zip(right.iter());
+    for (((key, split), weights), right) in columns {
+        let place = (key.unwrap_or_default(), split.unwrap_or_default(), weights.unwrap_or_default());
+        found.entry(place).or_default().push(right.unwrap_or_default());
+    }
+    let part = |((key, split, weights), right): ((&str, &str, &str), Vec<bool>)| Right {
+        key: key.into(),
+        split: split.into(),
+        weights: weights.into(),
+        right,
+    };
+    Ok(found.into_iter().map(part).collect())
+}
