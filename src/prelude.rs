@@ -4,16 +4,19 @@ pub use crate::clustering::{kmeans::KMeans, trustworthiness, umap::Umap};
 pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
     Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table,
-    against_table, alignment_chart, ari_chart, ari_table, datasets_table, leakage_table, look, metric_table,
-    models_table, other_tables, pooling_table, published_ranking_table, published_table, relatives_table, suite_table,
-    survival_table,
+    against_table, alignment_chart, ari_chart, ari_table, cost_chart, crossover_table, datasets_table,
+    finetuning_claims, gain_chart, gain_table, labels_chart, last_best_table, leakage_table, learning_chart, look,
+    metric_table, models_table, other_tables, pooling_table, published_finetuning_table, published_ranking_table,
+    published_table, relatives_table, runs_table, spread_table, suite_table, survival_table, tuning_table, wise_chart,
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::{
-    Encoded, Encoding, Part, Parts, Predictions, Protocol, Words, clustering, representations, same_data,
+    Encoded, Encoding, Part, Parts, Predictions, Protocol, Tell, Words, clustering, finetuning, representations,
+    same_data,
 };
 pub use crate::features::{Extraction, FeatureTable, extract};
-pub use crate::manifest::Method;
+pub use crate::finetune::{self, FineTune, Recipe, between};
+pub use crate::manifest::{Method, Tuning};
 pub use crate::metrics::{
     Gram, Interval, PairedBootstrap, accuracy, adjusted_rand, bootstrap_accuracy, mean_t_interval,
     normalised_mutual_information, paired_bootstrap, spearman,
@@ -23,7 +26,7 @@ pub use crate::neighbours::Metric;
 pub use crate::pretrain;
 pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep, zero_shot::ZeroShot};
 pub use crate::project::Project;
-pub use crate::results::{ResultRow, frame};
+pub use crate::results::{ResultRow, Run, frame, runs_frame};
 pub use crate::splits::{grouped_split, study_counts, study_split};
 pub use crate::text::{Templates, Tokenizer};
 pub use crate::training::{self, Adam, Classifier, ClassifierParams};

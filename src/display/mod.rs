@@ -9,6 +9,7 @@ mod catalogue;
 mod chart;
 mod clusterings;
 mod colours;
+mod finetuning;
 mod gallery;
 mod map;
 mod same_data;
@@ -22,6 +23,10 @@ pub use catalogue::{datasets_table, models_table, suite_table};
 pub use chart::{Chart, Series, Style};
 pub use clusterings::{ari_chart, ari_table, published_ranking_table};
 pub use colours::{Look, look};
+pub use finetuning::{
+    cost_chart, crossover_table, finetuning_claims, gain_chart, gain_table, labels_chart, last_best_table, learning_chart,
+    published_finetuning_table, runs_table, spread_table, tuning_table, wise_chart,
+};
 pub use gallery::{Gallery, Picture};
 pub use map::MapChart;
 pub use same_data::{against_table, alignment_chart, pooling_table, relatives_table, survival_table};

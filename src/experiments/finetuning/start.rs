@@ -56,6 +56,18 @@ pub struct Asked {
     pub images_at_once: Option<usize>,
 }
 
+impl Asked {
+    /// With the study's limit of 1000 epochs and whole batches.
+    pub fn new(method: Tuning, budget: usize, seed: u64) -> Asked {
+        Asked { method, budget, seed, max_epochs: 1000, images_at_once: None }
+    }
+
+    /// With another limit.
+    pub fn at_most(self, max_epochs: u64) -> Asked {
+        Asked { max_epochs, ..self }
+    }
+}
+
 /// A run that is over.
 pub struct Tuned {
     /// How it went.
@@ -246,7 +258,7 @@ impl Start {
             };
             let folder = if n_recipes == 1 { folder.to_path_buf() } else { folder.join(format!("rate-{:e}", recipe.rate)) };
             let verbose = tell.is_none();
-            let place = Place { folder: &folder, every: CHECKPOINT_EVERY, stop_after: None, verbose, page: verbose };
+            let place = Place { folder: &folder, every: CHECKPOINT_EVERY, stop_after: None, verbose, page: false };
             let plan = job.plan()?;
             let outcome = training::train(&mut job, &plan, &place)?;
             tried.push((job, outcome));

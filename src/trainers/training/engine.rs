@@ -23,6 +23,8 @@ use std::time::Instant;
 const AHEAD: usize = 2;
 /// Raised whenever a change here moves the weights that a run ends with.
 const VERSION: u32 = 1;
+/// Measures up to which each is printed.
+const SAID: u64 = 20;
 /// A run's curve.
 pub const CURVE: &str = "curve.csv";
 
@@ -255,7 +257,8 @@ impl<'a, J: Job> Run<'a, J> {
         for (name, value) in &measured {
             self.row(name, *value);
         }
-        if self.place.verbose && !measured.is_empty() {
+        // A line each where they are few; progress tells of all.
+        if self.place.verbose && !measured.is_empty() && self.plan.steps / self.plan.measure_every <= SAID {
             let values: Vec<_> = measured.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
             let (verb, name) = (self.job.verb(), self.job.name());
             wider_clip_numbers::say!("{verb} {name}: step {} of {}, {}", self.step, self.plan.steps, values.join(", "));
