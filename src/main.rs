@@ -183,6 +183,9 @@ struct Finetune {
     /// Where it runs: cpu, cuda, or the best there is
     #[arg(long, default_value = "best")]
     device: String,
+    /// f32; on a GPU also tf32 and bf16, with weights in f32
+    #[arg(long, default_value = "f32")]
+    precision: String,
     /// File for the classifier
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -273,6 +276,7 @@ fn finetune(workbench: &Workbench, arguments: Finetune) -> Result<()> {
         method: Tuning::known(&arguments.method)?,
         max_epochs: arguments.max_epochs,
         images_at_once: arguments.images_at_once,
+        precision: arguments.precision,
         device: arguments.device,
         out: arguments.out,
         folder: project.results_folder().join("runs"),

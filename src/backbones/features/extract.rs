@@ -5,7 +5,7 @@ use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::key::{Key, digest_of};
 use crate::manifest::ModelRecord;
-use crate::models::{LoadedModel, device_name};
+use crate::models::{LoadedModel, arithmetic};
 use crate::progress::Progress;
 use crate::storage::{FolderLock, sweep_unfinished};
 use candle_core::{DType, Device, Tensor};
@@ -119,12 +119,6 @@ pub fn key(
         // The last digits of kinds of devices differ, and of roundings.
         .with("device", arithmetic(device))
         .with("code", CODE_VERSION)
-}
-
-/// The kind of device and, where it is told to, what it rounds products to ([`crate::models::allow_tf32`]).
-fn arithmetic(device: &Device) -> String {
-    let rounded = device.is_cuda() && candle_core::cuda::gemm_reduced_precision_f32();
-    format!("{}{}", device_name(device), if rounded { ", tf32" } else { "" })
 }
 
 fn is_read_only(error: &std::io::Error) -> bool {

@@ -63,3 +63,10 @@ pub fn device_name(device: &Device) -> &'static str {
         Device::Metal(_) => "metal",
     }
 }
+
+/// The kind of device and, where it is told to, what it rounds products to ([`allow_tf32`]): two runs on devices of one
+/// arithmetic may be held against each other.
+pub fn arithmetic(device: &Device) -> String {
+    let rounded = device.is_cuda() && candle_core::cuda::gemm_reduced_precision_f32();
+    format!("{}{}", device_name(device), if rounded { ", tf32" } else { "" })
+}

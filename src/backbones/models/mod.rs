@@ -30,7 +30,7 @@ mod weights;
 pub use architecture::Architecture;
 pub use clip::{Clip, ClipConfig};
 pub use convnext::{ConvNeXt, ConvNeXtConfig};
-pub use device::{allow_tf32, best_device, describe_device, device_name};
+pub use device::{allow_tf32, arithmetic, best_device, describe_device, device_name};
 pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use initial::initial_weights;
 pub use load::{

@@ -3,11 +3,11 @@
 use super::{Asked, Saved, Start, save};
 use crate::error::{Error, Result};
 use crate::manifest::Tuning;
-use crate::models::best_device;
+use crate::models::{allow_tf32, best_device};
 use crate::project::Project;
 use crate::results::Score;
 use crate::say::{path as shown, plain};
-use candle_core::Device;
+use candle_core::{DType, Device};
 use std::path::{Path, PathBuf};
 
 /// What is asked for.
@@ -27,6 +27,8 @@ pub struct Request {
     pub max_epochs: u64,
     /// Images of a batch that are in memory together.
     pub images_at_once: Option<usize>,
+    /// `f32`; on a GPU also `tf32`, which rounds the factors of products, and `bf16`.
+    pub precision: String,
     /// `cpu`, `cuda` or `best`.
     pub device: String,
     /// Where the classifier goes; by default `<model>-<data>-<method>.safetensors` in the current folder.
@@ -41,7 +43,7 @@ pub struct Request {
 /// A model, data set or device that is not there; whatever training can fail with. What was trained until then is kept, and the
 /// same command goes on with it.
 pub fn serve(mut project: Project, request: &Request) -> Result<()> {
-    let device = device(&request.device)?;
+    let (device, precision) = (device(&request.device)?, precision(&request.precision)?);
     let folder = Path::new(&request.data);
     let dataset = match project.manifests.dataset(&request.data) {
         Ok(record) => record.id.clone(),
@@ -55,6 +57,7 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
         seed: request.seed,
         max_epochs: request.max_epochs,
         images_at_once: request.images_at_once,
+        precision,
     };
     let parts = start.parts(asked.budget, asked.seed)?;
     let classes = start.encoded().set.classes.len();
@@ -135,6 +138,18 @@ fn told(scores: &[Score]) -> Vec<String> {
     }
     let line = |(weights, parts): (String, Vec<String>)| format!("accuracy with the weights `{weights}`: {}", parts.join(", "));
     lines.into_iter().map(line).collect()
+}
+
+fn precision(name: &str) -> Result<DType> {
+    match name {
+        "f32" => Ok(DType::F32),
+        "bf16" => Ok(DType::BF16),
+        "tf32" => {
+            allow_tf32(true);
+            Ok(DType::F32)
+        }
+        other => Err(Error::argument("precision", "f32, tf32 or bf16", other)),
+    }
 }
 
 fn device(name: &str) -> Result<Device> {

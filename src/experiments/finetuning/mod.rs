@@ -87,7 +87,7 @@ fn asked(suite: &SuiteRecord, encoding: &Encoding) -> Vec<(Cell, Asked)> {
         for &budget in &runs.budgets {
             for &seed in &runs.seeds {
                 for &method in &runs.methods {
-                    let asked = Asked { method, budget, seed, max_epochs: runs.max_epochs, images_at_once: None };
+                    let asked = Asked::new(method, budget, seed).at_most(runs.max_epochs);
                     let cell = cell(encoding, &asked);
                     if known.insert(cell.key.clone()) {
                         all.push((cell, asked));

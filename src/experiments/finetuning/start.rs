@@ -15,7 +15,7 @@ use crate::probe::{labelled, logistic::Logistic};
 use crate::project::Project;
 use crate::results::{Made, Predicted, Right, Run, Score};
 use crate::training::{self, Ended, Head, Place};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use linfa::traits::Fit;
 use ndarray::{Array1, Array2, Axis};
 use std::collections::{BTreeMap, HashSet};
@@ -54,12 +54,14 @@ pub struct Asked {
     pub max_epochs: u64,
     /// Images of a batch that are in memory together; `None` takes all.
     pub images_at_once: Option<usize>,
+    /// What the backbone computes in while it learns and is measured; f32, or on a GPU bf16.
+    pub precision: DType,
 }
 
 impl Asked {
     /// With the study's limit of 1000 epochs and whole batches.
     pub fn new(method: Tuning, budget: usize, seed: u64) -> Asked {
-        Asked { method, budget, seed, max_epochs: 1000, images_at_once: None }
+        Asked { method, budget, seed, max_epochs: 1000, images_at_once: None, precision: DType::F32 }
     }
 
     /// With another limit.
@@ -198,7 +200,8 @@ impl Start {
             seed: asked.seed,
             images_at_once: asked.images_at_once,
             device: self.device.clone(),
-        })
+        })?
+        .in_precision(asked.precision)
     }
 
     /// The images that views are cut from, decoded when they are first asked for.

@@ -4,7 +4,7 @@ use super::examples::Examples;
 use super::recipe::{Recipe, Statistics, WATCHED};
 use crate::datasets::Squares;
 use crate::error::{Error, Result};
-use crate::models::{Architecture, Mode, device_name};
+use crate::models::{Architecture, Mode, arithmetic};
 use crate::training::{
     Classifier, ClassifierParams, Course, Epochs, Head, Job, Loss, Moment, Panel, Parameters, Part, Plan, Source,
 };
@@ -111,6 +111,19 @@ impl FineTune {
             seed,
             watcher: None,
         })
+    }
+
+    /// Lets the backbone compute in half precision on a GPU; the weights that are learned stay f32.
+    ///
+    /// # Errors
+    /// As for [`Classifier::in_precision`].
+    pub fn in_precision(self, precision: DType) -> Result<FineTune> {
+        let classifier = self.classifier.in_precision(precision)?;
+        let fingerprint = match precision {
+            DType::F32 => self.fingerprint,
+            other => format!("{}; precision {}", self.fingerprint, other.as_str()),
+        };
+        Ok(FineTune { classifier, fingerprint, ..self })
     }
 
     /// Has `watcher` told of losses and measures as the run goes on.
@@ -289,7 +302,7 @@ impl FineTuneParams<'_> {
             self.recipe.fingerprint(),
             self.seed,
             self.images_at_once.map_or("all".into(), |n| n.to_string()),
-            device_name(&self.device),
+            arithmetic(&self.device),
         ))
     }
 }

@@ -3,10 +3,11 @@
 use super::optimiser::TrainedParameter;
 use super::parameters::Parameters;
 use crate::error::{Error, Result};
-use crate::models::{Architecture, Backbone, Mode};
+use crate::models::{Architecture, Backbone, Mode, device_name};
 use crate::ops::{Weight, linear};
 use crate::random::Random;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};
 
 /// The place of the head's dropout, behind those of all blocks.
@@ -14,7 +15,10 @@ const DROPOUT: usize = u16::MAX as usize;
 
 /// A backbone and a linear head on one of its features.
 pub struct Classifier {
+    architecture: Architecture,
     backbone: Box<dyn Backbone>,
+    /// What the backbone computes in; the variables stay f32.
+    precision: DType,
     pooling: String,
     head: (Var, Var),
     dropout: bool,
@@ -99,7 +103,40 @@ impl Classifier {
         let backbone = architecture.build(parameters.builder())?;
         // The convolutional originals have their only dropout here; transformers have theirs in the blocks.
         let dropout = !matches!(architecture, Architecture::Transformer(_));
-        Ok(Classifier { backbone, pooling: head.pooling.into(), head: vars, dropout, parameters })
+        Ok(Classifier {
+            architecture: architecture.clone(),
+            backbone,
+            precision: DType::F32,
+            pooling: head.pooling.into(),
+            head: vars,
+            dropout,
+            parameters,
+        })
+    }
+
+    /// Lets the backbone compute in `precision`, f16 or bf16 on a GPU. Variables and head stay f32: every pass rounds copies of
+    /// the variables, through which the gradients come back (mixed precision; Micikevicius et al. 2018,
+    /// <https://arxiv.org/abs/1710.03740>, without scaling of the loss, which bf16 does not need).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for another type, or for half precision on the processor, which has no arithmetic for it.
+    pub fn in_precision(mut self, precision: DType) -> Result<Self> {
+        let device = self.parameters.device();
+        let half = matches!(precision, DType::F16 | DType::BF16);
+        if precision != DType::F32 && !(half && !device.is_cpu()) {
+            let found = format!("{precision:?} on {}", device_name(device));
+            return Err(Error::argument("precision", "f32, or f16 or bf16 on a GPU", found));
+        }
+        self.precision = precision;
+        Ok(self)
+    }
+
+    /// The backbone on copies of the variables in another precision; gradients go through the copies.
+    fn rounded(&self) -> Result<Box<dyn Backbone>> {
+        let round = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(self.precision)?));
+        let tensors = self.parameters.tensors().into_iter().map(round).collect::<Result<HashMap<_, _>>>()?;
+        let builder = VarBuilder::from_tensors(tensors, self.precision, self.parameters.device());
+        self.architecture.build(builder)
     }
 
     /// Class scores before softmax: `images` (B, 3, H, W) to (B, K). The caller's mode decides whether batch
@@ -117,7 +154,15 @@ impl Classifier {
     /// # Errors
     /// As for [`Backbone::forward`]; [`Error::Unknown`] for a pooling that the backbone does not give.
     pub fn feature(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        let features = self.backbone.forward(images, mode)?;
+        let features = match self.precision {
+            DType::F32 => self.backbone.forward(images, mode)?,
+            // Statistics of a batch move the running ones, which the rounded backbone has copies of.
+            _ if mode.is_train() && !self.parameters.statistics().is_empty() => {
+                let expected = "f32 for a model whose batch normalisation is trained";
+                return Err(Error::argument("precision", expected, format!("{:?}", self.precision)));
+            }
+            _ => self.rounded()?.forward(images, mode)?,
+        };
         let known = || features.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         match features.iter().find(|(name, _)| *name == self.pooling) {
             Some((_, feature)) => Ok(feature.clone()),
@@ -195,7 +240,7 @@ impl HeadParams<'_> {
             }
             Head::Given(weight, bias) => {
                 let values =
-                    |tensor: &Tensor| tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>();
+                    |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
                 (values(weight)?, values(bias)?)
             }
         };
