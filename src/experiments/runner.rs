@@ -15,6 +15,7 @@ use crate::results::{Cell, LeftOut, ResultRow};
 use candle_core::Device;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -214,32 +215,44 @@ impl<'a> Plan<'a> {
     ) -> Result<BTreeMap<String, (BTreeSet<String>, Error)>> {
         let (dataset, model) = (encoding.dataset.id.as_str(), encoding.model.id.as_str());
         let dim = encoding.model.features.dim;
-        let keeper = Mutex::new(Keeper { ledger: &mut self.ledger, done: Vec::new(), last: Instant::now() });
         let failed = Mutex::new(BTreeMap::<String, (BTreeSet<String>, Error)>::new());
-        let one = |cell: Cell| -> Result<()> {
-            let effort = experiment.effort(encoding, &cell, dim);
-            let (tell, told) = teller(progress.clone(), format!("{dataset} under {model}"), effort);
-            match experiment.measure(ready, &cell, &tell) {
-                Ok(outcome) => {
-                    progress.add(1, "cells", effort * (1.0 - told()));
-                    lock(&keeper).put(dataset, model, cell, outcome)
+        let (sender, done) = channel::<(Cell, Outcome)>();
+        let ledger = &mut self.ledger;
+        // Kept by a thread of its own: one of a pool that waits for a file would begin another cell meanwhile.
+        let (measured, kept) = std::thread::scope(|scope| {
+            let keeper = scope.spawn(move || keep(ledger, (dataset, model), done));
+            let sender = sender;
+            let one = |cell: Cell| -> Result<()> {
+                let effort = experiment.effort(encoding, &cell, dim);
+                let (tell, told) = teller(progress.clone(), format!("{dataset} under {model}"), effort);
+                match experiment.measure(ready, &cell, &tell) {
+                    Ok(outcome) => {
+                        progress.add(1, "cells", effort * (1.0 - told()));
+                        // Nobody listens where the numbers before could not be kept: the keeper says why.
+                        sender.send((cell, outcome)).map_err(|_| Error::argument("rows", "a place for them", "none"))
+                    }
+                    Err(error) => {
+                        progress.skip(effort * (1.0 - told()));
+                        let mut failed = lock(&failed);
+                        let entry = failed.entry(error.to_string()).or_insert((BTreeSet::new(), error));
+                        entry.0.insert(in_words(&cell));
+                        Ok(())
+                    }
                 }
-                Err(error) => {
-                    progress.skip(effort * (1.0 - told()));
-                    let mut failed = lock(&failed);
-                    let entry = failed.entry(error.to_string()).or_insert((BTreeSet::new(), error));
-                    entry.0.insert(in_words(&cell));
-                    Ok(())
-                }
-            }
-        };
-        match experiment.beside(encoding) {
-            // Cells beside each other: alone, none keeps all processors busy all the time.
-            None => cells.into_par_iter().map(one).collect::<Result<()>>()?,
-            Some(n) => workers(n, cells, one)?,
+            };
+            let measured = match experiment.beside(encoding) {
+                // Cells beside each other: alone, none keeps all processors busy all the time.
+                None => cells.into_par_iter().map(&one).collect::<Result<()>>(),
+                Some(n) => workers(n, cells, &one),
+            };
+            drop(sender);
+            (measured, keeper.join())
+        });
+        match kept {
+            Ok(kept) => kept?,
+            Err(panic) => std::panic::resume_unwind(panic),
         }
-        let mut keeper = keeper.into_inner().unwrap_or_else(PoisonError::into_inner);
-        keeper.keep(dataset, model)?;
+        measured?;
         Ok(failed.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -256,29 +269,22 @@ impl<'a> Plan<'a> {
 /// Time between two writes of what cells gave: what a kill may cost beside the cells under way.
 const KEPT_EVERY: Duration = Duration::from_secs(2);
 
-/// Puts what cells gave into the ledger, not more often than [`KEPT_EVERY`].
-struct Keeper<'l, 'a> {
-    ledger: &'l mut Ledger<'a>,
-    done: Vec<(Cell, Outcome)>,
-    last: Instant,
-}
-
-impl Keeper<'_, '_> {
-    fn put(&mut self, dataset: &str, model: &str, cell: Cell, outcome: Outcome) -> Result<()> {
-        self.done.push((cell, outcome));
-        if self.last.elapsed() < KEPT_EVERY {
+/// Puts what cells gave into the ledger, not more often than [`KEPT_EVERY`], until there is no more to come.
+fn keep(ledger: &mut Ledger, (dataset, model): (&str, &str), cells: Receiver<(Cell, Outcome)>) -> Result<()> {
+    let (mut done, mut last) = (Vec::new(), Instant::now());
+    loop {
+        let more = cells.recv_timeout(KEPT_EVERY.saturating_sub(last.elapsed()));
+        let over = matches!(more, Err(RecvTimeoutError::Disconnected));
+        done.extend(more);
+        if over || last.elapsed() >= KEPT_EVERY {
+            if !done.is_empty() {
+                ledger.add(dataset, model, std::mem::take(&mut done))?;
+            }
+            last = Instant::now();
+        }
+        if over {
             return Ok(());
         }
-        self.keep(dataset, model)
-    }
-
-    fn keep(&mut self, dataset: &str, model: &str) -> Result<()> {
-        let done = std::mem::take(&mut self.done);
-        if !done.is_empty() {
-            self.ledger.add(dataset, model, done)?;
-        }
-        self.last = Instant::now();
-        Ok(())
     }
 }
 
@@ -303,7 +309,7 @@ fn teller(progress: Arc<Progress>, what: String, effort: f64) -> (Tell, impl Fn(
 
 /// Takes `cells` one by one in `n` threads, each with a pool of its own for what it computes. A worker waits for nobody, so
 /// that a cell is never begun inside another one, as threads of one pool would.
-fn workers(n: usize, cells: Vec<Cell>, one: impl Fn(Cell) -> Result<()> + Sync) -> Result<()> {
+fn workers(n: usize, cells: Vec<Cell>, one: &(impl Fn(Cell) -> Result<()> + Sync)) -> Result<()> {
     let n = n.clamp(1, cells.len().max(1));
     let threads = (rayon::current_num_threads() / n).max(1);
     let queue = Mutex::new(VecDeque::from(cells));
