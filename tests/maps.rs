@@ -216,7 +216,15 @@ fn ari(dataset: &str, split: &str, model: &str, method: &str, seed: u64, value: 
         key: "0".into(),
     };
     let (split, metric) = (split.into(), "ari".into());
-    let score = Score { split, metric, value: Some(value), n_train: 0, n_test: 90, warning: String::new() };
+    let score = Score {
+        split,
+        metric,
+        value: Some(value),
+        n_train: 0,
+        n_test: 90,
+        warning: String::new(),
+        weights: String::new(),
+    };
     ResultRow::new(cell, score, Made::here())
 }
 

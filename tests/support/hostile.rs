@@ -111,8 +111,15 @@ fn rows_of(table: &str, metric: &str, method: &str, name: &str, model: &str) -> 
             key: name.into(),
         };
         let value = Some(0.5 + 0.1 * seed as f64);
-        let score =
-            Score { split: name.into(), metric: metric.into(), value, n_train: 4, n_test: 4, warning: name.into() };
+        let score = Score {
+            split: name.into(),
+            metric: metric.into(),
+            value,
+            n_train: 4,
+            n_test: 4,
+            warning: name.into(),
+            weights: name.into(),
+        };
         ResultRow::new(cell, score, Made::here())
     };
     (0..2).map(row).collect()
