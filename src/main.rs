@@ -279,7 +279,6 @@ fn finetune(workbench: &Workbench, arguments: Finetune) -> Result<()> {
         precision: arguments.precision,
         device: arguments.device,
         out: arguments.out,
-        folder: project.results_folder().join("runs"),
     };
     command::serve(project, &request)
 }

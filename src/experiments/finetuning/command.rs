@@ -31,10 +31,8 @@ pub struct Request {
     pub precision: String,
     /// `cpu`, `cuda` or `best`.
     pub device: String,
-    /// Where the classifier goes; by default `<model>-<data>-<method>.safetensors` in the current folder.
+    /// Where the classifier goes; by default a file in the current folder, called as what was asked for.
     pub out: Option<PathBuf>,
-    /// Where checkpoints lie.
-    pub folder: PathBuf,
 }
 
 /// Trains, prints the scores, and leaves the classifier.
@@ -76,7 +74,7 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
         );
     }
     let name = format!("{}-{}-{}-b{}-s{}", request.model, dataset, asked.method.as_str(), asked.budget, asked.seed);
-    let tuned = start.tune_shown(&asked, &request.folder.join(&name))?;
+    let tuned = start.tune_shown(&asked)?;
     for line in told(&tuned.scores) {
         crate::say!("{line}");
     }

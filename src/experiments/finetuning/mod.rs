@@ -116,7 +116,7 @@ fn cell(encoding: &Encoding, asked: &Asked) -> Cell {
 fn folder(project: &Project, encoding: &Encoding, asked: &Asked) -> PathBuf {
     let method = if asked.method == Tuning::Wise { Tuning::LpFt } else { asked.method };
     let trained = cell(encoding, &Asked { method, ..asked.clone() });
-    project.results_folder().join("runs").join(trained.key)
+    start::runs_folder(project).join(trained.key)
 }
 
 impl Experiment for Finetuning {

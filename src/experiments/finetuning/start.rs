@@ -38,6 +38,7 @@ pub struct Start {
     squares: Arc<Squares>,
     uncut: Mutex<Option<Arc<Squares>>>,
     cache: PathBuf,
+    runs: PathBuf,
     device: Device,
 }
 
@@ -121,6 +122,7 @@ impl Start {
             squares: Arc::new(squares),
             uncut: Mutex::new(None),
             cache: project.cache().into(),
+            runs: runs_folder(project),
             device: device.clone(),
         })
     }
@@ -230,12 +232,17 @@ impl Start {
         matches!(self.weights.architecture, Architecture::EfficientNet(_))
     }
 
-    /// Trains one run in `folder`, or goes on with it, and measures it; prints progress.
+    /// Trains one run, or goes on with it, and measures it; prints progress. Checkpoints stay in the project's `results/runs/`, in
+    /// a folder of this run, so that the same call goes on where it was.
     ///
     /// # Errors
     /// As for [`Start::tune`].
-    pub fn tune_shown(&self, asked: &Asked, folder: &Path) -> Result<Tuned> {
-        self.tune_in(asked, folder, None)
+    pub fn tune_shown(&self, asked: &Asked) -> Result<Tuned> {
+        let Asked { images_at_once, precision, .. } = asked;
+        let at_once = images_at_once.map_or_else(String::new, |n| format!("-{n}-at-once"));
+        let precision = if *precision == DType::F32 { String::new() } else { format!("-{}", precision.as_str()) };
+        let name = format!("{}{at_once}{precision}", super::cell(&self.encoding, asked).key);
+        self.tune_in(asked, &self.runs.join(name), None)
     }
 
     /// Trains one run in `folder`, or goes on with it, and measures it. A run that is over is measured again.
@@ -445,6 +452,11 @@ impl Fitted {
         let biases = self.biases.to_vec();
         Ok((Tensor::from_vec(weights, self.weights.dim(), device)?, Tensor::new(biases, device)?))
     }
+}
+
+/// Where runs that may go on have their checkpoints.
+pub(super) fn runs_folder(project: &Project) -> PathBuf {
+    project.results_folder().join("runs")
 }
 
 /// The arm of a method for a data set and model.
