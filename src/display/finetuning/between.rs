@@ -143,18 +143,17 @@ pub fn spread_table(rows: &[ResultRow], methods: &[&'static str]) -> Result<Tabl
     table.header.extend(methods.iter().map(|method| method.to_string()));
     for place in places {
         let of = |method: &&'static str| values.get(&(place.clone(), *method));
-        let common = methods.iter().filter_map(of).map(|of| of.keys().copied().collect::<BTreeSet<_>>());
-        let Some(common) = common.reduce(|a, b| a.intersection(&b).copied().collect()) else { continue };
+        // Where one of the methods was not run there is nothing to compare.
+        let found = methods.iter().map(|method| Some(of(method)?.keys().copied().collect::<BTreeSet<_>>()));
+        let Some(found) = found.collect::<Option<Vec<_>>>() else { continue };
+        let Some(common) = found.into_iter().reduce(|a, b| a.intersection(&b).copied().collect()) else { continue };
         let models: BTreeSet<&str> = common.iter().map(|(_, model)| *model).collect();
         if models.len() < 3 {
             continue;
         }
         let mut cells = vec![format!("{}, {}", place.0, place.1), place.2.to_string(), models.len().to_string()];
         for method in methods {
-            let Some(of_method) = of(method) else {
-                cells.push("–".into());
-                continue;
-            };
+            let Some(of_method) = of(method) else { continue };
             let mut by_seed: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
             for key in &common {
                 by_seed.entry(key.0).or_default().push(logit(of_method[key]));

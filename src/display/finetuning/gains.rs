@@ -177,14 +177,20 @@ pub fn gain_table(project: &Project, gains: &[Gain], dataset: &str, split: &str,
 
 /// From how many training images on a method is at least as good as the logistic regression, model by model.
 pub fn crossover_table(project: &Project, method: &str, crossings: &[(String, String, String, Crossing)]) -> Table {
-    let end = |value: Option<f64>, otherwise: &str| value.map_or_else(|| otherwise.into(), |n| format!("{n:.0}"));
+    // An end without a number lies on the side on which the resamples beyond it are.
+    let end = |value: Option<f64>, fewer: bool| match (value, fewer) {
+        (Some(n), _) => format!("{n:.0}"),
+        (None, true) => "fewer".into(),
+        (None, false) => "more".into(),
+    };
     let row = |(dataset, split, model, crossing): &(String, String, String, Crossing)| {
         let at = match (crossing.at, crossing.already >= 0.5) {
             (Some(n), _) => format!("{n:.0}"),
             (None, true) => "fewer than were tried".into(),
             (None, false) => "more than were tried".into(),
         };
-        let range = format!("[{}, {}]", end(crossing.low, "fewer"), end(crossing.high, "more"));
+        let low = end(crossing.low, crossing.already >= 0.025);
+        let range = format!("[{low}, {}]", end(crossing.high, crossing.never < 0.025));
         let share = |part: f64| format!("{:.0}%", 100.0 * part);
         let cells = [
             format!("{dataset}, {split}"),

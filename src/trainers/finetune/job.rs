@@ -213,7 +213,8 @@ impl FineTune {
             right += usize::from(row.iter().position(|&value| value == largest) == Some(label as usize));
         }
         let n = self.val.len() as f64;
-        Ok((loss / n, right as f64 / n))
+        // Rounded as PyTorch has it: a fall below that is none to early stopping.
+        Ok((f64::from((loss / n) as f32), right as f64 / n))
     }
 
     /// How far the encoder's weights in `state` are from where they began, as a part of their length.
