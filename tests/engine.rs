@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use wider_clip::error::Result;
 use wider_clip::training::{
-    Checkpoint, EarlyStopping, Ended, Epochs, Outcome, Place, Plan, Reason, Schedule, Verdict, Watch, train,
+    Checkpoint, Course, EarlyStopping, Ended, Epochs, Outcome, Place, Plan, Reason, Schedule, Verdict, Watch, train,
 };
 
 fn plan(epochs: u64) -> Plan {
@@ -156,7 +156,7 @@ fn a_loss_that_is_not_finite_is_named_with_job_and_step() {
     let mut job = Bars { broken_at: Some(4), ..job(false) };
     let folder = tempfile::tempdir().expect("a folder");
     let error = train(&mut job, &plan(3), &place(folder.path())).expect_err("not a number").to_string();
-    assert_eq!(error, "loss: expected finite numbers, found NaN for loss at step 4 of bars");
+    assert_eq!(error, "loss: expected finite numbers, found NaN for loss at step 4 of bars, learning rate 3e-3");
 }
 
 #[test]
@@ -270,4 +270,65 @@ fn every_field_of_a_plan_changes_its_fingerprint() {
     for (i, text) in texts.iter().enumerate() {
         assert!(!texts[..i].contains(text), "{text}");
     }
+}
+
+#[test]
+fn a_job_is_told_how_the_run_stands() -> Result<()> {
+    let folder = || tempfile::tempdir().expect("a folder");
+    let mut stopped = job(true);
+    let place_of_it = folder();
+    let outcome = train(&mut stopped, &plan(40), &place(place_of_it.path()))?;
+    let (losses, measured) = (line(&outcome, "loss"), line(&outcome, "val_loss"));
+    let told = std::mem::take(&mut stopped.told);
+    assert_eq!(told.len(), losses.len(), "once an epoch");
+    let mut least = f64::INFINITY;
+    let mut waited = 0;
+    for (i, course) in told.iter().enumerate() {
+        let epoch = i as u64 + 1;
+        assert_eq!((course.steps, course.images, course.loss), ((3 * epoch, 120), 22 * epoch, Some(losses[i].1)));
+        assert_eq!((course.measures[0], course.measures[1].0), (("val_loss", measured[i].1), "val_accuracy"));
+        (waited, least) = if measured[i].1 < least { (0, measured[i].1) } else { (waited + 1, least) };
+        assert_eq!(course.waited, Some((waited, 3)), "epoch {epoch} of {measured:?}");
+    }
+    assert_eq!(waited, 3);
+    // A run that is over tells nothing more.
+    train(&mut stopped, &plan(40), &place(place_of_it.path()))?;
+    assert!(stopped.told.is_empty());
+
+    // With rows at each step: nothing is measured before the first epoch's end, then the last measure stands.
+    let mut each = job(false);
+    let place_of_it = folder();
+    let often = Plan { rows_every: 1, ..plan(2) };
+    let outcome = train(&mut each, &often, &place(place_of_it.path()))?;
+    let measures: Vec<usize> = each.told.iter().map(|course| course.measures.len()).collect();
+    assert_eq!(measures, [0, 0, 2, 2, 2, 2]);
+    assert_eq!(each.told[4].measures, each.told[2].measures);
+    assert_eq!(each.told[0].waited, Some((0, 3)));
+    let images: Vec<u64> = each.told.iter().map(|course| course.images).collect();
+    assert_eq!(images, [8, 16, 22, 30, 38, 44]);
+    assert_eq!(each.told[3].loss, Some(line(&outcome, "loss")[3].1));
+    // Nothing is watched.
+    let mut unwatched = job(false);
+    let place_of_it = folder();
+    train(&mut unwatched, &Plan { stopping: None, ..plan(1) }, &place(place_of_it.path()))?;
+    assert_eq!(unwatched.told[0].waited, None);
+    Ok(())
+}
+
+#[test]
+fn how_a_run_stands_reads_as_a_line() {
+    let course = Course {
+        steps: (6, 120),
+        images: 44,
+        loss: Some(0.4123),
+        measures: vec![("val_loss", 0.5), ("val_accuracy", 0.75)],
+        waited: Some((1, 3)),
+    };
+    assert_eq!(
+        course.to_string(),
+        "loss 0.412, val_loss 0.500, val_accuracy 0.750, stops in 2 measures at the earliest"
+    );
+    let endless = Course { waited: Some((1, u32::MAX)), loss: None, ..course.clone() };
+    assert_eq!(endless.to_string(), "val_loss 0.500, val_accuracy 0.750", "it never stops");
+    assert_eq!(Course { measures: Vec::new(), waited: None, ..course }.to_string(), "loss 0.412");
 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use wider_clip::error::Error;
-use wider_clip::manifest::{ArchiveLayout, Manifests, Method, PerClass, Source, SplitRule, Weights};
+use wider_clip::manifest::{
+    ArchiveLayout, AugmentRecord, Flip, Manifests, Method, PerClass, Source, SplitRule, Tuning, Weights,
+};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -328,4 +330,135 @@ fn the_manifest_for_own_pictures_in_the_readme_is_one() {
     let set =
         wider_clip::datasets::open(project.0.path(), project.0.path(), manifests.dataset("mine").unwrap()).unwrap();
     assert_eq!((set.len(), set.classes), (2, vec!["cats".to_string(), "dogs".to_string()]));
+}
+
+#[test]
+fn a_suite_says_what_is_fine_tuned() {
+    let project = Project::new();
+    let file = "suites/smoke.toml";
+    let shipped = fs::read_to_string(project.path(file)).unwrap();
+    let shipped = shipped.split("[[finetuning]]").next().unwrap();
+    let runs = "[[finetuning]]\nmethods = [\"lp_ft\", \"finetune\"]\nmodels = [\"vit_tiny.random\"]\nbudgets = [10, 20]\nseeds = [7]\n";
+    let more = "[[finetuning]]\nmethods = [\"wise\"]\nmodels = [\"pixels.raw\"]\ndatasets = [\"icons\"]\nbudgets = [5]\nseeds = [0, 1]\n\
+                max_epochs = 3\nrecomputed = true\n";
+    fs::write(project.path(file), format!("{shipped}\n{runs}{more}")).unwrap();
+    let manifests = Manifests::load(project.0.path()).unwrap();
+    let [first, second] = manifests.suite("smoke").unwrap().finetuning.as_slice() else { panic!("two") };
+    assert_eq!(first.methods, [Tuning::LpFt, Tuning::Finetune]);
+    assert_eq!((first.max_epochs, first.recomputed, first.datasets.len()), (1000, false, 0));
+    // A model need not be among the suite's, and all data sets are asked for where none is named.
+    assert!(first.asks_for("openemoji", "vit_tiny.random") && first.asks_for("icons", "vit_tiny.random"));
+    assert!(!first.asks_for("icons", "pixels.raw"));
+    assert!(second.asks_for("icons", "pixels.raw") && !second.asks_for("openemoji", "pixels.raw"));
+    assert_eq!((second.max_epochs, second.recomputed), (3, true));
+    fs::write(project.path(file), shipped).unwrap();
+    assert!(Manifests::load(project.0.path()).unwrap().suite("smoke").unwrap().finetuning.is_empty());
+
+    fs::write(project.path(file), format!("{shipped}\n{runs}max_epochs = 30\n")).unwrap();
+    for (from, to, expected) in [
+        ("\"lp_ft\"", "\"lpft\"", "`lp_ft`, `wise`, found unknown variant `lpft`"),
+        ("\"lp_ft\", ", "\"finetune\", ", "`finetuning.0.methods.1` to be every entry once"),
+        ("[\"lp_ft\", \"finetune\"]", "[]", "`finetuning.0.methods` to be at least one entry"),
+        ("[\"vit_tiny.random\"]", "[]", "`finetuning.0.models` to be at least one entry"),
+        ("[\"vit_tiny.random\"]", "[\"vit\"]", "`finetuning.0.models.0` to be one of beit_b16"),
+        ("seeds = [7]", "seeds = [7, 7]", "`finetuning.0.seeds.1` to be every entry once"),
+        ("budgets = [10, 20]", "budgets = [20, 10]", "`finetuning.0.budgets` to be ascending numbers above 0"),
+        ("budgets = [10, 20]", "budgets = [0, 10]", "`finetuning.0.budgets` to be ascending numbers above 0"),
+        ("max_epochs = 30", "max_epochs = 0", "`finetuning.0.max_epochs` to be a number above 0, found 0"),
+        ("max_epochs = 30", "epochs = 30", "found unknown field `epochs`"),
+        (
+            "max_epochs = 30",
+            "datasets = [\"dtd\"]",
+            "`finetuning.0.datasets.0` to be one of the suite's data sets, found `dtd`",
+        ),
+        ("max_epochs = 30", "datasets = [\"none\"]", "one of the suite's data sets, found `none`"),
+    ] {
+        let (error, _) = project.change(file, from, to);
+        assert!(error.contains(file) && error.contains(expected), "{error}\nlacks\n{expected}");
+    }
+    let (error, _) = project.change(file, "seeds = [7]\n", "");
+    assert!(error.contains("expected key `finetuning.0.seeds`, found no such key"), "{error}");
+}
+
+#[test]
+fn a_data_set_says_how_its_images_may_be_changed() {
+    let project = Project::new();
+    let file = "datasets/dtd.toml";
+    let shipped = fs::read_to_string(project.path(file)).unwrap();
+    let shipped = shipped.split("[augment]").next().unwrap();
+    let augment = |text: &str| -> AugmentRecord {
+        fs::write(project.path(file), format!("{shipped}\n{text}")).unwrap();
+        Manifests::load(project.0.path()).unwrap().dataset("dtd").unwrap().augment.clone()
+    };
+    assert_eq!(augment(""), AugmentRecord { flips: Vec::new(), colour: false });
+    let both = vec![Flip::Horizontal, Flip::Vertical];
+    assert_eq!(
+        augment("[augment]\nflips = [\"horizontal\", \"vertical\"]\ncolour = true\n"),
+        AugmentRecord { flips: both, colour: true }
+    );
+    for (from, to, expected) in [
+        ("\"vertical\"", "\"diagonal\"", "found unknown variant `diagonal`"),
+        ("colour = true", "colour = 1", "boolean"),
+        ("colour = true", "color = true", "found unknown field `color`"),
+    ] {
+        let (error, _) = project.change(file, from, to);
+        assert!(error.contains(file) && error.contains(expected), "{error}\nlacks\n{expected}");
+    }
+}
+
+#[test]
+fn methods_have_one_name_each() {
+    for &method in Tuning::ALL {
+        assert_eq!((Tuning::named(method.as_str()), Tuning::known(method.as_str()).unwrap()), (Some(method), method));
+        assert!(!method.label().is_empty() && Method::named(method.as_str()).is_none());
+    }
+    let names: Vec<&str> = Tuning::ALL.iter().map(|method| method.as_str()).collect();
+    assert_eq!(names, ["finetune", "finetune_augmented", "finetune_tuned", "lp_ft", "wise"]);
+    let error = Tuning::known("fine").unwrap_err().to_string();
+    assert_eq!(error, format!("no way to fine-tune is called `fine`; known: {}", names.join(", ")));
+}
+
+#[test]
+fn a_folder_of_ones_own_is_added_under_a_name_that_is_one() {
+    let place = tempfile::tempdir().unwrap();
+    let mut manifests = Manifests::load(root()).unwrap();
+    let n = manifests.datasets().count();
+    let mut add = |name: &str| {
+        let folder = place.path().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let id = manifests.add_folder(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let record = manifests.dataset(&id).unwrap();
+        assert_eq!((&record.id, record.split.rule, record.split.pool.as_str()), (&id, SplitRule::Study, "all"));
+        assert!(matches!(&record.source, Source::Folder { path } if Path::new(path) == folder.canonicalize().unwrap()));
+        assert_eq!(record.augment, AugmentRecord::default());
+        id
+    };
+    for (name, id) in [
+        ("pictures", "pictures"),
+        ("My Photos (2024)", "my_photos__2024_"),
+        ("\u{dc}nic\u{f6}de-1.0", "_nic_de-1.0"),
+        ("\u{732b}", "_"),
+        (".hidden", "hidden"),
+        ("..x", "x"),
+        ("...", "folder"),
+        // The id of a data set that there is; and once more.
+        ("icons", "icons_own"),
+        ("nested/icons", "icons_own_own"),
+        ("line\nbreak", "line_break"),
+    ] {
+        assert_eq!(add(name), id, "{name:?}");
+    }
+    assert_eq!(manifests.datasets().count(), n + 10);
+    let missing = manifests.add_folder(&place.path().join("missing")).unwrap_err().to_string();
+    assert!(missing.contains("missing"), "{missing}");
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = place.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+        // Not every file system has such names.
+        if fs::create_dir(&folder).is_ok() {
+            let error = manifests.add_folder(&folder).unwrap_err().to_string();
+            assert!(error.contains("a path in UTF-8"), "{error}");
+        }
+    }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use wider_clip::metrics::{
-    ConfusionMatrix, Gram, Interval, adjusted_rand, bootstrap_accuracy, correct, expected_calibration_error,
-    mean_t_interval, normalised_mutual_information, paired_bootstrap, paired_group_bootstrap, spearman, top_k_accuracy,
-    worst_group,
+    AtSize, ConfusionMatrix, Gram, Interval, adjusted_rand, bootstrap_accuracy, correct, crossing,
+    expected_calibration_error, holm, mean_t_interval, normalised_mutual_information, paired_bootstrap,
+    paired_group_bootstrap, spearman, top_k_accuracy, worst_group,
 };
 use wider_clip::ndarray::{Array2, array};
 use wider_clip::random::Random;
@@ -217,4 +217,125 @@ fn an_alignment_needs_images_that_differ_on_both_sides() {
     let expected = estimate(&a, &b) / (estimate(&a, &a) * estimate(&b, &b)).sqrt();
     let found = column(&a).cka(&column(&b)).unwrap();
     assert!((found - expected).abs() < 1e-12, "{found} for {expected}");
+}
+
+#[test]
+fn p_values_are_adjusted_as_holm_did() {
+    let near = |found: &[f64], expected: &[f64]| {
+        assert_eq!(found.len(), expected.len());
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?} for {expected:?}");
+    };
+    near(&holm(&[]).unwrap(), &[]);
+    near(&holm(&[0.03]).unwrap(), &[0.03]);
+    near(&holm(&[1.0]).unwrap(), &[1.0]);
+    near(&holm(&[0.0, 1.0]).unwrap(), &[0.0, 1.0]);
+    // 4 x 0.005, 3 x 0.01, 2 x 0.03, and 0.04 is not below the one before.
+    near(&holm(&[0.01, 0.04, 0.03, 0.005]).unwrap(), &[0.03, 0.06, 0.06, 0.02]);
+    // Equal ones stay equal, in whatever order they stand.
+    near(&holm(&[0.02, 0.01, 0.02]).unwrap(), &[0.04, 0.03, 0.04]);
+    near(&holm(&[0.02, 0.02, 0.01]).unwrap(), &[0.04, 0.04, 0.03]);
+    // None is above 1.
+    near(&holm(&[0.4, 0.6, 0.5]).unwrap(), &[1.0, 1.0, 1.0]);
+    for wrong in [-0.001, 1.001, f64::NAN, f64::INFINITY] {
+        let error = holm(&[0.5, wrong]).unwrap_err().to_string();
+        assert!(error.contains("numbers from 0 to 1") && error.contains(&wrong.to_string()), "{error}");
+    }
+}
+
+/// `n` right of 100.
+fn first_right(n: usize) -> Vec<bool> {
+    (0..100).map(|image| image < n).collect()
+}
+
+#[test]
+fn a_crossing_lies_on_a_line_between_the_sizes_around_it() {
+    let groups: Vec<usize> = (0..100).collect();
+    let half = first_right(50);
+    let found = |sizes: &[(f64, usize)]| {
+        let right: Vec<(f64, Vec<bool>)> = sizes.iter().map(|&(size, n)| (size, first_right(n))).collect();
+        let sizes: Vec<AtSize<usize>> =
+            right.iter().map(|(size, a)| AtSize { size: *size, groups: &groups, a, b: &half }).collect();
+        crossing(&sizes, 400, 3).unwrap()
+    };
+    // 30 behind at 10, 10 ahead at 1000: three quarters of the way on the logarithmic scale.
+    let one = found(&[(10.0, 20), (1000.0, 60)]);
+    assert!((one.at.unwrap() - 10.0 * 100f64.powf(0.75)).abs() < 1e-9, "{one:?}");
+    let (low, high) = (one.low.unwrap(), one.high.unwrap());
+    assert!(low < one.at.unwrap() && one.at.unwrap() < high && one.already == 0.0 && one.never < 0.01, "{one:?}");
+    // The first crossing counts: it falls behind again, and overtakes again.
+    let two = found(&[(1.0, 40), (10.0, 60), (100.0, 30), (1000.0, 70)]);
+    assert!((two.at.unwrap() - 10f64.sqrt()).abs() < 1e-9, "{two:?}");
+    // As good is good enough: at the size itself.
+    let equal = found(&[(10.0, 40), (1000.0, 50)]);
+    assert!((equal.at.unwrap() - 1000.0).abs() < 1e-9, "{equal:?}");
+    assert!(equal.never == 0.0 && (equal.high.unwrap() - 1000.0).abs() < 1e-9, "{equal:?}");
+    // Ahead from the start, and never ahead: no place, and the share of resamples says which.
+    let ahead = found(&[(10.0, 90), (1000.0, 95)]);
+    assert_eq!((ahead.at, ahead.low, ahead.high, ahead.already, ahead.never), (None, None, None, 1.0, 0.0));
+    let behind = found(&[(10.0, 5), (1000.0, 10)]);
+    assert_eq!((behind.at, behind.low, behind.high, behind.already, behind.never), (None, None, None, 0.0, 1.0));
+    // The same draw each time, another with another seed.
+    let at = |size, a| AtSize { size, groups: &groups, a, b: &half };
+    let (few, many) = (first_right(45), first_right(55));
+    let with = |seed| crossing(&[at(10.0, &few), at(1000.0, &many)], 400, seed).unwrap();
+    assert_eq!(with(1), with(1));
+    assert_ne!(with(1), with(2));
+}
+
+#[test]
+fn answers_of_a_group_cross_together() {
+    // Ten groups of ten images each. In five groups the first way is right, in five the second; with many images it is right
+    // everywhere.
+    let (mut groups, mut few, mut other) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..100 {
+        groups.push(i / 10);
+        few.push((i / 10) % 2 == 0);
+        other.push((i / 10) % 2 == 1);
+    }
+    let many = vec![true; 100];
+    let alone: Vec<usize> = (0..100).collect();
+    let share = |groups: &[usize]| {
+        let sizes =
+            [AtSize { size: 10.0, groups, a: &few, b: &other }, AtSize { size: 100.0, groups, a: &many, b: &other }];
+        let found = crossing(&sizes, 2000, 0).unwrap();
+        // As good from the start, and in every resample ahead in the end.
+        assert_eq!((found.at, found.never), (None, 0.0));
+        found.already
+    };
+    // At least 5 of 10 draws, or 50 of 100, of a fair coin: 0.623 and 0.540.
+    let (together, apart) = (share(&groups), share(&alone));
+    assert!((together - 0.623).abs() < 0.035 && (apart - 0.540).abs() < 0.035, "{together} and {apart}");
+
+    // A size whose images are all of groups that were not drawn says nothing, and fails nothing.
+    let (left, right) = (vec![0usize; 4], vec![1usize; 4]);
+    let (none, all) = (vec![false; 4], vec![true; 4]);
+    let sizes = [
+        AtSize { size: 1.0, groups: &left, a: &none, b: &all },
+        AtSize { size: 100.0, groups: &right, a: &all, b: &none },
+    ];
+    let found = crossing(&sizes, 4000, 0).unwrap();
+    assert!((found.at.unwrap() - 10.0).abs() < 1e-9, "{found:?}");
+    // Both draws of the left group, a quarter of them: never. Both of the right: its size is then the smallest.
+    assert!((found.never - 0.25).abs() < 0.03 && (found.already - 0.25).abs() < 0.03, "{found:?}");
+}
+
+#[test]
+fn sizes_that_cannot_cross_are_refused() {
+    let groups = [0usize, 1];
+    let (a, b) = ([true, false], [false, true]);
+    let at = |size| AtSize { size, groups: &groups, a: &a, b: &b };
+    let error = |sizes: &[AtSize<usize>], resamples| crossing(sizes, resamples, 0).unwrap_err().to_string();
+    assert!(error(&[], 100).contains("two numbers above 0 or more, rising"));
+    assert!(error(&[at(10.0)], 100).contains("found 10"));
+    for sizes in [[10.0, 10.0], [20.0, 10.0], [0.0, 10.0], [-1.0, 10.0], [f64::NAN, 10.0], [10.0, f64::NAN]] {
+        let text = error(&sizes.map(at), 100);
+        assert!(text.contains("rising"), "{sizes:?}: {text}");
+    }
+    assert!(error(&[at(1.0), at(2.0)], 39).contains("at least 40"));
+    let empty = AtSize { size: 5.0, groups: &[], a: &[], b: &[] };
+    assert!(error(&[at(1.0), empty], 100).contains("0, 0 and 0 groups at size 5"));
+    let short = AtSize { size: 5.0, groups: &groups, a: &a[..1], b: &b };
+    assert!(error(&[at(1.0), short], 100).contains("1, 2 and 2 groups at size 5"));
+    let ungrouped = AtSize { size: 5.0, groups: &groups[..1], a: &a, b: &b };
+    assert!(error(&[at(1.0), ungrouped], 100).contains("2, 2 and 1 groups at size 5"));
 }

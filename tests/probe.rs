@@ -250,3 +250,57 @@ fn columns_far_from_zero_are_no_convergence() {
         scaled.objective
     );
 }
+
+/// What a linear layer says as probabilities.
+fn softmax(weights: &Array2<f32>, biases: &Array1<f32>, queries: &Array2<f32>) -> Array2<f64> {
+    let mut logits = queries.mapv(f64::from).dot(&weights.t().mapv(f64::from)) + &biases.mapv(f64::from);
+    for mut row in logits.rows_mut() {
+        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        row.mapv_inplace(|value| (value - largest).exp());
+        let sum = row.sum();
+        row.mapv_inplace(|value| value / sum);
+    }
+    logits
+}
+
+#[test]
+fn a_linear_layer_has_the_probabilities_of_the_fit() {
+    let mut random = Random::new("linear", 0, 0);
+    // Columns of other scales and places, so that a standardised fit differs.
+    let mut draw = |n: usize| {
+        Array2::from_shape_fn((n, 5), |(_, i)| {
+            ((random.unit() - 0.5) * [1.0, 30.0, 0.2, 4.0, 1.0][i] + [0.0, 100.0, -3.0, 0.0, 7.0][i]) as f32
+        })
+    };
+    let (features, queries) = (draw(60), draw(200));
+    let class =
+        |i: usize, k: usize| ((features[[i, 0]] > 0.0) as usize + (features[[i, 3]] > 0.5) as usize * 2 + i % 2) % k;
+    // Classes that there are, of which those in the second list have images.
+    for (n_classes, present) in
+        [(2, vec![0, 1]), (4, vec![0, 1, 2, 3]), (5, vec![0, 2, 4]), (3, vec![0, 2]), (7, vec![6, 1])]
+    {
+        for standardise in [false, true] {
+            let labels: Vec<u32> = (0..60).map(|i| present[class(i, present.len())]).collect();
+            let train = labelled(features.clone(), labels).expect("valid");
+            let model = Logistic::params(1.0).standardise(standardise).fit(&train).expect("fits");
+            let (weights, biases) = model.linear(n_classes).expect("a layer");
+            assert_eq!((weights.dim(), biases.len()), ((n_classes, 5), n_classes));
+            let found = softmax(&weights, &biases, &queries);
+            let expected = model.probabilities(queries.view()).expect("probabilities");
+            let said = model.predict(&queries);
+            for (q, row) in found.rows().into_iter().enumerate() {
+                for (k, &probability) in row.iter().enumerate() {
+                    let column = model.classes().iter().position(|&class| class as usize == k);
+                    let expected = column.map_or(0.0, |column| expected[[q, column]]);
+                    let off = (probability - expected).abs();
+                    assert!(off < 1e-5, "{present:?}, standardised {standardise}: {probability} for {expected}");
+                }
+                let best = (0..n_classes).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("a class");
+                assert_eq!(best as u32, said[q], "{present:?}, standardised {standardise}: {row}");
+            }
+            let largest = *model.classes().iter().max().expect("a class");
+            let error = model.linear(largest as usize).expect_err("too few").to_string();
+            assert!(error.contains(&format!("above class {largest}")), "{error}");
+        }
+    }
+}

@@ -4,8 +4,9 @@
 use std::path::Path;
 use wider_clip::prelude::*;
 use wider_clip::results::{
-    AGREEMENT, Answers, Cell, Check, Made, Score, Standing, Store, export, read_rows, rows_in, shipped_folder,
-    standing, to_csv, write_rows,
+    AGREEMENT, Answers, Cell, Check, Kept, Made, Predicted, Right, Run, Score, Standing, Store, export,
+    read_predictions, read_rows, read_runs, rows_in, runs_frame, shipped_folder, standing, to_csv, write_predictions,
+    write_rows, write_runs,
 };
 
 fn row(seed: u64, metric: &str, value: Option<f64>) -> ResultRow {
@@ -23,7 +24,15 @@ fn row(seed: u64, metric: &str, value: Option<f64>) -> ResultRow {
         key: format!("key {seed}"),
     };
     let warning = "a \"quoted\", comma'd\nwarning".into();
-    let score = Score { split: "id".into(), metric: metric.into(), value, n_train: 7, n_test: 90, warning };
+    let score = Score {
+        split: "id".into(),
+        metric: metric.into(),
+        value,
+        n_train: 7,
+        n_test: 90,
+        warning,
+        weights: String::new(),
+    };
     ResultRow::new(cell, score, Made::here())
 }
 
@@ -33,7 +42,8 @@ fn rows_come_back_as_they_were_and_none_is_kept_twice() {
     let store = Store::new(folder.path().join("results").join("one"));
     assert!(store.rows("icons", "pixels.raw").expect("nothing there yet").is_empty());
     let rows = vec![row(u64::MAX, "accuracy", Some(0.1 + 0.2)), row(u64::MAX, "macro_f1", None)];
-    let add = |rows: Vec<ResultRow>| store.add("icons", "pixels.raw", rows, Vec::new()).expect("writes");
+    let add =
+        |rows: Vec<ResultRow>| store.add("icons", "pixels.raw", Kept { rows, ..Kept::default() }).expect("writes");
     add(rows.clone());
     add(rows.clone());
     assert_eq!(store.rows("icons", "pixels.raw").expect("reads"), rows);
@@ -41,7 +51,7 @@ fn rows_come_back_as_they_were_and_none_is_kept_twice() {
     add(vec![row(u64::MAX, "accuracy", Some(0.5)), row(u64::MAX, "recall", Some(0.25))]);
     let now = store.rows("icons", "pixels.raw").expect("reads");
     let numbers: Vec<(&str, Option<f64>)> = now.iter().map(|row| (row.metric.as_str(), row.value)).collect();
-    assert_eq!(numbers, [("macro_f1", None), ("accuracy", Some(0.5)), ("recall", Some(0.25))]);
+    assert_eq!(numbers, [("accuracy", Some(0.5)), ("macro_f1", None), ("recall", Some(0.25))]);
     let made = &now[0].made;
     assert!(made.machine.contains("threads") && made.date.len() == 10 && made.date.starts_with("20"), "{made:?}");
 }
@@ -62,9 +72,9 @@ fn many_processes_lose_nothing() {
                         images: vec![1, 5, 9],
                         predicted: vec![0, seed as u32, 2],
                     };
-                    store
-                        .add("icons", "pixels.raw", vec![row(seed, "accuracy", Some(0.5))], vec![answers])
-                        .expect("writes");
+                    let rows = vec![row(seed, "accuracy", Some(0.5))];
+                    let kept = Kept { rows, answers: vec![answers], ..Kept::default() };
+                    store.add("icons", "pixels.raw", kept).expect("writes");
                 }
             });
         }
@@ -155,6 +165,7 @@ fn each_column_has_its_own_place() {
         n_train: 3,
         n_test: 5,
         warning: "w".into(),
+        weights: "we".into(),
     };
     let made = Made { machine: "ma".into(), date: "da".into(), version: "v".into(), shipped: true };
     let whole = ResultRow::new(cell, of_score, made);
@@ -170,9 +181,9 @@ fn each_column_has_its_own_place() {
     assert_eq!(read_rows(&path).expect("reads"), [whole.clone(), bare.clone()]);
     let csv = String::from_utf8(to_csv(&frame(&[whole, bare]).expect("a table")).expect("writes")).expect("text");
     let expected = "table,dataset,split,model,method,budget,metric,value,seed,pooling,protocol,subset,n_train,n_test,\
-                    warning,device,machine,date,version,origin,key\n\
-                    t,d,s,m,me,7,mt,0.125,11,po,pr,su,3,5,w,de,ma,da,v,shipped,k\n\
-                    t,d,s,m,me,,mt,,0,po,pr,su,3,5,w,de,ma,da,v,computed,k\n";
+                    warning,weights,device,machine,date,version,origin,key\n\
+                    t,d,s,m,me,7,mt,0.125,11,po,pr,su,3,5,w,we,de,ma,da,v,shipped,k\n\
+                    t,d,s,m,me,,mt,,0,po,pr,su,3,5,w,we,de,ma,da,v,computed,k\n";
     assert_eq!(csv, expected);
     assert!(read_rows(&folder.path().join("none.parquet")).is_err());
 }
@@ -189,7 +200,8 @@ fn a_place_in_the_store_is_a_data_set_and_a_model() {
         images: vec![4, 2],
         predicted: vec![predicted, 9],
     };
-    let add = |model: &str, rows, answers| store.add("icons", model, rows, answers).expect("writes");
+    let kept = |rows, answers| Kept { rows, answers, ..Kept::default() };
+    let add = |model: &str, rows, answers| store.add("icons", model, kept(rows, answers)).expect("writes");
     add("one", vec![row(1, "accuracy", Some(0.5))], vec![said("a", "id", 1), said("a", "ood", 2), said("b", "id", 3)]);
     add("other", vec![row(2, "accuracy", Some(0.25))], Vec::new());
     // Those of the same cell and part take the place of the old ones; the rest stay.
@@ -202,7 +214,7 @@ fn a_place_in_the_store_is_a_data_set_and_a_model() {
     assert_eq!(store.rows("icons", "other").expect("reads"), [row(2, "accuracy", Some(0.25))]);
     std::fs::write(folder.path().join("icons").join("one.answers.parquet"), "no Parquet").expect("writes");
     assert!(store.answers("icons", "one").is_err(), "damaged");
-    assert!(store.add("icons", "one", Vec::new(), vec![said("a", "id", 1)]).is_err(), "nothing is lost over it");
+    assert!(store.add("icons", "one", kept(Vec::new(), vec![said("a", "id", 1)])).is_err(), "nothing is lost over it");
 }
 
 #[test]
@@ -276,4 +288,230 @@ fn a_row_says_where_it_was_made() {
     }
     let threads = made.machine.rsplit(", ").next().and_then(|part| part.strip_suffix(" threads"));
     assert!(threads.is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0)), "{made:?}");
+}
+
+/// A run of fine-tuning whose fields all differ.
+fn run(key: &str, seed: u64) -> Run {
+    Run {
+        key: key.into(),
+        dataset: "icons".into(),
+        model: "vit.random".into(),
+        method: "lp_ft".into(),
+        budget: 10,
+        seed,
+        input: "own".into(),
+        rate: 1e-4,
+        chosen: "rate 1e-4".into(),
+        ended: "all steps taken".into(),
+        epochs: 20,
+        steps: 30,
+        best_epoch: Some(7),
+        best_val_loss: Some(0.1 + 0.2),
+        images: 480,
+        seconds: 12.5,
+        peak_memory: Some(350.25),
+        moved: 0.0625,
+        threads: 2,
+        device: "cpu".into(),
+        machine: "a machine".into(),
+        date: "2026-01-02".into(),
+    }
+}
+
+#[test]
+fn runs_come_back_as_they_were() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("runs.parquet");
+    let none = Run { best_epoch: None, best_val_loss: None, peak_memory: None, ..run("b", u64::MAX) };
+    let runs = vec![run("a", 1), none];
+    write_runs(&path, &runs).expect("writes");
+    assert_eq!(read_runs(&path).expect("reads"), runs);
+    assert!((runs[0].images_per_second() - 480.0 / 12.5).abs() < 1e-12);
+    // Every column by itself: no two are mixed up.
+    let csv = String::from_utf8(to_csv(&runs_frame(&runs[..1]).expect("a table")).expect("writes")).expect("text");
+    let expected = "dataset,model,method,budget,seed,input,rate,chosen,ended,epochs,steps,best_epoch,best_val_loss,images,\
+                    seconds,images_per_second,peak_memory_mb,moved,threads,device,machine,date,key\n\
+                    icons,vit.random,lp_ft,10,1,own,0.0001,rate 1e-4,all steps taken,20,30,7,0.30000000000000004,480,12.5,\
+                    38.4,350.25,0.0625,2,cpu,a machine,2026-01-02,a\n";
+    assert_eq!(csv, expected);
+    write_runs(&path, &[]).expect("writes");
+    assert_eq!(read_runs(&path).expect("reads"), []);
+    std::fs::write(&path, "no Parquet").expect("writes");
+    assert!(read_runs(&path).expect_err("damaged").to_string().contains("runs.parquet"));
+}
+
+#[test]
+fn what_was_right_and_how_runs_went_is_kept_once_for_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::new(folder.path());
+    let right = |key: &str, split: &str, weights: &str, right: &[bool]| Right {
+        key: key.into(),
+        split: split.into(),
+        weights: weights.into(),
+        right: right.to_vec(),
+    };
+    let add = |runs, right| {
+        let kept = Kept { rows: vec![row(1, "accuracy", Some(0.5))], runs, right, ..Kept::default() };
+        store.add("icons", "vit", kept).expect("writes");
+    };
+    assert!(
+        store.right("icons", "vit").expect("none").is_empty() && store.runs("icons", "vit").expect("none").is_empty()
+    );
+    add(
+        vec![run("b", 1), run("a", 2)],
+        vec![right("b", "ood", "lr", &[true, false]), right("a", "id", "best", &[false; 3])],
+    );
+    // A new one takes the place of the old one; others stay.
+    let many: Vec<bool> = (0..1000).map(|i| i % 3 == 0).collect();
+    add(vec![run("b", 9)], vec![right("b", "ood", "lr", &[false]), right("b", "ood", "alpha 0.5", &many)]);
+    assert_eq!(store.runs("icons", "vit").expect("reads"), [run("a", 2), run("b", 9)]);
+    let expected = [
+        right("a", "id", "best", &[false; 3]),
+        right("b", "ood", "alpha 0.5", &many),
+        right("b", "ood", "lr", &[false]),
+    ];
+    assert_eq!(store.right("icons", "vit").expect("reads"), expected);
+    // What stands beside the rows of some keys.
+    let beside = store.beside_rows("icons", "vit", &["b"].into()).expect("reads");
+    assert_eq!((beside.rows.len(), beside.runs, beside.right.as_slice()), (0, vec![run("b", 9)], &expected[1..]));
+    // Another's fill what ours lack, and take no place.
+    let ours = Kept { runs: vec![run("a", 5)], right: vec![expected[0].clone()], ..Kept::default() };
+    let theirs = Kept { runs: vec![run("a", 6), run("c", 7)], right: expected.to_vec(), ..Kept::default() };
+    let both = ours.or(theirs);
+    assert_eq!(both.runs, [run("a", 5), run("c", 7)]);
+    assert_eq!(both.right, expected);
+    let one_file = folder.path().join("icons").join("vit.right.parquet");
+    std::fs::write(&one_file, "no Parquet").expect("writes");
+    assert!(store.right("icons", "vit").expect_err("damaged").to_string().contains("vit.right.parquet"));
+    store.remove("icons", "vit").expect("removes");
+    assert!(
+        store.right("icons", "vit").expect("none").is_empty() && store.rows("icons", "vit").expect("none").is_empty()
+    );
+    store.remove("icons", "vit").expect("nothing to remove");
+}
+
+#[test]
+fn probabilities_come_back_to_a_thousandth_of_a_nat() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("deep").join("predictions.parquet");
+    let mut random = wider_clip::random::Random::new("logits", 0, 0);
+    let mut draw = |n: usize, spread: f64| Array2::from_shape_fn((n, 4), |_| (spread * (random.unit() - 0.5)) as f32);
+    let of = |split: &str, weights: &str, images: Vec<u32>, logits: &Array2<f32>| {
+        Predicted::from_logits(split, weights, images, logits)
+    };
+    let logits = draw(50, 20.0);
+    let parts = vec![
+        of("val", "last", vec![5, 1], &draw(2, 1.0)),
+        of("test", "last", (100..150).collect(), &logits),
+        of("test", "best", (100..150).collect(), &draw(50, 8.0)),
+    ];
+    // The surprise is that of the softmax.
+    for (row, surprise) in logits.rows().into_iter().zip(parts[1].surprise.rows()) {
+        let sum: f64 = row.iter().map(|&value| f64::from(value).exp()).sum();
+        for (value, surprise) in row.iter().zip(surprise) {
+            assert!((sum.ln() - f64::from(*value) - f64::from(*surprise)).abs() < 1e-5);
+        }
+    }
+    write_predictions(&path, &parts).expect("writes");
+    let found = read_predictions(&path).expect("reads");
+    assert_eq!(found.len(), 3);
+    for (found, expected) in found.iter().zip(&parts) {
+        assert_eq!(
+            (&found.split, &found.weights, &found.images),
+            (&expected.split, &expected.weights, &expected.images)
+        );
+        assert_eq!(found.surprise.dim(), expected.surprise.dim());
+        let off = found.surprise.iter().zip(&expected.surprise).map(|(a, b)| (a - b).abs());
+        assert!(off.fold(0f32, f32::max) <= 0.001, "{found:?}");
+    }
+    // Of equal ones the first; what is very sure of itself stays within what is kept.
+    let logits = array![[1.0, 3.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0], [100.0, 0.0, 0.0, 0.0], [-3e38, 3e38, 0.0, 0.0]];
+    let edges = of("test", "last", vec![0, 1, 2, 3], &logits);
+    assert_eq!(edges.classes(), [1, 0, 0, 1]);
+    write_predictions(&path, std::slice::from_ref(&edges)).expect("writes");
+    let back = &read_predictions(&path).expect("reads")[0];
+    assert_eq!(back.classes(), edges.classes());
+    assert_eq!((back.surprise[[2, 0]], back.surprise[[2, 1]], back.surprise[[3, 0]]), (0.0, 65.535, 65.535));
+    let other = of("test", "last", vec![0], &array![[1.0, 2.0]]);
+    let error = write_predictions(&path, &[edges, other]).expect_err("two sorts").to_string();
+    assert!(error.contains("4 classes") && error.contains("found 2"), "{error}");
+    assert_eq!(read_predictions(&path).expect("the old ones stay").len(), 1);
+}
+
+#[test]
+fn rows_from_before_there_were_weights_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("old.parquet");
+    let now = [row(1, "accuracy", Some(0.5)), row(2, "macro_f1", None)];
+    let mut old = frame(&now).expect("a table").drop("weights").expect("a column");
+    let file = std::fs::File::create(&path).expect("creates");
+    polars_io::parquet::write::ParquetWriter::new(file).finish(&mut old).expect("writes");
+    assert_eq!(read_rows(&path).expect("reads"), now);
+    // Any other column must be there.
+    let mut lacking = frame(&now).expect("a table").drop("pooling").expect("a column");
+    let file = std::fs::File::create(&path).expect("creates");
+    polars_io::parquet::write::ParquetWriter::new(file).finish(&mut lacking).expect("writes");
+    assert!(read_rows(&path).expect_err("a column lacks").to_string().contains("pooling"));
+    // Those that ship are of both kinds, and none of a probe has weights.
+    for row in rows_of_probes() {
+        assert!(row.weights.is_empty(), "{row:?}");
+    }
+}
+
+/// Some of the rows that came with the project.
+fn rows_of_probes() -> Vec<ResultRow> {
+    let store = Store::new(shipped_folder(Path::new(env!("CARGO_MANIFEST_DIR"))).join("representations"));
+    let rows = store.rows("openemoji", "pixels.raw").expect("reads");
+    assert!(!rows.is_empty());
+    rows
+}
+
+#[test]
+fn rows_are_kept_in_an_order_of_their_own() {
+    let of = |metric: &str, weights: &str, seed| ResultRow { weights: weights.into(), ..row(seed, metric, Some(0.5)) };
+    let mut rows = vec![
+        of("accuracy", "best", 1),
+        of("accuracy", "last", 1),
+        of("macro_f1", "last", 1),
+        of("accuracy", "last", 2),
+    ];
+    for row in &mut rows {
+        row.made = Made { machine: "a".into(), date: "b".into(), version: "c".into(), shipped: false };
+    }
+    let right = |key: &str, weights: &str| Right {
+        key: key.into(),
+        split: "id".into(),
+        weights: weights.into(),
+        right: vec![true, false, weights == "lr"],
+    };
+    let all = Kept {
+        rows,
+        answers: Vec::new(),
+        runs: vec![run("key 1", 1), run("key 2", 2)],
+        right: vec![right("key 1", "last"), right("key 1", "lr"), right("key 2", "last")],
+    };
+    let bytes = |store: &Store| {
+        let part = store.part("icons", "vit");
+        [part.clone(), part.with_extension("runs.parquet"), part.with_extension("right.parquet")]
+            .map(|path| std::fs::read(path).expect("a file"))
+    };
+    let mut expected = None;
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::new(folder.path());
+        // One by one, and once again all of them.
+        for at in order {
+            let one = Kept {
+                rows: vec![all.rows[at].clone()],
+                runs: all.runs.get(at % 2).cloned().into_iter().collect(),
+                right: all.right.get(at % 3).cloned().into_iter().collect(),
+                ..Kept::default()
+            };
+            store.add("icons", "vit", one).expect("writes");
+        }
+        store.add("icons", "vit", all.clone()).expect("writes");
+        assert_eq!(store.rows("icons", "vit").expect("reads").len(), 4);
+        let found = bytes(&store);
+        assert!(*expected.get_or_insert_with(|| found.clone()) == found, "{order:?}");
+    }
 }

@@ -4,7 +4,7 @@
 //! project, today, would compute them under; of these a stated sample is computed all the same and held against what came:
 //! those that the experiment's [`super::Experiment::recomputes`] names. `WIDER_CLIP_FRESH=1` uses nothing that came.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::project::Project;
 use crate::results::{
     Answers, Cell, Kept, LeftOut, Made, ResultRow, Right, Run, Score, Store, shipped_folder, write_left_out, write_rows,
@@ -108,6 +108,11 @@ impl<'a> Ledger<'a> {
         (self.sample)(cell) && !self.is_whole(&self.here, cell)
     }
 
+    /// Those of `cells` whose numbers are of this machine.
+    pub fn computed(&self, cells: &[Cell]) -> Vec<Cell> {
+        cells.iter().filter(|cell| self.is_whole(&self.here, cell)).cloned().collect()
+    }
+
     /// Whether each part that was measured has every metric: a metric that the experiment has got since is missing.
     fn is_whole(&self, rows: &Rows, cell: &Cell) -> bool {
         let Some(rows) = rows.get(&cell.key) else { return false };
@@ -165,8 +170,11 @@ impl<'a> Ledger<'a> {
         }
         let runs = self.runs_of(cells)?;
         let _lock = storage::FolderLock::acquire(&self.current, || ())?;
-        if !runs.is_empty() {
-            write_runs(&self.current.join(format!("{name}.runs.parquet")), &runs)?;
+        let of_runs = self.current.join(format!("{name}.runs.parquet"));
+        match runs.is_empty() {
+            false => write_runs(&of_runs, &runs)?,
+            true if of_runs.exists() => std::fs::remove_file(&of_runs).map_err(Error::io(&of_runs, "removing"))?,
+            true => {}
         }
         write_rows(&self.current.join(format!("{name}.parquet")), &rows)?;
         write_rows(&self.current.join(format!("{name}.shipped.parquet")), &came)?;

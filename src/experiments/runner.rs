@@ -59,11 +59,12 @@ pub trait Experiment: Sync {
         None
     }
 
-    /// Called when all cells of a data set and model have their numbers: what was kept for going on may go.
+    /// Called when all cells of a data set and model have their numbers: what was kept for going on with `computed`, those
+    /// whose numbers are of this machine, may go. Others may be under way in a process that uses no number that came.
     ///
     /// # Errors
     /// Files that cannot be removed.
-    fn tidy(&self, _project: &Project, _encoding: &Encoding) -> Result<()> {
+    fn tidy(&self, _project: &Project, _encoding: &Encoding, _computed: &[Cell]) -> Result<()> {
         Ok(())
     }
 
@@ -162,6 +163,8 @@ impl<'a> Plan<'a> {
             let (dataset, model) = (encoding.dataset.id.as_str(), encoding.model.id.as_str());
             let missing = missing(&self.ledger, cells);
             if missing.is_empty() {
+                // A run that was killed behind its last cell has left it to this one.
+                experiment.tidy(project, encoding, &self.ledger.computed(cells))?;
                 continue;
             }
             progress.doing(format!("{dataset} under {model}"));
@@ -182,7 +185,7 @@ impl<'a> Plan<'a> {
                 self.leave_out((dataset, Some(model)), Some(cells), error);
             }
             if whole {
-                experiment.tidy(project, encoding)?;
+                experiment.tidy(project, encoding, &self.ledger.computed(cells))?;
             }
         }
         if let Some(progress) = Arc::into_inner(progress) {

@@ -9,7 +9,7 @@ use wider_clip::error::{Error, Result};
 use wider_clip::models::{Architecture, Mode, TransformerConfig, initial_weights};
 use wider_clip::random::Random;
 use wider_clip::training::{
-    Classifier, ClassifierParams, Epochs, Head, Job, Loss, Moment, Panel, Parameters, Part, Place, Source,
+    Classifier, ClassifierParams, Course, Epochs, Head, Job, Loss, Moment, Panel, Parameters, Part, Place, Source,
 };
 
 const SIZE: usize = 16;
@@ -60,6 +60,8 @@ pub struct Bars {
     pub fails_at: Option<u64>,
     /// The loss is not a number in this step.
     pub broken_at: Option<u64>,
+    /// How the run stood whenever it was told.
+    pub told: Vec<Course>,
 }
 
 pub fn architecture() -> Architecture {
@@ -96,6 +98,7 @@ pub fn job(wrong: bool) -> Bars {
         parts: Vec::new(),
         fails_at: None,
         broken_at: None,
+        told: Vec::new(),
     }
 }
 
@@ -146,6 +149,10 @@ impl Job for Bars {
     fn measure(&mut self, _at: Moment) -> Result<Vec<(&'static str, f64)>> {
         let (loss, accuracy) = self.validate()?;
         Ok(vec![("val_loss", loss), ("val_accuracy", accuracy)])
+    }
+
+    fn told(&mut self, course: &Course) {
+        self.told.push(course.clone());
     }
 
     fn panels(&self) -> Vec<Panel> {

@@ -91,7 +91,7 @@ impl Manifests {
     }
 
     /// Adds a reader's own folder of class folders as a data set, by the study's rule on all images, and gives its id: the
-    /// folder's name in lower case, what is no letter, digit, `_`, `-` or `.` written `_`. One with the id of a known data set
+    /// folder's name in lower case, dots in front left out, what is no letter, digit, `_`, `-` or `.` written `_`. One with the id of a known data set
     /// gets `_own` behind it.
     ///
     /// # Errors
@@ -101,7 +101,10 @@ impl Manifests {
         let path = whole.to_str().ok_or_else(|| Error::data(folder, "a path in UTF-8", "other bytes"))?.to_string();
         let name = whole.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy().to_lowercase());
         let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '_' };
-        let mut id: String = name.chars().map(plain).collect();
+        let mut id: String = name.trim_start_matches('.').chars().map(plain).collect();
+        if id.is_empty() {
+            id.push_str("folder");
+        }
         while self.datasets.contains_key(&id) {
             id.push_str("_own");
         }

@@ -165,9 +165,9 @@ impl Experiment for Finetuning {
         Some(if small && encoding.device().is_cpu() { threads } else { 1 })
     }
 
-    fn tidy(&self, project: &Project, encoding: &Encoding) -> Result<()> {
-        for (_, asked) in asked(project.suite()?, encoding) {
-            remove(&folder(project, encoding, &asked))?;
+    fn tidy(&self, project: &Project, encoding: &Encoding, computed: &[Cell]) -> Result<()> {
+        for (_, asked) in asked(project.suite()?, encoding).iter().filter(|(cell, _)| computed.contains(cell)) {
+            remove(&folder(project, encoding, asked))?;
         }
         Ok(())
     }
