@@ -10,6 +10,7 @@ use wider_clip::error::{Error, Result};
 use wider_clip::experiments::{representations, shipping};
 use wider_clip::manifest::Method;
 use wider_clip::models::best_device;
+use wider_clip::ops::keep_memory;
 use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
@@ -145,6 +146,8 @@ struct Pretrain {
 }
 
 fn main() -> ExitCode {
+    // Before there are other threads.
+    keep_memory();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
