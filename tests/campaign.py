@@ -262,7 +262,10 @@ def main():
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--kills", type=int, default=1000, help="over all stages that kill")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--program", type=Path, default=None, help="a copy, where builds go on meanwhile")
     arguments = parser.parse_args()
+    global PROGRAM
+    PROGRAM = arguments.program.resolve() if arguments.program else program()
     stages = arguments.stages or STAGES
     for stage in stages:
         if stage not in STAGES:
@@ -287,6 +290,6 @@ def main():
         print(f"| {stage} | {words} |")
 
 
-PROGRAM = program()
+PROGRAM = None
 if __name__ == "__main__":
     main()
