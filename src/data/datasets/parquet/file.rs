@@ -15,21 +15,24 @@ use polars_buffer::Buffer;
 use polars_parquet::read::schema::parquet_to_arrow_schema;
 use polars_parquet::read::{
     BasicDecompressor, ColumnChunkMetadata, ColumnDescriptor, FileMetadata, Filter, PageReader, PrimitiveLogicalType,
-    RowGroupMetadata, column_iter_to_arrays, read_metadata,
+    column_iter_to_arrays, read_metadata,
 };
 use polars_utils::mmap::MMapSemaphore;
 use polars_utils::pl_str::PlSmallStr;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open file.
 pub(super) struct Table {
     path: PathBuf,
     metadata: Arc<FileMetadata>,
     bytes: Buffer<u8>,
+    /// The leaves and row groups whose pages were held against the file, so that this is done once.
+    checked: Mutex<BTreeSet<(usize, usize)>>,
 }
 
 /// A column that can be read: its place among the leaves of the schema, and how it is nested.
@@ -90,7 +93,12 @@ impl Table {
             return Err(Error::data(path, "a whole Parquet file", found));
         }
         let mapped = MMapSemaphore::new_from_file(&file).map_err(Error::table(path.display().to_string()))?;
-        Ok(Table { path: path.into(), metadata: Arc::new(metadata), bytes: Buffer::from_owner(mapped) })
+        Ok(Table {
+            path: path.into(),
+            metadata: Arc::new(metadata),
+            bytes: Buffer::from_owner(mapped),
+            checked: Default::default(),
+        })
     }
 
     /// Rows of the file.
@@ -178,12 +186,12 @@ impl Table {
     /// A file that is damaged; a type that is not read.
     pub fn read(&self, leaf: &Leaf, rows: Range<usize>, mut take: impl FnMut(Values) -> Result<()>) -> Result<()> {
         let mut start = 0;
-        for group in &self.metadata.row_groups {
+        for (number, group) in self.metadata.row_groups.iter().enumerate() {
             let n = group.num_rows();
             let (from, to) = (rows.start.max(start), rows.end.min(start + n));
             if from < to {
                 let (from, to) = (from - start, to - start);
-                let values = guarded(&self.path, || self.decode(leaf, group, from..to))?;
+                let values = guarded(&self.path, || self.decode(leaf, number, from..to))?;
                 let found = values.len();
                 if found != to - from {
                     return Err(Error::data(
@@ -200,12 +208,10 @@ impl Table {
     }
 
     /// The part of the file that a leaf has in a row group, whose pages were held against it.
-    fn checked_chunk<'a>(
-        &self,
-        leaf: usize,
-        group: &'a RowGroupMetadata,
-    ) -> Result<(&'a ColumnChunkMetadata, Buffer<u8>)> {
+    fn checked_chunk(&self, leaf: usize, group: usize) -> Result<(&ColumnChunkMetadata, Buffer<u8>)> {
         let wrong = || Error::data(&self.path, "a whole Parquet file", "a column outside of it");
+        let place = (leaf, group);
+        let group = self.metadata.row_groups.get(group).ok_or_else(wrong)?;
         let chunk = group.parquet_columns().get(leaf).ok_or_else(wrong)?;
         let range = chunk.byte_range();
         let (from, to) = (range.start as usize, range.end as usize);
@@ -213,10 +219,14 @@ impl Table {
             return Err(wrong());
         }
         let bytes = self.bytes.clone().sliced(from..to);
-        pages::check(chunk, &bytes, group.num_rows()).map_err(|found| {
-            let found = format!("column `{}`, {found}", path_of(chunk.descriptor()));
-            Error::data(&self.path, "a whole Parquet file", found)
-        })?;
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !checked.contains(&place) {
+            pages::check(chunk, &bytes, group.num_rows()).map_err(|found| {
+                let found = format!("column `{}`, {found}", path_of(chunk.descriptor()));
+                Error::data(&self.path, "a whole Parquet file", found)
+            })?;
+            checked.insert(place);
+        }
         Ok((chunk, bytes))
     }
 
@@ -230,16 +240,16 @@ impl Table {
             return Err(Error::data(&self.path, expected, "a list or map of them"));
         }
         guarded(&self.path, || {
-            for group in &self.metadata.row_groups {
+            for (number, group) in self.metadata.row_groups.iter().enumerate() {
                 for leaf in 0..group.parquet_columns().len() {
-                    self.checked_chunk(leaf, group)?;
+                    self.checked_chunk(leaf, number)?;
                 }
             }
             Ok(())
         })
     }
 
-    fn decode(&self, leaf: &Leaf, group: &RowGroupMetadata, rows: Range<usize>) -> Result<Values> {
+    fn decode(&self, leaf: &Leaf, group: usize, rows: Range<usize>) -> Result<Values> {
         let wrong = || Error::data(&self.path, "a whole Parquet file", "a column outside of it");
         let (chunk, bytes) = self.checked_chunk(leaf.index, group)?;
         let n = bytes.len();
