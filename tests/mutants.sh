@@ -40,7 +40,9 @@ cat > "$small/lib.rs.new" << 'END'
 pub mod results;
 #[cfg(feature = "data")]
 pub use wider_clip_data::{images, manifest, published};
-pub use wider_clip_numbers::{clustering, error, key, metrics, neighbours, probe, progress, random, splits, storage};
+#[cfg(feature = "rows")]
+pub use wider_clip_data::datasets;
+pub use wider_clip_numbers::{clustering, error, guard, key, metrics, neighbours, probe, progress, random, splits, storage};
 pub use ndarray;
 #[cfg(feature = "rows")]
 pub mod prelude {
@@ -57,7 +59,7 @@ write "$small/lib.rs"
     for crate in csv image polars polars-io rayon wider-clip-data; do
         echo "$crate = { workspace = true, optional = true }"
     done
-    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io", "dep:rayon"]\n'
+    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io", "dep:rayon", "dep:wider-clip-data"]\n'
     printf 'data = ["dep:image", "dep:wider-clip-data"]\n'
     printf '\n[dev-dependencies]\n'
     for crate in rand_chacha serde serde_json sha2; do
