@@ -11,6 +11,7 @@ use wider_clip::experiments::finetuning::command;
 use wider_clip::experiments::{representations, shipping};
 use wider_clip::manifest::{Method, Tuning};
 use wider_clip::models::best_device;
+use wider_clip::ops::keep_memory;
 use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
@@ -192,6 +193,8 @@ struct Finetune {
 }
 
 fn main() -> ExitCode {
+    // Before there are other threads.
+    keep_memory();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -40,7 +40,9 @@ cat > "$small/lib.rs.new" << 'END'
 pub mod results;
 #[cfg(feature = "data")]
 pub use wider_clip_data::{images, manifest, published};
-pub use wider_clip_numbers::{clustering, error, key, metrics, neighbours, probe, progress, random, splits, storage};
+#[cfg(any(feature = "data", feature = "rows"))]
+pub use wider_clip_data::datasets;
+pub use wider_clip_numbers::{clustering, error, guard, key, metrics, neighbours, probe, progress, random, splits, storage};
 pub use ndarray;
 #[cfg(feature = "rows")]
 pub mod prelude {
@@ -54,16 +56,16 @@ write "$small/lib.rs"
     printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n[dependencies]\n'
     printf 'ndarray.workspace = true\nwider-clip-numbers.workspace = true\ntempfile.workspace = true\n'
     # Beside the numbers only where a test asks for it: these take longest to compile and to link.
-    for crate in csv image polars polars-io rayon wider-clip-data; do
+    for crate in csv image polars polars-io rayon serde_json wider-clip-data; do
         echo "$crate = { workspace = true, optional = true }"
     done
-    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io", "dep:rayon"]\n'
+    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io", "dep:rayon", "dep:serde_json", "dep:wider-clip-data"]\n'
     printf 'data = ["dep:image", "dep:wider-clip-data"]\n'
     printf '\n[dev-dependencies]\n'
-    for crate in rand_chacha serde serde_json sha2; do
+    for crate in flate2 rand_chacha serde serde_json sha2 toml; do
         echo "$crate.workspace = true"
     done
-    for name in splits metrics metrics_parts storage rows images; do
+    for name in splits metrics metrics_parts storage rows images images_bands images_bombs images_kinds; do
         printf '\n[[test]]\nname = "%s"\npath = "tests/%s.rs"\n' "$name" "$name"
     done
 } > "$small/Cargo.toml.new"
@@ -83,7 +85,7 @@ for part in "$@"; do
         metrics) from=(wider-clip-numbers 'src/numbers/metrics/*.rs') tests=(metrics metrics_parts) ;;
         storage) from=(wider-clip-numbers 'src/numbers/storage.rs' 'src/numbers/key.rs') tests=(storage) ;;
         results) from=(small 'small/results/*.rs') tests=(rows) ;;
-        decode) from=(wider-clip-data 'src/data/images/decode.rs') tests=(images) ;;
+        decode) from=(wider-clip-data 'src/data/images/decode.rs') tests=(images images_bands images_bombs images_kinds) ;;
         *) echo "$part: expected splits, metrics, storage, results or decode" >&2 && exit 2 ;;
     esac
     files=()

@@ -4,9 +4,9 @@
 use std::path::Path;
 use wider_clip::prelude::*;
 use wider_clip::results::{
-    AGREEMENT, Answers, Cell, Check, Kept, Made, Predicted, Right, Run, Score, Standing, Store, export,
-    read_predictions, read_rows, read_runs, rows_in, runs_frame, shipped_folder, standing, to_csv, write_predictions,
-    write_rows, write_runs,
+    AGREEMENT, Answers, Cell, Check, Kept, LeftOut, Made, Predicted, Right, Run, Score, Standing, Store, export, left_out_in,
+    read_predictions, read_rows, read_runs, rows_in, runs_frame, shipped_folder, standing, to_csv, write_left_out,
+    write_predictions, write_rows, write_runs,
 };
 
 fn row(seed: u64, metric: &str, value: Option<f64>) -> ResultRow {
@@ -286,6 +286,16 @@ fn a_row_says_where_it_was_made() {
         let name = line.split(": ").nth(1).expect("a name").trim();
         assert!(made.machine.starts_with(&format!("{name} (")), "{made:?}");
     }
+    #[cfg(target_arch = "x86_64")]
+    {
+        let widest = [
+            (std::arch::is_x86_feature_detected!("avx512f"), "(AVX-512)"),
+            (std::arch::is_x86_feature_detected!("avx2"), "(AVX2)"),
+            (true, "(SSE)"),
+        ];
+        let widest = widest.into_iter().find_map(|(has, name)| has.then_some(name)).expect("one at least");
+        assert!(made.machine.contains(widest), "{made:?}");
+    }
     let threads = made.machine.rsplit(", ").next().and_then(|part| part.strip_suffix(" threads"));
     assert!(threads.is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0)), "{made:?}");
 }
@@ -513,5 +523,44 @@ fn rows_are_kept_in_an_order_of_their_own() {
         assert_eq!(store.rows("icons", "vit").expect("reads").len(), 4);
         let found = bytes(&store);
         assert!(*expected.get_or_insert_with(|| found.clone()) == found, "{order:?}");
+    }
+}
+
+#[test]
+fn what_was_left_out_is_told_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(left_out_in(&folder.path().join("nowhere")).expect("none"), []);
+    let left = |model: Option<&str>, cells: Option<&str>| LeftOut {
+        dataset: "icons".into(),
+        model: model.map(String::from),
+        cells: cells.map(String::from),
+        reason: "not there".into(),
+    };
+    let all = [left(None, None), left(Some("vit"), None), left(Some("vit"), Some("a budget of 100"))];
+    let lines = ["icons: not there", "icons under vit: not there", "icons under vit, a budget of 100: not there"];
+    assert_eq!(all.each_ref().map(LeftOut::line), lines);
+    write_left_out(folder.path(), "b", &all).expect("writes");
+    write_left_out(folder.path(), "a", &all[1..2]).expect("writes");
+    std::fs::write(folder.path().join("notes.json"), "no list").expect("writes");
+    // By the names of experiments; what two of them did not get stands once.
+    let found = left_out_in(folder.path()).expect("reads");
+    assert_eq!(found, [all[1].clone(), all[0].clone(), all[2].clone()]);
+    write_left_out(folder.path(), "b", &[]).expect("removes");
+    write_left_out(folder.path(), "c", &[]).expect("nothing to remove");
+    assert_eq!(left_out_in(folder.path()).expect("reads"), [all[1].clone()]);
+    write_left_out(folder.path(), "b", &all[..1]).expect("writes");
+    let path = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.path());
+    let path =
+        path.into_iter().find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("b")));
+    let path = path.expect("the list of b");
+    for (text, found) in [
+        ("nothing", "as JSON"),
+        ("{}", "no list"),
+        ("[{\"reason\": \"r\"}]", "without `dataset`"),
+        ("[{\"dataset\": \"d\"}]", "without `reason`"),
+    ] {
+        std::fs::write(&path, text).expect("writes");
+        let error = left_out_in(folder.path()).expect_err("damaged").to_string();
+        assert!(error.contains(found) && error.contains("b."), "{error}");
     }
 }

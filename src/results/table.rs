@@ -1,6 +1,7 @@
 //! Rows as a table: the columns of the files, reading and writing.
 
 use super::{Cell, Made, ResultRow};
+use crate::datasets::check_parquet;
 use crate::error::{Error, Result};
 use crate::guard::caught;
 use crate::storage;
@@ -64,6 +65,7 @@ pub fn write_rows(path: &Path, rows: &[ResultRow]) -> Result<()> {
 /// # Errors
 /// A file that is no Parquet, or is damaged so that its reader gives up; columns of several lengths.
 pub(super) fn read_frame(path: &Path) -> Result<DataFrame> {
+    check_parquet(path)?;
     let file = File::open(path).map_err(Error::io(path, "opening"))?;
     let damaged = |said: String| Error::data(path, "a whole Parquet file", format!("a damaged one: {said}"));
     let frame = caught(|| ParquetReader::new(file).finish()).map_err(damaged)?;

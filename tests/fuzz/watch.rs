@@ -18,6 +18,8 @@ const MOST_DEATHS: u64 = 8;
 pub struct Outcome {
     pub tried: u64,
     pub accepted: u64,
+    /// Computing time of the children.
+    pub computed: Duration,
     pub failures: Vec<String>,
 }
 
@@ -43,7 +45,8 @@ pub fn run(reader: &Reader, seconds: Duration, seed: u64, found: &Path) -> Outco
         fs::write(&state, [0; 24]).expect("a state");
         let begun = Instant::now();
         let mut process = start(&place, scratch.path());
-        let death = watch(&mut process, &state, reader.longest);
+        let (death, computed) = watch(&mut process, &state, reader.longest);
+        outcome.computed += computed;
         let [number, tried, accepted] = child::read_state(&state);
         outcome.tried += tried;
         outcome.accepted += accepted;
@@ -106,15 +109,17 @@ fn start(ticket: &Path, scratch: &Path) -> Child {
     command.spawn().expect("a child")
 }
 
-/// Waits for the end; how it ended, if badly.
-fn watch(process: &mut Child, state: &Path, longest: Duration) -> Option<String> {
+/// Waits for the end; how it ended, if badly, and how long it computed, to the last look at it.
+fn watch(process: &mut Child, state: &Path, longest: Duration) -> (Option<String>, Duration) {
     let mut last = (u64::MAX, Instant::now(), computed(process.id()));
+    let mut all = Duration::ZERO;
     loop {
         if let Some(status) = process.try_wait().expect("a child") {
-            return (!status.success()).then(|| format!("the reader died: {status}"));
+            return ((!status.success()).then(|| format!("the reader died: {status}")), all);
         }
         let [number, ..] = child::read_state(state);
         let computed = computed(process.id());
+        all = all.max(computed.unwrap_or_default());
         if number != last.0 {
             last = (number, Instant::now(), computed);
         }
@@ -122,7 +127,7 @@ fn watch(process: &mut Child, state: &Path, longest: Duration) -> Option<String>
         if slow || last.1.elapsed() > PATIENCE {
             let _ = process.kill();
             let _ = process.wait();
-            return Some(format!("no end after {:.1} s", last.1.elapsed().as_secs_f64()));
+            return (Some(format!("no end after {:.1} s", last.1.elapsed().as_secs_f64())), all);
         }
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -123,6 +123,21 @@ def main():
     plain = {"use_dictionary": False, "column_encoding": {"label": "DELTA_BINARY_PACKED", "image.bytes": "DELTA_LENGTH_BYTE_ARRAY", "image.path": "DELTA_BYTE_ARRAY"}}
     write("encodings_delta", {"image": IMAGES, "label": numbers}, named, **plain)
 
+    # Deltas of many blocks, up and down, from the smallest number to the largest.
+    many = range(300)
+    pictures = pa.array([f"picture {i % 6}".encode() for i in many])
+    far = [-(2**63) if i % 2 == 0 else 2**63 - 1 - i for i in many]
+    text = [f"group {i // 7:03}/{'x' * (i % 5)}" for i in many]
+    encodings = {"label": "DELTA_BINARY_PACKED", "far": "DELTA_BINARY_PACKED", "image": "DELTA_LENGTH_BYTE_ARRAY", "text": "DELTA_BYTE_ARRAY"}
+    for name, hole, how in [
+        ("deltas_v1", None, {"compression": "none"}),
+        ("deltas_v2", None, {"compression": "zstd", "data_page_version": "2.0", "row_group_size": 170}),
+        ("deltas_nulls", 3, {"compression": "snappy"}),
+    ]:
+        holes = lambda values: [None if i % 7 == hole else v for i, v in enumerate(values)]
+        columns = {"image": pictures, "label": pa.array([i * 2654435761 % 2**32 for i in many]), "far": pa.array(holes(far)), "text": pa.array(holes(text))}
+        write(name, columns, use_dictionary=False, column_encoding=encodings, **how)
+
     # Shards that differ.
     write("shard_0", {"image": IMAGES[:2], "label": pa.array([0, 1], "int32")}, named)
     write("shard_1", {"image": IMAGES[:0], "label": pa.array([], "int64")})

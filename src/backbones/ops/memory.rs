@@ -9,8 +9,8 @@ use std::sync::Once;
 /// page faults. Afterwards the process keeps its largest size until it ends. Without effect on other C libraries.
 ///
 /// Call it at the start of a program, before there are other threads: glibc documents `mallopt` as safe for one thread
-/// alone (MT-Unsafe init, const:mallopt), since other threads may be reading the settings that it changes. Calls after
-/// the first do nothing.
+/// alone (MT-Unsafe init, const:mallopt), since other threads may be reading the settings that it changes. The command line
+/// does; a notebook's kernel or a test reaches it with the first model. Calls after the first do nothing.
 pub fn keep_memory() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -34,6 +34,7 @@ use std::sync::Arc;
 pub use hub::HubFile;
 pub use left_out::Ignored;
 pub use opened::{OPENED_VARIABLE, note_left_out, still_stands};
+pub use parquet::check_parquet;
 pub use squares::Squares;
 
 /// Labelled images; the encoded bytes stay on disk until [`ImageSet::read`].

@@ -4,7 +4,7 @@
 //! Types are those of Parquet, which are few; what a writer kept of its own types (categories, views, large strings) does
 //! not matter. A damaged file makes the decoder panic in places: here that is an error with the file's name.
 
-use super::footer;
+use super::{footer, pages};
 use crate::error::{Error, Result};
 use crate::guard::caught;
 use polars_arrow::array::{
@@ -12,28 +12,27 @@ use polars_arrow::array::{
 };
 use polars_arrow::datatypes::{ArrowDataType, Field};
 use polars_buffer::Buffer;
-use polars_parquet::parquet::compression::DecompressionContext;
-use polars_parquet::parquet::error::ParquetError;
-use polars_parquet::parquet::page::{CompressedPage, Page};
-use polars_parquet::parquet::read::decompress;
 use polars_parquet::read::schema::parquet_to_arrow_schema;
 use polars_parquet::read::{
-    BasicDecompressor, ColumnDescriptor, FileMetadata, Filter, PageReader, PrimitiveLogicalType, column_iter_to_arrays,
-    read_metadata,
+    BasicDecompressor, ColumnChunkMetadata, ColumnDescriptor, FileMetadata, Filter, PageReader, PrimitiveLogicalType,
+    column_iter_to_arrays, read_metadata,
 };
 use polars_utils::mmap::MMapSemaphore;
 use polars_utils::pl_str::PlSmallStr;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open file.
 pub(super) struct Table {
     path: PathBuf,
     metadata: Arc<FileMetadata>,
     bytes: Buffer<u8>,
+    /// The leaves and row groups whose pages were held against the file, so that this is done once.
+    checked: Mutex<BTreeSet<(usize, usize)>>,
 }
 
 /// A column that can be read: its place among the leaves of the schema, and how it is nested.
@@ -88,13 +87,18 @@ impl Table {
             guarded(path, || Ok(read_metadata(&mut file)))?.map_err(Error::table(path.display().to_string()))?;
         let (stated, rows) = (metadata.num_rows, metadata.row_groups.iter().map(|group| group.num_rows()));
         let rows = rows.fold(0, |sum: usize, rows| sum.saturating_add(rows));
-        // Each image has a byte at least: what states more would only take memory.
+        // An image has a byte at least, and so has a row of results: what states more would only take memory.
         if rows != stated || rows as u64 > length {
             let found = format!("{stated} rows stated, {rows} in its row groups, {length} bytes in all");
             return Err(Error::data(path, "a whole Parquet file", found));
         }
         let mapped = MMapSemaphore::new_from_file(&file).map_err(Error::table(path.display().to_string()))?;
-        Ok(Table { path: path.into(), metadata: Arc::new(metadata), bytes: Buffer::from_owner(mapped) })
+        Ok(Table {
+            path: path.into(),
+            metadata: Arc::new(metadata),
+            bytes: Buffer::from_owner(mapped),
+            checked: Default::default(),
+        })
     }
 
     /// Rows of the file.
@@ -182,12 +186,12 @@ impl Table {
     /// A file that is damaged; a type that is not read.
     pub fn read(&self, leaf: &Leaf, rows: Range<usize>, mut take: impl FnMut(Values) -> Result<()>) -> Result<()> {
         let mut start = 0;
-        for group in &self.metadata.row_groups {
+        for (number, group) in self.metadata.row_groups.iter().enumerate() {
             let n = group.num_rows();
             let (from, to) = (rows.start.max(start), rows.end.min(start + n));
             if from < to {
                 let (from, to) = (from - start, to - start);
-                let values = guarded(&self.path, || self.decode(leaf, group, from..to))?;
+                let values = guarded(&self.path, || self.decode(leaf, number, from..to))?;
                 let found = values.len();
                 if found != to - from {
                     return Err(Error::data(
@@ -203,22 +207,53 @@ impl Table {
         Ok(())
     }
 
-    fn decode(
-        &self,
-        leaf: &Leaf,
-        group: &polars_parquet::read::RowGroupMetadata,
-        rows: Range<usize>,
-    ) -> Result<Values> {
+    /// The part of the file that a leaf has in a row group, whose pages were held against it.
+    fn checked_chunk(&self, leaf: usize, group: usize) -> Result<(&ColumnChunkMetadata, Buffer<u8>)> {
         let wrong = || Error::data(&self.path, "a whole Parquet file", "a column outside of it");
-        let chunk = group.parquet_columns().get(leaf.index).ok_or_else(wrong)?;
+        let place = (leaf, group);
+        let group = self.metadata.row_groups.get(group).ok_or_else(wrong)?;
+        let chunk = group.parquet_columns().get(leaf).ok_or_else(wrong)?;
         let range = chunk.byte_range();
         let (from, to) = (range.start as usize, range.end as usize);
         if from > to || to > self.bytes.len() {
             return Err(wrong());
         }
-        let pages = || PageReader::new(Cursor::new(self.bytes.clone().sliced(from..to)), chunk, vec![], to - from);
-        self.check_pages(pages(), group.num_rows())?;
-        let pages = pages();
+        let bytes = self.bytes.clone().sliced(from..to);
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !checked.contains(&place) {
+            pages::check(chunk, &bytes, group.num_rows()).map_err(|found| {
+                let found = format!("column `{}`, {found}", path_of(chunk.descriptor()));
+                Error::data(&self.path, "a whole Parquet file", found)
+            })?;
+            checked.insert(place);
+        }
+        Ok((chunk, bytes))
+    }
+
+    /// Holds the pages of all columns against the file.
+    ///
+    /// # Errors
+    /// A file that is damaged; a column of lists or maps, which may hold any number of values.
+    pub fn check(&self) -> Result<()> {
+        if let Some(leaf) = self.leaves().find(|leaf| leaf.descriptor.max_rep_level > 0) {
+            let expected = format!("one value per row in column `{}`", path_of(leaf));
+            return Err(Error::data(&self.path, expected, "a list or map of them"));
+        }
+        guarded(&self.path, || {
+            for (number, group) in self.metadata.row_groups.iter().enumerate() {
+                for leaf in 0..group.parquet_columns().len() {
+                    self.checked_chunk(leaf, number)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn decode(&self, leaf: &Leaf, group: usize, rows: Range<usize>) -> Result<Values> {
+        let wrong = || Error::data(&self.path, "a whole Parquet file", "a column outside of it");
+        let (chunk, bytes) = self.checked_chunk(leaf.index, group)?;
+        let n = bytes.len();
+        let pages = PageReader::new(Cursor::new(bytes), chunk, vec![], n);
         let primitive = &chunk.descriptor().descriptor.primitive_type;
         let filter = Some(Filter::new_ranged(rows.start, rows.end));
         let pages = vec![BasicDecompressor::new(pages, vec![])];
@@ -246,30 +281,6 @@ impl Table {
             let found = format!("values of type {:?} in `{}`", array.dtype(), leaf.field.name);
             Error::data(&self.path, "bytes, text, numbers or truth values", found)
         })
-    }
-
-    /// Holds the numbers of values that pages claim against what they can hold: the decoder asks for that much memory.
-    fn check_pages(&self, mut pages: PageReader, rows: usize) -> Result<()> {
-        let damaged = |found: String| Error::data(&self.path, "a whole Parquet file", found);
-        let broken = |error: ParquetError| damaged(error.to_string());
-        if let Some(dictionary) = pages.read_dict().map_err(broken)? {
-            let mut context = DecompressionContext::Unset;
-            let page = decompress(CompressedPage::Dict(dictionary), &mut Vec::new(), &mut context).map_err(broken)?;
-            if let Page::Dict(page) = page
-                && page.num_values > page.buffer.len()
-            {
-                let found = format!("a dictionary of {} values in {} bytes", page.num_values, page.buffer.len());
-                return Err(damaged(found));
-            }
-        }
-        for page in pages {
-            if let CompressedPage::Data(page) = page.map_err(broken)?
-                && page.num_values() > rows
-            {
-                return Err(damaged(format!("a page of {} values where there are {rows} rows", page.num_values())));
-            }
-        }
-        Ok(())
     }
 
     /// The file's path.

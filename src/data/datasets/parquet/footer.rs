@@ -36,6 +36,31 @@ pub(super) fn check(file: &mut File, length: u64) -> Result<(), String> {
         .ok_or_else(|| format!("a footer of {size} bytes with a length or a type that is wrong"))
 }
 
+/// What follows the head of a dictionary page at the beginning of `column`, and how many bytes it claims to come to unpacked;
+/// `None` where the column does not begin with one, or its head is damaged.
+pub(super) fn dictionary_sizes(column: &[u8]) -> Option<(&[u8], usize)> {
+    let mut walk = Walk { rest: column };
+    let (mut number, mut fields) = (0, [None; 3]);
+    loop {
+        let kind = walk.field(&mut number)?;
+        match (number, kind) {
+            (_, 0) => break,
+            (1..=3, I32) => fields[number as usize - 1] = Some(walk.signed()?),
+            (_, 1 | 2) => {}
+            _ => walk.value(kind, 0, Struct::Other, 0)?,
+        }
+    }
+    let [kind, unpacked, packed] = fields;
+    if kind != Some(DICTIONARY) {
+        return None;
+    }
+    let packed = walk.rest.get(..usize::try_from(packed?).ok()?)?;
+    Some((packed, usize::try_from(unpacked?).ok()?))
+}
+
+/// The kind of a page that is a dictionary.
+const DICTIONARY: i64 = 2;
+
 /// Structs of a footer whose fields have lists or texts beneath them; `parquet.thrift` of the format has them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Struct {
@@ -147,22 +172,34 @@ impl Walk<'_> {
         None
     }
 
+    /// The type of a struct's next field, whose number takes the place of the last one's; 0 at the struct's end.
+    fn field(&mut self, number: &mut i64) -> Option<u8> {
+        let head = self.byte()?;
+        let kind = head & 0x0f;
+        if kind != 0 {
+            // The distance to the field's number, or the number itself, by turns above and below zero.
+            *number = match head >> 4 {
+                0 => self.signed()?,
+                distance => *number + i64::from(distance),
+            };
+        }
+        Some(kind)
+    }
+
+    fn signed(&mut self) -> Option<i64> {
+        self.number().map(|number| (number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
     fn structure(&mut self, of: Struct, depth: usize) -> Option<()> {
         if depth > DEPTH {
             return None;
         }
         let mut number = 0i64;
         loop {
-            let head = self.byte()?;
-            let kind = head & 0x0f;
+            let kind = self.field(&mut number)?;
             if kind == 0 {
                 return Some(());
             }
-            // The distance to the field's number, or the number itself, by turns above and below zero.
-            number = match head >> 4 {
-                0 => self.number().map(|number| (number >> 1) as i64 ^ -((number & 1) as i64))?,
-                distance => number + i64::from(distance),
-            };
             let (element, beneath) = match of.field(number) {
                 Some((TRUTH, ..)) if matches!(kind, 1 | 2) => (0, Struct::Other),
                 Some((expected, element, beneath)) if expected == kind => (element, beneath),

@@ -5,6 +5,7 @@
 mod file;
 mod footer;
 mod labels;
+mod pages;
 
 use super::left_out::{Tally, in_words};
 use super::{ImageSet, ParquetFile, Store};
@@ -55,6 +56,16 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         decoded: Default::default(),
     }
     .checked(first)
+}
+
+/// Looks through a Parquet file of flat columns before another reader decodes it: what its pages claim must fit into the
+/// file, so that a damaged one cannot ask for memory that there is not (which would end the program, past all errors).
+///
+/// # Errors
+/// [`Error::Io`] for a file that cannot be read; [`Error::Data`] or [`Error::Table`] for one that is no Parquet file or is
+/// damaged, with the column and the page, and for one with a column of lists or maps.
+pub fn check_parquet(path: &Path) -> Result<()> {
+    Table::open(path)?.check()
 }
 
 /// Columns of several files, one after the other; of rows with a label alone.
