@@ -129,7 +129,9 @@ impl<'a> Ledger<'a> {
         let mut kept = Kept::default();
         for (cell, outcome) in done {
             let row = |score| ResultRow::new(cell.clone(), score, made.clone());
-            let of_cell: Vec<ResultRow> = outcome.scores.into_iter().map(row).collect();
+            let mut of_cell: Vec<ResultRow> = outcome.scores.into_iter().map(row).collect();
+            // In the order in which they will be read back.
+            of_cell.sort_by(|a, b| a.place().cmp(&b.place()));
             self.here.insert(cell.key.clone(), of_cell.clone());
             kept.rows.extend(of_cell);
             kept.answers.extend(outcome.answers);

@@ -117,6 +117,10 @@ impl<'a> Plan<'a> {
         let ledger = Ledger::open(project, experiment.name(), experiment.metrics(), sample)?;
         let mut plan = Plan { ledger, encodings: Vec::new(), first: None };
         let models = experiment.models(project)?;
+        if models.is_empty() {
+            // Nothing is asked for: a data set that is not there is no loss.
+            return Ok(plan);
+        }
         for dataset in &project.suite()?.datasets {
             let set = match project.images(dataset) {
                 Ok(set) => set,

@@ -110,7 +110,7 @@ impl ResultRow {
     }
 
     /// What no two rows of an experiment share.
-    fn place(&self) -> (&str, &str, &str, &str) {
+    pub(crate) fn place(&self) -> (&str, &str, &str, &str) {
         (&self.cell.key, &self.split, &self.metric, &self.weights)
     }
 }

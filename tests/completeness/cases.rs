@@ -76,6 +76,9 @@ pub const DOCUMENTS: &[(&str, Kind, &str)] = &[
     ("weights", Kind::Model, WEIGHTS),
     ("random", Kind::Model, RANDOM),
     ("suite", Kind::Suite, SUITE),
+    ("mirrored", Kind::Dataset, MIRRORED),
+    ("pocket", Kind::Model, POCKET),
+    ("tuned", Kind::Suite, TUNED),
 ];
 
 const DRAWN: &str = r#"
@@ -407,6 +410,57 @@ recomputed = ["pixels.raw"]
 note = "None."
 "#;
 
+/// What its suite fine-tunes stands in `world.rs`.
+const MIRRORED: &str = r#"
+id = "mirrored"
+[source.folder]
+path = "drawings"
+[augment]
+flips = ["horizontal"]
+colour = false
+"#;
+
+/// Small enough to be trained.
+const POCKET: &str = r#"
+id = "pocket.random"
+name = "Pocket, random"
+family = "vit"
+architecture = "vit_pocket_patch16_48"
+licence = "MIT"
+papers = []
+[weights.random]
+seed = 0
+of_training = true
+[input]
+size = 48
+crop_pct = 1.0
+resize = "shorter"
+interpolation = "bicubic"
+mean = [0.5, 0.5, 0.5]
+std = [0.5, 0.5, 0.5]
+[features]
+default = "cls"
+dim = 128
+"#;
+
+const TUNED: &str = r#"
+id = "default"
+description = "A test's."
+datasets = ["folder", "pictures"]
+models = ["pixels.raw"]
+methods = ["knn"]
+budgets = [10]
+seeds = [0]
+[[finetuning]]
+methods = ["lp_ft"]
+models = ["pocket.random"]
+datasets = ["folder"]
+budgets = [10]
+seeds = [0]
+max_epochs = 1
+recomputed = false
+"#;
+
 /// A case in one line.
 const fn case(document: &'static str, changes: &'static [(&'static str, &'static str)], effect: Effect) -> Case {
     Case { document, changes, effect }
@@ -608,4 +662,21 @@ pub const CASES: &[Case] = &[
     case("suite", &[("max_images", "60")], Effect::Features),
     case("suite", &[("recomputed", "[]")], Effect::Nothing("which rows are computed though they came")),
     case("suite", &[("note", "\"Other\"")], WORDS),
+    // How images may be changed is in the keys of what is trained on changed images, and in no other.
+    case("mirrored", &[("augment.flips", "[\"horizontal\", \"vertical\"]")], Effect::Rows),
+    case("mirrored", &[("augment.flips", "[]")], Effect::Rows),
+    case("mirrored", &[("augment.colour", "true")], Effect::Rows),
+    case(
+        "folder",
+        &[("augment", "{ flips = [\"vertical\"], colour = true }")],
+        Effect::Nothing("only training on changed images reads it"),
+    ),
+    case("tuned", &[("finetuning.0.methods", "[\"lp_ft\", \"finetune\"]")], Effect::Cells),
+    case("tuned", &[("finetuning.0.models", "[\"pocket.random\", \"vit.random\"]")], Effect::Cells),
+    case("tuned", &[("finetuning.0.datasets", "[\"folder\", \"pictures\"]")], Effect::Cells),
+    case("tuned", &[("finetuning.0.datasets", "[]")], Effect::Cells),
+    case("tuned", &[("finetuning.0.budgets", "[10, 20]")], Effect::Cells),
+    case("tuned", &[("finetuning.0.seeds", "[0, 1]")], Effect::Cells),
+    case("tuned", &[("finetuning.0.max_epochs", "2")], Effect::Rows),
+    case("tuned", &[("finetuning.0.recomputed", "true")], Effect::Nothing("which rows are computed though they came")),
 ];

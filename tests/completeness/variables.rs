@@ -10,6 +10,8 @@ use wider_clip::workbench::notebooks::key;
 
 /// Set where this test runs itself with other variables.
 const CHILD: &str = "COMPLETENESS_VARIABLES";
+/// Set where only the page's key is asked for.
+const PAGE_ALONE: &str = "COMPLETENESS_PAGE";
 
 /// What a variable does.
 enum Does {
@@ -163,7 +165,11 @@ fn prints_keys() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
     let (workbench, run) = first_page();
     println!("\nPAGE {}", key(&workbench, &run).expect("a key").digest());
-    let numbers = World::with_document(folder.as_ref(), "folder").numbers();
+    if std::env::var_os(PAGE_ALONE).is_some() {
+        return;
+    }
+    let of = |document: &str| World::with_document(folder.as_ref(), document).numbers();
+    let numbers = [of("folder"), of("tuned")].concat();
     println!("\nNUMBERS {}", wider_clip::storage::sha256_hex(numbers.join("\n").as_bytes()));
 }
 
@@ -195,7 +201,7 @@ fn every_variable_changes_a_page_or_no_number() {
 fn with_page(folder: &Path, set: (&str, &str)) -> String {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command.args(["--exact", "variables::prints_keys", "--nocapture", "--test-threads", "1"]).env(CHILD, folder);
-    let output = command.env(set.0, set.1).output().expect("starts");
+    let output = command.env(set.0, set.1).env(PAGE_ALONE, "1").output().expect("starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().find_map(|line| line.split_once("PAGE ")).unwrap_or_else(|| panic!("{text}")).1.to_string()
 }

@@ -3,13 +3,15 @@
 use crate::cases::{Case, DOCUMENTS};
 use crate::fields::at;
 use polars_io::parquet::write::ParquetWriter;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use wider_clip::experiments::representations;
+use wider_clip::experiments::{current_keys, finetuning, representations};
 use wider_clip::image::{Rgb, RgbImage};
 use wider_clip::images::encode_png;
 use wider_clip::polars::prelude::{Column, DataFrame, IntoColumn, StructChunked};
 use wider_clip::prelude::{Device, Encoding, Project, Result, ResultRow};
+use wider_clip::results::{Cell, Made, Score};
 
 /// Images of the data sets.
 const IMAGES: u32 = 120;
@@ -48,6 +50,8 @@ pub struct Keys {
     pub features: String,
     pub rows: String,
     pub cells: Vec<String>,
+    /// Keys of all runs of fine-tuning.
+    pub tuned: BTreeSet<String>,
 }
 
 /// The project.
@@ -256,6 +260,12 @@ impl World {
             Kind::Suite => suite = document.clone(),
         }
         let id = |table: &toml::Table| table["id"].as_str().expect("an id").to_string();
+        if kind == Kind::Dataset && dataset["id"].as_str() == Some("mirrored") {
+            let mut runs = named("tuned")["finetuning"].clone();
+            runs[0]["methods"] = vec!["finetune_augmented"].into();
+            runs[0]["datasets"] = toml::Value::Array(Vec::new());
+            suite.insert("finetuning".into(), runs);
+        }
         if kind != Kind::Suite {
             suite.insert("datasets".into(), vec![id(&dataset)].into());
             suite.insert("models".into(), vec![id(&model)].into());
@@ -268,16 +278,57 @@ impl World {
             let path = manifests.join(kind.folder()).join(format!("{}.toml", id(&table)));
             write(&path, toml::to_string(&table).expect("TOML"));
         }
-        if kind == Kind::Suite {
-            // What else a suite may ask for.
-            for (kind, name) in [(Kind::Dataset, "pictures"), (Kind::Model, "random")] {
-                let table = named(name);
-                write(
-                    &manifests.join(kind.folder()).join(format!("{}.toml", id(&table))),
-                    toml::to_string(&table).expect("TOML"),
-                );
+        // What else a suite may ask for.
+        for (kind, name) in [(Kind::Dataset, "pictures"), (Kind::Model, "random"), (Kind::Model, "pocket")] {
+            let path = manifests.join(kind.folder()).join(format!("{}.toml", id(&named(name))));
+            if !path.exists() {
+                write(&path, toml::to_string(&named(name)).expect("TOML"));
             }
         }
+        // The suite as it would be if it fine-tuned nothing.
+        let path = manifests.join("suites/default.toml");
+        if let Ok(text) = fs::read_to_string(&path) {
+            let mut without: toml::Table = toml::from_str(&text).expect("TOML");
+            without.remove("finetuning");
+            without.insert("id".into(), "without".into());
+            write(&path.with_file_name("without.toml"), toml::to_string(&without).expect("TOML"));
+        }
+    }
+
+    /// Keys of all runs of fine-tuning that the suite asks for.
+    fn tuned(&self, project: &Project) -> Result<BTreeSet<String>> {
+        let suite = project.suite()?;
+        let row = |dataset: &String, model: &String| {
+            let cell = Cell {
+                table: finetuning::NAME.into(),
+                dataset: dataset.clone(),
+                model: model.clone(),
+                method: String::new(),
+                budget: None,
+                seed: 0,
+                pooling: String::new(),
+                protocol: String::new(),
+                subset: String::new(),
+                device: String::new(),
+                key: String::new(),
+            };
+            let score = Score {
+                split: String::new(),
+                metric: String::new(),
+                value: None,
+                n_train: 0,
+                n_test: 0,
+                warning: String::new(),
+                weights: String::new(),
+            };
+            ResultRow::new(cell, score, Made::here())
+        };
+        let models: BTreeSet<&String> = suite.finetuning.iter().flat_map(|runs| &runs.models).collect();
+        let rows: Vec<ResultRow> =
+            suite.datasets.iter().flat_map(|dataset| models.iter().map(|model| row(dataset, model))).collect();
+        let without = Project::open(&self.folder, "without")?.with_cache(project.cache());
+        let others = current_keys(&without, &rows, &Device::Cpu)?;
+        Ok(current_keys(project, &rows, &Device::Cpu)?.into_iter().filter(|key| !others.contains(key)).collect())
     }
 
     fn project(&self) -> Result<Project> {
@@ -307,7 +358,7 @@ impl World {
         // Under which id does not matter to a number.
         let cells = if matches!(self.document, Some((Kind::Suite, _))) { cells } else { Vec::new() };
         let rows = if cells.is_empty() { rows.join(" ") } else { rows[0].clone() };
-        Ok(Keys { features: encoding.features_key().digest(), rows, cells })
+        Ok(Keys { features: encoding.features_key().digest(), rows, cells, tuned: self.tuned(&project)? })
     }
 
     /// All numbers of the suite, computed from nothing; to the last bit. Nothing for weights that are no model.
@@ -318,14 +369,19 @@ impl World {
         if self.document.as_ref().is_some_and(|(_, document)| document["id"].as_str() == Some("weights.hub")) {
             return Vec::new();
         }
-        let rows = representations::run(&self.project().expect("opens"), &Device::Cpu).expect("runs");
+        let project = self.project().expect("opens");
+        let mut rows = representations::run(&project, &Device::Cpu).expect("runs");
         assert!(!rows.is_empty());
+        let tuned = finetuning::run(&project, &Device::Cpu).expect("runs");
+        let asks = !project.suite().expect("a suite").finetuning.is_empty();
+        assert_eq!(tuned.is_empty(), !asks);
+        rows.extend(tuned);
         let number = |row: &ResultRow| {
             let cell = &row.cell;
             let value = row.value.map(f64::to_bits);
             format!(
-                "{} {} {:?} {} {} {} {value:?}",
-                cell.method, cell.protocol, cell.budget, cell.seed, row.split, row.metric
+                "{} {} {:?} {} {} {} {} {value:?}",
+                cell.method, cell.protocol, cell.budget, cell.seed, row.split, row.metric, row.weights
             )
         };
         rows.iter().map(number).collect()
