@@ -212,8 +212,7 @@ fn epoch(subject: &Subject) -> f64 {
         }
     });
     let folder = tempfile::tempdir().unwrap();
-    let place =
-        Place { folder: folder.path(), every: Duration::MAX, stop_after: None, verbose: false, page: false };
+    let place = Place { folder: folder.path(), every: Duration::MAX, stop_after: None, verbose: false, page: false };
     train(&mut job, &plan, &place).unwrap();
     let ends = ends.lock().unwrap();
     assert_eq!(ends.len(), 2, "an end of each epoch");
