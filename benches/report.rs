@@ -13,6 +13,8 @@ pub enum Unit {
     Seconds,
     /// More are better.
     ImagesPerSecond,
+    /// Fewer are better.
+    SecondsPerEpoch,
 }
 
 impl Unit {
@@ -20,6 +22,7 @@ impl Unit {
         match self {
             Unit::Seconds => "s",
             Unit::ImagesPerSecond => "images/s",
+            Unit::SecondsPerEpoch => "s/epoch",
         }
     }
 }

@@ -43,6 +43,9 @@ struct Arguments {
     /// Only models whose name holds this.
     #[arg(long)]
     only: Option<String>,
+    /// Images of a batch; with another number than the table's, nothing is written.
+    #[arg(long, default_value_t = BATCH)]
+    batch: usize,
     /// Leaves training out.
     #[arg(long)]
     forward: bool,
@@ -86,9 +89,10 @@ fn main() {
     for (id, architecture, pooling, dim, name) in MODELS.into_iter().filter(|(id, ..)| wanted(id)) {
         let mut forward = (Vec::new(), Vec::new());
         let mut train = (Vec::new(), Vec::new());
-        let mut train_batch = BATCH;
+        let batch = arguments.batch;
+        let mut train_batch = batch;
         for _ in 0..arguments.rounds {
-            let ours = Ours::new(architecture, pooling, dim);
+            let ours = Ours::new(architecture, pooling, dim, batch);
             train_batch = ours.train_batch();
             forward.0.push(ours.forward());
             if !arguments.forward {
@@ -97,7 +101,7 @@ fn main() {
             drop(ours);
             let Some(twin) = &mut twin else { continue };
             twin.ask(&json!({ "work": "load", "model": id }));
-            let command = json!({ "work": "forward", "batch": BATCH, "size": SIZE });
+            let command = json!({ "work": "forward", "batch": batch, "size": SIZE });
             forward.1.push(theirs(twin, FORWARD, &command));
             if !arguments.forward {
                 let command = json!({ "work": "train", "batch": train_batch, "size": SIZE, "classes": CLASSES });
@@ -105,7 +109,7 @@ fn main() {
             }
             twin.ask(&json!({ "work": "free" }));
         }
-        rows.push(row(format!("{name}: features"), BATCH, &forward));
+        rows.push(row(format!("{name}: features"), batch, &forward));
         if !arguments.forward {
             rows.push(row(format!("{name}: a training step"), train_batch, &train));
         }
@@ -113,7 +117,8 @@ fn main() {
             println!("{}", row.line());
         }
     }
-    let Some(twin) = twin.filter(|_| arguments.only.is_none() && !arguments.forward) else { return };
+    let whole = arguments.only.is_none() && !arguments.forward && arguments.batch == BATCH;
+    let Some(twin) = twin.filter(|_| whole) else { return };
     report::put_rows(&here("results.csv"), Unit::ImagesPerSecond, &rows);
     let page = format!(
         "{}, 224 pixels, f32; {} threads for either side; {}.\n\n{}",
@@ -174,24 +179,25 @@ struct Ours {
     weights: HashMap<String, Tensor>,
     pooling: &'static str,
     dim: usize,
+    batch: usize,
 }
 
 impl Ours {
-    fn new(architecture: &str, pooling: &'static str, dim: usize) -> Ours {
+    fn new(architecture: &str, pooling: &'static str, dim: usize, batch: usize) -> Ours {
         let architecture = Architecture::named(architecture).unwrap().with_image_size(SIZE);
         let weights = random_weights(&architecture.parameters());
-        Ours { architecture, weights, pooling, dim }
+        Ours { architecture, weights, pooling, dim, batch }
     }
 
     fn train_batch(&self) -> usize {
         let parameters: usize = self.weights.values().map(Tensor::elem_count).sum();
-        if parameters > 250_000_000 { LARGE_BATCH } else { BATCH }
+        if parameters > 250_000_000 { LARGE_BATCH } else { self.batch }
     }
 
     fn forward(&self) -> f64 {
         let vb = VarBuilder::from_tensors(self.weights.clone(), DType::F32, &Device::Cpu);
         let model = self.architecture.build(vb).unwrap();
-        let images = random_images(BATCH, SIZE);
+        let images = random_images(self.batch, SIZE);
         best(FORWARD, || {
             let start = Instant::now();
             let features = model.forward_features(&images).unwrap();
@@ -217,7 +223,8 @@ impl Ours {
         let mut adam = Adam::new(model.parameters().to_vec()).unwrap();
         let batch = self.train_batch();
         let images = random_images(batch, SIZE);
-        let labels = Tensor::arange(0u32, batch as u32, &Device::Cpu).unwrap();
+        let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
+        let labels = Tensor::new(labels, &Device::Cpu).unwrap();
         best(STEP, || {
             let start = Instant::now();
             let logits = model.forward(&images, Mode::QUIET).unwrap();

@@ -42,17 +42,19 @@ impl Mode {
     /// `x` (B, ...) of residual branch `branch` of `n`: whole images are set to 0 and the rest scaled up, so that the
     /// mean stays.
     pub(super) fn drop_path(self, x: Tensor, branch: usize, n: usize) -> Result<Tensor> {
-        let Mode::Train(noise) = self else { return Ok(x) };
-        let rate = noise.drop_path * branch as f64 / n.saturating_sub(1).max(1) as f64;
-        if rate <= 0.0 {
-            return Ok(x);
-        }
         let batch = x.dim(0)?;
-        let mask = noise.mask("drop path", branch as u64, batch, rate);
+        let Some(factors) = self.path_factors(batch, branch, n) else { return Ok(x) };
         let mut shape = vec![1; x.rank()];
         shape[0] = batch;
-        let mask = Tensor::from_vec(mask, shape, x.device())?.to_dtype(x.dtype())?;
-        Ok(x.broadcast_mul(&mask)?)
+        let factors = Tensor::from_vec(factors, shape, x.device())?.to_dtype(x.dtype())?;
+        Ok(x.broadcast_mul(&factors)?)
+    }
+
+    /// What [`Mode::drop_path`] multiplies each of `batch` images by, if it does.
+    pub(super) fn path_factors(self, batch: usize, branch: usize, n: usize) -> Option<Vec<f32>> {
+        let Mode::Train(noise) = self else { return None };
+        let rate = noise.drop_path * branch as f64 / n.saturating_sub(1).max(1) as f64;
+        (rate > 0.0).then(|| noise.mask("drop path", branch as u64, batch, rate))
     }
 
     /// `x` with values set to 0 and the rest scaled up, at the `place`-th dropout of the network, below 2^16.

@@ -108,6 +108,27 @@ impl Activation {
         self.derive::<FMA>(x, gradient, y);
     }
 
+    /// The function and its derivative at each of a vector's values; to be called inside a [`Kernel`].
+    #[inline(always)]
+    pub(super) fn both<const FMA: bool, const N: usize>(self, x: [f32; N]) -> ([f32; N], [f32; N]) {
+        let (mut value, mut slope) = ([0f32; N], [0f32; N]);
+        match self {
+            Activation::Silu => {
+                for i in 0..N {
+                    let s = 1.0 / (1.0 + exp::<FMA>(-x[i]));
+                    value[i] = x[i] * s;
+                    slope[i] = s + x[i] * s * (1.0 - s);
+                }
+            }
+            _ => {
+                value = x;
+                self.apply::<FMA>(&mut value);
+                self.derive_into::<FMA>(&x, &[1f32; N], &mut slope);
+            }
+        }
+        (value, slope)
+    }
+
     /// [`Activation::apply`] by candle's operations, for devices without a kernel here.
     pub(super) fn apply_tensor(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {

@@ -113,10 +113,10 @@ fn check(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<usize> {
 }
 
 /// Pixels that are summed by themselves first: thousands of small terms added to one large f32 would lose digits.
-const SUMMED: usize = 256;
+pub(super) const SUMMED: usize = 256;
 
 /// Values of whole pixels that a task takes.
-fn piece(channels: usize) -> usize {
+pub(super) fn piece(channels: usize) -> usize {
     (PIECE / channels).clamp(1, SUMMED) * channels
 }
 
@@ -124,35 +124,46 @@ fn piece(channels: usize) -> usize {
 /// (Chan et al. 1979), so that neither a large mean nor a long sum costs digits.
 fn moments_of(x: &Tensor, channels: usize) -> candle_core::Result<Tensor> {
     let of_slice = |x: &[f32]| {
-        let of_piece = |x: &[f32]| {
-            let mut sums = vec![0f32; 2 * channels];
-            dispatch(PieceMoments { x, sums: &mut sums });
-            (x.len() / channels, sums)
-        };
-        let pieces: Vec<_> = x.par_chunks(piece(channels)).map(of_piece).collect();
-        let (mut n, mut mean, mut square) = (0f64, vec![0f64; channels], vec![0f64; channels]);
-        for (rows, sums) in pieces {
-            let rows = rows as f64;
-            for c in 0..channels {
-                let apart = f64::from(sums[c]) - mean[c];
-                mean[c] += apart * rows / (n + rows);
-                square[c] += f64::from(sums[channels + c]) + apart * apart * n * rows / (n + rows);
-            }
-            n += rows;
-        }
-        let variance = square.into_iter().map(|square| square / n);
-        (mean.into_iter().chain(variance).map(|value| value as f32).collect(), Shape::from((2, channels)))
+        let pieces: Vec<_> = x.par_chunks(piece(channels)).map(|x| piece_moments(x, channels)).collect();
+        (together(pieces, channels), Shape::from((2, channels)))
     };
     map1(&x.detach(), of_slice)
 }
 
+/// Number of pixels, and of each channel the mean and the sum of squared distances from it, (2, C): of so few pixels that
+/// sums in f32 lose nothing.
+pub(super) type PieceMoments = (usize, Vec<f32>);
+
+/// The moments of one piece.
+pub(super) fn piece_moments(x: &[f32], channels: usize) -> PieceMoments {
+    let mut sums = vec![0f32; 2 * channels];
+    dispatch(MomentsOf { x, sums: &mut sums });
+    (x.len() / channels, sums)
+}
+
+/// Mean and variance (dividing by n) of pieces put together, (2, C).
+pub(super) fn together(pieces: impl IntoIterator<Item = PieceMoments>, channels: usize) -> Vec<f32> {
+    let (mut n, mut mean, mut square) = (0f64, vec![0f64; channels], vec![0f64; channels]);
+    for (rows, sums) in pieces {
+        let rows = rows as f64;
+        for c in 0..channels {
+            let apart = f64::from(sums[c]) - mean[c];
+            mean[c] += apart * rows / (n + rows);
+            square[c] += f64::from(sums[channels + c]) + apart * apart * n * rows / (n + rows);
+        }
+        n += rows;
+    }
+    let variance = square.into_iter().map(|square| square / n);
+    mean.into_iter().chain(variance).map(|value| value as f32).collect()
+}
+
 /// Mean, and sum of squared distances from it, of each channel.
-struct PieceMoments<'a> {
+struct MomentsOf<'a> {
     x: &'a [f32],
     sums: &'a mut [f32],
 }
 
-impl Kernel for PieceMoments<'_> {
+impl Kernel for MomentsOf<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let (mean, square) = self.sums.split_at_mut(self.sums.len() / 2);
@@ -171,30 +182,33 @@ impl Kernel for PieceMoments<'_> {
 }
 
 /// Normalisation by `mean` and `scale`, 1 / sqrt(variance + eps).
-struct Norm {
-    mean: Vec<f32>,
-    scale: Vec<f32>,
-    activation: Activation,
+pub(super) struct Norm {
+    pub(super) mean: Vec<f32>,
+    pub(super) scale: Vec<f32>,
+    pub(super) activation: Activation,
     /// The statistics are the batch's, so that the gradient runs through them too.
-    of_batch: bool,
+    pub(super) of_batch: bool,
 }
 
 impl Norm {
     fn new(mean: &Tensor, variance: &Tensor, eps: f64, activation: Activation, of_batch: bool) -> Result<Self> {
-        let scale = |variance: f32| (1.0 / (f64::from(variance) + eps).sqrt()) as f32;
-        let scale = variance.to_vec1::<f32>()?.into_iter().map(scale).collect();
-        Ok(Norm { mean: mean.to_vec1()?, scale, activation, of_batch })
+        Ok(Norm::of(mean.to_vec1()?, &variance.to_vec1::<f32>()?, eps, activation, of_batch))
+    }
+
+    pub(super) fn of(mean: Vec<f32>, variance: &[f32], eps: f64, activation: Activation, of_batch: bool) -> Self {
+        let scale = |variance: &f32| (1.0 / (f64::from(*variance) + eps).sqrt()) as f32;
+        Norm { mean, scale: variance.iter().map(scale).collect(), activation, of_batch }
     }
 
     /// Factor and shift of each channel, so that x * factor + shift is what the activation sees.
-    fn affine(&self, w: &[f32], b: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    pub(super) fn affine(&self, w: &[f32], b: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let factor: Vec<f32> = w.iter().zip(&self.scale).map(|(w, scale)| w * scale).collect();
         let shift = b.iter().zip(&self.mean).zip(&factor).map(|((b, mean), factor)| b - mean * factor).collect();
         (factor, shift)
     }
 
     /// Sums over pixels of g and of g times the normalised x, with g the gradient before the activation: (2, C).
-    fn sums(&self, x: &[f32], gradient: &[f32], affine: &(Vec<f32>, Vec<f32>)) -> Vec<f32> {
+    pub(super) fn sums(&self, x: &[f32], gradient: &[f32], affine: &(Vec<f32>, Vec<f32>)) -> Vec<f32> {
         let channels = self.mean.len();
         let piece = piece(channels);
         let of_piece = |(x, gradient): (&[f32], &[f32])| {
@@ -210,15 +224,25 @@ impl Norm {
         sums.into_iter().map(|sum| sum as f32).collect()
     }
 
-    fn input_gradient(&self, x: &[f32], gradient: &[f32], affine: &(Vec<f32>, Vec<f32>), sums: &[f32]) -> Vec<f32> {
+    /// What the gradient loses through the statistics of `n` pixels: a part that is the same everywhere, and one for each
+    /// unit of distance from the mean. Both are 0 where the statistics are constants.
+    pub(super) fn through_statistics(&self, sums: &[f32], n: usize) -> (Vec<f32>, Vec<f32>) {
+        let part = if self.of_batch { 1.0 / n as f32 } else { 0.0 };
+        let (of_g, of_gx) = sums.split_at(self.mean.len());
+        let second = of_gx.iter().zip(&self.scale).map(|(sum, scale)| sum * scale * part).collect();
+        (of_g.iter().map(|sum| sum * part).collect(), second)
+    }
+
+    pub(super) fn input_gradient(
+        &self,
+        x: &[f32],
+        gradient: &[f32],
+        affine: &(Vec<f32>, Vec<f32>),
+        sums: &[f32],
+    ) -> Vec<f32> {
         let channels = self.mean.len();
         let piece = piece(channels);
-        // The last two are 0 where the statistics are constants.
-        let n = (x.len() / channels) as f32;
-        let part = if self.of_batch { 1.0 / n } else { 0.0 };
-        let (of_g, of_gx) = sums.split_at(channels);
-        let second: Vec<f32> = of_gx.iter().zip(&self.scale).map(|(sum, scale)| sum * scale * part).collect();
-        let first: Vec<f32> = of_g.iter().map(|sum| sum * part).collect();
+        let (first, second) = self.through_statistics(sums, x.len() / channels);
         let write = |i: usize, y: &mut [MaybeUninit<f32>]| {
             let (x, gradient) = (&x[i * piece..][..y.len()], &gradient[i * piece..][..y.len()]);
             dispatch(InputGradient { norm: self, affine, x, gradient, first: &first, second: &second, y });
@@ -279,7 +303,7 @@ impl CustomOp3 for Norm {
 
 /// x times a factor plus a shift, a pair a channel.
 #[inline(always)]
-fn affine_row<const FMA: bool>(x: &[f32], (factor, shift): &(Vec<f32>, Vec<f32>), y: &mut [f32]) {
+pub(super) fn affine_row<const FMA: bool>(x: &[f32], (factor, shift): &(Vec<f32>, Vec<f32>), y: &mut [f32]) {
     for (((y, x), factor), shift) in y.iter_mut().zip(x).zip(factor).zip(shift) {
         *y = multiply_add::<FMA>(*x, *factor, *shift);
     }

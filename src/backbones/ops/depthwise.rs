@@ -6,7 +6,7 @@
 //! Each sum belongs to one thread and runs in a fixed order, so results do not depend on how many threads there are.
 //! On CUDA the functions here go to `ops::cuda`.
 
-use super::depthwise_rows::{Axis, Sums, by_block};
+use super::depthwise_rows::{After, Axis, Plain, Sums, by_block};
 use super::linear::column_sums;
 use super::slices::{map1, map2};
 use super::{Activation, Padding, activate, mean_pixels, require_f32, to_channels_first, to_channels_last, values};
@@ -137,17 +137,17 @@ fn grouped(x: &Tensor, w: &Tensor, stride: usize, padding: Padding) -> Result<Te
 }
 
 /// The sizes of one depthwise convolution, checked.
-#[derive(Clone, Copy)]
-struct Depthwise {
-    batch: usize,
-    channels: usize,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depthwise {
+    pub(super) batch: usize,
+    pub(super) channels: usize,
     kernel: usize,
     stride: usize,
     padding: Padding,
     /// (height, width) of the input.
-    input: (usize, usize),
+    pub(super) input: (usize, usize),
     /// (height, width) of the output.
-    output: (usize, usize),
+    pub(super) output: (usize, usize),
 }
 
 impl Depthwise {
@@ -156,11 +156,16 @@ impl Depthwise {
             require_f32("depthwise convolution, x", x)?;
             require_f32("depthwise convolution, w", w)?;
         }
+        Depthwise::sized(x.dims(), w.dims(), stride, padding)
+    }
+
+    /// Of the shapes of `x` and `w`.
+    pub(super) fn sized(x: &[usize], w: &[usize], stride: usize, padding: Padding) -> Result<Self> {
         let misfit = |expected: &str| {
-            let found = format!("x {:?} (channels last), w {:?}, stride {stride}, {padding:?}", x.dims(), w.dims());
+            let found = format!("x {x:?} (channels last), w {w:?}, stride {stride}, {padding:?}");
             Error::argument("depthwise convolution", expected, found)
         };
-        let (&[batch, height, width, channels], &[kernels, 1, kernel, kernel_width]) = (x.dims(), w.dims()) else {
+        let (&[batch, height, width, channels], &[kernels, 1, kernel, kernel_width]) = (x, w) else {
             return Err(misfit("x (B, H, W, C) and w (C, 1, K, K)"));
         };
         if kernels != channels || kernel != kernel_width || kernel == 0 || stride == 0 {
@@ -192,7 +197,7 @@ impl Depthwise {
         super::cuda::Convolution { batch, channels, kernel, stride, top, left, input, output }
     }
 
-    fn sums(&self) -> Sums {
+    pub(super) fn sums(&self) -> Sums {
         let axis = |source, output, before| Axis::forward(source, output, self.stride, before);
         Sums {
             batch: self.batch,
@@ -203,15 +208,20 @@ impl Depthwise {
         }
     }
 
+    /// The sums that make the input's gradient of the output's.
+    pub(super) fn reversed(&self) -> Sums {
+        let sums = self.sums();
+        let (down, across) = (sums.down.reversed(self.kernel), sums.across.reversed(self.kernel));
+        Sums { down, across, ..sums }
+    }
+
     fn output_shape(&self) -> Shape {
         Shape::from((self.batch, self.output.0, self.output.1, self.channels))
     }
 
     fn input_gradient(&self, gradient: &[f32], w: &[f32]) -> Vec<f32> {
-        let sums = self.sums();
-        let (down, across) = (sums.down.reversed(self.kernel), sums.across.reversed(self.kernel));
-        let sums = Sums { down, across, ..sums };
-        sums.run(gradient, &by_block(w, self.channels, true), None, || (), |_, _| ()).0
+        let gradient = Plain { values: gradient, rows: self.output.0 };
+        self.reversed().run(&gradient, &by_block(w, self.channels, true), None, &()).0
     }
 
     /// The gradients of `x` and `w`, where they are wanted.
@@ -223,7 +233,11 @@ impl Depthwise {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         // Second derivatives are not offered: detached arguments make that an absent gradient at once.
         let of_x = |gradient: &[f32], w: &[f32]| (self.input_gradient(gradient, w), x.shape().clone());
-        let of_w = |gradient: &[f32], x: &[f32]| (self.sums().kernel_gradient(x, gradient), w.shape().clone());
+        let of_w = |gradient: &[f32], x: &[f32]| {
+            let (x, gradient) =
+                (Plain { values: x, rows: self.input.0 }, Plain { values: gradient, rows: self.output.0 });
+            (self.sums().kernel_gradient(&x, &gradient), w.shape().clone())
+        };
         Ok((
             x.track_op().then(|| map2(gradient, &w.detach(), of_x)).transpose()?,
             w.track_op().then(|| map2(gradient, &x.detach(), of_w)).transpose()?,
@@ -244,7 +258,8 @@ impl CustomOp2 for Depthwise {
         w_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let w = by_block(values(w, w_layout)?, self.channels, false);
-        let (y, _) = self.sums().run(values(x, x_layout)?, &w, None, || (), |_, _| ());
+        let x = Plain { values: values(x, x_layout)?, rows: self.input.0 };
+        let (y, _) = self.sums().run(&x, &w, None, &());
         Ok((CpuStorage::F32(y), self.output_shape()))
     }
 
@@ -283,8 +298,8 @@ impl CustomOp3 for WithBias {
         let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
         let (sums, w) = (self.op.sums(), by_block(w, self.op.channels, false));
         let wanted = if self.sums.is_some() { self.op.channels } else { 0 };
-        let after = |line: &mut [f32], sums: &mut Vec<f32>| dispatch(After { line, sums, activation: self.activation });
-        let (y, bands) = sums.run(x, &w, Some(b), || vec![0f32; wanted], after);
+        let after = Finish { wanted, activation: self.activation };
+        let (y, bands) = sums.run(&Plain { values: x, rows: self.op.input.0 }, &w, Some(b), &after);
         if let Some(place) = &self.sums {
             let each = sums.down.output.div_ceil(sums.band());
             let mut total = vec![0f32; self.op.batch * wanted];
@@ -313,14 +328,32 @@ impl CustomOp3 for WithBias {
     }
 }
 
+/// The activation on each line, and the sums over pixels of so many channels.
+struct Finish {
+    wanted: usize,
+    activation: Activation,
+}
+
+impl After for Finish {
+    type Made = Vec<f32>;
+
+    fn start(&self) -> Vec<f32> {
+        vec![0f32; self.wanted]
+    }
+
+    fn line(&self, _at: (usize, usize), line: &mut [f32], sums: &mut Vec<f32>) {
+        dispatch(FinishLine { line, sums, activation: self.activation });
+    }
+}
+
 /// The activation on a finished line, which is then added to the sums of its band, if there are any.
-struct After<'a> {
+struct FinishLine<'a> {
     line: &'a mut [f32],
     sums: &'a mut [f32],
     activation: Activation,
 }
 
-impl Kernel for After<'_> {
+impl Kernel for FinishLine<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         self.activation.apply::<FMA>(self.line);

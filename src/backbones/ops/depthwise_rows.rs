@@ -72,6 +72,43 @@ pub(super) struct Sums {
     pub(super) across: Axis,
 }
 
+/// Where the rows of a batch of maps come from, each (W, C).
+pub(super) trait Source: Sync {
+    /// Row `at.1` of image `at.0`, `length` values, made in `buffer` where it does not lie in memory as it is.
+    fn row<'a>(&'a self, at: (usize, usize), length: usize, buffer: &'a mut Vec<f32>) -> &'a [f32];
+}
+
+/// A batch of maps in memory.
+pub(super) struct Plain<'a> {
+    pub(super) values: &'a [f32],
+    /// Rows of an image.
+    pub(super) rows: usize,
+}
+
+impl Source for Plain<'_> {
+    fn row<'a>(&'a self, (i, row): (usize, usize), length: usize, _buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        &self.values[(i * self.rows + row) * length..][..length]
+    }
+}
+
+/// What is done with finished output while it is in the cache.
+pub(super) trait After: Sync {
+    /// What a band makes.
+    type Made: Send;
+    /// Before its first line.
+    fn start(&self) -> Self::Made;
+    /// After a line (W', C), row `at.1` of image `at.0`.
+    fn line(&self, _at: (usize, usize), _line: &mut [f32], _made: &mut Self::Made) {}
+    /// After all lines of the band.
+    fn band(&self, _band: &mut [f32], _made: &mut Self::Made) {}
+}
+
+/// Nothing.
+impl After for () {
+    type Made = ();
+    fn start(&self) {}
+}
+
 /// Weights (C, K * K) as (blocks, K * K, 16), the last block filled up with zeros; `reversed` turns the kernel round.
 pub(super) fn by_block(w: &[f32], channels: usize, reversed: bool) -> Vec<Lanes> {
     let taps = w.len() / channels.max(1);
@@ -103,43 +140,45 @@ impl Sums {
         (0..self.batch).flat_map(of_image).collect()
     }
 
-    /// All outputs (B, H', W', C). `after` is called with each finished line and what its band made by `start`; the
-    /// bands' are returned in order, image by image.
-    pub(super) fn run<S: Send>(
+    /// Values of an input row.
+    fn source_line(&self) -> usize {
+        self.across.source * self.channels
+    }
+
+    /// All outputs (B, H', W', C). What `after` makes of the bands is returned in order, image by image.
+    pub(super) fn run<A: After>(
         &self,
-        x: &[f32],
+        x: &impl Source,
         w: &[Lanes],
         b: Option<&[f32]>,
-        start: impl Fn() -> S + Sync,
-        after: impl Fn(&mut [f32], &mut S) + Sync,
-    ) -> (Vec<f32>, Vec<S>) {
+        after: &A,
+    ) -> (Vec<f32>, Vec<A::Made>) {
         let line = self.across.output * self.channels;
-        let image = self.down.source * self.across.source * self.channels;
         let tile = tile(self.across.output);
         let bias = b.map(|b| by_block(b, self.channels, false));
         let parts = self.bands().into_iter().map(|(i, rows)| ((i, rows.clone()), rows.len() * line)).collect();
         let write = |(i, rows): (usize, Range<usize>), band: &mut [MaybeUninit<f32>]| {
             let mut ring = Ring::new(self, tile);
-            let mut state = start();
+            let mut made = after.start();
             for (row, line) in rows.zip(band.chunks_exact_mut(line.max(1))) {
                 let taps: Vec<_> = self.down.taps(row, self.kernel).collect();
-                ring.fill(&taps, &x[i * image..][..image]);
+                ring.fill(&taps, i, x);
                 let taps = ring.places(&taps);
                 dispatch(Line { sums: self, ring: &ring, taps: &taps, w, b: bias.as_deref(), line: &mut *line });
                 // SAFETY: the blocks of `Line` cover all channels and its tiles all pixels.
-                after(unsafe { line.assume_init_mut() }, &mut state);
+                after.line((i, row), unsafe { line.assume_init_mut() }, &mut made);
             }
-            state
+            // SAFETY: a band is as many lines as it has rows, each written just above.
+            after.band(unsafe { band.assume_init_mut() }, &mut made);
+            made
         };
         // SAFETY: a band is as many lines as it has rows, and each line was written whole, as said there.
         unsafe { filled_parts(parts, write) }
     }
 
     /// The sums over all outputs of `gradient * x`, tap by tap: (C, K * K).
-    pub(super) fn kernel_gradient(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-        let (rows, columns, channels) = (self.down.output, self.across.output, self.channels);
-        let image = self.down.source * self.across.source * channels;
-        let line = columns * channels;
+    pub(super) fn kernel_gradient(&self, x: &impl Source, gradient: &impl Source) -> Vec<f32> {
+        let (columns, channels) = (self.across.output, self.channels);
         let taps = self.kernel * self.kernel;
         let whole = Sums { down: Axis::forward(1, 1, 1, 0), across: Axis::forward(columns, columns, 1, 0), ..*self };
         let whole = Sums { kernel: 1, ..whole };
@@ -149,9 +188,8 @@ impl Sums {
             let mut sums = vec![[0f32; LANES]; self.blocks() * taps];
             for row in band {
                 let taps: Vec<_> = self.down.taps(row, self.kernel).collect();
-                ring.fill(&taps, &x[i * image..][..image]);
-                of_gradient.forget();
-                of_gradient.fill(&[(0, 0)], &gradient[(i * rows + row) * line..][..line]);
+                ring.fill(&taps, i, x);
+                of_gradient.put(0, i, row, gradient);
                 dispatch(KernelRow { of: self, ring: &ring, gradient: &of_gradient, taps: &taps, sums: &mut sums });
             }
             sums
@@ -180,6 +218,7 @@ struct Ring<'a> {
     length: usize,
     values: Vec<Lanes>,
     held: Vec<Option<usize>>,
+    buffer: Vec<f32>,
 }
 
 impl<'a> Ring<'a> {
@@ -187,25 +226,26 @@ impl<'a> Ring<'a> {
         let pixels = of.across.output.div_ceil(tile) * tile;
         let length = (pixels.max(1) - 1) * of.across.step + of.kernel;
         let values = vec![[0f32; LANES]; of.kernel * of.blocks() * length];
-        Ring { of, tile, length, values, held: vec![None; of.kernel] }
+        Ring { of, tile, length, values, held: vec![None; of.kernel], buffer: Vec::new() }
     }
 
-    fn forget(&mut self) {
-        self.held.fill(None);
-    }
-
-    /// Copies the rows that `taps` read from `image` (H, W, C), where they are not held yet.
-    fn fill(&mut self, taps: &[(usize, usize)], image: &[f32]) {
-        let width = self.of.across.source * self.of.channels;
+    /// Copies the rows of image `i` that `taps` read, where they are not held yet.
+    fn fill(&mut self, taps: &[(usize, usize)], i: usize, x: &impl Source) {
         for &(_, row) in taps {
             let slot = row % self.of.kernel;
             if self.held[slot] != Some(row) {
                 self.held[slot] = Some(row);
-                let size = self.of.blocks() * self.length;
-                let to = &mut self.values[slot * size..][..size];
-                dispatch(Copy { of: self.of, length: self.length, from: &image[row * width..][..width], to });
+                self.put(slot, i, row, x);
             }
         }
+    }
+
+    /// Copies row `row` of image `i` into a slot.
+    fn put(&mut self, slot: usize, i: usize, row: usize, x: &impl Source) {
+        let size = self.of.blocks() * self.length;
+        let from = x.row((i, row), self.of.source_line(), &mut self.buffer);
+        let to = &mut self.values[slot * size..][..size];
+        dispatch(Copy { of: self.of, length: self.length, from, to });
     }
 
     /// Where the rows that `taps` read begin, as (tap, place).

@@ -313,6 +313,11 @@ pub(super) fn product(x: Matrix, w: Matrix, after: Option<(&[f32], Activation)>)
 }
 
 impl Matrix<'_> {
+    /// (rows, columns).
+    pub(super) fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
     /// Pointer and strides.
     pub(super) fn whole(&self) -> (*const f32, (usize, usize)) {
         (self.values.as_ptr(), self.strides)
@@ -332,12 +337,42 @@ impl Matrix<'_> {
 pub(super) unsafe fn multiply(
     to: *mut f32,
     stride: usize,
+    size: (usize, usize),
+    depth: usize,
+    x: (*const f32, (usize, usize)),
+    w: (*const f32, (usize, usize)),
+) {
+    // SAFETY: the caller's promise.
+    unsafe { product_into::<false>(to, stride, size, depth, x, w) }
+}
+
+/// As [`multiply`], added to what the rectangle holds.
+///
+/// # Safety
+/// As for [`multiply`], and the rectangle holds values.
+pub(super) unsafe fn multiply_onto(
+    to: *mut f32,
+    stride: usize,
+    size: (usize, usize),
+    depth: usize,
+    x: (*const f32, (usize, usize)),
+    w: (*const f32, (usize, usize)),
+) {
+    // SAFETY: the caller's promise.
+    unsafe { product_into::<true>(to, stride, size, depth, x, w) }
+}
+
+/// # Safety
+/// As for [`multiply`]; with `ADD`, the rectangle holds values.
+unsafe fn product_into<const ADD: bool>(
+    to: *mut f32,
+    stride: usize,
     (rows, columns): (usize, usize),
     depth: usize,
     (x, (x_down, x_across)): (*const f32, (usize, usize)),
     (w, (w_down, w_across)): (*const f32, (usize, usize)),
 ) {
-    // SAFETY: the caller's promise. `read_dst` is false: nothing is read at `to`.
+    // SAFETY: the caller's promise. Without `ADD`, `read_dst` is false: nothing is read at `to`.
     unsafe {
         gemm::gemm(
             rows,
@@ -346,14 +381,14 @@ pub(super) unsafe fn multiply(
             to,
             1,
             stride as isize,
-            false,
+            ADD,
             x,
             x_across as isize,
             x_down as isize,
             w,
             w_across as isize,
             w_down as isize,
-            0f32,
+            if ADD { 1f32 } else { 0f32 },
             1f32,
             false,
             false,

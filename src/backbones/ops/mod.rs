@@ -15,6 +15,7 @@
 //! | [`depthwise_conv2d_nhwc_act_mean`] | and with the mean over pixels | all arguments |
 //! | [`batch_norm`] | batch normalisation by the batch's statistics, and activation | all arguments |
 //! | [`batch_norm_running`] | the same by given statistics | all arguments |
+//! | [`bottleneck`] | a whole inverted bottleneck of convolutions, normalisations and gate | all arguments |
 //! | [`mean_pixels`], [`scale_channels`] | mean over pixels; a factor a channel | all arguments |
 //! | [`conv2d_nhwc_act`] | dense convolution as patches and matrix product | weights and bias |
 //! | [`to_channels_last`], [`to_channels_first`] | between the two layouts | yes |
@@ -34,6 +35,7 @@
 mod activation;
 mod attention;
 mod batch_norm;
+mod bottleneck;
 mod conv;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -52,6 +54,7 @@ mod squeeze;
 pub use activation::{Activation, activate};
 pub use attention::{Heads, attention, attention_weights};
 pub use batch_norm::{Moments, batch_norm, batch_norm_running};
+pub use bottleneck::{Bottleneck, Normed, bottleneck};
 pub use conv::conv2d_nhwc_act;
 pub use depthwise::{
     depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean,

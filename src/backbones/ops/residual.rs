@@ -59,7 +59,7 @@ fn piece(dim: usize) -> usize {
 }
 
 /// x + gamma y, with no x: gamma y.
-fn scaled_sum(x: Option<&[f32]>, y: &[f32], gamma: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn scaled_sum(x: Option<&[f32]>, y: &[f32], gamma: Option<&[f32]>) -> Vec<f32> {
     let piece = piece(gamma.map_or(1, <[f32]>::len));
     let write = |i: usize, out: &mut [MaybeUninit<f32>]| {
         let (from, n) = (i * piece, out.len());

@@ -100,13 +100,7 @@ impl Maps {
             (i, sums)
         };
         let parts: Vec<_> = self.parts().into_par_iter().map(of_part).collect();
-        let mut all = vec![0f32; self.batch * self.channels];
-        for (i, part) in parts {
-            let all = &mut all[i * self.channels..][..self.channels];
-            all.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        }
-        all.iter_mut().for_each(|sum| *sum *= factor);
-        all
+        together(parts, (self.batch, self.channels), factor)
     }
 
     /// `gate` (B, C) at every pixel, times `x` where there is one, times `factor`.
@@ -123,6 +117,20 @@ impl Maps {
     fn shape(&self) -> Shape {
         Shape::from((self.batch, self.channels))
     }
+}
+
+/// The sums of parts of images, each with its image's number, as (images, length), times `factor`.
+pub(super) fn together(
+    parts: impl IntoIterator<Item = (usize, Vec<f32>)>,
+    (images, length): (usize, usize),
+    factor: f32,
+) -> Vec<f32> {
+    let mut all = vec![0f32; images * length];
+    for (i, part) in parts {
+        all[i * length..][..length].iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
+    all.iter_mut().for_each(|sum| *sum *= factor);
+    all
 }
 
 struct Add<'a> {

@@ -1,12 +1,12 @@
 //! The layers of EfficientNet: each a convolution with batch normalisation and activation, in one of two kinds.
 
-use super::config::{BlockShape, EfficientNetConfig};
+use super::config::{BlockShape, EfficientNetConfig, LayerNames};
 use crate::error::Result;
 use crate::models::Mode;
 use crate::models::layers::Linear;
 use crate::ops::{
-    Activation, Moments, Weight, batch_norm, batch_norm_running, conv2d_nhwc_act, depthwise_conv2d_nhwc,
-    depthwise_conv2d_nhwc_act_mean, mean_pixels, residual, scale_channels,
+    Activation, Bottleneck, Moments, Normed, Padding, Weight, batch_norm, batch_norm_running, bottleneck,
+    conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean, residual, scale_channels,
 };
 use candle_core::{Tensor, Var};
 use candle_nn::VarBuilder;
@@ -34,19 +34,34 @@ impl BatchNorm {
     }
 
     fn forward(&self, x: &Tensor, activation: Activation, mode: Mode) -> Result<Tensor> {
-        let (mean, variance) = &self.running;
         if !mode.is_train() {
-            let moments = Moments { mean: mean.as_detached_tensor(), variance: variance.as_detached_tensor() };
-            return batch_norm_running(x, &self.w, &self.b, &moments, self.eps, activation);
+            return batch_norm_running(x, &self.w, &self.b, &self.moments(), self.eps, activation);
         }
         let (y, moments) = batch_norm(x, &self.w, &self.b, self.eps, activation)?;
+        self.follow(&moments)?;
+        Ok(y)
+    }
+
+    /// The running statistics.
+    fn moments(&self) -> Moments {
+        let (mean, variance) = &self.running;
+        Moments { mean: mean.as_detached_tensor(), variance: variance.as_detached_tensor() }
+    }
+
+    /// Moves the running statistics towards those of a batch.
+    fn follow(&self, moments: &Moments) -> Result<()> {
+        let (mean, variance) = &self.running;
         for (running, new) in [(mean, &moments.mean), (variance, &moments.variance)] {
             let new = new.to_dtype(running.dtype())?;
             let moved = ((running.as_detached_tensor() * (1.0 - self.momentum))? + (new * self.momentum)?)?;
             running.set(&moved)?;
         }
-        Ok(y)
+        Ok(())
     }
+}
+
+fn kernel(vb: &VarBuilder, conv: &str, shape: [usize; 4]) -> Result<Tensor> {
+    Ok(vb.get(&shape, &format!("{conv}.weight"))?)
 }
 
 /// Kernel (O, I, K, K) and bias (O,) of a convolution followed by batch normalisation with fixed statistics: every
@@ -68,8 +83,8 @@ enum Conv {
 }
 
 impl Conv {
-    fn load(vb: &VarBuilder, (conv, bn): (&str, &str), shape: [usize; 4], config: &EfficientNetConfig) -> Result<Self> {
-        let (w, bn) = (vb.get(&shape, &format!("{conv}.weight"))?, vb.pp(bn));
+    fn load(vb: &VarBuilder, (conv, bn): LayerNames, shape: [usize; 4], config: &EfficientNetConfig) -> Result<Self> {
+        let (w, bn) = (kernel(vb, conv, shape)?, vb.pp(bn));
         if w.track_op() {
             let norm = BatchNorm::load(&bn, shape[0], config)?;
             return Ok(Conv::Trained { w, norm });
@@ -94,7 +109,7 @@ pub(super) struct Trained {
 impl Pointwise {
     pub(super) fn load(
         vb: &VarBuilder,
-        names: (&str, &str),
+        names: LayerNames,
         (outputs, inputs): (usize, usize),
         config: &EfficientNetConfig,
     ) -> Result<Self> {
@@ -165,28 +180,41 @@ impl Stem {
 /// An inverted bottleneck.
 pub(super) struct Block {
     shape: BlockShape,
-    expand: Option<Pointwise>,
-    depthwise: Conv,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Normalisations are folded into kernels and biases.
+    Frozen(Box<FrozenBlock>),
+    /// A kernel at least is a variable.
+    Trained(Box<TrainedBlock>),
+}
+
+struct FrozenBlock {
+    expand: Option<Linear>,
+    depthwise: (Tensor, Tensor),
     squeeze_excite: Option<(Linear, Linear)>,
-    project: Pointwise,
+    project: Linear,
+}
+
+/// One operation, and the normalisations in it.
+struct TrainedBlock {
+    layers: Bottleneck,
+    norms: Vec<BatchNorm>,
 }
 
 impl Block {
     pub(super) fn load(config: &EfficientNetConfig, shape: BlockShape, vb: &VarBuilder) -> Result<Self> {
         let vb = vb.pp(&shape.name);
-        let (inputs, inside, outputs) = (shape.inputs, shape.inside, shape.outputs);
-        let (expand, [depthwise, project]) = shape.layers();
-        let squeeze_excite = |squeezed: usize| -> Result<(Linear, Linear)> {
-            let reduce = Linear::load(&vb.pp("se.conv_reduce"), &[squeezed, inside, 1, 1])?;
-            Ok((reduce, Linear::load(&vb.pp("se.conv_expand"), &[inside, squeezed, 1, 1])?))
+        let mut trained = false;
+        for ((conv, _), dims) in shape.convolutions() {
+            trained |= kernel(&vb, conv, dims)?.track_op();
+        }
+        let kind = match trained {
+            true => Kind::Trained(Box::new(TrainedBlock::load(config, &shape, &vb)?)),
+            false => Kind::Frozen(Box::new(FrozenBlock::load(config, &shape, &vb)?)),
         };
-        Ok(Block {
-            expand: expand.map(|names| Pointwise::load(&vb, names, (inside, inputs), config)).transpose()?,
-            depthwise: Conv::load(&vb, depthwise, [inside, 1, shape.kernel, shape.kernel], config)?,
-            squeeze_excite: shape.squeezed.map(squeeze_excite).transpose()?,
-            project: Pointwise::load(&vb, project, (outputs, inside), config)?,
-            shape,
-        })
+        Ok(Block { shape, kind })
     }
 
     /// (B, H, W, C) to (B, H', W', C'); the block is the `at.0`-th of `at.1`.
@@ -197,28 +225,98 @@ impl Block {
         mode: Mode,
         at: (usize, usize),
     ) -> Result<Tensor> {
-        let activation = config.activation;
-        let widened = self.expand.as_ref().map(|expand| expand.forward(input, activation, mode)).transpose()?;
-        let x = widened.as_ref().unwrap_or(input);
-        let (kernel, stride) = (self.shape.kernel, self.shape.stride);
-        let padding = config.padding.padding(x, kernel, stride)?;
-        let (mut x, mean) = match &self.depthwise {
-            Conv::Frozen { w, b } => depthwise_conv2d_nhwc_act_mean(x, w, b, stride, padding, activation)?,
-            Conv::Trained { w, norm } => {
-                let x = norm.forward(&depthwise_conv2d_nhwc(x, w, stride, padding)?, activation, mode)?;
-                let mean = mean_pixels(&x)?;
-                (x, mean)
+        let (stride, skips) = (self.shape.stride, self.shape.skips());
+        let padding = config.padding.padding(input, self.shape.kernel, stride)?;
+        // timm's and torchvision's rule: the rate would reach its full value one block after the last.
+        let (branch, n) = (at.0, at.1 + 1);
+        match &self.kind {
+            Kind::Frozen(block) => {
+                let x = block.forward(input, config.activation, stride, padding)?;
+                if skips { residual(input, &mode.drop_path(x, branch, n)?, None) } else { Ok(x) }
             }
+            Kind::Trained(block) => {
+                let factors = if skips { mode.path_factors(input.dim(0)?, branch, n) } else { None };
+                block.forward(input, mode, padding, factors.as_deref())
+            }
+        }
+    }
+}
+
+/// Where the two layers of squeeze-and-excite lie, and the shapes of their kernels.
+fn squeeze_layers<'a>(vb: &VarBuilder<'a>, squeezed: usize, inside: usize) -> [(VarBuilder<'a>, [usize; 4]); 2] {
+    let at = |name: &str| vb.pp(name);
+    [(at("se.conv_reduce"), [squeezed, inside, 1, 1]), (at("se.conv_expand"), [inside, squeezed, 1, 1])]
+}
+
+impl FrozenBlock {
+    fn load(config: &EfficientNetConfig, shape: &BlockShape, vb: &VarBuilder) -> Result<Self> {
+        let fold = |((conv, bn), dims): (LayerNames, [usize; 4])| -> Result<(Tensor, Tensor)> {
+            folded(&kernel(vb, conv, dims)?, &vb.pp(bn), config)
         };
+        let linear = |(w, b): (Tensor, Tensor)| Linear::new(&w, b);
+        let squeeze_excite = |squeezed: usize| -> Result<(Linear, Linear)> {
+            let [reduce, expand] = squeeze_layers(vb, squeezed, shape.inside);
+            Ok((Linear::load(&reduce.0, &reduce.1)?, Linear::load(&expand.0, &expand.1)?))
+        };
+        let (expand, [depthwise, project]) = shape.layers();
+        Ok(FrozenBlock {
+            expand: expand.map(|expand| linear(fold(expand)?)).transpose()?,
+            depthwise: fold(depthwise)?,
+            squeeze_excite: shape.squeezed.map(squeeze_excite).transpose()?,
+            project: linear(fold(project)?)?,
+        })
+    }
+
+    fn forward(&self, input: &Tensor, activation: Activation, stride: usize, padding: Padding) -> Result<Tensor> {
+        let widened = self.expand.as_ref().map(|expand| expand.forward_act(input, activation)).transpose()?;
+        let (w, b) = &self.depthwise;
+        let (mut x, mean) =
+            depthwise_conv2d_nhwc_act_mean(widened.as_ref().unwrap_or(input), w, b, stride, padding, activation)?;
         if let Some((reduce, expand)) = &self.squeeze_excite {
             let gate = expand.forward_act(&reduce.forward_act(&mean, activation)?, Activation::Sigmoid)?;
             x = scale_channels(&x, &gate)?;
         }
-        x = self.project.forward(&x, Activation::Identity, mode)?;
-        if stride > 1 || self.shape.inputs != self.shape.outputs {
-            return Ok(x);
+        self.project.forward(&x)
+    }
+}
+
+impl TrainedBlock {
+    fn load(config: &EfficientNetConfig, shape: &BlockShape, vb: &VarBuilder) -> Result<Self> {
+        let (expand, [depthwise, project]) = shape.layers();
+        let mut norms = Vec::new();
+        let mut normed = |((conv, bn), dims): (LayerNames, [usize; 4])| -> Result<Normed> {
+            let norm = BatchNorm::load(&vb.pp(bn), dims[0], config)?;
+            let layer = Normed { w: kernel(vb, conv, dims)?, norm: (norm.w.clone(), norm.b.clone()) };
+            norms.push(norm);
+            Ok(layer)
+        };
+        let squeeze = |squeezed: usize| -> Result<[(Tensor, Tensor); 2]> {
+            let [reduce, expand] = squeeze_layers(vb, squeezed, shape.inside);
+            let pair = |(vb, dims): &(VarBuilder<'_>, [usize; 4])| -> Result<(Tensor, Tensor)> {
+                Ok((vb.get(dims, "weight")?, vb.get(dims[0], "bias")?))
+            };
+            Ok([pair(&reduce)?, pair(&expand)?])
+        };
+        let layers = Bottleneck {
+            expand: expand.map(&mut normed).transpose()?,
+            depthwise: normed(depthwise)?,
+            project: normed(project)?,
+            squeeze: shape.squeezed.map(squeeze).transpose()?,
+            stride: shape.stride,
+            activation: config.activation,
+            eps: config.bn_eps,
+            skip: shape.skips(),
+        };
+        Ok(TrainedBlock { layers, norms })
+    }
+
+    fn forward(&self, input: &Tensor, mode: Mode, padding: Padding, factors: Option<&[f32]>) -> Result<Tensor> {
+        if !mode.is_train() {
+            let moments: Vec<_> = self.norms.iter().map(BatchNorm::moments).collect();
+            return Ok(bottleneck(input, &self.layers, padding, Some(&moments), factors)?.0);
         }
-        // timm's and torchvision's rule: the rate would reach its full value one block after the last.
-        residual(input, &mode.drop_path(x, at.0, at.1 + 1)?, None)
+        let (y, moments) = bottleneck(input, &self.layers, padding, None, factors)?;
+        self.norms.iter().zip(&moments).try_for_each(|(norm, moments)| norm.follow(moments))?;
+        Ok(y)
     }
 }

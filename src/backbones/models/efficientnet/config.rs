@@ -209,6 +209,9 @@ impl EfficientNetConfig {
 /// The names of a convolution and of the normalisation behind it.
 pub(super) type LayerNames = (&'static str, &'static str);
 
+/// A convolution's names and the shape of its kernel.
+pub(super) type Convolution = (LayerNames, [usize; 4]);
+
 /// One block, scaled.
 #[derive(Clone, Debug)]
 pub(super) struct BlockShape {
@@ -228,12 +231,26 @@ impl BlockShape {
         self.inside != self.inputs
     }
 
-    /// Widening, and depthwise and narrowing; timm numbers the normalisations in order, so a block that does not widen
-    /// has one less.
-    pub(super) fn layers(&self) -> (Option<LayerNames>, [LayerNames; 2]) {
-        match self.widens() {
+    /// Whether the input is added.
+    pub(super) fn skips(&self) -> bool {
+        self.stride == 1 && self.inputs == self.outputs
+    }
+
+    /// Widening, and depthwise and narrowing, with the shapes of their kernels; timm numbers the normalisations in order,
+    /// so a block that does not widen has one less.
+    pub(super) fn layers(&self) -> (Option<Convolution>, [Convolution; 2]) {
+        let (expand, [depthwise, project]) = match self.widens() {
             true => (Some(("conv_pw", "bn1")), [("conv_dw", "bn2"), ("conv_pwl", "bn3")]),
             false => (None, [("conv_dw", "bn1"), ("conv_pw", "bn2")]),
-        }
+        };
+        let depthwise = (depthwise, [self.inside, 1, self.kernel, self.kernel]);
+        let project = (project, [self.outputs, self.inside, 1, 1]);
+        (expand.map(|names| (names, [self.inside, self.inputs, 1, 1])), [depthwise, project])
+    }
+
+    /// All convolutions.
+    pub(super) fn convolutions(&self) -> impl Iterator<Item = Convolution> {
+        let (expand, others) = self.layers();
+        expand.into_iter().chain(others)
     }
 }

@@ -1,6 +1,6 @@
 //! What EfficientNet's parameters are called, here and by publishers, and how deep they lie.
 
-use super::config::EfficientNetConfig;
+use super::config::{Convolution, EfficientNetConfig};
 use crate::models::assemble::{Parameter, Scheme};
 
 /// The parameters of a backbone, under timm's names, running statistics included.
@@ -9,19 +9,15 @@ pub fn parameters(config: &EfficientNetConfig) -> Vec<Parameter> {
     let mut channels = config.stem_channels();
     for shape in config.blocks() {
         let block = &shape.name;
-        let named = |(conv, bn): (&str, &str)| (format!("{block}.{conv}"), format!("{block}.{bn}"));
+        let named = |((name, bn), dims): Convolution| conv(&format!("{block}.{name}"), &format!("{block}.{bn}"), &dims);
         let (expand, [depthwise, project]) = shape.layers();
-        if let Some((name, bn)) = expand.map(named) {
-            all.extend(conv(&name, &bn, &[shape.inside, shape.inputs, 1, 1]));
-        }
-        let (name, bn) = named(depthwise);
-        all.extend(conv(&name, &bn, &[shape.inside, 1, shape.kernel, shape.kernel]));
+        all.extend(expand.map(named).unwrap_or_default());
+        all.extend(named(depthwise));
         if let Some(squeezed) = shape.squeezed {
             all.extend(layer(&format!("{block}.se.conv_reduce"), &[squeezed, shape.inside, 1, 1]));
             all.extend(layer(&format!("{block}.se.conv_expand"), &[shape.inside, squeezed, 1, 1]));
         }
-        let (name, bn) = named(project);
-        all.extend(conv(&name, &bn, &[shape.outputs, shape.inside, 1, 1]));
+        all.extend(named(project));
         channels = shape.outputs;
     }
     all.extend(conv("conv_head", "bn2", &[config.feature_dim(), channels, 1, 1]));
