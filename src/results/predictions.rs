@@ -7,7 +7,6 @@ use crate::storage;
 use ndarray::Array2;
 use polars::prelude::*;
 use polars_io::parquet::write::ParquetWriter;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Which images of a part a classifier had right.
@@ -122,20 +121,20 @@ pub fn read_predictions(path: &Path) -> Result<Vec<Predicted>> {
     found.into_iter().map(part).collect()
 }
 
-/// Writes what was right as Parquet, a row per image, whole or not at all.
+/// Writes what was right as Parquet, whole or not at all: a row per part, with a text of a `1` for each image that was right and a
+/// `0` for each that was not.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub(super) fn write_right(path: &Path, all: &[Right]) -> Result<()> {
     let context = || path.display().to_string();
-    let repeated = |of: fn(&Right) -> &str| -> Vec<&str> {
-        all.iter().flat_map(|part| std::iter::repeat_n(of(part), part.right.len())).collect()
-    };
+    let text = |name: &str, of: fn(&Right) -> &str| Column::new(name.into(), all.iter().map(of).collect::<Vec<_>>());
+    let digits = |part: &Right| part.right.iter().map(|right| if *right { '1' } else { '0' }).collect::<String>();
     let columns = vec![
-        Column::new("key".into(), repeated(|part| &part.key)),
-        Column::new("split".into(), repeated(|part| &part.split)),
-        Column::new("weights".into(), repeated(|part| &part.weights)),
-        Column::new("right".into(), all.iter().flat_map(|part| part.right.clone()).collect::<Vec<bool>>()),
+        text("key", |part| &part.key),
+        text("split", |part| &part.split),
+        text("weights", |part| &part.weights),
+        Column::new("right".into(), all.iter().map(digits).collect::<Vec<String>>()),
     ];
     let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
     storage::write_atomic_with(path, |file| {
@@ -147,24 +146,25 @@ pub(super) fn write_right(path: &Path, all: &[Right]) -> Result<()> {
 /// Reads it back.
 ///
 /// # Errors
-/// A file that is no Parquet or lacks a column, named.
+/// A file that is no Parquet, lacks a column, named, or has another digit.
 pub(super) fn read_right(path: &Path) -> Result<Vec<Right>> {
     let context = || path.display().to_string();
     let frame = read_frame(path)?;
     let text = |name: &str| frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()));
-    let (keys, splits, weights) = (text("key")?, text("split")?, text("weights")?);
-    let right = frame.column("right").and_then(|column| column.bool()).map_err(Error::table(context()))?;
-    let mut found: BTreeMap<(&str, &str, &str), Vec<bool>> = BTreeMap::new();
-    let columns = keys.iter().zip(splits.iter()).zip(weights.iter()).zip(right.iter());
-    for (((key, split), weights), right) in columns {
-        let place = (key.unwrap_or_default(), split.unwrap_or_default(), weights.unwrap_or_default());
-        found.entry(place).or_default().push(right.unwrap_or_default());
-    }
-    let part = |((key, split, weights), right): ((&str, &str, &str), Vec<bool>)| Right {
-        key: key.into(),
-        split: split.into(),
-        weights: weights.into(),
-        right,
+    let (keys, splits, weights, right) = (text("key")?, text("split")?, text("weights")?, text("right")?);
+    let digit = |digit: char| match digit {
+        '1' => Ok(true),
+        '0' => Ok(false),
+        other => Err(Error::data(path, "a 1 or a 0 for each image", format!("{other:?}"))),
     };
-    Ok(found.into_iter().map(part).collect())
+    let columns = keys.iter().zip(splits.iter()).zip(weights.iter()).zip(right.iter());
+    let part = |(((key, split), weights), right): (((Option<&str>, Option<&str>), Option<&str>), Option<&str>)| {
+        Ok(Right {
+            key: key.unwrap_or_default().into(),
+            split: split.unwrap_or_default().into(),
+            weights: weights.unwrap_or_default().into(),
+            right: right.unwrap_or_default().chars().map(digit).collect::<Result<_>>()?,
+        })
+    };
+    columns.map(part).collect()
 }
