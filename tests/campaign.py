@@ -28,6 +28,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Seconds that a kernel may take to notice that its runner is gone.
+OUTLIVES = 120
 STAGES = ["rows", "pretrain", "report", "disk", "readonly", "beside"]
 SUITE = """id = "campaign"
 description = "For the kill campaign: every kind of work on very little."
@@ -75,7 +77,7 @@ class Work:
         environment = {**os.environ, "WIDER_CLIP_ROOT": str(root), "RUST_BACKTRACE": "0"}
         environment.update({key: value.format(root=root) for key, value in self.environment.items()})
         arguments = [argument.format(root=root) for argument in self.arguments]
-        # A session of its own, so that a kill takes the kernels of a report with it, as a closed terminal does.
+        # A session of its own, so that a kill takes what runs a notebook with it; kernels, with sessions of theirs, notice.
         return subprocess.Popen([PROGRAM, *arguments], cwd=root, env=environment, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, start_new_session=True)
 
@@ -149,7 +151,11 @@ def kills(work, count, scratch):
                 words = process.communicate(timeout=patience)[1].decode(errors="replace").strip()
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+                try:
+                    # Ends when nothing that it started has the pipe any more.
+                    process.communicate(timeout=OUTLIVES)
+                except subprocess.TimeoutExpired:
+                    sys.exit(f"{work.name}: after {spent + 1} kills something that it started lives on, {OUTLIVES} s later")
                 spent += 1
                 continue
             if process.returncode:

@@ -91,6 +91,7 @@ impl Toolchain {
 /// [`Error::Program`] where the kernel is not installed or cannot be started, [`Error::Data`] where the compiled
 /// library is not beside the program, [`Error::Io`] where the slot cannot be written.
 pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallible> {
+    end_with_parent()?;
     let evcxr = setup::kernel_program(workbench);
     if !evcxr.exists() {
         return Err(failed("evcxr_jupyter", "not installed", "Run `cargo run -- setup`"));
@@ -135,7 +136,6 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
         .env_remove("RUSTC")
         .env_remove("RUSTC_WRAPPER");
     slot.hold_beyond_exec()?;
-    end_with_parent();
     let error = command.exec();
     Err(failed("evcxr_jupyter", format!("could not be started ({error})"), "Remove .wider-clip/evcxr and run setup"))
 }
@@ -269,12 +269,23 @@ impl Slot {
 
 /// Asks the system to end the kernel when the program that started it is gone, however that ended. Linux only;
 /// elsewhere a killed JupyterLab leaves its kernels behind.
-fn end_with_parent() {
+///
+/// The first thing that a kernel does: what happens before it is not noticed, but for a starter that is already gone, which
+/// Jupyter names in `JPY_PARENT_PID`.
+fn end_with_parent() -> Result<()> {
     #[cfg(target_os = "linux")]
-    // SAFETY: PR_SET_PDEATHSIG only stores a signal number for this process.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+    {
+        // SAFETY: PR_SET_PDEATHSIG only stores a signal number for this process, and getppid only tells a number.
+        let parent = unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            libc::getppid()
+        };
+        let starter: Option<i32> = std::env::var("JPY_PARENT_PID").ok().and_then(|text| text.parse().ok());
+        if starter.is_some_and(|starter| starter != parent) {
+            return Err(failed("jupyter", "gone before its kernel was there", "Nothing is left to do"));
+        }
     }
+    Ok(())
 }
 
 /// What `cc` is on the PATH.

@@ -7,8 +7,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Time on the clock for one input, however busy the machine is.
+/// Time on the clock for one input in which the reader waits for something. Waiting for a processor does not count: on a
+/// busy machine a reader may not get one for minutes.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between two looks at a child, and how much of it counts where the machine made it longer.
+const PAUSE: Duration = Duration::from_millis(50);
+const MOST_PAUSE: Duration = Duration::from_secs(1);
 /// Memory for one input, and for what the threads of a process set apart.
 const MEMORY: u64 = (1 << 30) + (1 << 29);
 /// After so many deaths a reader is left.
@@ -112,7 +116,7 @@ fn start(ticket: &Path, scratch: &Path) -> Child {
 /// Waits for the end; how it ended, if badly, and how long it computed, to the last look at it.
 fn watch(process: &mut Child, state: &Path, longest: Duration) -> (Option<String>, Duration) {
     let mut last = (u64::MAX, Instant::now(), computed(process.id()));
-    let mut all = Duration::ZERO;
+    let (mut all, mut idle, mut looked) = (Duration::ZERO, Duration::ZERO, Instant::now());
     loop {
         if let Some(status) = process.try_wait().expect("a child") {
             return ((!status.success()).then(|| format!("the reader died: {status}")), all);
@@ -122,15 +126,27 @@ fn watch(process: &mut Child, state: &Path, longest: Duration) -> (Option<String
         all = all.max(computed.unwrap_or_default());
         if number != last.0 {
             last = (number, Instant::now(), computed);
+            idle = Duration::ZERO;
+        } else if sleeps(process.id()) {
+            idle += looked.elapsed().min(MOST_PAUSE);
         }
+        looked = Instant::now();
         let slow = computed.zip(last.2).is_some_and(|(now, then)| now.saturating_sub(then) > longest);
-        if slow || last.1.elapsed() > PATIENCE {
+        if slow || idle > PATIENCE {
             let _ = process.kill();
             let _ = process.wait();
             return (Some(format!("no end after {:.1} s", last.1.elapsed().as_secs_f64())), all);
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(PAUSE);
     }
+}
+
+/// Whether all threads of a process wait for something else than a processor or a disk; true where the system does not tell.
+fn sleeps(process: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    let stat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+    let works = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['R', 'D']));
+    !threads.flatten().map(stat).any(works)
 }
 
 /// Bytes of this process's address space.
