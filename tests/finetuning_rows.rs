@@ -32,7 +32,7 @@ fn silent() -> Tell {
 }
 
 fn asked(method: Tuning) -> Asked {
-    Asked { method, budget: 10, seed: 0, max_epochs: 2, images_at_once: None }
+    Asked::new(method, 10, 0).at_most(2)
 }
 
 /// Rows but for where and when.
@@ -442,9 +442,9 @@ fn what_cannot_be_fine_tuned_is_refused_with_what_to_do() -> Result<()> {
         method: Tuning::LpFt,
         max_epochs: 1,
         images_at_once: None,
+        precision: "f32".into(),
         device: "cpu".into(),
         out: Some(root.path().join("out.safetensors")),
-        folder: root.path().join("runs"),
     };
     let error = |request: Request| serve(project.clone(), &request).expect_err("refused").to_string();
     let says = |found: String, words: &[&str]| {
@@ -487,7 +487,13 @@ fn what_cannot_be_fine_tuned_is_refused_with_what_to_do() -> Result<()> {
     let file = root.path().join("a file");
     fs::write(&file, "no folder").expect("writes");
     let refused = |request: Request| serve(project.clone(), &request).expect_err("refused").to_string();
-    says(refused(Request { folder: file.clone(), ..request(MODEL, "good") }), &["a file"]);
+    fs::create_dir_all(root.path().join("results")).expect("makes a folder");
+    let runs = root.path().join("results/runs");
+    fs::write(&runs, "no folder").expect("writes");
+    says(refused(request(MODEL, "good")), &["runs"]);
+    fs::remove_file(&runs).expect("removes");
+    says(refused(Request { precision: "f8".into(), ..request(MODEL, "good") }), &["f32, tf32 or bf16", "f8"]);
+    says(refused(Request { precision: "bf16".into(), ..request(MODEL, "good") }), &["f16 or bf16 on a GPU", "BF16 on cpu"]);
     says(refused(Request { out: Some(file.join("x")), ..request(MODEL, "good") }), &["a file"]);
     Ok(())
 }

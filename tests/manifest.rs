@@ -119,7 +119,7 @@ fn mistakes_are_named_with_file_line_and_expectation() {
         ("datasets/patternnet.toml", "md5", "mdfive", "found unknown field `mdfive`"),
         ("datasets/flowers102.toml", "[source.hub]", "[source.hubb]", "found unknown variant `hubb`"),
         ("models/pixels.raw.toml", "crop_pct", "crop", "expected one of `size`, `crop_pct`"),
-        ("suites/smoke.toml", "seeds =", "seed =", "found unknown field `seed`"),
+        ("suites/smoke.toml", "seeds = [0, 1]\nmax_i", "seed = [0, 1]\nmax_i", "found unknown field `seed`"),
         // Wrong types and words.
         ("datasets/dtd.toml", "total = 1880", "total = \"1880\"", "expected usize, found string \"1880\""),
         ("datasets/dtd.toml", "total = 1880", "total = -1", "found integer `-1`"),
@@ -133,7 +133,7 @@ fn mistakes_are_named_with_file_line_and_expectation() {
         ("models/pixels.raw.toml", "weights = \"none\"", "weights = \"some\"", "found unknown variant `some`"),
         ("models/pixels.raw.toml", "mean = [0.5, 0.5, 0.5]", "mean = [0.5, 0.5]", "an array of length 3"),
         ("suites/smoke.toml", "[\"knn\", \"lr\"]", "[\"knn\", \"svm\"]", "found unknown variant `svm`"),
-        ("suites/smoke.toml", "seeds = [0, 1]", "seeds = 0, 1]", ""),
+        ("suites/smoke.toml", "seeds = [0, 1]\nmax_i", "seeds = 0, 1]\nmax_i", ""),
         // Values out of range.
         ("datasets/dtd.toml", "smallest_class = 40", "smallest_class = 41", "at most total / classes = 40, found 41"),
         ("datasets/dtd.toml", "per_class = 40", "per_class = 39", "a number that times 47 classes is 1880"),
@@ -208,8 +208,8 @@ fn mistakes_are_named_with_file_line_and_expectation() {
         ("models/pixels.raw.toml", "crop_pct = 1.0", "crop_pct = 1.5", "a number above 0, at most 1, found 1.5"),
         ("models/pixels.raw.toml", "std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "three numbers above 0"),
         ("models/pixels.raw.toml", "dim = 3072", "dim = 0", "`features.dim` to be a number above 0, found 0"),
-        ("suites/smoke.toml", "seeds = [0, 1]", "seeds = []", "at least one entry, found an empty list"),
-        ("suites/smoke.toml", "seeds = [0, 1]", "seeds = [3, 3]", "`seeds.1` to be every entry once"),
+        ("suites/smoke.toml", "seeds = [0, 1]\nmax_i", "seeds = []\nmax_i", "at least one entry, found an empty list"),
+        ("suites/smoke.toml", "seeds = [0, 1]\nmax_i", "seeds = [3, 3]\nmax_i", "`seeds.1` to be every entry once"),
         // Ids and references.
         ("datasets/dtd.toml", "id = \"dtd\"", "id = \"dtt\"", "`id` to be `dtd`, the file's name, found `dtt`"),
         ("datasets/dtd.toml", "id = \"dtd\"", "id = \"../dtd\"", "lower-case letters"),
@@ -233,7 +233,7 @@ fn mistakes_are_named_with_file_line_and_expectation() {
 #[test]
 fn missing_keys_files_and_folders_are_named() {
     let project = Project::new();
-    let (error, _) = project.change("suites/smoke.toml", "seeds = [0, 1]\n", "");
+    let (error, _) = project.change("suites/smoke.toml", "seeds = [0, 1]\nmax_i", "max_i");
     assert!(
         error.contains("suites/smoke.toml:") && error.contains("expected key `seeds`, found no such key"),
         "{error}"
