@@ -3,7 +3,7 @@
 use super::{Cell, Table};
 use crate::error::Result;
 use crate::hub;
-use crate::manifest::{DatasetRecord, ModelRecord, Source, Weights, own_folder};
+use crate::manifest::{FinetuningRecord, DatasetRecord, ModelRecord, Source, Weights, own_folder};
 use crate::models::WeightFile;
 use crate::progress::thousands;
 use crate::project::Project;
@@ -98,11 +98,30 @@ pub fn suite_table(project: &Project) -> Result<Table> {
         ("computed here at the first seed, though they came", join(suite.recomputed.clone())),
         ("note", suite.note.clone().unwrap_or_default()),
     ];
+    let tuned = suite.finetuning.iter().map(|runs| ("fine-tuned", finetuned(runs)));
     Ok(Table {
         caption: suite.description.clone(),
         header: vec!["what".into(), "in this run".into()],
-        rows: rows.into_iter().map(|(what, value)| vec![what.into(), value.into()]).collect(),
+        rows: rows.into_iter().chain(tuned).map(|(what, value)| vec![what.into(), value.into()]).collect(),
     })
+}
+
+/// Runs of fine-tuning in words.
+fn finetuned(runs: &FinetuningRecord) -> String {
+    fn join<T: ToString>(list: &[T]) -> String {
+        list.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    }
+    let methods: Vec<&str> = runs.methods.iter().map(|method| method.as_str()).collect();
+    let data = if runs.datasets.is_empty() { String::new() } else { format!(" on {}", join(&runs.datasets)) };
+    let computed = if runs.recomputed { "; computed here though they came" } else { "" };
+    format!(
+        "{} of {}{data}, budgets {}, seeds {}, {} epochs at most{computed}",
+        join(&methods),
+        join(&runs.models),
+        join(&runs.budgets),
+        join(&runs.seeds),
+        runs.max_epochs
+    )
 }
 
 fn embedded_size(project: &Project, files: &[String]) -> String {

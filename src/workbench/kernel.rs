@@ -281,7 +281,9 @@ fn end_with_parent() -> Result<()> {
             libc::getppid()
         };
         let starter: Option<i32> = std::env::var("JPY_PARENT_PID").ok().and_then(|text| text.parse().ok());
-        if starter.is_some_and(|starter| starter != parent) {
+        // Between both may stand a shell: only a starter that is no more counts.
+        let is_gone = |starter: i32| !Path::new(&format!("/proc/{starter}")).exists();
+        if starter.is_some_and(|starter| starter != parent && is_gone(starter)) {
             return Err(failed("jupyter", "gone before its kernel was there", "Nothing is left to do"));
         }
     }

@@ -59,6 +59,7 @@ const VARIABLES: &[(&str, Does)] = &[
     ("HTTP_PROXY", HUB),
     ("HUGGINGFACE_HUB_CACHE", HUB),
     ("HUGGING_FACE_HUB_TOKEN", Nothing("hf_nobody")),
+    ("JPY_PARENT_PID", Told("tells a kernel who starts it")),
     ("JUPYTERLAB_SETTINGS_DIR", Nothing("/nowhere")),
     ("JUPYTERLAB_WORKSPACES_DIR", Nothing("/nowhere")),
     ("JUPYTER_CONFIG_DIR", Nothing("/nowhere")),

@@ -1,6 +1,6 @@
 //! Last against best weights, the way between frozen and fine-tuned, the spread over models, and what runs cost.
 
-use super::labels::{counts, intervals};
+use super::labels::{counts, intervals, on_same_splits};
 use super::{method_label, method_look};
 use crate::display::selection::{model_name, origin};
 use crate::display::{Cell, Chart, Series, Style, Table, look};
@@ -195,19 +195,16 @@ pub fn cost_chart(
         None => Architecture::named(&record.architecture)?,
     };
     let pass = architecture.multiply_adds(record.input.size) as f64 / 1e9;
-    let wanted = |row: &&ResultRow| {
-        counts(row) && row.cell.dataset == dataset && row.split == split && row.cell.model == model && row.n_train > 0
-    };
-    let rows: Vec<&ResultRow> = rows.iter().filter(wanted).collect();
+    let rows = on_same_splits(rows, dataset, split, model);
     let drawn = |key: &str| runs.iter().find(|run| run.key == key).map(|run| run.images);
-    let mut images: BTreeMap<(String, u32), Vec<f64>> = BTreeMap::new();
+    let mut images: BTreeMap<(String, Option<u32>), Vec<f64>> = BTreeMap::new();
     for row in &rows {
         let passes = drawn(&row.cell.key).map_or(f64::from(row.n_train), |images| 3.0 * images as f64);
-        images.entry((row.cell.method.clone(), row.n_train)).or_default().push(passes);
+        images.entry((row.cell.method.clone(), row.cell.budget)).or_default().push(passes);
     }
     let mut lines: BTreeMap<String, Series> = BTreeMap::new();
-    for ((method, n_train), interval) in intervals(&rows, |row| (row.cell.method.clone(), row.n_train))? {
-        let passes = &images[&(method.clone(), n_train)];
+    for ((method, budget), interval) in intervals(&rows, |row| (row.cell.method.clone(), row.cell.budget))? {
+        let passes = &images[&(method.clone(), budget)];
         let line = lines.entry(method.clone()).or_insert_with(|| Series {
             name: method_label(&method).to_string(),
             look: method_look(&method),

@@ -30,18 +30,38 @@ pub(super) fn intervals<K: Ord>(
     values.into_iter().map(|(key, values)| Ok((key, mean_t_interval(&values, 0.95)?))).collect()
 }
 
+/// The rows of one model on one part that count, of the seeds that were fine-tuned: probes on the same splits.
+pub(super) fn on_same_splits<'a>(
+    rows: &'a [ResultRow],
+    dataset: &str,
+    split: &str,
+    model: &str,
+) -> Vec<&'a ResultRow> {
+    let wanted = |row: &&ResultRow| {
+        counts(row) && row.cell.dataset == dataset && row.split == split && row.cell.model == model && row.n_train > 0
+    };
+    let rows: Vec<&ResultRow> = rows.iter().filter(wanted).collect();
+    let tuned = rows.iter().filter(|row| !row.weights.is_empty());
+    let seeds: BTreeSet<u64> = tuned.map(|row| row.cell.seed).collect();
+    rows.into_iter().filter(|row| seeds.contains(&row.cell.seed)).collect()
+}
+
+/// Training images of a budget, mean over the rows that have it: seeds differ by a few where images come in groups.
+pub(super) fn training_images(rows: &[&ResultRow], budget: Option<u32>) -> f64 {
+    let of_budget: Vec<f64> =
+        rows.iter().filter(|row| row.cell.budget == budget).map(|row| f64::from(row.n_train)).collect();
+    (of_budget.iter().sum::<f64>() / of_budget.len().max(1) as f64).round()
+}
+
 /// One model: accuracy against the training images that were fitted, one line per method, probes and fine-tuning on the same
 /// splits. `rows` are those of [`crate::experiments::representations::run`] and [`crate::experiments::finetuning::run`].
 ///
 /// # Errors
 /// A value that is not finite.
 pub fn labels_chart(project: &Project, rows: &[ResultRow], dataset: &str, split: &str, model: &str) -> Result<Chart> {
-    let wanted = |row: &&ResultRow| {
-        counts(row) && row.cell.dataset == dataset && row.split == split && row.cell.model == model && row.n_train > 0
-    };
-    let rows: Vec<&ResultRow> = rows.iter().filter(wanted).collect();
+    let rows = on_same_splits(rows, dataset, split, model);
     let mut lines: BTreeMap<String, Series> = BTreeMap::new();
-    for ((method, n_train), interval) in intervals(&rows, |row| (row.cell.method.clone(), row.n_train))? {
+    for ((method, budget), interval) in intervals(&rows, |row| (row.cell.method.clone(), row.cell.budget))? {
         let line = lines.entry(method.clone()).or_insert_with(|| Series {
             name: method_label(&method).to_string(),
             look: method_look(&method),
@@ -49,19 +69,19 @@ pub fn labels_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
             y: Vec::new(),
             interval: Vec::new(),
         });
-        line.x.push(f64::from(n_train));
+        line.x.push(training_images(&rows, budget));
         line.y.push(100.0 * interval.mean);
         if let (Some(low), Some(high)) = (interval.low, interval.high) {
             line.interval.push((100.0 * low, 100.0 * high));
         }
     }
-    let ticks: BTreeSet<u32> = rows.iter().map(|row| row.n_train).collect();
+    let budgets: BTreeSet<Option<u32>> = rows.iter().map(|row| row.cell.budget).collect();
     let style = Style {
         title: format!("{dataset}, {split}: {}", model_name(project, model)),
         x: "training images (logarithmic)".into(),
         y: "accuracy (%)".into(),
         log_x: true,
-        x_ticks: ticks.into_iter().map(f64::from).collect(),
+        x_ticks: budgets.into_iter().map(|budget| training_images(&rows, budget)).collect(),
     };
     let mut series: Vec<Series> = lines.into_values().collect();
     series.sort_by(|a, b| b.y.last().unwrap_or(&0.0).total_cmp(a.y.last().unwrap_or(&0.0)));
