@@ -219,7 +219,7 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "\"pixels.raw\", \"vit\"",
             "vit_tiny.random, vit_tiny_p16.random",
         ),
-        ("suites/smoke.toml", "\"openemoji\", \"icons\"]", "\"openemoji\", \"icon\"]", "`datasets.1` to be one of dtd, fgvc_aircraft"),
+        ("suites/smoke.toml", "[\"openemoji\"", "[\"emoji\"", "`datasets.0` to be one of dtd, fgvc_aircraft"),
         ("datasets/icons.toml", "icons.parquet", "icon.parquet", "found `icon.parquet`, which is not there"),
         ("datasets/icons.toml", "icons.parquet", "../icons.parquet", "a path inside data_manifests/embedded"),
     ] {
