@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use image::imageops::crop_imm;
 use safetensors::SafeTensors;
+use wider_clip::augment::*;
 use wider_clip::error::Result;
 use wider_clip::images::{Interpolation, Window, resize};
-use wider_clip::augment::*;
 use wider_clip::random::Random;
 
 const SIDE: usize = 64;

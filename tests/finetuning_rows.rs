@@ -493,7 +493,10 @@ fn what_cannot_be_fine_tuned_is_refused_with_what_to_do() -> Result<()> {
     says(refused(request(MODEL, "good")), &["runs"]);
     fs::remove_file(&runs).expect("removes");
     says(refused(Request { precision: "f8".into(), ..request(MODEL, "good") }), &["f32, tf32 or bf16", "f8"]);
-    says(refused(Request { precision: "bf16".into(), ..request(MODEL, "good") }), &["f16 or bf16 on a GPU", "BF16 on cpu"]);
+    says(
+        refused(Request { precision: "bf16".into(), ..request(MODEL, "good") }),
+        &["f16 or bf16 on a GPU", "BF16 on cpu"],
+    );
     says(refused(Request { out: Some(file.join("x")), ..request(MODEL, "good") }), &["a file"]);
     Ok(())
 }

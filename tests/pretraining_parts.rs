@@ -3,9 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
+use wider_clip::augment::{Augmentation, Blur, Jitter};
 use wider_clip::error::Result;
 use wider_clip::models::{Architecture, Mode, Transformer, TransformerConfig, initial_weights};
-use wider_clip::augment::{Augmentation, Blur, Jitter};
 use wider_clip::pretrain::captions::reading;
 use wider_clip::pretrain::{Corpus, Kind, Recipe, corpus::SIDE, mask, standardised};
 use wider_clip::random::Random;

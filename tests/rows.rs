@@ -4,9 +4,9 @@
 use std::path::Path;
 use wider_clip::prelude::*;
 use wider_clip::results::{
-    AGREEMENT, Answers, Cell, Check, Kept, LeftOut, Made, Predicted, Right, Run, Score, Standing, Store, export, left_out_in,
-    read_predictions, read_rows, read_runs, rows_in, runs_frame, shipped_folder, standing, to_csv, write_left_out,
-    write_predictions, write_rows, write_runs,
+    AGREEMENT, Answers, Cell, Check, Kept, LeftOut, Made, Predicted, Right, Run, Score, Standing, Store, export,
+    left_out_in, read_predictions, read_rows, read_runs, rows_in, runs_frame, shipped_folder, standing, to_csv,
+    write_left_out, write_predictions, write_rows, write_runs,
 };
 
 fn row(seed: u64, metric: &str, value: Option<f64>) -> ResultRow {

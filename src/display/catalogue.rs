@@ -3,7 +3,7 @@
 use super::{Cell, Table};
 use crate::error::Result;
 use crate::hub;
-use crate::manifest::{FinetuningRecord, DatasetRecord, ModelRecord, Source, Weights, own_folder};
+use crate::manifest::{DatasetRecord, FinetuningRecord, ModelRecord, Source, Weights, own_folder};
 use crate::models::WeightFile;
 use crate::progress::thousands;
 use crate::project::Project;

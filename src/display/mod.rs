@@ -24,8 +24,8 @@ pub use chart::{Chart, Series, Style};
 pub use clusterings::{ari_chart, ari_table, published_ranking_table};
 pub use colours::{Look, look};
 pub use finetuning::{
-    cost_chart, crossover_table, finetuning_claims, gain_chart, gain_table, labels_chart, last_best_table, learning_chart,
-    published_finetuning_table, runs_table, spread_table, tuning_table, wise_chart,
+    cost_chart, crossover_table, finetuning_claims, gain_chart, gain_table, labels_chart, last_best_table,
+    learning_chart, published_finetuning_table, runs_table, spread_table, tuning_table, wise_chart,
 };
 pub use gallery::{Gallery, Picture};
 pub use map::MapChart;

@@ -81,14 +81,8 @@ impl Encoding {
     pub(super) fn bare(&self) -> Encoded {
         let rows = self.rows.clone().unwrap_or_else(|| (0..self.set.len()).collect());
         let (model, dataset) = (self.model.id.clone(), self.dataset.id.clone());
-        let features = FeatureTable {
-            model,
-            dataset,
-            key: String::new(),
-            rows,
-            poolings: BTreeMap::new(),
-            set_aside: Vec::new(),
-        };
+        let features =
+            FeatureTable { model, dataset, key: String::new(), rows, poolings: BTreeMap::new(), set_aside: Vec::new() };
         Encoded { set: self.set.clone(), features, dataset: self.dataset.clone(), pooling: String::new() }
     }
 

@@ -7,8 +7,8 @@
 use crate::error::{Error, Result};
 use crate::project::Project;
 use crate::results::{
-    Answers, Cell, Kept, LeftOut, Made, ResultRow, Right, Run, Score, Store, shipped_folder, write_left_out, write_rows,
-    write_runs,
+    Answers, Cell, Kept, LeftOut, Made, ResultRow, Right, Run, Score, Store, shipped_folder, write_left_out,
+    write_rows, write_runs,
 };
 use crate::storage;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -70,9 +70,8 @@ impl Run {
 pub fn runs_frame(runs: &[Run]) -> Result<DataFrame> {
     let text = |name: &str, of: fn(&Run) -> &str| Column::new(name.into(), runs.iter().map(of).collect::<Vec<_>>());
     let count = |name: &str, of: fn(&Run) -> u64| Column::new(name.into(), runs.iter().map(of).collect::<Vec<_>>());
-    let number = |name: &str, of: fn(&Run) -> Option<f64>| {
-        Column::new(name.into(), runs.iter().map(of).collect::<Vec<_>>())
-    };
+    let number =
+        |name: &str, of: fn(&Run) -> Option<f64>| Column::new(name.into(), runs.iter().map(of).collect::<Vec<_>>());
     let columns = vec![
         text("dataset", |run| &run.dataset),
         text("model", |run| &run.model),
@@ -128,7 +127,8 @@ pub fn read_runs(path: &Path) -> Result<Vec<Run>> {
         let column = frame.column(name).and_then(|column| column.u64()).map_err(Error::table(context()))?;
         Ok(column.iter().collect())
     };
-    let count = |name: &str| -> Result<Vec<u64>> { Ok(maybe(name)?.into_iter().map(Option::unwrap_or_default).collect()) };
+    let count =
+        |name: &str| -> Result<Vec<u64>> { Ok(maybe(name)?.into_iter().map(Option::unwrap_or_default).collect()) };
     let number = |name: &str| -> Result<Vec<Option<f64>>> {
         let column = frame.column(name).and_then(|column| column.f64()).map_err(Error::table(context()))?;
         Ok(column.iter().collect())

@@ -173,9 +173,7 @@ impl Store {
             let place = |r: &Right| (r.key.clone(), r.split.clone(), r.weights.clone());
             write_right(&self.beside(dataset, model, "right"), &merged(self.right(dataset, model)?, right, place))?;
         }
-        let place = |row: &ResultRow| {
-            (row.cell.clone(), row.split.clone(), row.metric.clone(), row.weights.clone())
-        };
+        let place = |row: &ResultRow| (row.cell.clone(), row.split.clone(), row.metric.clone(), row.weights.clone());
         write_rows(&part, &merged(self.rows(dataset, model)?, rows, place))
     }
 }

@@ -105,7 +105,10 @@ impl Squares {
         }
         let folder = cache.join("squares").join(&set.id).join(&key);
         let _lock = FolderLock::acquire(&folder, || {
-            wider_clip_numbers::say!("{}: waiting for another process that decodes it", wider_clip_numbers::say::plain(&set.id));
+            wider_clip_numbers::say!(
+                "{}: waiting for another process that decodes it",
+                wider_clip_numbers::say::plain(&set.id)
+            );
         })?;
         storage::sweep_unfinished(&folder);
         let progress = Progress::new(format!("images of {}, decoded once", set.id), "images", n, 0);

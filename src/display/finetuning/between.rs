@@ -20,7 +20,8 @@ pub fn last_best_table(rows: &[ResultRow]) -> Result<Table> {
     type Place<'a> = (&'a str, &'a str, &'a str, u32);
     let mut pairs: BTreeMap<(Place, u64, &str), [Option<f64>; 2]> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.metric == "accuracy") {
-        let place = (row.cell.dataset.as_str(), row.split.as_str(), row.cell.method.as_str(), row.cell.budget.unwrap_or(0));
+        let place =
+            (row.cell.dataset.as_str(), row.split.as_str(), row.cell.method.as_str(), row.cell.budget.unwrap_or(0));
         let pair = pairs.entry((place, row.cell.seed, &row.cell.model)).or_default();
         match row.weights.as_str() {
             "last" => pair[0] = row.value,
@@ -41,19 +42,15 @@ pub fn last_best_table(rows: &[ResultRow]) -> Result<Table> {
         entry.1.push(differences.iter().sum::<f64>() / differences.len() as f64);
     }
     let mut table = Table {
-        caption: "Best weights minus last weights, points of accuracy, mean over models [95% t-interval over seeds]".into(),
+        caption: "Best weights minus last weights, points of accuracy, mean over models [95% t-interval over seeds]"
+            .into(),
         header: ["data", "method", "budget", "models", "best minus last"].map(String::from).to_vec(),
         rows: Vec::new(),
     };
     for ((dataset, split, method, budget), (models, means)) in by_place {
         let interval = mean_t_interval(&means, 0.95)?;
-        let cells = [
-            format!("{dataset}, {split}"),
-            method.into(),
-            budget.to_string(),
-            models.to_string(),
-            signed(&interval),
-        ];
+        let cells =
+            [format!("{dataset}, {split}"), method.into(), budget.to_string(), models.to_string(), signed(&interval)];
         table.rows.push(cells.into_iter().map(Cell::from).collect());
     }
     Ok(table)
@@ -158,7 +155,8 @@ pub fn spread_table(rows: &[ResultRow], methods: &[&'static str]) -> Result<Tabl
             for key in &common {
                 by_seed.entry(key.0).or_default().push(logit(of_method[key]));
             }
-            let deviations: Vec<f64> = by_seed.values().filter(|values| values.len() > 2).map(|v| deviation(v)).collect();
+            let deviations: Vec<f64> =
+                by_seed.values().filter(|values| values.len() > 2).map(|v| deviation(v)).collect();
             let interval = mean_t_interval(&deviations, 0.95)?;
             cells.push(match (interval.low, interval.high) {
                 (Some(low), Some(high)) => format!("{:.2} [{low:.2}, {high:.2}]", interval.mean),
@@ -248,9 +246,8 @@ pub fn runs_table(runs: &[Run]) -> Table {
         ];
         cells.into_iter().map(Cell::from).collect()
     };
-    let header = [
-        "data", "method", "budget", "runs", "epochs", "stopped early", "best epoch", "weights moved (%)", "images/s",
-    ];
+    let header =
+        ["data", "method", "budget", "runs", "epochs", "stopped early", "best epoch", "weights moved (%)", "images/s"];
     Table {
         caption: "How runs went, means over models and seeds; epochs and images of all rates that were tried".into(),
         header: header.map(String::from).to_vec(),

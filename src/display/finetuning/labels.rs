@@ -18,10 +18,7 @@ pub(super) fn counts(row: &ResultRow) -> bool {
 }
 
 /// Mean and 95% interval over seeds of the accuracies that count, by a name of each.
-pub(super) fn intervals<K: Ord>(
-    rows: &[&ResultRow],
-    name: impl Fn(&ResultRow) -> K,
-) -> Result<BTreeMap<K, Interval>> {
+pub(super) fn intervals<K: Ord>(rows: &[&ResultRow], name: impl Fn(&ResultRow) -> K) -> Result<BTreeMap<K, Interval>> {
     let mut values: BTreeMap<K, Vec<f64>> = BTreeMap::new();
     for row in rows {
         values.entry(name(row)).or_default().extend(row.value);
@@ -31,12 +28,7 @@ pub(super) fn intervals<K: Ord>(
 }
 
 /// The rows of one model on one part that count, of the seeds that were fine-tuned: probes on the same splits.
-pub(super) fn on_same_splits<'a>(
-    rows: &'a [ResultRow],
-    dataset: &str,
-    split: &str,
-    model: &str,
-) -> Vec<&'a ResultRow> {
+pub(super) fn on_same_splits<'a>(rows: &'a [ResultRow], dataset: &str, split: &str, model: &str) -> Vec<&'a ResultRow> {
     let wanted = |row: &&ResultRow| {
         counts(row) && row.cell.dataset == dataset && row.split == split && row.cell.model == model && row.n_train > 0
     };
@@ -111,10 +103,8 @@ pub fn tuning_table(
     for ((budget, method, model), interval) in intervals(&rows, name)? {
         columns.entry((budget, method)).or_default().insert(model, interval);
     }
-    let columns: Vec<Column> = columns
-        .into_iter()
-        .map(|((budget, method), of)| (format!("{}_{budget}", methods[method]), of))
-        .collect();
+    let columns: Vec<Column> =
+        columns.into_iter().map(|((budget, method), of)| (format!("{}_{budget}", methods[method]), of)).collect();
     let caption = format!(
         "{dataset}, {split}: accuracy in percent, mean over {} seeds [95% t-interval]; the same split, head and order for \
          all models of a seed{}",

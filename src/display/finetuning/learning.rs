@@ -26,7 +26,8 @@ pub fn learning_chart(about: &str, runs: &[(&str, &Tuned)]) -> Chart {
         plot.add_trace(trained.line(line(DashType::Dash)));
         let (x, y) = by_epoch("val_loss");
         let last = x.last().copied().zip(y.last().copied());
-        let validated = Scatter::new(x.clone(), y.clone()).name(label(&format!("{name}: validation"))).mode(Mode::Lines);
+        let validated =
+            Scatter::new(x.clone(), y.clone()).name(label(&format!("{name}: validation"))).mode(Mode::Lines);
         plot.add_trace(validated.line(line(DashType::Solid)));
         let best = tuned.run.best_epoch.and_then(|best| {
             let at = x.iter().position(|epoch| *epoch >= best as f64)?;

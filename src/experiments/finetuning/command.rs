@@ -134,7 +134,9 @@ fn told(scores: &[Score]) -> Vec<String> {
             None => lines.push((score.weights.clone(), vec![part])),
         }
     }
-    let line = |(weights, parts): (String, Vec<String>)| format!("accuracy with the weights `{weights}`: {}", parts.join(", "));
+    let line = |(weights, parts): (String, Vec<String>)| {
+        format!("accuracy with the weights `{weights}`: {}", parts.join(", "))
+    };
     lines.into_iter().map(line).collect()
 }
 
@@ -161,4 +163,3 @@ fn device(name: &str) -> Result<Device> {
         other => Err(Error::argument("device", "cpu, cuda or best", other)),
     }
 }
-

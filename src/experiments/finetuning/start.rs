@@ -266,7 +266,8 @@ impl Start {
                 None => job,
                 Some(tell) => watched(job, asked, tell.clone(), (i, n_recipes)),
             };
-            let folder = if n_recipes == 1 { folder.to_path_buf() } else { folder.join(format!("rate-{:e}", recipe.rate)) };
+            let folder =
+                if n_recipes == 1 { folder.to_path_buf() } else { folder.join(format!("rate-{:e}", recipe.rate)) };
             let verbose = tell.is_none();
             let place = Place { folder: &folder, every: CHECKPOINT_EVERY, stop_after: None, verbose, page: false };
             let plan = job.plan()?;
@@ -285,7 +286,8 @@ impl Start {
         fitted: &Fitted,
         mut tried: Vec<(FineTune, training::Outcome)>,
     ) -> Result<Tuned> {
-        let last_of = |outcome: &training::Outcome, name: &str| outcome.curve.line(name).last().map(|(_, value)| *value);
+        let last_of =
+            |outcome: &training::Outcome, name: &str| outcome.curve.line(name).last().map(|(_, value)| *value);
         let merit = |outcome: &training::Outcome| {
             let loss = last_of(outcome, "val_loss").filter(|loss| loss.is_finite()).unwrap_or(f64::INFINITY);
             (last_of(outcome, "val_accuracy").unwrap_or(0.0), -loss)
@@ -310,7 +312,14 @@ impl Start {
         if arm.head == HeadStart::Fitted && !fitted.model.converged {
             warning = format!("begins with a logistic regression that ended early: {}", fitted.model.warning());
         }
-        let mut said = Said { start: self, parts, warning: &warning, scores: Vec::new(), predicted: Vec::new(), right: Vec::new() };
+        let mut said = Said {
+            start: self,
+            parts,
+            warning: &warning,
+            scores: Vec::new(),
+            predicted: Vec::new(),
+            right: Vec::new(),
+        };
         let kept = if arm.alphas.is_empty() {
             said.hear(&job, "last", true)?;
             match &outcome.best {
@@ -470,4 +479,3 @@ fn peak_memory() -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / 1000.0)
 }
-

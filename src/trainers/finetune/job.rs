@@ -251,7 +251,11 @@ impl FineTuneParams<'_> {
         let trained: std::collections::HashSet<usize> = self.train.iter().copied().collect();
         if let Some(both) = self.val.iter().find(|position| trained.contains(position)) {
             let found = format!("image {both} among training images too");
-            return Err(Error::argument("validation images", format!("others than the training images of {name}"), found));
+            return Err(Error::argument(
+                "validation images",
+                format!("others than the training images of {name}"),
+                found,
+            ));
         }
         let classes: std::collections::BTreeSet<u32> = self.examples.labels(&self.train).into_iter().collect();
         if classes.len() < 2 {

@@ -186,9 +186,9 @@ impl Recipe {
             Statistics::Batch => "of the batch",
             Statistics::Running => "running",
         };
-        let views = views.as_ref().map(|Views { augmentation, vertical }| {
-            format!("[{}, vertical {vertical}]", augmentation.fingerprint())
-        });
+        let views = views
+            .as_ref()
+            .map(|Views { augmentation, vertical }| format!("[{}, vertical {vertical}]", augmentation.fingerprint()));
         format!(
             "rate {rate}, {fall}; batch {batch}; epochs {epochs}; patience {}; weight decay {weight_decay}; layer decay \
              {layer_decay}; longest gradient {}; statistics {statistics}; input {}; views {}",

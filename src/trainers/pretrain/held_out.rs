@@ -1,7 +1,7 @@
 //! How good a representation is while it is learned: nearest neighbours on held-out images, and signs of collapse.
 
-use crate::augment::Augmentation;
 use super::corpus::{Corpus, SIDE};
+use crate::augment::Augmentation;
 use crate::error::{Error, Result};
 use crate::models::Backbone;
 use crate::probe::knn::Knn;

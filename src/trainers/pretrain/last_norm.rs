@@ -5,8 +5,8 @@
 //! et al. 2022, appendix A). The same is done here once, from training images of the corpus, and folded into scale
 //! and bias of the last norm: afterwards each channel of the patch tokens has mean 0 and standard deviation 1 over them.
 
-use crate::augment::Augmentation;
 use super::corpus::{Corpus, SIDE};
+use crate::augment::Augmentation;
 use crate::error::{Error, Result};
 use crate::models::{Mode, Transformer, TransformerConfig};
 use crate::random::Random;

@@ -12,7 +12,6 @@
 //! little, while a linear model on pixels, which knows where everything stands, passed all of them. Class token and means
 //! remain features of every transformer.
 
-use crate::augment::Augmentation;
 use super::beit::Beit;
 use super::clip::ImageText;
 use super::corpus::Corpus;
@@ -22,6 +21,7 @@ use super::mae::MaskedAutoencoder;
 use super::objective::Objective;
 use super::supervised::Supervised;
 use super::tokenizer::{Namer, VisualTokenizer};
+use crate::augment::Augmentation;
 use crate::error::{Error, Result};
 use crate::models::clip::{ClipConfig, POCKET_CONTEXT};
 use crate::models::{Architecture, TransformerConfig};

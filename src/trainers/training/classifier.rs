@@ -239,8 +239,7 @@ impl HeadParams<'_> {
                 (draw(n_classes * dim), draw(n_classes))
             }
             Head::Given(weight, bias) => {
-                let values =
-                    |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+                let values = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
                 (values(weight)?, values(bias)?)
             }
         };
