@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a number counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,11 @@ impl Row {
         let ratio = format!("{ratio:.places$}x [{low:.places$}, {high:.places$}]");
         format!("| {} | {ours} | {reference} | {ratio} | {goal} | {} |", self.bench, self.agreement)
     }
+}
+
+/// A file of benches/.
+pub fn here(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(file)
 }
 
 pub fn median(values: &[f64]) -> f64 {

@@ -17,7 +17,7 @@ pub struct Twin {
 
 impl Twin {
     /// Starts `python benches/<script>` with so many threads; `requirements` is what it needs installed.
-    pub fn start(python: &str, script: &str, requirements: &str, threads: usize) -> Result<Twin, String> {
+    fn start(python: &str, script: &str, requirements: &str, threads: usize) -> Result<Twin, String> {
         let mut command = Command::new(python);
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(script));
         for variable in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"] {
@@ -37,6 +37,15 @@ impl Twin {
         let mut twin = Twin { child, input, output: BufReader::new(output), versions: Value::Null };
         twin.versions = twin.read().map_err(failed)?;
         Ok(twin)
+    }
+
+    /// The twin of `script` by the Python that `WIDER_CLIP_PYTHON` names; without it the program ends with what is missing.
+    pub fn of(script: &str, requirements: &str, threads: usize) -> Twin {
+        let python = std::env::var("WIDER_CLIP_PYTHON").unwrap_or_else(|_| "python3".into());
+        Twin::start(&python, script, requirements, threads).unwrap_or_else(|error| {
+            eprintln!("{error}");
+            std::process::exit(1)
+        })
     }
 
     /// Sends a command and waits for its answer.

@@ -21,10 +21,9 @@ mod twin;
 use candle_core::{D, DType, Device, Tensor};
 use clap::Parser;
 use random::{random_images, random_weights};
-use report::{Row, Unit, median};
+use report::{Row, Unit, here, median};
 use serde_json::json;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use twin::Twin;
 use wider_clip::candle_core;
@@ -83,7 +82,8 @@ const MODELS: [(&str, &str, &str, usize, &str); 13] = [
 fn main() {
     let arguments = Arguments::parse();
     wider_clip::rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global().unwrap();
-    let mut twin = (!arguments.alone).then(|| start_twin(arguments.threads));
+    let mut twin = (!arguments.alone)
+        .then(|| Twin::of("backbones.py", "tests/reference/requirements-backbones.txt", arguments.threads));
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let mut rows = Vec::new();
     for (id, architecture, pooling, dim, name) in MODELS.into_iter().filter(|(id, ..)| wanted(id)) {
@@ -129,20 +129,6 @@ fn main() {
     );
     report::put_between_markers(&here("README.md"), "backbones", &page);
     println!("written: benches/results.csv, benches/README.md");
-}
-
-fn here(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(file)
-}
-
-fn start_twin(threads: usize) -> Twin {
-    let python = std::env::var("WIDER_CLIP_PYTHON").unwrap_or_else(|_| "python3".into());
-    Twin::start(&python, "backbones.py", "tests/reference/requirements-backbones.txt", threads).unwrap_or_else(
-        |error| {
-            eprintln!("{error}");
-            std::process::exit(1)
-        },
-    )
 }
 
 /// The best of so many times after one run to warm up: what the machine can do when nothing disturbs it.

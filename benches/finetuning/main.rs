@@ -22,9 +22,8 @@ mod twin;
 
 use clap::Parser;
 use random::random_weights;
-use report::{Row, Unit, median};
+use report::{Row, Unit, here, median};
 use serde_json::json;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use twin::Twin;
@@ -111,7 +110,8 @@ const CLASSES: usize = 10;
 fn main() {
     let arguments = Arguments::parse();
     wider_clip::rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global().unwrap();
-    let mut twin = (!arguments.alone).then(|| start_twin(arguments.threads));
+    let mut twin = (!arguments.alone)
+        .then(|| Twin::of("backbones.py", "tests/reference/requirements-backbones.txt", arguments.threads));
     let wanted = |id: &str| arguments.only.as_ref().is_none_or(|only| id.contains(only.as_str()));
     let mut rows = Vec::new();
     for subject in SUBJECTS.iter().filter(|subject| wanted(subject.id)) {
@@ -153,20 +153,6 @@ fn main() {
     );
     report::put_between_markers(&here("README.md"), "finetuning", &page);
     println!("written: benches/results.csv, benches/README.md");
-}
-
-fn here(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(file)
-}
-
-fn start_twin(threads: usize) -> Twin {
-    let python = std::env::var("WIDER_CLIP_PYTHON").unwrap_or_else(|_| "python3".into());
-    Twin::start(&python, "backbones.py", "tests/reference/requirements-backbones.txt", threads).unwrap_or_else(
-        |error| {
-            eprintln!("{error}");
-            std::process::exit(1)
-        },
-    )
 }
 
 /// Squares of noise; a class every tenth one.

@@ -19,7 +19,7 @@ mod twin;
 
 use clap::Parser;
 use data::{Data, features};
-use report::{Row, Unit, median};
+use report::{Row, Unit, here, median};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -62,12 +62,7 @@ fn main() {
         return println!("{}", peak_memory());
     }
     wider_clip::rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global().unwrap();
-    let python = std::env::var("WIDER_CLIP_PYTHON").unwrap_or_else(|_| "python3".into());
-    let mut twin = Twin::start(&python, "numerics.py", "tests/reference/requirements-numerics.txt", arguments.threads)
-        .unwrap_or_else(|error| {
-            eprintln!("{error}");
-            std::process::exit(1)
-        });
+    let mut twin = Twin::of("numerics.py", "tests/reference/requirements-numerics.txt", arguments.threads);
     let folder = tempfile::tempdir().unwrap();
     let sets = Sets::new(folder.path());
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
@@ -105,10 +100,6 @@ fn main() {
         &page(&rows, &twin.versions, arguments.threads, &memory),
     );
     println!("written: benches/results.csv, benches/README.md, benches/growth_*.svg");
-}
-
-fn here(file: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(file)
 }
 
 /// Works with as many pairs are short.

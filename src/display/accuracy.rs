@@ -7,7 +7,7 @@ use crate::experiments::test_name;
 use crate::manifest::Method;
 use crate::metrics::Interval;
 use crate::project::Project;
-use crate::published::{self, PublishedTable};
+use crate::published::{self, PublishedKey, PublishedResult, PublishedTable};
 use crate::results::ResultRow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,37 +155,43 @@ pub fn leakage_table(project: &Project, rows: &[ResultRow], dataset: &str) -> Re
 /// A published table that cannot be read.
 pub fn published_table(project: &Project, dataset: &str) -> Result<Table> {
     let results = published::results(project.root())?;
-    let chosen: Vec<_> = results
-        .iter()
-        .filter(|result| result.key.table == PublishedTable::GeneralProbe && result.key.dataset == dataset)
-        .collect();
-    let columns: BTreeSet<(String, Option<usize>)> =
-        chosen.iter().map(|result| (result.key.method.clone(), result.key.budget)).collect();
+    let wanted = |key: &PublishedKey| key.table == PublishedTable::GeneralProbe && key.dataset == dataset;
+    let caption = format!("{dataset}: accuracy in percent as the study published it (one run, no interval)");
+    let column = |key: &PublishedKey| (key.method.clone(), key.budget);
+    Ok(published_columns(&results, caption, wanted, column, |(method, budget)| column_name(method, *budget)))
+}
+
+/// The `wanted` figures of the study: models down in its order, the best of a column marked.
+pub(super) fn published_columns<C: Ord>(
+    results: &[PublishedResult],
+    caption: String,
+    wanted: impl Fn(&PublishedKey) -> bool,
+    column: impl Fn(&PublishedKey) -> C,
+    name: impl Fn(&C) -> String,
+) -> Table {
+    let chosen: Vec<&PublishedResult> = results.iter().filter(|result| wanted(&result.key)).collect();
+    let mut columns: BTreeMap<C, BTreeMap<&str, f64>> = BTreeMap::new();
     let mut models: Vec<&str> = Vec::new();
-    for result in &chosen {
-        if !models.contains(&result.key.model.as_str()) {
-            models.push(&result.key.model);
+    for result in chosen {
+        let model = result.key.model.as_str();
+        columns.entry(column(&result.key)).or_default().insert(model, result.value);
+        if !models.contains(&model) {
+            models.push(model);
         }
     }
-    let value = |model: &str, column: &(String, Option<usize>)| {
-        let found =
-            chosen.iter().find(|r| r.key.model == model && r.key.method == column.0 && r.key.budget == column.1);
-        found.map(|result| result.value)
-    };
-    let best = |column| models.iter().filter_map(|model| value(model, column)).fold(f64::MIN, f64::max);
-    let name = |(method, budget): &(String, Option<usize>)| column_name(method, *budget);
-    let mut header = vec!["model".to_string()];
-    header.extend(columns.iter().map(name));
     let row = |model: &&str| {
-        let cells = columns.iter().map(|column| match value(model, column) {
-            Some(value) => Cell { text: format!("{:.1}", 100.0 * value), best: value == best(column) },
+        let cells = columns.values().map(|of_column| match of_column.get(model) {
+            Some(&value) => {
+                let best = of_column.values().copied().fold(f64::MIN, f64::max);
+                Cell { text: format!("{:.1}", 100.0 * value), best: value == best }
+            }
             None => Cell::from("–"),
         });
         std::iter::once(Cell::from(*model)).chain(cells).collect()
     };
-    Ok(Table {
-        caption: format!("{dataset}: accuracy in percent as the study published it (one run, no interval)"),
-        header,
+    Table {
+        caption,
+        header: std::iter::once("model".to_string()).chain(columns.keys().map(name)).collect(),
         rows: models.iter().map(row).collect(),
-    })
+    }
 }

@@ -1,12 +1,10 @@
 //! What a classifier said of each image: whole, with probabilities, for this machine; and in one bit per image, right or wrong,
 //! which ships with the rows and is all that a paired test needs.
 
-use super::table::read_frame;
+use super::table::{Columns, write_frame};
 use crate::error::{Error, Result};
-use crate::storage;
 use ndarray::Array2;
 use polars::prelude::*;
-use polars_io::parquet::write::ParquetWriter;
 use std::path::Path;
 
 /// Which images of a part a classifier had right.
@@ -65,7 +63,6 @@ impl Predicted {
 /// # Errors
 /// A file that cannot be written; parts with other numbers of classes.
 pub fn write_predictions(path: &Path, predicted: &[Predicted]) -> Result<()> {
-    let context = || path.display().to_string();
     let classes = predicted.first().map_or(0, |part| part.surprise.ncols());
     if let Some(other) = predicted.iter().find(|part| part.surprise.ncols() != classes) {
         return Err(Error::argument("predictions", format!("{classes} classes"), other.surprise.ncols().to_string()));
@@ -83,11 +80,7 @@ pub fn write_predictions(path: &Path, predicted: &[Predicted]) -> Result<()> {
         let kept: Vec<u32> = surprise.map(|nats| (nats * PARTS).round().clamp(0.0, 65_535.0) as u32).collect();
         columns.push(Column::new(format!("class_{class}").into(), kept));
     }
-    let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
-    storage::write_atomic_with(path, |file| {
-        ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(context()))?;
-        Ok(())
-    })
+    write_frame(path, DataFrame::new_infer_height(columns).map_err(Error::table(path.display().to_string()))?)
 }
 
 /// Reads them back, part by part in the order in which they were written.
@@ -95,22 +88,18 @@ pub fn write_predictions(path: &Path, predicted: &[Predicted]) -> Result<()> {
 /// # Errors
 /// A file that is no Parquet or lacks a column, named.
 pub fn read_predictions(path: &Path) -> Result<Vec<Predicted>> {
-    let context = || path.display().to_string();
-    let frame = read_frame(path)?;
-    let text = |name: &str| frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()));
-    let number = |name: &str| frame.column(name).and_then(|column| column.u32()).map_err(Error::table(context()));
-    let (splits, weights, images) = (text("split")?, text("weights")?, number("image")?);
-    let classes = frame.get_column_names().iter().filter(|name| name.starts_with("class_")).count();
-    let surprises = (0..classes).map(|class| number(&format!("class_{class}"))).collect::<Result<Vec<_>>>()?;
+    let columns = Columns::read(path)?;
+    let (splits, weights, images) = (columns.text("split")?, columns.text("weights")?, columns.count("image")?);
+    let classes = columns.names().filter(|name| name.starts_with("class_")).count();
+    let surprises = (0..classes).map(|class| columns.count(&format!("class_{class}"))).collect::<Result<Vec<_>>>()?;
     let mut found: Vec<(String, String, Vec<u32>, Vec<f32>)> = Vec::new();
-    for row in 0..frame.height() {
-        let (split, weights) = (splits.get(row).unwrap_or_default(), weights.get(row).unwrap_or_default());
-        if found.last().is_none_or(|(s, w, _, _)| (s.as_str(), w.as_str()) != (split, weights)) {
-            found.push((split.into(), weights.into(), Vec::new(), Vec::new()));
+    for row in 0..columns.height() {
+        if found.last().is_none_or(|(split, state, _, _)| (split, state) != (&splits[row], &weights[row])) {
+            found.push((splits[row].clone(), weights[row].clone(), Vec::new(), Vec::new()));
         }
         if let Some((_, _, kept, values)) = found.last_mut() {
-            kept.push(images.get(row).unwrap_or_default());
-            values.extend(surprises.iter().map(|column| column.get(row).unwrap_or_default() as f32 / PARTS));
+            kept.push(images[row]);
+            values.extend(surprises.iter().map(|column| column[row] as f32 / PARTS));
         }
     }
     let part = |(split, weights, images, values): (String, String, Vec<u32>, Vec<f32>)| {
@@ -127,7 +116,6 @@ pub fn read_predictions(path: &Path) -> Result<Vec<Predicted>> {
 /// # Errors
 /// A file that cannot be written.
 pub(super) fn write_right(path: &Path, all: &[Right]) -> Result<()> {
-    let context = || path.display().to_string();
     let text = |name: &str, of: fn(&Right) -> &str| Column::new(name.into(), all.iter().map(of).collect::<Vec<_>>());
     let digits = |part: &Right| part.right.iter().map(|right| if *right { '1' } else { '0' }).collect::<String>();
     let columns = vec![
@@ -136,11 +124,7 @@ pub(super) fn write_right(path: &Path, all: &[Right]) -> Result<()> {
         text("weights", |part| &part.weights),
         Column::new("right".into(), all.iter().map(digits).collect::<Vec<String>>()),
     ];
-    let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
-    storage::write_atomic_with(path, |file| {
-        ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(context()))?;
-        Ok(())
-    })
+    write_frame(path, DataFrame::new_infer_height(columns).map_err(Error::table(path.display().to_string()))?)
 }
 
 /// Reads it back.
@@ -148,23 +132,16 @@ pub(super) fn write_right(path: &Path, all: &[Right]) -> Result<()> {
 /// # Errors
 /// A file that is no Parquet, lacks a column, named, or has another digit.
 pub(super) fn read_right(path: &Path) -> Result<Vec<Right>> {
-    let context = || path.display().to_string();
-    let frame = read_frame(path)?;
-    let text = |name: &str| frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()));
-    let (keys, splits, weights, right) = (text("key")?, text("split")?, text("weights")?, text("right")?);
+    let columns = Columns::read(path)?;
+    let (keys, splits, weights) = (columns.text("key")?, columns.text("split")?, columns.text("weights")?);
     let digit = |digit: char| match digit {
         '1' => Ok(true),
         '0' => Ok(false),
         other => Err(Error::data(path, "a 1 or a 0 for each image", format!("{other:?}"))),
     };
-    let columns = keys.iter().zip(splits.iter()).zip(weights.iter()).zip(right.iter());
-    let part = |(((key, split), weights), right): (((Option<&str>, Option<&str>), Option<&str>), Option<&str>)| {
-        Ok(Right {
-            key: key.unwrap_or_default().into(),
-            split: split.unwrap_or_default().into(),
-            weights: weights.unwrap_or_default().into(),
-            right: right.unwrap_or_default().chars().map(digit).collect::<Result<_>>()?,
-        })
+    let places = keys.into_iter().zip(splits).zip(weights).zip(columns.text("right")?);
+    let part = |(((key, split), weights), right): (((String, String), String), String)| {
+        Ok(Right { key, split, weights, right: right.chars().map(digit).collect::<Result<_>>()? })
     };
-    columns.map(part).collect()
+    places.map(part).collect()
 }

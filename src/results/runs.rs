@@ -1,10 +1,8 @@
 //! One row per run of fine-tuning: how it was trained and how it ended.
 
-use super::table::read_frame;
+use super::table::{Columns, write_frame};
 use crate::error::{Error, Result};
-use crate::storage;
 use polars::prelude::*;
-use polars_io::parquet::write::ParquetWriter;
 use std::path::Path;
 
 /// A run of fine-tuning.
@@ -105,11 +103,7 @@ pub fn runs_frame(runs: &[Run]) -> Result<DataFrame> {
 /// # Errors
 /// A file that cannot be written.
 pub fn write_runs(path: &Path, runs: &[Run]) -> Result<()> {
-    let mut frame = runs_frame(runs)?;
-    storage::write_atomic_with(path, |file| {
-        ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(path.display().to_string()))?;
-        Ok(())
-    })
+    write_frame(path, runs_frame(runs)?)
 }
 
 /// Reads runs as [`write_runs`] wrote them.
@@ -117,28 +111,15 @@ pub fn write_runs(path: &Path, runs: &[Run]) -> Result<()> {
 /// # Errors
 /// A file that is no Parquet or lacks a column, named.
 pub fn read_runs(path: &Path) -> Result<Vec<Run>> {
-    let frame = read_frame(path)?;
-    let context = || path.display().to_string();
-    let text = |name: &str| -> Result<Vec<String>> {
-        let column = frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()))?;
-        Ok(column.iter().map(|value| value.unwrap_or_default().to_string()).collect())
-    };
-    let maybe = |name: &str| -> Result<Vec<Option<u64>>> {
-        let column = frame.column(name).and_then(|column| column.u64()).map_err(Error::table(context()))?;
-        Ok(column.iter().collect())
-    };
-    let count =
-        |name: &str| -> Result<Vec<u64>> { Ok(maybe(name)?.into_iter().map(Option::unwrap_or_default).collect()) };
-    let number = |name: &str| -> Result<Vec<Option<f64>>> {
-        let column = frame.column(name).and_then(|column| column.f64()).map_err(Error::table(context()))?;
-        Ok(column.iter().collect())
-    };
+    let columns = Columns::read(path)?;
+    let (text, count, number) =
+        (|name: &str| columns.text(name), |name: &str| columns.whole(name), |name: &str| columns.number(name));
     let [dataset, model, method, input, chosen, ended] =
         ["dataset", "model", "method", "input", "chosen", "ended"].map(text);
     let (dataset, model, method, input, chosen, ended) = (dataset?, model?, method?, input?, chosen?, ended?);
     let (device, machine, date, key) = (text("device")?, text("machine")?, text("date")?, text("key")?);
     let (budget, seed, epochs, steps) = (count("budget")?, count("seed")?, count("epochs")?, count("steps")?);
-    let (images, threads, best_epoch) = (count("images")?, count("threads")?, maybe("best_epoch")?);
+    let (images, threads, best_epoch) = (count("images")?, count("threads")?, columns.maybe_whole("best_epoch")?);
     let (rate, best_val_loss, seconds) = (number("rate")?, number("best_val_loss")?, number("seconds")?);
     let (peak_memory, moved) = (number("peak_memory_mb")?, number("moved")?);
     let run = |i: usize| Run {
@@ -165,5 +146,5 @@ pub fn read_runs(path: &Path) -> Result<Vec<Run>> {
         machine: machine[i].clone(),
         date: date[i].clone(),
     };
-    Ok((0..frame.height()).map(run).collect())
+    Ok((0..columns.height()).map(run).collect())
 }

@@ -3,12 +3,11 @@
 //! Many processes may add at the same time: each file is written whole under a lock, with what others have added since.
 
 use super::predictions::{read_right, write_right};
-use super::table::read_frame;
+use super::table::{Columns, write_frame};
 use super::{ResultRow, Right, Run, read_rows, read_runs, write_rows, write_runs};
 use crate::error::{Error, Result};
-use crate::storage::{self, FolderLock};
+use crate::storage::FolderLock;
 use polars::prelude::*;
-use polars_io::parquet::write::ParquetWriter;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -189,7 +188,6 @@ fn merged<T, P: Ord>(old: Vec<T>, new: Vec<T>, place: impl Fn(&T) -> P) -> Vec<T
 /// # Errors
 /// A file that cannot be written.
 pub(super) fn write_answers(path: &Path, answers: &[Answers]) -> Result<()> {
-    let context = || path.display().to_string();
     let (mut keys, mut splits, mut images, mut predicted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for of_cell in answers {
         keys.extend(std::iter::repeat_n(of_cell.key.as_str(), of_cell.images.len()));
@@ -203,11 +201,7 @@ pub(super) fn write_answers(path: &Path, answers: &[Answers]) -> Result<()> {
         Column::new("image".into(), images),
         Column::new("predicted".into(), predicted),
     ];
-    let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
-    storage::write_atomic_with(path, |file| {
-        ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(context()))?;
-        Ok(())
-    })
+    write_frame(path, DataFrame::new_infer_height(columns).map_err(Error::table(path.display().to_string()))?)
 }
 
 /// Reads answers back, cell by cell.
@@ -215,18 +209,16 @@ pub(super) fn write_answers(path: &Path, answers: &[Answers]) -> Result<()> {
 /// # Errors
 /// A file that is no Parquet or lacks a column, named.
 pub(super) fn read_answers(path: &Path) -> Result<Vec<Answers>> {
-    let context = || path.display().to_string();
-    let frame = read_frame(path)?;
-    let text = |name: &str| frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()));
-    let number = |name: &str| frame.column(name).and_then(|column| column.u32()).map_err(Error::table(context()));
-    let (keys, splits, images, predicted) = (text("key")?, text("split")?, number("image")?, number("predicted")?);
-    let mut found: BTreeMap<(&str, &str), Answers> = BTreeMap::new();
-    for (((key, split), image), predicted) in keys.iter().zip(splits.iter()).zip(images.iter()).zip(predicted.iter()) {
-        let (key, split) = (key.unwrap_or_default(), split.unwrap_or_default());
-        let new = || Answers { key: key.into(), split: split.into(), images: Vec::new(), predicted: Vec::new() };
-        let of_cell = found.entry((key, split)).or_insert_with(new);
-        of_cell.images.push(image.unwrap_or_default());
-        of_cell.predicted.push(predicted.unwrap_or_default());
+    let columns = Columns::read(path)?;
+    let (keys, splits) = (columns.text("key")?, columns.text("split")?);
+    let (images, predicted) = (columns.count("image")?, columns.count("predicted")?);
+    let mut found: BTreeMap<(String, String), Answers> = BTreeMap::new();
+    for (((key, split), image), predicted) in keys.into_iter().zip(splits).zip(images).zip(predicted) {
+        let place = (key.clone(), split.clone());
+        let new = || Answers { key, split, images: Vec::new(), predicted: Vec::new() };
+        let of_cell = found.entry(place).or_insert_with(new);
+        of_cell.images.push(image);
+        of_cell.predicted.push(predicted);
     }
     Ok(found.into_values().collect())
 }

@@ -53,11 +53,79 @@ pub fn frame(rows: &[ResultRow]) -> Result<DataFrame> {
 /// # Errors
 /// A file that cannot be written.
 pub fn write_rows(path: &Path, rows: &[ResultRow]) -> Result<()> {
-    let mut frame = frame(rows)?;
+    write_frame(path, frame(rows)?)
+}
+
+/// Writes a table as Parquet, whole or not at all.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(super) fn write_frame(path: &Path, mut frame: DataFrame) -> Result<()> {
     storage::write_atomic_with(path, |file| {
         ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(path.display().to_string()))?;
         Ok(())
     })
+}
+
+/// The columns of a file that was read, by name and type.
+pub(super) struct Columns<'a> {
+    frame: DataFrame,
+    path: &'a Path,
+}
+
+impl<'a> Columns<'a> {
+    /// Reads a file as [`read_frame`] does.
+    pub fn read(path: &'a Path) -> Result<Columns<'a>> {
+        Ok(Columns { frame: read_frame(path)?, path })
+    }
+
+    /// Rows of the file.
+    pub fn height(&self) -> usize {
+        self.frame.height()
+    }
+
+    /// Names of all columns, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.frame.get_column_names().into_iter().map(|name| name.as_str())
+    }
+
+    /// Texts; null as the empty one.
+    pub fn text(&self, name: &str) -> Result<Vec<String>> {
+        let column = self.frame.column(name).and_then(|column| column.str()).map_err(self.wrong())?;
+        Ok(column.iter().map(|value| value.unwrap_or_default().to_string()).collect())
+    }
+
+    /// Counts up to 32 bits; null as 0.
+    pub fn count(&self, name: &str) -> Result<Vec<u32>> {
+        Ok(self.maybe_count(name)?.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// Counts up to 32 bits.
+    pub fn maybe_count(&self, name: &str) -> Result<Vec<Option<u32>>> {
+        let column = self.frame.column(name).and_then(|column| column.u32()).map_err(self.wrong())?;
+        Ok(column.iter().collect())
+    }
+
+    /// Numbers up to 64 bits.
+    pub fn maybe_whole(&self, name: &str) -> Result<Vec<Option<u64>>> {
+        let column = self.frame.column(name).and_then(|column| column.u64()).map_err(self.wrong())?;
+        Ok(column.iter().collect())
+    }
+
+    /// Numbers up to 64 bits; null as 0.
+    pub fn whole(&self, name: &str) -> Result<Vec<u64>> {
+        Ok(self.maybe_whole(name)?.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// Numbers with a fraction.
+    pub fn number(&self, name: &str) -> Result<Vec<Option<f64>>> {
+        let column = self.frame.column(name).and_then(|column| column.f64()).map_err(self.wrong())?;
+        Ok(column.iter().collect())
+    }
+
+    fn wrong(&self) -> impl FnOnce(PolarsError) -> Error + use<> {
+        Error::table(self.path.display().to_string())
+    }
 }
 
 /// Reads a Parquet file of this project whole.
@@ -83,16 +151,8 @@ pub(super) fn read_frame(path: &Path) -> Result<DataFrame> {
 /// # Errors
 /// A file that is no Parquet or lacks a column, named.
 pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
-    let context = || path.display().to_string();
-    let frame = read_frame(path)?;
-    let text = |name: &str| -> Result<Vec<String>> {
-        let column = frame.column(name).and_then(|column| column.str()).map_err(Error::table(context()))?;
-        Ok(column.iter().map(|value| value.unwrap_or_default().to_string()).collect())
-    };
-    let count = |name: &str| -> Result<Vec<u32>> {
-        let column = frame.column(name).and_then(|column| column.u32()).map_err(Error::table(context()))?;
-        Ok(column.iter().map(|value| value.unwrap_or_default()).collect())
-    };
+    let columns = Columns::read(path)?;
+    let text = |name: &str| columns.text(name);
     let [table, dataset, split, model, method, metric, pooling, protocol, subset, warning] =
         ["table", "dataset", "split", "model", "method", "metric", "pooling", "protocol", "subset", "warning"]
             .map(text);
@@ -100,21 +160,19 @@ pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
     let (metric, pooling, protocol, subset, warning) = (metric?, pooling?, protocol?, subset?, warning?);
     let (device, machine, date, version) = (text("device")?, text("machine")?, text("date")?, text("version")?);
     let (origin, key) = (text("origin")?, text("key")?);
-    let (n_train, n_test) = (count("n_train")?, count("n_test")?);
+    let (n_train, n_test) = (columns.count("n_train")?, columns.count("n_test")?);
     // Rows from before anything was fine-tuned lack the column.
-    let has_weights = frame.get_column_names().iter().any(|name| name.as_str() == "weights");
-    let weights = if has_weights { text("weights")? } else { vec![String::new(); frame.height()] };
-    let budgets = frame.column("budget").and_then(|column| column.u32()).map_err(Error::table(context()))?;
-    let seeds = frame.column("seed").and_then(|column| column.u64()).map_err(Error::table(context()))?;
-    let values = frame.column("value").and_then(|column| column.f64()).map_err(Error::table(context()))?;
+    let has_weights = columns.names().any(|name| name == "weights");
+    let weights = if has_weights { text("weights")? } else { vec![String::new(); columns.height()] };
+    let (budgets, seeds, values) = (columns.maybe_count("budget")?, columns.whole("seed")?, columns.number("value")?);
     let row = |i: usize| ResultRow {
         cell: Cell {
             table: table[i].clone(),
             dataset: dataset[i].clone(),
             model: model[i].clone(),
             method: method[i].clone(),
-            budget: budgets.get(i),
-            seed: seeds.get(i).unwrap_or_default(),
+            budget: budgets[i],
+            seed: seeds[i],
             pooling: pooling[i].clone(),
             protocol: protocol[i].clone(),
             subset: subset[i].clone(),
@@ -123,7 +181,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
         },
         split: split[i].clone(),
         metric: metric[i].clone(),
-        value: values.get(i),
+        value: values[i],
         n_train: n_train[i],
         n_test: n_test[i],
         warning: warning[i].clone(),
@@ -135,7 +193,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
             shipped: origin[i] == "shipped",
         },
     };
-    Ok((0..frame.height()).map(row).collect())
+    Ok((0..columns.height()).map(row).collect())
 }
 
 /// A table as CSV with a header row; numbers with all their digits, null as the empty field.

@@ -1,12 +1,12 @@
 //! Last against best weights, the way between frozen and fine-tuned, the spread over models, and what runs cost.
 
 use super::labels::{counts, intervals, on_same_splits};
-use super::{method_label, method_look};
+use super::method_line;
 use crate::display::selection::{model_name, origin};
 use crate::display::{Cell, Chart, Series, Style, Table, look};
 use crate::error::Result;
 use crate::metrics::{Interval, mean_t_interval};
-use crate::models::{Architecture, ClipConfig};
+use crate::models::Architecture;
 use crate::project::Project;
 use crate::results::{ResultRow, Run};
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,11 +188,7 @@ pub fn cost_chart(
     model: &str,
 ) -> Result<Chart> {
     let record = project.manifests.model(model)?;
-    let architecture = match ClipConfig::named(&record.architecture) {
-        Some(config) => config.image,
-        None => Architecture::named(&record.architecture)?,
-    };
-    let pass = architecture.multiply_adds(record.input.size) as f64 / 1e9;
+    let pass = Architecture::named(&record.architecture)?.multiply_adds(record.input.size) as f64 / 1e9;
     let rows = on_same_splits(rows, dataset, split, model);
     let drawn = |key: &str| runs.iter().find(|run| run.key == key).map(|run| run.images);
     let mut images: BTreeMap<(String, Option<u32>), Vec<f64>> = BTreeMap::new();
@@ -203,13 +199,7 @@ pub fn cost_chart(
     let mut lines: BTreeMap<String, Series> = BTreeMap::new();
     for ((method, budget), interval) in intervals(&rows, |row| (row.cell.method.clone(), row.cell.budget))? {
         let passes = &images[&(method.clone(), budget)];
-        let line = lines.entry(method.clone()).or_insert_with(|| Series {
-            name: method_label(&method).to_string(),
-            look: method_look(&method),
-            x: Vec::new(),
-            y: Vec::new(),
-            interval: Vec::new(),
-        });
+        let line = lines.entry(method.clone()).or_insert_with(|| method_line(&method));
         line.x.push(pass * passes.iter().sum::<f64>() / passes.len() as f64);
         line.y.push(100.0 * interval.mean);
     }

@@ -1,6 +1,6 @@
 //! Accuracy against the number of training images.
 
-use super::{method_label, method_look, reported};
+use super::{method_line, reported};
 use crate::display::selection::{Column, comparison, model_name, n_seeds, origin, percent};
 use crate::display::{Chart, Series, Style, Table};
 use crate::error::Result;
@@ -54,13 +54,7 @@ pub fn labels_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
     let rows = on_same_splits(rows, dataset, split, model);
     let mut lines: BTreeMap<String, Series> = BTreeMap::new();
     for ((method, budget), interval) in intervals(&rows, |row| (row.cell.method.clone(), row.cell.budget))? {
-        let line = lines.entry(method.clone()).or_insert_with(|| Series {
-            name: method_label(&method).to_string(),
-            look: method_look(&method),
-            x: Vec::new(),
-            y: Vec::new(),
-            interval: Vec::new(),
-        });
+        let line = lines.entry(method.clone()).or_insert_with(|| method_line(&method));
         line.x.push(training_images(&rows, budget));
         line.y.push(100.0 * interval.mean);
         if let (Some(low), Some(high)) = (interval.low, interval.high) {

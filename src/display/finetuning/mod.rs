@@ -20,7 +20,7 @@ pub use labels::{labels_chart, tuning_table};
 pub use learning::learning_chart;
 pub use study::{finetuning_claims, published_finetuning_table};
 
-use super::Look;
+use super::{Look, Series};
 use crate::manifest::{Method, Tuning};
 
 /// One look per method, as models have theirs: probes are blue, what is fine-tuned is warm or green.
@@ -37,6 +37,12 @@ fn method_look(method: &str) -> Look {
         _ => ("#555555", "x", "dot"),
     };
     Look { colour: colour.into(), marker: marker.into(), dash: dash.into() }
+}
+
+/// The line of a method in a chart, without points yet.
+fn method_line(method: &str) -> Series {
+    let (x, y, interval) = (Vec::new(), Vec::new(), Vec::new());
+    Series { name: method_label(method).to_string(), look: method_look(method), x, y, interval }
 }
 
 /// What a method does, in words.

@@ -1,56 +1,30 @@
 //! The study's fine-tuning and what it says of it, beside ours.
 
 use super::reported;
+use crate::display::accuracy::published_columns;
 use crate::display::{Cell, Table};
 use crate::error::Result;
 use crate::experiments::finetuning::Gain;
 use crate::manifest::Tuning;
 use crate::project::Project;
-use crate::published::{self, PublishedResult, PublishedTable};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::published::{self, PublishedKey, PublishedResult, PublishedTable};
+use std::collections::BTreeMap;
 
 /// The study's own table of fine-tuning for one of its data sets, in percent, in its order; drift sets have both tests.
 ///
 /// # Errors
 /// A published table that cannot be read.
 pub fn published_finetuning_table(project: &Project, dataset: &str) -> Result<Table> {
-    let results = published::results(project.root())?;
     let tables = [PublishedTable::GeneralFinetune, PublishedTable::DriftFinetune];
-    let chosen: Vec<&PublishedResult> = results
-        .iter()
-        .filter(|result| {
-            tables.contains(&result.key.table) && result.key.dataset == dataset && result.key.method == "finetune"
-        })
-        .collect();
-    let columns: BTreeSet<(&str, Option<usize>)> =
-        chosen.iter().map(|result| (result.key.split.as_str(), result.key.budget)).collect();
-    let mut models: Vec<&str> = Vec::new();
-    for result in &chosen {
-        if !models.contains(&result.key.model.as_str()) {
-            models.push(&result.key.model);
-        }
-    }
-    let value = |model: &str, (split, budget): &(&str, Option<usize>)| {
-        let is = |r: &&&PublishedResult| r.key.model == model && r.key.split == *split && r.key.budget == *budget;
-        chosen.iter().find(is).map(|result| result.value)
-    };
-    let best = |column| models.iter().filter_map(|model| value(model, column)).fold(f64::MIN, f64::max);
-    let name = |(split, budget): &(&str, Option<usize>)| {
+    let wanted = |key: &PublishedKey| tables.contains(&key.table) && key.dataset == dataset && key.method == "finetune";
+    let caption =
+        format!("{dataset}: fine-tuned, accuracy in percent as the study published it (one run, no interval)");
+    let name = |(split, budget): &(String, Option<usize>)| {
         let budget = budget.map_or_else(String::new, |budget| budget.to_string());
         format!("{split}, budget {budget}")
     };
-    let row = |model: &&str| {
-        let cells = columns.iter().map(|column| match value(model, column) {
-            Some(value) => Cell { text: format!("{:.1}", 100.0 * value), best: value == best(column) },
-            None => Cell::from("–"),
-        });
-        std::iter::once(Cell::from(*model)).chain(cells).collect()
-    };
-    Ok(Table {
-        caption: format!("{dataset}: fine-tuned, accuracy in percent as the study published it (one run, no interval)"),
-        header: std::iter::once("model".to_string()).chain(columns.iter().map(name)).collect(),
-        rows: models.iter().map(row).collect(),
-    })
+    let results = published::results(project.root())?;
+    Ok(published_columns(&results, caption, wanted, |key| (key.split.clone(), key.budget), name))
 }
 
 /// What the study says of fine-tuning, how often its own numbers bear it out, and what the runs here say.

@@ -321,11 +321,11 @@ impl Start {
             right: Vec::new(),
         };
         let kept = if arm.alphas.is_empty() {
-            said.hear(&job, "last", true)?;
+            said.hear(&job, "last")?;
             match &outcome.best {
                 Some(best) => {
                     job.set_state(&best.state)?;
-                    said.hear(&job, "best", true)?;
+                    said.hear(&job, "best")?;
                     ("best".into(), best.state.clone())
                 }
                 None => ("last".into(), last),
@@ -334,7 +334,7 @@ impl Start {
             let mut best: Option<((f64, f64), f64)> = None;
             for &alpha in arm.alphas {
                 job.set_state(&between(job.start(), &last, alpha)?)?;
-                said.hear(&job, &format!("alpha {alpha}"), false)?;
+                said.hear(&job, &named(alpha))?;
                 let (loss, accuracy) = job.validate()?;
                 let merit = (accuracy, if loss.is_finite() { -loss } else { f64::NEG_INFINITY });
                 // Of equal ones the one that is nearer to the frozen model.
@@ -343,11 +343,9 @@ impl Start {
                 }
             }
             let alpha = best.map_or(0.0, |(_, alpha)| alpha);
-            words = format!("alpha {alpha}");
-            let state = between(job.start(), &last, alpha)?;
-            job.set_state(&state)?;
-            said.hear(&job, "chosen", true)?;
-            ("chosen".into(), state)
+            said.choose(&named(alpha), "chosen");
+            words = named(alpha);
+            ("chosen".into(), between(job.start(), &last, alpha)?)
         };
         said.of_probe(fitted)?;
         let Said { scores, predicted, right, .. } = said;
@@ -412,22 +410,32 @@ struct Said<'a> {
 }
 
 impl Said<'_> {
-    /// Takes what the job says as it is now; with probabilities where they are kept.
-    fn hear(&mut self, job: &FineTune, weights: &str, keep: bool) -> Result<()> {
+    /// Takes what the job says as it is now.
+    fn hear(&mut self, job: &FineTune, weights: &str) -> Result<()> {
         let encoded = &self.start.encoded;
         let images = |positions: &[usize]| positions.iter().map(|&i| encoded.features.rows[i] as u32).collect();
-        if keep {
-            let val = &self.parts.val;
-            self.predicted.push(Predicted::from_logits("val", weights, images(val), &job.logits(val)?));
-        }
+        let val = &self.parts.val;
+        self.predicted.push(Predicted::from_logits("val", weights, images(val), &job.logits(val)?));
         for (split, positions) in self.parts.measured() {
             let predicted = Predicted::from_logits(split, weights, images(positions), &job.logits(positions)?);
             self.judge(split, weights, positions, &predicted.classes())?;
-            if keep {
-                self.predicted.push(predicted);
-            }
+            self.predicted.push(predicted);
         }
         Ok(())
+    }
+
+    /// What was heard of `weights` counts under another name too; of probabilities only that stays.
+    fn choose(&mut self, weights: &str, name: &str) {
+        let of = |scores: &Vec<Score>| -> Vec<Score> {
+            let chosen = scores.iter().filter(|score| score.weights == weights).cloned();
+            chosen.map(|score| Score { weights: name.into(), ..score }).collect()
+        };
+        self.scores.extend(of(&self.scores));
+        let right = self.right.iter().filter(|right| right.weights == weights).cloned();
+        let right: Vec<Right> = right.map(|right| Right { weights: name.into(), ..right }).collect();
+        self.right.extend(right);
+        self.predicted.retain(|predicted| predicted.weights == weights);
+        self.predicted.iter_mut().for_each(|predicted| predicted.weights = name.into());
     }
 
     fn judge(&mut self, split: &'static str, weights: &str, positions: &[usize], predicted: &[u32]) -> Result<()> {
@@ -461,6 +469,11 @@ impl Fitted {
         let biases = self.biases.to_vec();
         Ok((Tensor::from_vec(weights, self.weights.dim(), device)?, Tensor::new(biases, device)?))
     }
+}
+
+/// What the weights at a part of the way are called.
+fn named(alpha: f64) -> String {
+    format!("alpha {alpha}")
 }
 
 /// Where runs that may go on have their checkpoints.

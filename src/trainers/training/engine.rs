@@ -21,8 +21,9 @@ use std::time::Instant;
 
 /// Batches that are drawn ahead.
 const AHEAD: usize = 2;
-/// Raised whenever a change here moves the weights that a run ends with.
-const VERSION: u32 = 1;
+/// Raised whenever a change here, or in an operation's gradient, moves the weights that a run ends with: what began before is
+/// not gone on with.
+const VERSION: u32 = 2;
 /// Measures up to which each is printed.
 const SAID: u64 = 10;
 /// A run's curve.

@@ -65,11 +65,19 @@ pub(super) enum Values {
 }
 
 impl Table {
-    /// Opens a file and reads its footer.
+    /// Opens a file of images and reads its footer.
     ///
     /// # Errors
-    /// A file that is not there, or is no Parquet file.
+    /// A file that is not there, is no Parquet file, or states more images than it has bytes.
     pub fn open(path: &Path) -> Result<Table> {
+        Table::open_of(path, 1)
+    }
+
+    /// Opens a file of at most so many rows per byte: rows that repeat each other take less than one.
+    ///
+    /// # Errors
+    /// As for [`Table::open`].
+    pub fn open_of(path: &Path, rows_per_byte: u64) -> Result<Table> {
         let mut file = File::open(path).map_err(Error::io(path, "opening"))?;
         let length = file.metadata().map_err(Error::io(path, "looking at"))?.len();
         let mut first = [0; 23];
@@ -87,8 +95,8 @@ impl Table {
             guarded(path, || Ok(read_metadata(&mut file)))?.map_err(Error::table(path.display().to_string()))?;
         let (stated, rows) = (metadata.num_rows, metadata.row_groups.iter().map(|group| group.num_rows()));
         let rows = rows.fold(0, |sum: usize, rows| sum.saturating_add(rows));
-        // An image has a byte at least, and so has a row of results: what states more would only take memory.
-        if rows != stated || rows as u64 > length {
+        // What states more would only take memory.
+        if rows != stated || rows as u64 > length.saturating_mul(rows_per_byte) {
             let found = format!("{stated} rows stated, {rows} in its row groups, {length} bytes in all");
             return Err(Error::data(path, "a whole Parquet file", found));
         }

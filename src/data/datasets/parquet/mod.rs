@@ -58,6 +58,9 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
     .checked(first)
 }
 
+/// Rows per byte that a file of flat columns may have: results repeat themselves.
+const ROWS_PER_BYTE: u64 = 64;
+
 /// Looks through a Parquet file of flat columns before another reader decodes it: what its pages claim must fit into the
 /// file, so that a damaged one cannot ask for memory that there is not (which would end the program, past all errors).
 ///
@@ -65,7 +68,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
 /// [`Error::Io`] for a file that cannot be read; [`Error::Data`] or [`Error::Table`] for one that is no Parquet file or is
 /// damaged, with the column and the page, and for one with a column of lists or maps.
 pub fn check_parquet(path: &Path) -> Result<()> {
-    Table::open(path)?.check()
+    Table::open_of(path, ROWS_PER_BYTE)?.check()
 }
 
 /// Columns of several files, one after the other; of rows with a label alone.
