@@ -31,6 +31,15 @@ fn silent() -> Tell {
     Arc::new(|_, _| ())
 }
 
+/// The folder of the run at a rate.
+fn of_rate(place: &Path, rate: f64) -> PathBuf {
+    let runs = fs::read_dir(place).expect("a folder").flatten().map(|entry| entry.path());
+    let is = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("rate-{rate:e}-")))
+    };
+    runs.into_iter().find(is).expect("a run at the rate")
+}
+
 fn asked(method: Tuning) -> Asked {
     Asked::new(method, 10, 0).at_most(2)
 }
@@ -271,7 +280,12 @@ fn between_the_frozen_model_and_the_end_validation_images_choose() -> Result<()>
     let parts = start.parts(10, 0)?;
     assert_eq!((parts.train.len(), parts.val.len(), parts.test.len()), (14, 4, 2 * EACH as usize - 18));
     let place = root.path().join("run");
+    // What another version of the program left is not gone on with, and costs nothing.
+    let other = place.join("rate-1e-4-of another version");
+    fs::create_dir_all(&other).expect("makes a folder");
+    fs::write(other.join("checkpoint.safetensors"), "of another run").expect("writes");
     let lp_ft = start.tune(&asked(Tuning::LpFt), &place, &silent())?;
+    fs::remove_dir_all(&other).expect("removes");
     // From the same folder: nothing is trained again.
     let checkpoints = files(&place);
     let wise = start.tune(&asked(Tuning::Wise), &place, &silent())?;
@@ -281,7 +295,7 @@ fn between_the_frozen_model_and_the_end_validation_images_choose() -> Result<()>
     // The rate: the better accuracy in the end on validation images, then the lower loss.
     let mut known: Option<((f64, f64), f64)> = None;
     for rate in finetuning::RATES {
-        let curve = Curve::open(&place.join(format!("rate-{rate:e}")).join("curve.csv"))?;
+        let curve = Curve::open(&of_rate(&place, rate).join("curve.csv"))?;
         let last = |name: &str| curve.line(name).last().expect("a value").1;
         let merit = (last("val_accuracy"), -last("val_loss"));
         if known.is_none_or(|(best, _)| merit >= best) {
@@ -304,7 +318,7 @@ fn between_the_frozen_model_and_the_end_validation_images_choose() -> Result<()>
     assert_eq!(of(&wise, "alpha 1"), of(&lp_ft, "last"));
 
     // The choice, from the states themselves: validation images alone, of equal ones the nearest to the frozen model.
-    let path = place.join(format!("rate-{rate:e}")).join("checkpoint.safetensors");
+    let path = of_rate(&place, rate).join("checkpoint.safetensors");
     let last: BTreeMap<String, Tensor> = Checkpoint::read(&path, &Device::Cpu)?.under("value").into_iter().collect();
     let mut known: Option<((f64, f64), f64)> = None;
     for alpha in finetuning::ALPHAS {

@@ -266,11 +266,12 @@ impl Start {
                 None => job,
                 Some(tell) => watched(job, asked, tell.clone(), (i, n_recipes)),
             };
-            let folder =
-                if n_recipes == 1 { folder.to_path_buf() } else { folder.join(format!("rate-{:e}", recipe.rate)) };
+            let plan = job.plan()?;
+            // A folder per run: what another version of the program has left in it is not gone on with.
+            let identity = training::identity(&job, &plan);
+            let folder = folder.join(format!("rate-{:e}-{}", recipe.rate, &identity[..16]));
             let verbose = tell.is_none();
             let place = Place { folder: &folder, every: CHECKPOINT_EVERY, stop_after: None, verbose, page: false };
-            let plan = job.plan()?;
             let outcome = training::train(&mut job, &plan, &place)?;
             tried.push((job, outcome));
         }

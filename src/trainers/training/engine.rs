@@ -51,6 +51,12 @@ pub fn train<J: Job>(job: &mut J, plan: &Plan, place: &Place) -> Result<Outcome>
     run.end()
 }
 
+/// The hash of all that decides a run: a checkpoint is gone on with by the same run alone.
+pub fn identity<J: Job>(job: &J, plan: &Plan) -> String {
+    let words = [job.fingerprint(), plan.fingerprint(), job.parameters().fingerprint()].join("\n");
+    storage::sha256_hex(format!("engine {VERSION}\n{words}").as_bytes())
+}
+
 /// A run under way.
 pub(super) struct Run<'a, J: Job> {
     pub(super) job: &'a mut J,
@@ -73,12 +79,10 @@ pub(super) struct Run<'a, J: Job> {
 
 impl<'a, J: Job> Run<'a, J> {
     fn begin(job: &'a mut J, plan: &'a Plan, place: &'a Place) -> Result<Self> {
-        let parameters = job.parameters();
-        let words = [job.fingerprint(), plan.fingerprint(), parameters.fingerprint()].join("\n");
-        let mut adam = Adam::new(parameters.trained().to_vec())?;
+        let mut adam = Adam::new(job.parameters().trained().to_vec())?;
         (adam.beta1, adam.beta2) = plan.betas;
         let mut run = Run {
-            identity: storage::sha256_hex(format!("engine {VERSION}\n{words}").as_bytes()),
+            identity: identity(job, plan),
             adam,
             curve: Curve::open(&place.folder.join(CURVE))?,
             watch: plan.stopping.clone().map(Watch::new),
