@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tiny_project::{ALL, EACH, classes, drawing, files, runs, tiny_project};
 use wider_clip::experiments::finetuning::command::{Request, classify, serve};
 use wider_clip::experiments::finetuning::{self, Asked, Saved, Start, save};
@@ -69,11 +70,14 @@ fn ends(runs: &[Run]) -> Vec<Run> {
     ends
 }
 
-/// The files of the experiment that hold what was said of each image, from the results folder on.
+/// The files of the experiment that hold what was said of each image, from the results folder on; without what a kill left
+/// half-written.
 fn said(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let results = root.join("results/finetuning");
-    let is_said =
-        |path: &Path| path.to_string_lossy().contains(".predictions") || path.to_string_lossy().contains(".right.");
+    let is_said = |path: &Path| {
+        let name = path.to_string_lossy();
+        (name.contains(".predictions") || name.contains(".right.")) && !name.contains("/.writing-")
+    };
     let all = files(&results).into_iter().filter(|(path, _)| is_said(path));
     all.map(|(path, bytes)| (path.strip_prefix(&results).expect("inside").to_path_buf(), bytes)).collect()
 }
@@ -137,6 +141,18 @@ fn a_suite_killed_at_any_moment_goes_on_to_the_same_rows() -> Result<()> {
     for (path, bytes) in before.iter().filter(|(path, _)| path.to_string_lossy().contains(".predictions")) {
         assert!(fs::read(path).expect("reads") == *bytes, "{}", path.display());
     }
+    // What a kill left half-written an hour ago is gone when the next file is written; younger may be what somebody writes.
+    let half = |name: &str, hours: u64| {
+        let said = expected.2.keys().find(|path| path.to_string_lossy().contains(".predictions")).expect("said");
+        let path = killed.path().join("results/finetuning").join(said).with_file_name(name);
+        let file = fs::File::create(&path).expect("creates");
+        file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).expect("dated");
+        path
+    };
+    let (old, young) = (half(".writing-old", 2), half(".writing-young", 0));
+    finetuning::run(&tiny_project(killed.path(), &runs("[\"lp_ft\"]", "[\"good\"]", "[2]")), &Device::Cpu)?;
+    assert_eq!((old.exists(), young.exists()), (false, true));
+
     // What a kill behind the last number left is gone after the next run; what is nobody's stays.
     let of_key = |key: &str| killed.path().join("results/runs").join(key);
     for key in [both[0].key.as_str(), "somebody's"] {

@@ -132,6 +132,15 @@ fn stored_outputs_are_whole_and_small() {
                     assert!(drawn, "{}: a chart without a static picture in\n{}", path.display(), cell.source);
                 }
                 assert!(!has(SpriteSheet::MIME), "{}: a sprite sheet in\n{}", path.display(), cell.source);
+                // A table or chart that the kernel did not know how to show is printed as Rust prints a value.
+                let plain = match &data["text/plain"] {
+                    Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+                    other => other.as_str().unwrap_or_default().to_string(),
+                };
+                let printed =
+                    ["Table {", "Tables {", "Chart {", "Gallery {", "SpriteSheet {", "MapChart {", "Ok(", "Err("];
+                let is_printed = printed.iter().any(|start| plain.starts_with(start));
+                assert!(!is_printed, "{}: a value as Rust prints it, after\n{}", path.display(), cell.source);
                 if data.is_object() {
                     assert!(has("text/plain"), "{}: an output without text in\n{}", path.display(), cell.source);
                 }

@@ -2,7 +2,8 @@
 //!
 //! A reader never sees half a file: bytes go to a temporary file beside the target, are flushed to the disk, and are
 //! renamed over it; then the folder is flushed, so that the new name is there after a power cut too. A full disk or a kill
-//! leaves the old file, or none, and perhaps a temporary file, which the next one who locks the folder removes.
+//! leaves the old file, or none, and perhaps a temporary file, which is removed an hour later, by the next one who locks the
+//! folder.
 
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -88,6 +89,11 @@ pub fn sweep_unfinished(folder: &Path) {
     sweep(folder, TEMPORARY, Duration::ZERO);
 }
 
+/// The same in a folder in which others may write: what is older than any write takes.
+pub fn sweep_left_behind(folder: &Path) {
+    sweep(folder, TEMPORARY, LEFT_BEHIND);
+}
+
 /// An exclusive lock between processes, held until dropped.
 #[derive(Debug)]
 pub struct FolderLock {
@@ -114,7 +120,7 @@ impl FolderLock {
             }
             Err(TryLockError::Error(source)) => return Err(Error::io(&path, "locking")(source)),
         }
-        sweep(folder, TEMPORARY, LEFT_BEHIND);
+        sweep_left_behind(folder);
         Ok(FolderLock { _file: file })
     }
 }

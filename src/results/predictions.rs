@@ -3,6 +3,7 @@
 
 use super::table::{Columns, write_frame};
 use crate::error::{Error, Result};
+use crate::storage;
 use ndarray::Array2;
 use polars::prelude::*;
 use std::path::Path;
@@ -80,6 +81,8 @@ pub fn write_predictions(path: &Path, predicted: &[Predicted]) -> Result<()> {
         let kept: Vec<u32> = surprise.map(|nats| (nats * PARTS).round().clamp(0.0, 65_535.0) as u32).collect();
         columns.push(Column::new(format!("class_{class}").into(), kept));
     }
+    // Nobody locks this folder, as every run has a file of its own: what kills left is looked for here.
+    path.parent().into_iter().for_each(storage::sweep_left_behind);
     write_frame(path, DataFrame::new_infer_height(columns).map_err(Error::table(path.display().to_string()))?)
 }
 
