@@ -5,15 +5,20 @@
 //! `tests/metrics.rs` holds them to values computed by it.
 
 mod alignment;
+mod calibration;
+mod class_mix;
 mod clusterings;
 mod crossing;
 mod groups;
 mod intervals;
+mod line;
 mod probabilities;
 mod ranks;
 mod several;
 
 pub use alignment::Gram;
+pub use calibration::{ReliabilityBin, fit_temperature, negative_log_likelihood, reliability, tempered};
+pub use class_mix::ClassMix;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
 pub use crossing::{AtSize, Crossing, crossing};
 pub use groups::{WorstGroup, worst_group};
@@ -21,6 +26,7 @@ pub use intervals::{
     Interval, PairedBootstrap, bootstrap_accuracy, group_bootstrap_accuracy, mean_t_interval, paired_bootstrap,
     paired_group_bootstrap,
 };
+pub use line::{DriftLine, Stretch, above_chance};
 pub use probabilities::{expected_calibration_error, top_k_accuracy};
 pub use ranks::spearman;
 pub use several::holm;

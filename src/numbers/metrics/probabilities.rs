@@ -2,7 +2,7 @@
 
 use super::check_lengths;
 use crate::error::{Error, Result};
-use ndarray::ArrayView2;
+use ndarray::{ArrayView1, ArrayView2};
 
 /// The fraction of images whose class is among the `k` with the highest scores `(N, K)`; of equal scores the higher
 /// class number counts as higher (scikit-learn's `top_k_accuracy_score`).
@@ -54,29 +54,28 @@ pub fn top_k_accuracy(scores: ArrayView2<f64>, truth: &[u32], k: usize) -> Resul
 /// # Ok::<(), wider_clip::error::Error>(())
 /// ```
 pub fn expected_calibration_error(probabilities: ArrayView2<f64>, truth: &[u32], n_bins: usize) -> Result<f64> {
-    check_scores(probabilities, truth)?;
+    check_probabilities(probabilities, truth)?;
     if n_bins == 0 {
         return Err(Error::argument("bins", "at least 1", "0"));
-    }
-    if let Some(value) = probabilities.iter().find(|value| !(0.0..=1.0 + 1e-9).contains(*value)) {
-        return Err(Error::argument("probabilities", "numbers from 0 to 1", value.to_string()));
     }
     // Per bin: the sum over its images of (right - probability).
     let mut gaps = vec![0f64; n_bins];
     for (row, &truth) in probabilities.rows().into_iter().zip(truth) {
-        let (mut class, mut top) = (0, row[0]);
-        for (other, &probability) in row.iter().enumerate() {
-            if probability > top {
-                (class, top) = (other, probability);
-            }
-        }
-        gaps[bin(top, n_bins)] += f64::from(u8::from(class == truth as usize)) - top;
+        let (class, probability) = top(row);
+        gaps[bin(probability, n_bins)] += f64::from(u8::from(class == truth as usize)) - probability;
     }
     Ok(gaps.iter().map(|gap| gap.abs()).sum::<f64>() / truth.len() as f64)
 }
 
+/// The class with the highest probability, the first of equals, and that probability.
+pub(super) fn top(row: ArrayView1<f64>) -> (usize, f64) {
+    let higher =
+        |best: (usize, f64), (class, &probability)| if probability > best.1 { (class, probability) } else { best };
+    row.iter().enumerate().skip(1).fold((0, row[0]), higher)
+}
+
 /// The bin of a probability, from 0.
-fn bin(probability: f64, n_bins: usize) -> usize {
+pub(super) fn bin(probability: f64, n_bins: usize) -> usize {
     let edge = |bin: usize| bin as f64 / n_bins as f64;
     // The product may be one off beside an edge; the edges themselves decide.
     let mut bin = ((probability * n_bins as f64).ceil() as usize).clamp(1, n_bins);
@@ -89,7 +88,15 @@ fn bin(probability: f64, n_bins: usize) -> usize {
     bin - 1
 }
 
-fn check_scores(scores: ArrayView2<f64>, truth: &[u32]) -> Result<()> {
+pub(super) fn check_probabilities(probabilities: ArrayView2<f64>, truth: &[u32]) -> Result<()> {
+    check_scores(probabilities, truth)?;
+    match probabilities.iter().find(|value| !(0.0..=1.0 + 1e-9).contains(*value)) {
+        Some(value) => Err(Error::argument("probabilities", "numbers from 0 to 1", value.to_string())),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check_scores(scores: ArrayView2<f64>, truth: &[u32]) -> Result<()> {
     check_lengths(scores.nrows(), truth.len())?;
     if let Some(((row, column), value)) = scores.indexed_iter().find(|(_, value)| !value.is_finite()) {
         return Err(Error::argument("scores", "finite numbers", format!("{value} in row {row}, column {column}")));
