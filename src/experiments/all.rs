@@ -1,6 +1,7 @@
 //! All experiments that are cells of a data set and model, in one list: what ships, and what counts.
 
 use super::clustering::{self, Clustering};
+use super::drift::{self, Calibrations, Folds};
 use super::finetuning::{self, Finetuning};
 use super::representations::{self, Representations};
 use super::same_data::{self, SameData};
@@ -17,7 +18,7 @@ pub(super) struct Listed {
     pub run: fn(&Project, &Device) -> Result<Vec<ResultRow>>,
 }
 
-pub(super) const ALL: [Listed; 4] = [
+pub(super) const ALL: [Listed; 6] = [
     Listed {
         name: representations::NAME,
         cells: |project, encoding| Representations.cells(project, encoding),
@@ -28,6 +29,8 @@ pub(super) const ALL: [Listed; 4] = [
         cells: |project, encoding| Finetuning.cells(project, encoding),
         run: finetuning::run,
     },
+    Listed { name: drift::NAME, cells: |project, encoding| Calibrations.cells(project, encoding), run: drift::run },
+    Listed { name: drift::FOLDS, cells: |project, encoding| Folds.cells(project, encoding), run: drift::run_folds },
     Listed {
         name: clustering::NAME,
         cells: |project, encoding| Clustering.cells(project, encoding),

@@ -67,9 +67,14 @@ impl Encoding {
         let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
         let weights = models::weights_id(project.root(), &model)?;
         let features = features::key(&model, &weights, DType::F32, device, set, rows.as_deref());
-        let parts = Key::new("parts").with_all(&dataset.split.key()).with_all(&set.columns_key());
+        let parts = parts_key(&dataset, set);
         let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
         Ok(Encoding { set: set.clone(), dataset, model, rows, subset, device: device.clone(), features, parts })
+    }
+
+    /// The same images and features with another record of the data set, as where other domains are held out.
+    pub(super) fn with_record(&self, dataset: DatasetRecord) -> Encoding {
+        Encoding { parts: parts_key(&dataset, &self.set), dataset, ..self.clone() }
     }
 
     /// Where features are computed.
@@ -174,6 +179,11 @@ impl Encoding {
     }
 }
 
+/// What decides how the images of a set are divided.
+fn parts_key(dataset: &DatasetRecord, set: &ImageSet) -> Key {
+    Key::new("parts").with_all(&dataset.split.key()).with_all(&set.columns_key())
+}
+
 /// A data set encoded by a model: images and features, nothing else.
 #[derive(Debug, Clone)]
 pub struct Encoded {
@@ -202,6 +212,11 @@ impl Encoded {
     pub fn with_pooling(self, pooling: &str) -> Result<Encoded> {
         self.features.pooling(pooling)?;
         Ok(Encoded { pooling: pooling.into(), ..self })
+    }
+
+    /// The same images and features with another record of the data set.
+    pub(super) fn with_record(&self, dataset: DatasetRecord) -> Encoded {
+        Encoded { dataset, ..self.clone() }
     }
 
     /// The features `(N, D)` under the chosen pooling.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`representations`] | classification with features and simple learners, by label budget |
 //! | [`finetuning`] | fine-tuning, as the study did it and in better ways, on the same splits |
+//! | [`drift`] | in distribution against out of distribution, arm by arm |
 //! | [`clustering`] | clusters found without labels, with and without UMAP |
 //! | [`same_data`] | its open question: the objectives on the same data |
 //!
@@ -14,6 +15,7 @@
 //! | `encoded` | [`Encoding`]: a data set and a model, known by key; [`Encoded`]: its images and features |
 //! | `parts` | [`Parts`]: what is learned from and what is measured on |
 //! | `predict`, `words` | the only dispatch on methods; classes asked for by words ([`Words`]) |
+//! | `answered` | [`Answered`]: which test images an arm had right, with class and group of each |
 //! | `score` | the only list of metrics of classification |
 //! | `ledger`, `runner` | cells of work that are not done become rows: [`run`] an [`Experiment`] |
 //! | [`shipping`] | rows that come with the project, and the keys that they came under |
@@ -21,8 +23,10 @@
 //! | `effort` | about how long a cell takes, for progress |
 
 mod all;
+mod answered;
 pub mod clustering;
 mod current;
+pub mod drift;
 mod effort;
 mod encoded;
 pub mod finetuning;
@@ -36,6 +40,7 @@ mod score;
 pub mod shipping;
 mod words;
 
+pub use answered::{Answered, Tested};
 pub use current::current_keys;
 pub use encoded::{Encoded, Encoding, Work};
 pub use ledger::{FRESH_VARIABLE, Outcome, is_fresh};

@@ -30,6 +30,8 @@ type Classify = Box<dyn Fn(ArrayView2<f32>) -> Result<Vec<u32>> + Sync>;
 /// A probe that was fitted.
 pub(super) struct Fitted {
     pub classify: Classify,
+    /// The regression behind it, for methods that have probabilities.
+    pub logistic: Option<Logistic>,
     pub warning: String,
 }
 
@@ -39,6 +41,7 @@ pub(super) fn settings(method: Method) -> &'static str {
         Method::Knn => "k 5, Euclidean, uniform votes",
         Method::KnnDino => "k 20, cosine, votes of temperature 0.07",
         Method::Lr => "C 1",
+        Method::LrStandardised => "C 1, standardised",
         Method::LrSweep => "C of DINOv2's 45 by val, then train and val",
         // What is asked is added, see `words`.
         Method::ZeroShot | Method::ZeroShotEnsemble => "by words",
@@ -49,7 +52,7 @@ pub(super) fn settings(method: Method) -> &'static str {
 pub(super) fn multiply_adds(method: Method, train: usize, n: usize, dim: usize, classes: usize) -> f64 {
     match method {
         // Some 45 evaluations of two products each.
-        Method::Lr => 90.0 * (train * dim * classes) as f64,
+        Method::Lr | Method::LrStandardised => 90.0 * (train * dim * classes) as f64,
         Method::LrSweep => 900.0 * (train * dim * classes) as f64,
         // In bytes, where the processor can; and all at least are read.
         Method::Knn | Method::KnnDino => 0.25 * (train * n * dim) as f64,
@@ -66,17 +69,18 @@ pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result
     let knn = |params: KnnParams| -> Result<Fitted> {
         let model = params.fit(train)?;
         let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
-        Ok(Fitted { classify: Box::new(classify), warning: String::new() })
+        Ok(Fitted { classify: Box::new(classify), logistic: None, warning: String::new() })
     };
     let lr = |model: Logistic| {
-        let warning = model.warning();
+        let (warning, logistic) = (model.warning(), Some(model.clone()));
         let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
-        Fitted { classify: Box::new(classify), warning }
+        Fitted { classify: Box::new(classify), logistic, warning }
     };
     match method {
         Method::Knn => knn(Knn::params(NEIGHBOURS)),
         Method::KnnDino => knn(Knn::dino().k(20.min(n_train))),
         Method::Lr => Ok(lr(Logistic::params(1.0).fit(train)?)),
+        Method::LrStandardised => Ok(lr(Logistic::params(1.0).standardise(true).fit(train)?)),
         Method::LrSweep => Ok(lr(CSweep::dinov2().fit(train, &val()?)?.refit)),
         Method::ZeroShot | Method::ZeroShotEnsemble => {
             let expected = "a method that is fitted; classes are asked for by words with `Words`";
@@ -91,13 +95,28 @@ impl Encoded {
     /// # Errors
     /// What the probe says; a method that asks by words ([`super::Words::predict`] does that).
     pub fn predict(&self, method: Method, parts: &Parts) -> Result<Predictions> {
+        let fitted = self.fit(method, parts)?;
+        Ok(Predictions {
+            test: self.classify(&fitted, &parts.test)?,
+            ood: self.classify(&fitted, &parts.ood)?,
+            warning: fitted.warning,
+        })
+    }
+
+    /// Fits one probe on the training images of `parts`.
+    pub(super) fn fit(&self, method: Method, parts: &Parts) -> Result<Fitted> {
         self.check_enough(method, parts)?;
         let features = self.chosen()?;
-        let rows = |positions: &[usize]| features.select(Axis(0), positions);
-        let part = |positions: &[usize]| labelled(rows(positions), self.labels_at(positions));
-        let fitted = fit(method, &part(&parts.train)?, || part(&parts.val))?;
-        let ood = if parts.ood.is_empty() { Vec::new() } else { (fitted.classify)(rows(&parts.ood).view())? };
-        Ok(Predictions { test: (fitted.classify)(rows(&parts.test).view())?, ood, warning: fitted.warning })
+        let part = |positions: &[usize]| labelled(features.select(Axis(0), positions), self.labels_at(positions));
+        fit(method, &part(&parts.train)?, || part(&parts.val))
+    }
+
+    /// The classes of the images at `positions`; none for none.
+    pub(super) fn classify(&self, fitted: &Fitted, positions: &[usize]) -> Result<Vec<u32>> {
+        match positions.is_empty() {
+            true => Ok(Vec::new()),
+            false => (fitted.classify)(self.chosen()?.select(Axis(0), positions).view()),
+        }
     }
 
     /// Holds the number of training images against what a method votes on.

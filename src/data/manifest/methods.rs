@@ -52,6 +52,8 @@ names! {
     KnnDino = "knn_dino", "20 nearest neighbours by cosine, weighted votes";
     /// Logistic regression: C = 1 (the study's setting).
     Lr = "lr", "logistic regression";
+    /// Logistic regression with C = 1 on features of which each column has mean 0 and deviation 1 over the training images.
+    LrStandardised = "lr_standardised", "logistic regression on standardised features";
     /// Logistic regression as DINOv2's evaluation has it: C of 45 chosen on the validation images, then fitted on
     /// training and validation images.
     LrSweep = "lr_sweep", "logistic regression, C chosen on validation images";

@@ -28,6 +28,7 @@ fn method_look(method: &str) -> Look {
     let (colour, marker, dash) = match method {
         "knn" => ("#56b4e9", "diamond", "dot"),
         "lr" => ("#0072b2", "square", "solid"),
+        "lr_standardised" => ("#5e3c99", "pentagon", "dash"),
         "lr_sweep" => ("#004c78", "square", "dash"),
         "finetune" => ("#d55e00", "circle", "solid"),
         "finetune_augmented" => ("#e69f00", "circle", "dash"),

@@ -1,12 +1,12 @@
 //! Fine-tuning held against the logistic regression on the same images, and the number of labels from which it pays.
 
 use super::{Finetuning, Plan};
-use crate::error::{Error, Result};
-use crate::experiments::encoded::unit;
-use crate::experiments::{Encoded, Encoding};
+use crate::error::Result;
+use crate::experiments::Answered;
+use crate::experiments::answered::answered;
 use crate::metrics::{self, AtSize, Crossing, PairedBootstrap};
 use crate::project::Project;
-use crate::results::{Cell, Right};
+use crate::results::Cell;
 use candle_core::Device;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -40,13 +40,13 @@ pub struct Gain {
 #[derive(Default)]
 struct Pooled {
     n_train: usize,
-    groups: Vec<String>,
+    groups: Vec<u32>,
     tuned: Vec<bool>,
     probe: Vec<bool>,
 }
 
 impl Pooled {
-    fn at_size(&self) -> AtSize<'_, String> {
+    fn at_size(&self) -> AtSize<'_, u32> {
         AtSize { size: self.n_train as f64, groups: &self.groups, a: &self.tuned, b: &self.probe }
     }
 }
@@ -104,60 +104,38 @@ pub fn crossover(
         sizes.sort_by_key(|pooled| pooled.n_train);
         // Budgets that draw the same images are one size.
         sizes.dedup_by_key(|pooled| pooled.n_train);
-        let sizes: Vec<AtSize<String>> = sizes.iter().map(Pooled::at_size).collect();
+        let sizes: Vec<AtSize<u32>> = sizes.iter().map(Pooled::at_size).collect();
         let found = (sizes.len() > 1).then(|| metrics::crossing(&sizes, RESAMPLES, 0))?;
         Some(found.map(|crossing| (dataset, split, model, crossing)))
     });
     crossings.collect()
 }
 
-/// What the suite's runs had right, all seeds together.
-fn pooled(project: &Project, device: &Device) -> Result<Vec<(Place, Pooled)>> {
+/// What the suite's runs had right, and the logistic regression on the same split, image by image.
+///
+/// # Errors
+/// As for [`super::run`], which it does first; kept answers of other images than the split's.
+pub fn answers(project: &Project, device: &Device) -> Result<Vec<Answered>> {
     super::run(project, device)?;
-    let plan = Plan::new(project, &Finetuning, device)?;
-    let mut pooled: BTreeMap<Place, Pooled> = BTreeMap::new();
-    for (encoding, cells) in plan.encodings() {
-        let mut by_key: BTreeMap<String, Vec<Right>> = BTreeMap::new();
-        for right in plan.ledger().right_of(cells)? {
-            by_key.entry(right.key.clone()).or_default().push(right);
-        }
-        let bare = encoding.bare();
-        for cell in cells {
-            if let Some(of_cell) = by_key.get(&cell.key) {
-                pool(&mut pooled, encoding, &bare, cell, of_cell)?;
-            }
-        }
-    }
-    Ok(pooled.into_iter().collect())
+    answered(&Plan::new(project, &Finetuning, device)?)
 }
 
-fn pool(
-    pooled: &mut BTreeMap<Place, Pooled>,
-    encoding: &Encoding,
-    bare: &Encoded,
-    cell: &Cell,
-    of_cell: &[Right],
-) -> Result<()> {
-    let budget = cell.budget.unwrap_or_default();
-    let parts = bare.parts(budget as usize, cell.seed)?;
-    for (split, positions) in parts.measured() {
-        let of_split = || of_cell.iter().filter(|right| right.split == split);
-        let Some(probe) = of_split().find(|right| right.weights == "lr") else { continue };
-        for tuned in of_split().filter(|right| right.weights != "lr") {
-            if tuned.right.len() != positions.len() || probe.right.len() != positions.len() {
-                let expected = format!("{} for {split} of {} at budget {budget}", positions.len(), cell.dataset);
-                let found = format!("{} and {}, as images were set aside then", tuned.right.len(), probe.right.len());
-                return Err(Error::argument("kept answers", expected, found));
-            }
-            let (dataset, model, method) = (cell.dataset.clone(), cell.model.clone(), cell.method.clone());
-            let place = (dataset, split.into(), model, method, tuned.weights.clone(), budget);
-            let entry = pooled.entry(place).or_default();
-            entry.n_train = parts.train.len();
-            let rows = positions.iter().map(|&position| bare.features.rows[position]);
-            entry.groups.extend(rows.map(|row| unit(&encoding.set, &encoding.dataset, row)));
-            entry.tuned.extend(&tuned.right);
-            entry.probe.extend(&probe.right);
-        }
+/// The same, all seeds together.
+fn pooled(project: &Project, device: &Device) -> Result<Vec<(Place, Pooled)>> {
+    let answers = answers(project, device)?;
+    let at = |answered: &Answered| (answered.cell.key.clone(), answered.split.clone());
+    let probes: BTreeMap<_, &Answered> =
+        answers.iter().filter(|answered| answered.weights == "lr").map(|probe| (at(probe), probe)).collect();
+    let mut pooled: BTreeMap<Place, Pooled> = BTreeMap::new();
+    for tuned in answers.iter().filter(|answered| answered.weights != "lr") {
+        let Some(probe) = probes.get(&at(tuned)) else { continue };
+        let Cell { dataset, model, method, budget, .. } = tuned.cell.clone();
+        let place = (dataset, tuned.split.clone(), model, method, tuned.weights.clone(), budget.unwrap_or_default());
+        let entry = pooled.entry(place).or_default();
+        entry.n_train = tuned.n_train as usize;
+        entry.groups.extend(&tuned.tested.units);
+        entry.tuned.extend(&tuned.right);
+        entry.probe.extend(&probe.right);
     }
-    Ok(())
+    Ok(pooled.into_iter().collect())
 }

@@ -14,7 +14,7 @@ mod saved;
 mod start;
 
 pub use arms::{ALPHAS, Arm, HeadStart, RATES};
-pub use compare::{Gain, crossover, gains};
+pub use compare::{Gain, answers, crossover, gains};
 pub use saved::{Class, Saved, save};
 pub use start::{Asked, Start, Tuned};
 

@@ -255,14 +255,11 @@ fn bootstrap<G: Ord>(
         .map(|_| difference((0..by_group.len()).map(|_| &by_group[random.below(by_group.len())]).fold((0, 0), sum)))
         .collect();
     resampled.sort_unstable_by(f64::total_cmp);
-    let not_above = resampled.partition_point(|&gain| gain <= 0.0);
-    let not_below = n_resamples - resampled.partition_point(|&gain| gain < 0.0);
-    let smaller_side = (not_above.min(not_below) + 1) as f64 / (n_resamples + 1) as f64;
     Ok(PairedBootstrap {
         difference: difference(by_group.iter().fold((0, 0), sum)),
         low: quantile(&resampled, 0.025),
         high: quantile(&resampled, 0.975),
-        p_value: (2.0 * smaller_side).min(1.0),
+        p_value: two_sided(&resampled),
         n_images,
         n_groups: by_group.len(),
         n_resamples,
@@ -294,8 +291,16 @@ fn all_alike(by_group: &[(i64, i64)], (least, most): (f64, f64), n_resamples: us
     })
 }
 
+/// Twice the smaller part of ascending numbers on either side of 0, each with one more than there are.
+pub(super) fn two_sided(sorted: &[f64]) -> f64 {
+    let not_above = sorted.partition_point(|&number| number <= 0.0);
+    let not_below = sorted.len() - sorted.partition_point(|&number| number < 0.0);
+    let smaller_side = (not_above.min(not_below) + 1) as f64 / (sorted.len() + 1) as f64;
+    (2.0 * smaller_side).min(1.0)
+}
+
 /// The quantile of ascending numbers, linear between the two that surround it.
-fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     let position = fraction * (sorted.len() - 1) as f64;
     let (below, weight) = (position.floor() as usize, position.fract());
     let above = (below + 1).min(sorted.len() - 1);

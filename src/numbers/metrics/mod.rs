@@ -14,6 +14,7 @@ mod intervals;
 mod line;
 mod probabilities;
 mod ranks;
+mod resamples;
 mod several;
 
 pub use alignment::Gram;
@@ -29,6 +30,7 @@ pub use intervals::{
 pub use line::{DriftLine, Stretch, above_chance};
 pub use probabilities::{expected_calibration_error, top_k_accuracy};
 pub use ranks::spearman;
+pub use resamples::{Estimate, Resamples};
 pub use several::holm;
 
 use crate::error::{Error, Result};

@@ -258,6 +258,18 @@ impl Logistic {
         Ok(probabilities)
     }
 
+    /// Scores `(Q, K)` whose softmax is [`Logistic::probabilities`], in the same columns.
+    ///
+    /// # Errors
+    /// Queries of another width, or not finite.
+    pub fn scores(&self, queries: ArrayView2<f32>) -> Result<Array2<f64>> {
+        let logits = self.logits(queries)?;
+        match self.classes.len() {
+            2 => Ok(Array2::from_shape_fn((logits.nrows(), 2), |(q, k)| if k == 0 { 0.0 } else { logits[[q, 0]] })),
+            _ => Ok(logits),
+        }
+    }
+
     /// Class numbers in the order of the probability columns; a class without training images is not among them.
     pub fn classes(&self) -> &[u32] {
         &self.classes

@@ -1,0 +1,313 @@
+//! Drift: answers kept for every probe, gaps with intervals over groups, every domain held out, calibration, the study's line.
+
+#[path = "support/tiny_project.rs"]
+#[allow(dead_code)]
+mod tiny_project;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use tiny_project::{runs, tiny_project};
+use wider_clip::experiments::drift::{self, StudyDrift, drifts};
+use wider_clip::experiments::{Answered, Tested};
+use wider_clip::metrics::{self, DriftLine, Resamples, Stretch};
+use wider_clip::ndarray::Array2;
+use wider_clip::prelude::*;
+use wider_clip::probe::labelled;
+use wider_clip::results::Cell;
+
+const METHODS: &str = "methods = [\"knn\", \"lr\", \"lr_standardised\", \"lr_sweep\"]";
+
+/// The tiny project with all probes and two seeds.
+fn project(root: &Path, more: &str) -> Project {
+    let project = tiny_project(root, more);
+    let path = root.join("data_manifests/suites/default.toml");
+    let suite = std::fs::read_to_string(&path).expect("reads");
+    let suite = suite.replacen("methods = [\"knn\"]", METHODS, 1).replacen("seeds = [0]", "seeds = [0, 1]", 1);
+    std::fs::write(&path, suite).expect("writes");
+    Project::open(root, "default").expect("opens").with_cache(project.cache())
+}
+
+#[test]
+fn answers_are_what_the_rows_say() -> Result<()> {
+    let root = tempfile::tempdir().expect("a folder");
+    let project = project(root.path(), "");
+    let (device, rows) = (Device::Cpu, representations::run(&project, &Device::Cpu)?);
+    let answers = drift::answers(&project, &device)?;
+    // Four probes, two seeds, two tests; only of the set that holds a domain out.
+    assert_eq!(answers.len(), 4 * 2 * 2);
+    for answered in &answers {
+        let n = answered.right.len();
+        assert_eq!((answered.tested.classes.len(), answered.tested.units.len()), (n, n));
+        let accuracy = answered.right.iter().filter(|right| **right).count() as f64 / n as f64;
+        let same = |row: &&ResultRow| {
+            let (ours, theirs) = (&answered.cell, &row.cell);
+            (&ours.dataset, &ours.model, &ours.method, ours.budget, ours.seed, &answered.split, "accuracy")
+                == (&theirs.dataset, &theirs.model, &theirs.method, theirs.budget, theirs.seed, &row.split, &row.metric)
+        };
+        let found: Vec<_> = rows.iter().filter(same).collect();
+        assert_eq!(found.len(), 1, "{:?}", answered.cell);
+        assert_eq!(found[0].value, Some(accuracy));
+        assert_eq!((found[0].n_train, found[0].n_test as usize), (answered.n_train, n));
+    }
+    // Kept, not computed again.
+    assert_eq!(drift::answers(&project, &device)?, answers);
+    Ok(())
+}
+
+#[test]
+fn calibration_is_that_of_the_probe() -> Result<()> {
+    let root = tempfile::tempdir().expect("a folder");
+    let project = project(root.path(), "");
+    let rows = drift::run(&project, &Device::Cpu)?;
+    assert_eq!(rows.len(), 4 * 2 * 2 * drift::METRICS.len());
+    assert!(rows.iter().filter(|row| row.cell.method == "knn").all(|row| row.value.is_none()));
+    assert!(rows.iter().all(|row| row.cell.table == "drift" && row.cell.dataset == "drift"));
+
+    let encoded = Encoded::open(&project, "drift", "pixels.raw", &Device::Cpu)?;
+    let parts = encoded.parts(10, 1)?;
+    let of = |positions: &[usize]| {
+        let rows = encoded.chosen().expect("features").select(wider_clip::ndarray::Axis(0), positions);
+        (rows, encoded.labels_at(positions))
+    };
+    let (features, labels) = of(&parts.train);
+    let model = Logistic::params(1.0).fit(&labelled(features, labels)?)?;
+    let (val, truth) = of(&parts.val);
+    let temperature = metrics::fit_temperature(model.probabilities(val.view())?.mapv(f64::ln).view(), &truth)?;
+    for (split, positions) in parts.measured() {
+        let (asked, truth) = of(positions);
+        let probabilities = model.probabilities(asked.view())?;
+        let value = |metric: &str| {
+            let is = |row: &&ResultRow| {
+                (row.cell.method.as_str(), row.cell.seed, row.split.as_str(), row.metric.as_str())
+                    == ("lr", 1, split, metric)
+            };
+            rows.iter().find(is).expect("a row").value
+        };
+        let nll = metrics::negative_log_likelihood(probabilities.view(), &truth)?;
+        assert!((value("nll").expect("a number") - nll).abs() < 1e-9);
+        let ece = metrics::expected_calibration_error(probabilities.view(), &truth, drift::BINS)?;
+        assert!((value("ece").expect("a number") - ece).abs() < 1e-9);
+        // These drawings are told apart without fail where they are known: no temperature is best then.
+        assert_eq!(value("temperature").is_some(), temperature.is_some());
+        if let (Some(ours), Some(theirs)) = (value("temperature"), temperature) {
+            assert!((ours - theirs).abs() < 1e-6 * theirs);
+        }
+        assert_eq!(value("ece_tempered").is_some(), temperature.is_some());
+    }
+    let error = drift::reliability(&encoded, Method::Knn, (10, 0), "ood").unwrap_err();
+    assert!(error.to_string().contains("one with probabilities"), "{error}");
+    if temperature.is_some() {
+        assert!(drift::reliability(&encoded, Method::Lr, (10, 1), "test").is_err());
+    }
+    Ok(())
+}
+
+#[test]
+fn every_domain_is_held_out_in_turn() -> Result<()> {
+    let root = tempfile::tempdir().expect("a folder");
+    let project = project(root.path(), "");
+    let folds = drift::run_folds(&project, &Device::Cpu)?;
+    let protocols: BTreeSet<&str> = folds.iter().map(|row| row.cell.protocol.as_str()).collect();
+    assert_eq!(protocols, BTreeSet::from(["held out: tidy", "held out: wild"]));
+    // The fold that the record holds out is what the first experiment measures.
+    let rows = representations::run(&project, &Device::Cpu)?;
+    let numbers = |rows: &[ResultRow], protocol: &str| -> BTreeMap<String, Option<u64>> {
+        let wanted = rows.iter().filter(|row| row.cell.protocol == protocol && row.cell.dataset == "drift");
+        let place = |row: &ResultRow| format!("{} {} {} {}", row.cell.method, row.cell.seed, row.split, row.metric);
+        wanted.map(|row| (place(row), row.value.map(f64::to_bits))).collect()
+    };
+    let wild = numbers(&folds, "held out: wild");
+    assert_eq!(wild.len(), 4 * 2 * 2 * 3);
+    assert_eq!(wild, numbers(&rows, "study"));
+    assert_ne!(numbers(&folds, "held out: tidy"), wild);
+    let keys: BTreeSet<&String> = folds.iter().map(|row| &row.cell.key).collect();
+    assert_eq!(keys.len(), 2 * 4 * 2);
+    Ok(())
+}
+
+/// An arm of two seeds on 40 images in distribution and 30 out of it, in units of two.
+fn arm(model: &str, right: impl Fn(usize, u64) -> bool) -> Vec<Answered> {
+    let mut answers = Vec::new();
+    for seed in 0..2 {
+        for (split, first, n) in [("id", 0, 40), ("ood", 40, 30)] {
+            let images = first..first + n;
+            let tested = Tested {
+                classes: images.clone().map(|image| image as u32 % 3).collect(),
+                units: images.clone().map(|image| image as u32 / 2).collect(),
+            };
+            let cell = Cell {
+                table: "drift".into(),
+                dataset: "drawn".into(),
+                model: model.into(),
+                method: "lr".into(),
+                budget: Some(10),
+                seed,
+                pooling: "cls".into(),
+                protocol: "grouped".into(),
+                subset: "all".into(),
+                device: "cpu".into(),
+                key: format!("{model} {seed}"),
+            };
+            answers.push(Answered {
+                cell,
+                split: split.into(),
+                weights: String::new(),
+                n_train: 30,
+                tested: Arc::new(tested),
+                right: images.map(|image| right(image, seed)).collect(),
+            });
+        }
+    }
+    answers
+}
+
+fn arms() -> Vec<Answered> {
+    let of = |model: &str, every: usize| {
+        arm(model, |image, seed| (image * 7 + seed as usize) % every != 0 || image % 11 == 3)
+    };
+    [("a", 2), ("b", 3), ("c", 5), ("d", 7)].into_iter().flat_map(|(model, every)| of(model, every)).collect()
+}
+
+#[test]
+fn gaps_are_as_by_hand_and_resampled_by_unit() -> Result<()> {
+    const RESAMPLES: usize = 60;
+    let answers = arms();
+    let drift = &drifts(&answers, RESAMPLES, 3)?[0];
+    assert_eq!((drift.dataset.as_str(), drift.n_units, drift.gaps.len()), ("drawn", 35, 4));
+    // Accuracies of a model with each unit counted so often.
+    let accuracy = |model: &str, split: &str, times: &dyn Fn(usize) -> f64| -> f64 {
+        let of_seed = |answered: &Answered| {
+            let (mut right, mut n) = (0.0, 0.0);
+            for (unit, is_right) in answered.tested.units.iter().zip(&answered.right) {
+                n += times(*unit as usize);
+                right += times(*unit as usize) * f64::from(u8::from(*is_right));
+            }
+            right / n
+        };
+        let seeds: Vec<f64> =
+            answers.iter().filter(|a| a.cell.model == model && a.split == split).map(of_seed).collect();
+        assert_eq!(seeds.len(), 2);
+        seeds.iter().sum::<f64>() / 2.0
+    };
+    let models = ["a", "b", "c", "d"];
+    let points = |times: &dyn Fn(usize) -> f64| models.map(|m| (accuracy(m, "id", times), accuracy(m, "ood", times)));
+    // How often each unit is drawn: the sums of a matrix with a 1 for each.
+    let drawn = Resamples::new(35, RESAMPLES, 3)?.sums(Array2::eye(35).view())?;
+    assert!(drawn.rows().into_iter().all(|row| row.sum() == 35.0));
+    let beside = |points: &[(f64, f64); 4], i: usize, stretch: Stretch| {
+        DriftLine::fit(points, stretch).ok().and_then(|line| line.effective_robustness(points[i].0, points[i].1))
+    };
+    let whole = points(&|_| 1.0);
+    for (i, gap) in drift.gaps.iter().enumerate() {
+        assert_eq!((gap.model.as_str(), gap.n_seeds, gap.budget, gap.n_train), (models[i], 2, 10, 30));
+        let (id, ood) = whole[i];
+        for (found, expected) in
+            [(gap.id.value, id), (gap.ood.value, ood), (gap.points.value, id - ood), (gap.ratio.value, ood / id)]
+        {
+            assert!((found - expected).abs() < 1e-12, "{found}, {expected}");
+        }
+        let chance = metrics::above_chance(ood, 3).zip(metrics::above_chance(id, 3)).map(|(ood, id)| ood / id);
+        assert!((gap.above_chance.expect("above chance") - chance.expect("above chance")).abs() < 1e-12);
+        for (k, stretch) in [Stretch::Probit, Stretch::Logit].into_iter().enumerate() {
+            let found = gap.beside[k].expect("beside the line");
+            assert!((found.value - beside(&whole, i, stretch).expect("a line")).abs() < 1e-12);
+            let mut all: Vec<f64> = drawn
+                .rows()
+                .into_iter()
+                .map(|times| beside(&points(&|unit| f64::from(times[unit])), i, stretch).unwrap_or(f64::NAN))
+                .collect();
+            all.sort_by(f64::total_cmp);
+            let Some((low, high)) = found.interval else {
+                assert!(all.iter().any(|number| number.is_nan()), "an interval that could be told");
+                continue;
+            };
+            let at = |fraction: f64| {
+                let place = fraction * (RESAMPLES - 1) as f64;
+                let (below, part) = (place.floor() as usize, place.fract());
+                all[below] * (1.0 - part) + all[below + 1] * part
+            };
+            assert!((low - at(0.025)).abs() < 1e-6 && (high - at(0.975)).abs() < 1e-6, "{low} {high}");
+        }
+        let (low, high) = gap.points.interval.expect("units differ");
+        assert!(low < gap.points.value && gap.points.value < high);
+        assert!(gap.mix.expect("all classes in both").abs() < 0.1);
+    }
+    // The same whatever the number of threads.
+    let alone = wider_clip::rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    assert_eq!(&alone.install(|| drifts(&answers, RESAMPLES, 3))?[0], drift);
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_told_is_not() -> Result<()> {
+    // Two arms have no line; one that is always right has no place on it.
+    let two: Vec<Answered> = arms().into_iter().filter(|a| a.cell.model < "c".to_string()).collect();
+    let drift = &drifts(&two, 60, 0)?[0];
+    assert!(drift.lines.is_none() && drift.gaps.iter().all(|gap| gap.beside == [None, None]));
+    let mut four = arms();
+    four.extend(arm("sure", |_, _| true));
+    let drift = &drifts(&four, 60, 0)?[0];
+    let sure = drift.gaps.iter().find(|gap| gap.model == "sure").expect("an arm");
+    assert_eq!((sure.points.value, sure.points.interval, sure.beside), (0.0, None, [None, None]));
+    assert!(drift.lines.as_ref().expect("lines")[0].n == 4);
+    // One test of two is no gap.
+    let id: Vec<Answered> = arms().into_iter().filter(|a| a.split == "id").collect();
+    assert!(drifts(&id, 60, 0)?.is_empty());
+    assert!(drifts(&arms(), 10, 0).is_err());
+    Ok(())
+}
+
+#[test]
+fn fine_tuning_stands_on_the_same_images() -> Result<()> {
+    let root = tempfile::tempdir().expect("a folder");
+    let project = project(root.path(), &runs("[\"lp_ft\"]", "[\"drift\"]", "[0, 1]"));
+    let (probes, tuned) = (drift::answers(&project, &Device::Cpu)?, finetuning::answers(&project, &Device::Cpu)?);
+    let find = |all: &[Answered], weights: &str, split: &str| {
+        let is = |a: &&Answered| a.weights == weights && a.split == split && a.cell.seed == 1;
+        all.iter().find(is).expect("answers").tested.clone()
+    };
+    for split in ["id", "ood"] {
+        assert_eq!(find(&probes, "", split), find(&tuned, "last", split));
+    }
+    let all: Vec<Answered> = probes.into_iter().chain(tuned.into_iter().filter(|a| a.weights == "last")).collect();
+    let drift = &drifts(&all, 100, 0)?[0];
+    let arms: Vec<(&str, &str)> = drift.gaps.iter().map(|gap| (gap.model.as_str(), gap.method.as_str())).collect();
+    assert!(
+        arms.contains(&("pixels.raw", "lr_sweep")) && arms.contains(&("vit_p16_pocket.random", "lp_ft")),
+        "{arms:?}"
+    );
+    Ok(())
+}
+
+/// Slope, share of variance and what stands out, by `published/analysis.py` of the notes on the study's numbers.
+#[test]
+fn the_studys_own_line() -> Result<()> {
+    let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default")?;
+    for (dataset, slope, r2, n_test) in
+        [("fmow", 0.94, 0.994, (11327, 22108)), ("iwildcam", 1.07, 0.936, (8154, 42791))]
+    {
+        let study = StudyDrift::of(&project, dataset)?;
+        assert_eq!((study.pairs.len(), study.n_test), (63, n_test));
+        assert!((study.line.slope - slope).abs() < 0.005, "{dataset}: {}", study.line.slope);
+        assert!((study.line.r2.expect("some variance") - r2).abs() < 0.0005, "{dataset}: {:?}", study.line.r2);
+        // Mean distance from the line, in points.
+        let beside = |model: &str, probes: bool| {
+            let wanted = |pair: &&drift::StudyPair| pair.model == model && (pair.method != "finetune") == probes;
+            let all: Vec<f64> = study.pairs.iter().filter(wanted).map(|pair| 100.0 * pair.beside).collect();
+            assert!(!all.is_empty(), "{model}");
+            all.iter().sum::<f64>() / all.len() as f64
+        };
+        let told: &[(&str, bool, f64)] = match dataset {
+            "fmow" => &[("CLIP", true, 1.8), ("DINO", true, 0.8), ("CLIP", false, 0.7), ("ViTMAE", false, -2.0)],
+            _ => &[("convnext_base", true, 7.1), ("DINO", true, 4.4), ("data2vec", false, -4.8)],
+        };
+        for (model, probes, points) in told {
+            let found = beside(model, *probes);
+            assert!((found - points).abs() <= 0.05 + 1e-9, "{dataset} {model} {probes}: {found}, {points}");
+        }
+    }
+    let error = StudyDrift::of(&project, "icons").unwrap_err().to_string();
+    assert!(error.contains("one that the study measured drift on") && error.contains("icons"), "{error}");
+    Ok(())
+}
