@@ -115,7 +115,13 @@ impl Experiment for Representations {
         for (&seed, &budget) in suite.seeds.iter().flat_map(|seed| suite.budgets.iter().map(move |b| (seed, b))) {
             for (method, settings) in &settings {
                 let Some(settings) = settings else { continue };
-                for &protocol in Protocol::of(&encoding.dataset) {
+                // What leakage is worth is asked of the study's two probes.
+                let asked = |protocol: &&Protocol| {
+                    **protocol != Protocol::Leaky
+                        || matches!(method, Method::Knn | Method::Lr)
+                        || method.asks_by_words()
+                };
+                for &protocol in Protocol::of(&encoding.dataset).iter().filter(asked) {
                     cells.push(encoding.cell(&work(encoding, (*method, settings), protocol, budget as u32, seed)));
                 }
             }
