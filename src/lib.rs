@@ -22,7 +22,7 @@
 //! | | [`features`], [`by_name`] | features cached on disk; classes by their names with CLIP's text tower |
 //! | `wider-clip-data`, `src/data/` | [`manifest`], [`published`] | what there is: data sets, models, suites; the study's own numbers |
 //! | | [`hub`] | the Hugging Face hub: one client, one cache, weights held to a lock file |
-//! | | [`datasets`], [`images`] | opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does |
+//! | | [`datasets`], [`images`] | opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does; made worse as in ImageNet-C |
 //! | | [`text`] | class names into prompts, prompts into tokens |
 //! | `wider-clip-numbers`, `src/numbers/` | [`splits`], [`metrics`] | plain numbers with intervals, no tensors |
 //! | | [`neighbours`], [`probe`], [`clustering`] | nearest neighbours, and on them classifiers, clusterings and maps |
@@ -41,6 +41,7 @@
 //! | a data set | one file in `data_manifests/datasets/`; a suite of your own names it (`--suite mine`) |
 //! | a model of a known architecture | one file in `data_manifests/models/`, with a look that no other has; a suite of your own names it |
 //! | an architecture | a folder in `src/backbones/models/`, its `mod` and `pub use` in `mod.rs` there, a variant and a name in `architecture.rs`, how training begins in `initial.rs`, what training costs in `src/trainers/pretrain/recipe.rs`; a model's record; golden values by `tests/reference/backbones.py`, held in `tests/convnets.rs` or `tests/transformers.rs` |
+//! | a corruption of images | a variant of [`images::CorruptionKind`] with its name and its arm in `src/data/images/corrupt/mod.rs`, its strengths in `strengths.rs` there; expected values by `tests/reference/corruptions.py`, held in `tests/corruptions.rs` |
 //! | a page | one notebook `NN_topic.ipynb` in `notebooks/`; `tests/notebooks.rs` says what it must have, so begin with a copy of `00_start_here` |
 //! | a table or chart | one file in `src/display/`, its line in `mod.rs`; `prelude.rs` |
 //! | a way to train | a [`training::Job`]: one file in `src/trainers/`, its line in `src/trainers/lib.rs` and in the re-exports below (`tests/support/small_job.rs` is the smallest); an objective of pretraining: one file and its recipe in `src/trainers/pretrain/` |

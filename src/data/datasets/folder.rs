@@ -180,6 +180,7 @@ pub(super) fn from_files(
         store: Store::Files(files.into_iter().zip(hashed).collect()),
         reading: Default::default(),
         decoded: Default::default(),
+        corruption: None,
     }
     .checked(origin)
 }

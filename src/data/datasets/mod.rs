@@ -20,7 +20,7 @@ mod squares;
 mod unpack;
 
 use crate::error::{Error, Result};
-use crate::images::{self, Reading};
+use crate::images::{self, Corruption, Reading};
 use crate::key::{Key, digest_of};
 use crate::manifest::{Columns, DatasetRecord, Source, embedded_folder, own_folder};
 use crate::storage::{self, Standing};
@@ -67,7 +67,10 @@ pub struct ImageSet {
     /// Which bands and values of the pictures are shown, as the record says.
     reading: Reading,
     store: Store,
+    /// The pictures without corruption.
     decoded: Decoded,
+    /// What is done to each picture once it is decoded, and the seed of what is random in it.
+    corruption: Option<(Corruption, u64)>,
 }
 
 /// Where the encoded images are.
@@ -175,6 +178,23 @@ impl ImageSet {
         self.ids.is_empty()
     }
 
+    /// The same images under a corruption, each at its own size: [`ImageSet::decode`] and all that is made of it, squares and
+    /// features too, give corrupted pictures. Labels, groups, domains, ids and the rest stay as they are; what [`ImageSet::read`]
+    /// gives are the files, as they are too. [`ImageSet::images_key`] says what was done, so that nothing made of other pictures
+    /// is taken for this.
+    ///
+    /// An image comes out the same whatever else is decoded before or beside it: `seed` and its id decide the noise. Of a set
+    /// that is corrupted already, the new corruption takes the place of the old one. The pictures that are kept in memory are
+    /// those without corruption, and the sets share them.
+    pub fn corrupted(&self, corruption: Corruption, seed: u64) -> ImageSet {
+        ImageSet { corruption: Some((corruption, seed)), ..self.clone() }
+    }
+
+    /// The corruption of these images and its seed; none for a set as it was opened.
+    pub fn corruption(&self) -> Option<(Corruption, u64)> {
+        self.corruption
+    }
+
     /// The encoded bytes of the images in `rows`, in order. An image that cannot be read is an error of its own and
     /// does not spoil its neighbours.
     ///
@@ -193,20 +213,32 @@ impl ImageSet {
         }
     }
 
-    /// The picture in `row`, whose encoded bytes are `encoded`, by the record's bands and range. This set and its clones decode it once, as long as their
-    /// pictures fit into 512 MB of memory.
+    /// The picture in `row`, whose encoded bytes are `encoded`, by the record's bands and range, corrupted where the set is
+    /// ([`ImageSet::corrupted`]). This set and its clones decode it once, as long as their pictures fit into 512 MB of memory.
     ///
     /// # Errors
-    /// As [`images::decode_as`].
+    /// As [`images::decode_as`], and as [`Corruption::apply`].
     pub fn decode(&self, row: usize, encoded: &[u8]) -> Result<Arc<RgbImage>> {
-        self.decoded.get_or(row, || self.decode_alone(row, encoded))
+        let picture = self.decoded.get_or(row, || self.decode_clean(row, encoded))?;
+        match self.corruption {
+            Some((corruption, seed)) => Ok(Arc::new(corruption.apply(&picture, &self.ids[row], seed)?)),
+            None => Ok(picture),
+        }
     }
 
     /// As [`ImageSet::decode`], without keeping the picture.
     ///
     /// # Errors
-    /// As [`images::decode_as`].
+    /// As [`ImageSet::decode`].
     pub fn decode_alone(&self, row: usize, encoded: &[u8]) -> Result<RgbImage> {
+        let picture = self.decode_clean(row, encoded)?;
+        match self.corruption {
+            Some((corruption, seed)) => corruption.apply(&picture, &self.ids[row], seed),
+            None => Ok(picture),
+        }
+    }
+
+    fn decode_clean(&self, row: usize, encoded: &[u8]) -> Result<RgbImage> {
         images::decode_as(&self.ids[row], encoded, &self.reading)
     }
 
@@ -227,8 +259,8 @@ impl ImageSet {
         Ok(rows)
     }
 
-    /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order, and
-    /// the bands and the range where the record names them.
+    /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order, the
+    /// bands and the range where the record names them, and the corruption where there is one.
     pub fn images_key(&self) -> Key {
         let column = match &self.store {
             Store::Parquet { column, .. } => column.as_str(),
@@ -242,8 +274,12 @@ impl ImageSet {
             Some(bands) => key.with("bands", format!("{bands:?}")),
             None => key,
         };
-        match self.reading.range {
+        let key = match self.reading.range {
             Some([low, high]) => key.with("range", format!("{low:?} to {high:?}")),
+            None => key,
+        };
+        match self.corruption {
+            Some((corruption, seed)) => key.with_all(&corruption.key(seed)),
             None => key,
         }
     }

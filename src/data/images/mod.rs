@@ -3,9 +3,11 @@
 //! [`decode`] gives 8-bit RGB pixels, [`Preprocess`] resizes, crops and normalises them as a model's record says,
 //! [`resize`] is the resizing alone; [`thumbnail`] and [`encode_png`] serve galleries. The reference for all of it
 //! is Pillow 13 with torchvision's transforms: tests/reference/images.py and images_kinds.py make the expected values. What a
-//! file alone does not say, which bands and values of a scientific picture are shown, is a [`Reading`].
+//! file alone does not say, which bands and values of a scientific picture are shown, is a [`Reading`]. A [`Corruption`] makes an
+//! image worse by a known amount; its reference is ImageNet-C's own program (tests/reference/corruptions.py).
 
 mod bmp;
+mod corrupt;
 mod decode;
 mod exif;
 mod formats;
@@ -19,6 +21,7 @@ mod resize;
 mod thumbnail;
 mod tiff;
 
+pub use corrupt::{Corruption, CorruptionKind, Scale};
 pub use decode::{decode, decode_as};
 pub use limits::{MAX_PIXELS, MAX_SIDE};
 pub use preprocess::{Preprocess, ResizeMode};

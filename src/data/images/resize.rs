@@ -3,7 +3,7 @@
 //! Every model of the study was evaluated on images that Pillow resized, so this follows Pillow's definition of
 //! the filters and of the arithmetic: a separable convolution with the filter stretched by the scale when
 //! shrinking; weights in `f64`, normalised to sum one and rounded to 22 fractional bits; each pass rounds to 8 bits,
-//! so the order of the passes shows in the last bits. Filters: triangle (bilinear), Keys' cubic with a = -0.5
+//! so the order of the passes shows in the last bits. Filters: box, triangle (bilinear), Keys' cubic with a = -0.5
 //! (bicubic; Keys 1981, "Cubic convolution interpolation for digital image processing") and Lanczos with three lobes.
 //!
 //! The order is that of Pillow 13 (changed by its pull request 9549): horizontal first, unless the height loses more
@@ -30,6 +30,8 @@ use crate::error::{Error, Result};
 pub enum Interpolation {
     /// The one nearest pixel, without antialias.
     Nearest,
+    /// The mean of the pixels beneath, support a half.
+    Box,
     /// Triangle filter, support 1.
     Bilinear,
     /// Keys' cubic, a = -0.5, support 2.
@@ -42,7 +44,7 @@ impl Interpolation {
     /// Half the width of the filter, in pixels of the coarser of the two grids.
     pub fn support(self) -> f64 {
         match self {
-            Interpolation::Nearest => 0.5,
+            Interpolation::Nearest | Interpolation::Box => 0.5,
             Interpolation::Bilinear => 1.0,
             Interpolation::Bicubic => 2.0,
             Interpolation::Lanczos => 3.0,
@@ -53,7 +55,7 @@ impl Interpolation {
     pub fn weight(self, x: f64) -> f64 {
         let a = x.abs();
         match self {
-            Interpolation::Nearest => f64::from(u8::from(-0.5 < x && x <= 0.5)),
+            Interpolation::Nearest | Interpolation::Box => f64::from(u8::from(-0.5 < x && x <= 0.5)),
             Interpolation::Bilinear => (1.0 - a).max(0.0),
             // Keys' polynomial for a = -0.5.
             Interpolation::Bicubic if a < 1.0 => (1.5 * a - 2.5) * a * a + 1.0,

@@ -54,6 +54,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         store: Store::Parquet { files: set.files, column: columns.image.clone() },
         reading: Default::default(),
         decoded: Default::default(),
+        corruption: None,
     }
     .checked(first)
 }
