@@ -62,11 +62,11 @@ enum Command {
     },
     /// Print what decides a result row, part by part, and which parts are other than in the rows that came with the project
     Key(KeyOf),
-    /// Put the rows of a suite that were computed here into data_manifests/results/, to come with the project
+    /// Put the rows of suites that were computed here into data_manifests/results/, to come with the project
     Ship {
-        /// The suite whose rows are put there
-        #[arg(long, default_value = "full")]
-        suite: String,
+        /// The suites whose rows are put there, instead of all that are there
+        #[arg(long, value_delimiter = ',', default_values = ["full", "default"])]
+        suite: Vec<String>,
     },
     /// Print the rows of a Parquet file as CSV, without where and when they were made
     Rows {
@@ -221,7 +221,8 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Key(arguments) => explain_key(&workbench, &arguments),
         Command::Ship { suite } => {
-            let n = shipping::ship(&Project::open(workbench.root(), &suite)?, &best_device()?)?;
+            let open = |suite: &String| Project::open(workbench.root(), suite);
+            let n = shipping::ship(&suite.iter().map(open).collect::<Result<Vec<_>>>()?, &best_device()?)?;
             wider_clip::say!("{} rows in {}", thousands(n), wider_clip::say::path(&shipped_folder(workbench.root())));
             Ok(())
         }

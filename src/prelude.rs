@@ -4,10 +4,12 @@ pub use crate::clustering::{kmeans::KMeans, trustworthiness, umap::Umap};
 pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
     Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table,
-    against_table, alignment_chart, ari_chart, ari_table, cost_chart, crossover_table, datasets_table,
-    finetuning_claims, gain_chart, gain_table, labels_chart, last_best_table, leakage_table, learning_chart, look,
-    metric_table, models_table, other_tables, pooling_table, published_finetuning_table, published_ranking_table,
-    published_table, relatives_table, runs_table, spread_table, suite_table, survival_table, tuning_table, wise_chart,
+    against_table, ahead_table, alignment_chart, ari_chart, ari_table, calibration_table, cost_chart, crossover_table,
+    datasets_table, dose_chart, dose_table, drift_chart, drift_claims, drift_table, finetuning_claims, folds_chart,
+    folds_table, gain_chart, gain_table, labels_chart, last_best_table, leakage_table, learning_chart, look,
+    metric_table, models_table, orders_table, other_tables, pooling_table, published_finetuning_table,
+    published_ranking_table, published_table, relatives_table, reliability_chart, runs_table, spread_table,
+    study_drift_chart, suite_table, survival_table, tuning_table, wise_chart,
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::{

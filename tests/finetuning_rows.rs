@@ -596,7 +596,7 @@ fn what_ships_stays_as_it_is_where_nothing_changed() -> Result<()> {
     let both = runs("[\"lp_ft\", \"wise\"]", "[\"good\"]", "[0]") + &runs("[\"finetune\"]", "[\"drift\"]", "[0]");
     let project = tiny_project(root.path(), &both);
     let shipped = shipped_folder(root.path());
-    let n = shipping::ship(&project, &Device::Cpu)?;
+    let n = shipping::ship(std::slice::from_ref(&project), &Device::Cpu)?;
     let first = files(&shipped);
     let of = |dataset: &str, end: &str| shipped.join("finetuning").join(dataset).join(format!("{MODEL}{end}.parquet"));
     for dataset in ["good", "drift"] {
@@ -605,7 +605,7 @@ fn what_ships_stays_as_it_is_where_nothing_changed() -> Result<()> {
         }
     }
     assert!(!first.keys().any(|path| path.to_string_lossy().contains("predictions") || path.ends_with(".lock")));
-    assert_eq!(shipping::ship(&project, &Device::Cpu)?, n);
+    assert_eq!(shipping::ship(std::slice::from_ref(&project), &Device::Cpu)?, n);
     assert!(files(&shipped) == first, "the same again");
     // From what came alone, with nothing computed here.
     fs::remove_dir_all(root.path().join("results")).expect("removes");
@@ -613,7 +613,7 @@ fn what_ships_stays_as_it_is_where_nothing_changed() -> Result<()> {
     assert!(!rows.is_empty() && rows.iter().all(|row| row.made.shipped), "nothing was trained");
     assert_eq!(finetuning::runs(&project, &Device::Cpu)?.len(), 3, "how runs went came too");
     assert_eq!(finetuning::gains(&project, &Device::Cpu)?.len(), 8 + 4, "and what was right");
-    assert_eq!(shipping::ship(&project, &Device::Cpu)?, n);
+    assert_eq!(shipping::ship(std::slice::from_ref(&project), &Device::Cpu)?, n);
     assert!(files(&shipped) == first, "from what came");
     // Those that the suite wants computed are, and held against what came.
     let sample = both.replacen("max_epochs = 2\n", "max_epochs = 2\nrecomputed = true\n", 1);
@@ -625,14 +625,14 @@ fn what_ships_stays_as_it_is_where_nothing_changed() -> Result<()> {
 
     // One more seed on one data set: the other's files stay to the byte.
     let more = runs("[\"lp_ft\", \"wise\"]", "[\"good\"]", "[0]") + &runs("[\"finetune\"]", "[\"drift\"]", "[0, 1]");
-    shipping::ship(&tiny_project(root.path(), &more), &Device::Cpu)?;
+    shipping::ship(&[tiny_project(root.path(), &more)], &Device::Cpu)?;
     let second = files(&shipped);
     let changed: Vec<&PathBuf> = second.keys().filter(|path| first.get(*path) != second.get(*path)).collect();
     assert_eq!(changed, [&of("drift", ""), &of("drift", ".right"), &of("drift", ".runs")]);
     let store = Store::new(shipped.join("finetuning"));
     assert_eq!((store.runs("drift", MODEL)?.len(), store.right("drift", MODEL)?.len()), (2, 12));
     // Those that are wanted no more are gone.
-    shipping::ship(&tiny_project(root.path(), &runs("[\"finetune\"]", "[\"drift\"]", "[0]")), &Device::Cpu)?;
+    shipping::ship(&[tiny_project(root.path(), &runs("[\"finetune\"]", "[\"drift\"]", "[0]"))], &Device::Cpu)?;
     let third = files(&shipped);
     assert!(!third.keys().any(|path| path.starts_with(shipped.join("finetuning/good"))), "{:?}", third.keys());
     for end in ["", ".runs", ".right"] {

@@ -232,7 +232,7 @@ fn a_new_metric_is_computed_for_rows_that_are_known() {
 fn shipped_rows_are_used_while_their_key_is_current_and_a_sample_is_computed() {
     let small = Small::new();
     small.change("suites/default.toml", "seeds = [0, 1]\n", "seeds = [0, 1]\nrecomputed = [\"pixels.raw\"]\n");
-    let n = shipping::ship(&small.project(), &Device::Cpu).expect("ships");
+    let n = shipping::ship(&[small.project()], &Device::Cpu).expect("ships");
     let shipped = Store::new(shipped_folder(small.folder.path()).join("representations"));
     let of_probes = shipped.rows("drawn", "pixels.raw").expect("reads");
     assert!(n > of_probes.len() && of_probes.len() == ROWS && of_probes.iter().all(|row| row.made.shipped));

@@ -71,7 +71,8 @@ fn what_cannot_be_had_is_named_and_the_rest_is_there() {
     let tiny = of("tiny").line();
     assert!(tiny.starts_with("tiny under pixels.raw, knn at budget 10: ") && tiny.contains("smallest class"), "{tiny}");
     assert_eq!(found.len(), 2);
-    let error = shipping::ship(&all, &Device::Cpu).expect_err("half a suite is not shipped").to_string();
+    let error =
+        shipping::ship(std::slice::from_ref(&all), &Device::Cpu).expect_err("half a suite is not shipped").to_string();
     assert!(error.contains("left out") && error.contains("missing"), "{error}");
     // A page that was made without it is made again.
     let noted = fs::read_to_string(log.path()).expect("notes");

@@ -97,6 +97,7 @@ pub fn accuracy_chart(
         y: "accuracy (%)".into(),
         log_x: true,
         x_ticks: ticks.into_iter().map(f64::from).collect(),
+        ..Style::default()
     };
     Ok(Chart::lines(&style, &series))
 }

@@ -46,6 +46,8 @@ pub struct Style {
     pub log_x: bool,
     /// The x axis carries these ticks and no others; empty leaves it to plotly.
     pub x_ticks: Vec<f64>,
+    /// What the ticks are called, where a number says little.
+    pub x_names: Vec<String>,
 }
 
 impl Chart {
@@ -72,7 +74,9 @@ impl Chart {
             x_axis = x_axis.type_(AxisType::Log);
         }
         if !style.x_ticks.is_empty() {
-            let labels = style.x_ticks.iter().map(|tick| tick.to_string()).collect();
+            let names = style.x_names.iter().map(|name| label(name));
+            let numbers = style.x_ticks.iter().skip(style.x_names.len()).map(|tick| tick.to_string());
+            let labels = names.chain(numbers).collect();
             x_axis = x_axis.tick_values(style.x_ticks.clone()).tick_text(labels);
         }
         let y_axis = Axis::new().title(Title::with_text(title(&style.y))).grid_color("#e3e3e3").zero_line(false);
@@ -172,7 +176,12 @@ fn lines_text(style: &Style, series: &[Series]) -> String {
     for line in series {
         let _ = write!(text, "\n{}:", plain(&line.name));
         for (i, (x, y)) in line.x.iter().zip(&line.y).enumerate() {
-            let _ = write!(text, " {x} -> {y:.1}");
+            let place = style.x_ticks.iter().position(|tick| tick == x);
+            match place.and_then(|place| style.x_names.get(place)) {
+                Some(name) => write!(text, " {} -> {y:.1}", plain(name)),
+                None => write!(text, " {x} -> {y:.1}"),
+            }
+            .unwrap_or_default();
             if let Some((low, high)) = line.interval.get(i) {
                 let _ = write!(text, " [{low:.1}, {high:.1}]");
             }

@@ -9,6 +9,7 @@ mod catalogue;
 mod chart;
 mod clusterings;
 mod colours;
+mod drift;
 mod finetuning;
 mod gallery;
 mod map;
@@ -23,6 +24,10 @@ pub use catalogue::{datasets_table, models_table, suite_table};
 pub use chart::{Chart, Series, Style};
 pub use clusterings::{ari_chart, ari_table, published_ranking_table};
 pub use colours::{Look, look};
+pub use drift::{
+    ahead_table, calibration_table, dose_chart, dose_table, drift_chart, drift_claims, drift_table, folds_chart,
+    folds_table, orders_table, reliability_chart, study_drift_chart,
+};
 pub use finetuning::{
     cost_chart, crossover_table, finetuning_claims, gain_chart, gain_table, labels_chart, last_best_table,
     learning_chart, published_finetuning_table, runs_table, spread_table, tuning_table, wise_chart,

@@ -1,7 +1,7 @@
 //! All experiments that are cells of a data set and model, in one list: what ships, and what counts.
 
 use super::clustering::{self, Clustering};
-use super::drift::{self, Calibrations, Folds};
+use super::drift::{self, Calibrations, Corruptions, Folds};
 use super::finetuning::{self, Finetuning};
 use super::representations::{self, Representations};
 use super::same_data::{self, SameData};
@@ -18,7 +18,7 @@ pub(super) struct Listed {
     pub run: fn(&Project, &Device) -> Result<Vec<ResultRow>>,
 }
 
-pub(super) const ALL: [Listed; 6] = [
+pub(super) const ALL: [Listed; 7] = [
     Listed {
         name: representations::NAME,
         cells: |project, encoding| Representations.cells(project, encoding),
@@ -31,6 +31,11 @@ pub(super) const ALL: [Listed; 6] = [
     },
     Listed { name: drift::NAME, cells: |project, encoding| Calibrations.cells(project, encoding), run: drift::run },
     Listed { name: drift::FOLDS, cells: |project, encoding| Folds.cells(project, encoding), run: drift::run_folds },
+    Listed {
+        name: drift::CORRUPTIONS,
+        cells: |project, encoding| Corruptions.cells(project, encoding),
+        run: drift::run_corruptions,
+    },
     Listed {
         name: clustering::NAME,
         cells: |project, encoding| Clustering.cells(project, encoding),

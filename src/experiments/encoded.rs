@@ -161,6 +161,18 @@ impl Encoding {
         })
     }
 
+    /// Features of some rows of other sets with the same rows, as of the images made worse.
+    pub(super) fn extract_others(
+        &self,
+        project: &Project,
+        sets: &[ImageSet],
+        rows: &[usize],
+    ) -> Result<Vec<FeatureTable>> {
+        let model = models::load(project.root(), &self.model, &self.device)?;
+        let what = Extraction { cache: project.cache(), rows: Some(rows), verbose: false, within: None };
+        sets.iter().map(|set| extract(&model, set, what)).collect()
+    }
+
     /// Features of a crop of its own.
     pub(super) fn extract(
         &self,

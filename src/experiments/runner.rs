@@ -49,8 +49,10 @@ pub trait Experiment: Sync {
 
     /// Whether a cell's numbers are computed on this machine though they came with the project: the sample that those are
     /// held against. By default the suite's `recomputed` models, at its first seed.
-    fn recomputes(&self, suite: &SuiteRecord, cell: &Cell) -> bool {
-        suite.recomputed.contains(&cell.model) && suite.seeds.first() == Some(&cell.seed)
+    fn recomputes(&self, project: &Project, cell: &Cell) -> bool {
+        let asks =
+            |suite: &SuiteRecord| suite.recomputed.contains(&cell.model) && suite.seeds.first() == Some(&cell.seed);
+        project.suite().is_ok_and(asks)
     }
 
     /// How many cells are measured beside each other, each on its share of the processors. `None` lets all of them share all
@@ -111,9 +113,8 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub fn new<E: Experiment>(project: &Project, experiment: &'a E, device: &Device) -> Result<Plan<'a>> {
-        let suite = project.suite()?.clone();
-        let sample = move |cell: &Cell| experiment.recomputes(&suite, cell);
+    pub fn new<E: Experiment>(project: &'a Project, experiment: &'a E, device: &Device) -> Result<Plan<'a>> {
+        let sample = move |cell: &Cell| experiment.recomputes(project, cell);
         let ledger = Ledger::open(project, experiment.name(), experiment.metrics(), sample)?;
         let mut plan = Plan { ledger, encodings: Vec::new(), first: None };
         let models = experiment.models(project)?;

@@ -9,7 +9,7 @@ use crate::project::Project;
 use crate::results::{Kept, ResultRow, Store, left_out_in, shipped_folder};
 use crate::storage::{FolderLock, write_atomic};
 use candle_core::Device;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,23 +18,26 @@ fn keys_file(root: &Path) -> PathBuf {
     shipped_folder(root).join("keys.json")
 }
 
-/// Brings the rows of the project's suite and puts them into `data_manifests/results/`, in place of what is there; gives their
-/// number. Rows that came with the project and still count stay as they came.
+/// Brings the rows of some suites of one project and puts them into `data_manifests/results/`, in place of what is there; gives
+/// their number. Rows that came with the project and still count stay as they came.
 ///
 /// # Errors
-/// As for the experiments; a suite of which something is left out; a folder that cannot be written.
-pub fn ship(project: &Project, device: &Device) -> Result<usize> {
-    let suite = project.suite()?.clone();
+/// As for the experiments; no suite; a suite of which something is left out; a folder that cannot be written.
+pub fn ship(suites: &[Project], device: &Device) -> Result<usize> {
+    let Some(project) = suites.first() else { return Err(Error::argument("suites", "at least one", "none")) };
     let mut by_experiment: Vec<(&str, Vec<ResultRow>)> = Vec::new();
-    for experiment in &ALL {
-        by_experiment.push((experiment.name, (experiment.run)(project, device)?));
-    }
-    if let Some(left) = left_out_in(&project.current_folder()?)?.first() {
-        return Err(Error::argument("suite", "one of which nothing is left out", left.line()));
-    }
-    for dataset in &suite.datasets {
-        let rows = same_data::alignment_rows(project, dataset, &suite.models, device)?;
-        by_experiment.push((same_data::ALIGNMENT, rows));
+    for project in suites {
+        for experiment in &ALL {
+            by_experiment.push((experiment.name, (experiment.run)(project, device)?));
+        }
+        if let Some(left) = left_out_in(&project.current_folder()?)?.first() {
+            return Err(Error::argument("suite", "one of which nothing is left out", left.line()));
+        }
+        let suite = project.suite()?;
+        for dataset in &suite.datasets {
+            let rows = same_data::alignment_rows(project, dataset, &suite.models, device)?;
+            by_experiment.push((same_data::ALIGNMENT, rows));
+        }
     }
     let folder = shipped_folder(project.root());
     let waiting = || crate::say!("waiting for another process that ships rows");
@@ -42,9 +45,15 @@ pub fn ship(project: &Project, device: &Device) -> Result<usize> {
     let mut parts: BTreeMap<(&str, String, String), Vec<ResultRow>> = BTreeMap::new();
     let mut n = 0;
     let names: BTreeSet<&str> = by_experiment.iter().map(|(name, _)| *name).collect();
+    // Suites share rows.
+    let mut known = HashSet::new();
     for (name, rows) in by_experiment {
-        n += rows.len();
         for mut row in rows {
+            let (key, split, metric, weights) = row.place();
+            if !known.insert(format!("{name} {key} {split} {metric} {weights}")) {
+                continue;
+            }
+            n += 1;
             row.made.shipped = true;
             let place = (name, row.cell.dataset.clone(), row.cell.model.clone());
             parts.entry(place).or_default().push(row);
@@ -68,7 +77,7 @@ pub fn ship(project: &Project, device: &Device) -> Result<usize> {
         let lock = folder.join(name).join(&dataset).join(".lock");
         fs::remove_file(&lock).map_err(Error::io(&lock, "removing"))?;
     }
-    write_keys(project, device)?;
+    write_keys(suites, device)?;
     Ok(n)
 }
 
@@ -99,24 +108,25 @@ fn remove_others(folder: &Path, wanted: impl Fn(&str, &str) -> bool) -> Result<(
     Ok(())
 }
 
-/// What the rows of every data set and model of the suite have in their keys together.
-fn write_keys(project: &Project, device: &Device) -> Result<()> {
-    let mut keys = Map::new();
-    for dataset in &project.suite()?.datasets {
-        let set = project.images(dataset)?;
-        let mut of_set = Map::new();
-        let tuned = project.suite()?.finetuning.iter().flat_map(|runs| &runs.models);
-        let models: BTreeSet<&String> = project.suite()?.models.iter().chain(tuned).collect();
-        for model in models {
-            let encoding = Encoding::of(project, &set, model, device)?;
-            let shared = encoding.shared_key();
-            let parts = shared.parts().iter().map(|(name, value)| json!([name, value]));
-            of_set.insert(model.clone(), parts.collect());
+/// What the rows of every data set and model of the suites have in their keys together.
+fn write_keys(suites: &[Project], device: &Device) -> Result<()> {
+    let mut keys = BTreeMap::<String, BTreeMap<String, Value>>::new();
+    for project in suites {
+        let suite = project.suite()?;
+        let tuned = suite.finetuning.iter().flat_map(|runs| &runs.models);
+        let models: BTreeSet<&String> = suite.models.iter().chain(tuned).collect();
+        for dataset in &suite.datasets {
+            let set = project.images(dataset)?;
+            for model in &models {
+                let encoding = Encoding::of(project, &set, model, device)?;
+                let shared = encoding.shared_key();
+                let parts = shared.parts().iter().map(|(name, value)| json!([name, value]));
+                keys.entry(dataset.clone()).or_default().insert(model.to_string(), parts.collect());
+            }
         }
-        keys.insert(dataset.clone(), of_set.into());
     }
-    let text = serde_json::to_string_pretty(&Value::from(keys)).unwrap_or_default();
-    write_atomic(&keys_file(project.root()), text.as_bytes())
+    let text = serde_json::to_string_pretty(&json!(keys)).unwrap_or_default();
+    suites.first().map_or(Ok(()), |project| write_atomic(&keys_file(project.root()), text.as_bytes()))
 }
 
 /// What `key`, of a row, has other than the rows of its data set and model that came with the project: a line per part of

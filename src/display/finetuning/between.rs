@@ -209,6 +209,7 @@ pub fn cost_chart(
         y: "accuracy (%), mean over seeds".into(),
         log_x: true,
         x_ticks: Vec::new(),
+        ..Style::default()
     };
     Ok(Chart::lines(&style, &lines.into_values().collect::<Vec<_>>()))
 }

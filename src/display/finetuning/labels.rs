@@ -68,6 +68,7 @@ pub fn labels_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
         y: "accuracy (%)".into(),
         log_x: true,
         x_ticks: budgets.into_iter().map(|budget| training_images(&rows, budget)).collect(),
+        ..Style::default()
     };
     let mut series: Vec<Series> = lines.into_values().collect();
     series.sort_by(|a, b| b.y.last().unwrap_or(&0.0).total_cmp(a.y.last().unwrap_or(&0.0)));

@@ -47,7 +47,7 @@ fn method_line(method: &str) -> Series {
 }
 
 /// What a method does, in words.
-fn method_label(method: &str) -> &str {
+pub(super) fn method_label(method: &str) -> &str {
     Tuning::named(method).map(Tuning::label).or(Method::named(method).map(Method::label)).unwrap_or(method)
 }
 

@@ -11,14 +11,17 @@
 //! | `corruptions` | accuracy by kind and strength of damage |
 //! | `study` | the study's own pairs of accuracies |
 
+mod corruptions;
 mod folds;
 mod gaps;
 mod study;
 
+pub use corruptions::{CLEAN, damage, run as run_corruptions};
 pub use folds::{HELD_OUT, run as run_folds};
 pub use gaps::{Drift, Gap, Lines, drifts};
 pub use study::{StudyDrift, StudyPair};
 
+pub(super) use corruptions::{Corruptions, NAME as CORRUPTIONS};
 pub(super) use folds::{Folds, NAME as FOLDS};
 
 use super::answered::answered;
@@ -104,6 +107,11 @@ fn budgets(project: &Project, encoding: &Encoding) -> Result<Vec<u32>> {
 /// The suite's probes that are fitted.
 fn probes(project: &Project) -> Result<Vec<Method>> {
     Ok(project.suite()?.methods.iter().copied().filter(|method| !method.asks_by_words()).collect())
+}
+
+/// Those of the study among them, for what takes many fits.
+fn study_probes(project: &Project) -> Result<Vec<Method>> {
+    Ok(probes(project)?.into_iter().filter(|method| matches!(method, Method::Knn | Method::Lr)).collect())
 }
 
 /// Scores whose softmax are a probe's probabilities, in the order of the data set's classes.

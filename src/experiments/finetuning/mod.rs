@@ -148,14 +148,16 @@ impl Experiment for Finetuning {
         Ok(asked(project.suite()?, encoding).into_iter().map(|(cell, _)| cell).collect())
     }
 
-    fn recomputes(&self, suite: &SuiteRecord, cell: &Cell) -> bool {
+    fn recomputes(&self, project: &Project, cell: &Cell) -> bool {
         let asks = |runs: &&FinetuningRecord| {
             runs.asks_for(&cell.dataset, &cell.model)
                 && runs.methods.iter().any(|method| method.as_str() == cell.method)
                 && runs.budgets.iter().any(|&budget| Some(budget as u32) == cell.budget)
                 && runs.seeds.contains(&cell.seed)
         };
-        suite.finetuning.iter().filter(|runs| runs.recomputed).any(|runs| asks(&runs))
+        project
+            .suite()
+            .is_ok_and(|suite| suite.finetuning.iter().filter(|runs| runs.recomputed).any(|runs| asks(&runs)))
     }
 
     fn beside(&self, encoding: &Encoding) -> Option<usize> {

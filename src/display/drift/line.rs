@@ -1,0 +1,111 @@
+//! Every arm of a data set: accuracy in distribution across, out of distribution up, and the line through all.
+
+use super::arm;
+use super::axes::{axis, place, range};
+use crate::display::chart::symbol;
+use crate::display::selection::model_name;
+use crate::display::text::{label, plain, title};
+use crate::display::{Chart, look};
+use crate::experiments::drift::Drift;
+use crate::metrics::DriftLine;
+use crate::project::Project;
+use plotly::common::{DashType, HoverInfo, Line, Marker, Mode, Title};
+use plotly::layout::{HoverMode, Legend, Margin};
+use plotly::{Layout, Plot, Scatter};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Arms of a data set on logit axes: a mark per model, method and budget, filled for probes and open for what was fine-tuned. On
+/// the solid line lies what accuracy in distribution leads one to expect, on the dotted one what loses nothing.
+pub fn drift_chart(project: &Project, drift: &Drift) -> Chart {
+    let about = format!("{}: accuracy in and out of distribution", drift.dataset);
+    let mut text = format!("{}\nin -> out of distribution (%), and points above the line", plain(&about));
+    let mut plot = Plot::new();
+    let reach = range(drift.gaps.iter().map(|gap| gap.id.value));
+    if let Some([_, logit]) = &drift.lines {
+        plot.add_trace(through(logit, reach));
+        let _ = write!(text, "\nline on logit axes: slope {:.2}", logit.slope);
+        if let Some(r2) = logit.r2 {
+            let _ = write!(text, ", R2 {r2:.3}");
+        }
+    }
+    plot.add_trace(no_loss(reach));
+    let mut models: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for gap in &drift.gaps {
+        models.entry(&gap.model).or_default().push(gap);
+    }
+    for (model, gaps) in models {
+        let (name, look) = (model_name(project, model), look(project, model));
+        let mut in_legend = false;
+        for tuned in [false, true] {
+            let (mut x, mut y, mut hover) = (Vec::new(), Vec::new(), Vec::new());
+            for gap in gaps.iter().filter(|gap| gap.weights.is_empty() != tuned) {
+                let (Some(id), Some(ood)) = (place(gap.id.value), place(gap.ood.value)) else { continue };
+                let beside = gap.beside[1].map_or_else(String::new, |beside| format!(", {:+.1}", 100.0 * beside.value));
+                let words = format!("{:.1} -> {:.1}{beside}", 100.0 * gap.id.value, 100.0 * gap.ood.value);
+                let _ = write!(text, "\n{}, {}: {words}", plain(&name), arm(&gap.method, gap.budget));
+                hover.push(format!("{}, {}<br>{words} points", label(&name), label(&arm(&gap.method, gap.budget))));
+                x.push(id);
+                y.push(ood);
+            }
+            if x.is_empty() {
+                continue;
+            }
+            plot.add_trace(
+                Scatter::new(x, y)
+                    .name(label(&name))
+                    .legend_group(label(&name))
+                    .show_legend(!in_legend)
+                    .mode(Mode::Markers)
+                    .marker(Marker::new().color(look.colour.clone()).symbol(symbol(&look, tuned)).size(9))
+                    .hover_text_array(hover)
+                    .hover_info(HoverInfo::Text),
+            );
+            in_legend = true;
+        }
+    }
+    plot.set_layout(
+        Layout::new()
+            .title(Title::with_text(title(&about)))
+            .x_axis(axis("accuracy in distribution (%), logit axis", reach))
+            .y_axis(axis(
+                "accuracy out of distribution (%), logit axis",
+                range(drift.gaps.iter().map(|gap| gap.ood.value)),
+            ))
+            .legend(Legend::new())
+            .hover_mode(HoverMode::Closest)
+            .plot_background_color("#ffffff")
+            .margin(Margin::new().left(70).right(20).top(60).bottom(60))
+            .height(560),
+    );
+    Chart::new(plot, text)
+}
+
+/// The line, whatever it is straight on.
+pub(super) fn through(line: &DriftLine, (low, high): (f64, f64)) -> Box<Scatter<f64, f64>> {
+    let (low, high) = (place(low).unwrap_or(-3.0), place(high).unwrap_or(3.0));
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    for i in 0..=40 {
+        let at = low + (high - low) * f64::from(i) / 40.0;
+        let id = 1.0 / (1.0 + (-at).exp());
+        if let Some(ood) = line.at(id).and_then(place) {
+            x.push(at);
+            y.push(ood);
+        }
+    }
+    Scatter::new(x, y)
+        .name("expected from accuracy in distribution")
+        .mode(Mode::Lines)
+        .line(Line::new().color("#404040").width(1.5))
+        .hover_info(HoverInfo::Skip)
+}
+
+/// Where nothing is lost.
+pub(super) fn no_loss((low, high): (f64, f64)) -> Box<Scatter<f64, f64>> {
+    let ends: Vec<f64> = [low, high].into_iter().filter_map(place).collect();
+    Scatter::new(ends.clone(), ends)
+        .name("no loss")
+        .mode(Mode::Lines)
+        .line(Line::new().color("#9a9a9a").dash(DashType::Dot).width(1.2))
+        .hover_info(HoverInfo::Skip)
+}
