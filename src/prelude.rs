@@ -11,7 +11,7 @@ pub use crate::display::{
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::{
-    Encoded, Encoding, Part, Parts, Predictions, Protocol, Tell, Words, clustering, finetuning, representations,
+    Encoded, Encoding, Part, Parts, Predictions, Protocol, Tell, Words, clustering, drift, finetuning, representations,
     same_data,
 };
 pub use crate::features::{Extraction, FeatureTable, extract};

@@ -5,6 +5,7 @@
 //! | [`representations`] | classification with features and simple learners, by label budget |
 //! | [`finetuning`] | fine-tuning, as the study did it and in better ways, on the same splits |
 //! | [`clustering`] | clusters found without labels, with and without UMAP |
+//! | [`drift`] | its drift arms as WILDS measures them: by region, camera and year, with intervals and files of predictions |
 //! | [`same_data`] | its open question: the objectives on the same data |
 //!
 //! What they have in common stands once, beside them:
@@ -23,6 +24,7 @@
 mod all;
 pub mod clustering;
 mod current;
+pub mod drift;
 mod effort;
 mod encoded;
 pub mod finetuning;

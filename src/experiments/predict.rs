@@ -91,13 +91,29 @@ impl Encoded {
     /// # Errors
     /// What the probe says; a method that asks by words ([`super::Words::predict`] does that).
     pub fn predict(&self, method: Method, parts: &Parts) -> Result<Predictions> {
+        let (predicted, warning) = self.predict_at(method, parts, &[&parts.test, &parts.ood])?;
+        let [test, ood] = predicted.try_into().unwrap_or_default();
+        Ok(Predictions { test, ood, warning })
+    }
+
+    /// Fits one probe on the training images of `parts` and predicts the images of several lists of positions, with what a
+    /// reader must know of the fit.
+    pub(super) fn predict_at(
+        &self,
+        method: Method,
+        parts: &Parts,
+        lists: &[&Vec<usize>],
+    ) -> Result<(Vec<Vec<u32>>, String)> {
         self.check_enough(method, parts)?;
         let features = self.chosen()?;
         let rows = |positions: &[usize]| features.select(Axis(0), positions);
         let part = |positions: &[usize]| labelled(rows(positions), self.labels_at(positions));
         let fitted = fit(method, &part(&parts.train)?, || part(&parts.val))?;
-        let ood = if parts.ood.is_empty() { Vec::new() } else { (fitted.classify)(rows(&parts.ood).view())? };
-        Ok(Predictions { test: (fitted.classify)(rows(&parts.test).view())?, ood, warning: fitted.warning })
+        let classes = |positions: &&Vec<usize>| match positions.is_empty() {
+            true => Ok(Vec::new()),
+            false => (fitted.classify)(rows(positions).view()),
+        };
+        Ok((lists.iter().map(classes).collect::<Result<_>>()?, fitted.warning))
     }
 
     /// Holds the number of training images against what a method votes on.

@@ -234,9 +234,7 @@ fn bootstrap<G: Ord>(
             return Err(Error::argument(what, format!("{n_images}, as a has"), found.to_string()));
         }
     }
-    if n_resamples < 40 {
-        return Err(Error::argument("resamples", "at least 40", n_resamples.to_string()));
-    }
+    check_resamples(n_resamples)?;
     // Gain and number of answers of each group.
     let mut by_group: BTreeMap<&G, (i64, i64)> = BTreeMap::new();
     for ((group, &a), &b) in groups.iter().zip(correct_a).zip(correct_b) {
@@ -269,6 +267,14 @@ fn bootstrap<G: Ord>(
     })
 }
 
+/// Fewer have nothing beyond the ends of an interval.
+pub(super) fn check_resamples(n_resamples: usize) -> Result<()> {
+    match n_resamples < 40 {
+        true => Err(Error::argument("resamples", "at least 40", n_resamples.to_string())),
+        false => Ok(()),
+    }
+}
+
 /// What groups that all have the same difference tell: nothing where there is one, else no more than that few differ.
 fn all_alike(by_group: &[(i64, i64)], (least, most): (f64, f64), n_resamples: usize) -> Option<PairedBootstrap> {
     let &(gain, n) = by_group.first()?;
@@ -295,7 +301,7 @@ fn all_alike(by_group: &[(i64, i64)], (least, most): (f64, f64), n_resamples: us
 }
 
 /// The quantile of ascending numbers, linear between the two that surround it.
-fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     let position = fraction * (sorted.len() - 1) as f64;
     let (below, weight) = (position.floor() as usize, position.fract());
     let above = (below + 1).min(sorted.len() - 1);
