@@ -31,11 +31,12 @@ fn shipped_manifests_load() {
         let Source::Embedded { files } = &dataset.source else { panic!("{id} is not embedded") };
         assert!(files.iter().all(|file| manifests.embedded_path(file).is_file()), "{id}");
     }
-    let Source::Archive { layout: ArchiveLayout::Table { parts, .. }, .. } = &manifests.dataset("fmow").unwrap().source
+    let Source::Archive { layout: ArchiveLayout::Table { parts, lookups, .. }, .. } =
+        &manifests.dataset("fmow").unwrap().source
     else {
         panic!("fmow is not a table")
     };
-    assert_eq!(parts.len(), 5);
+    assert_eq!((parts.len(), lookups.len()), (5, 1));
 }
 
 #[test]
@@ -189,6 +190,32 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "table = \"",
             "table = \"/etc/passwd\"#",
             "`source.archive.layout.table.table` to be a path",
+        ),
+        (
+            "datasets/fmow.toml",
+            "table = \"country",
+            "table = \"../country",
+            "`source.archive.layout.table.lookups.0.table` to be a path",
+        ),
+        (
+            "datasets/fmow.toml",
+            "column = \"region\"",
+            "column = \"row\"",
+            "`source.archive.layout.table.lookups.0.column` to be a name other than `row`",
+        ),
+        (
+            "datasets/fmow.toml",
+            "key = \"alpha-3\"",
+            "key = \" \"",
+            "`source.archive.layout.table.lookups.0.key` to be some text",
+        ),
+        ("datasets/fmow.toml", "key = \"alpha-3\"\n", "", "key `source.archive.layout.table.lookups.0.key`"),
+        (
+            "datasets/fmow.toml",
+            "otherwise = \"Other\"",
+            "[[source.archive.layout.table.lookups]]\ncolumn = \"region\"\nfrom = \"a\"\ntable = \"b\"\nkey = \"c\"\n\
+             value = \"d\"",
+            "`source.archive.layout.table.lookups.1.column` to be a column of its own, found `region` again",
         ),
         ("datasets/dtd.toml", "images = \"", "images = \"..\"#", "`source.archive.layout.lists.images` to be a path"),
         (

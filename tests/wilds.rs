@@ -23,9 +23,11 @@ const SEEDS: [u64; 3] = [0, 1, 2];
 
 /// Both data sets, opened and encoded once, and what is said of them.
 struct World {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     project: Project,
     sets: BTreeMap<&'static str, Encoded>,
+    /// By data set, source and seed.
+    said: BTreeMap<(&'static str, &'static str, u64), Vec<OfficialPredictions>>,
 }
 
 fn world() -> &'static World {
@@ -34,8 +36,14 @@ fn world() -> &'static World {
         let folder = tempfile::tempdir().expect("a folder");
         let project = project(folder.path(), &[fmow(), iwildcam()]);
         let open = |id: &'static str| (id, Encoded::open(&project, id, "pixels.raw", &Device::Cpu).expect("opens"));
-        let sets = ["fmow", "iwildcam"].map(open).into();
-        World { folder, project, sets }
+        let sets: BTreeMap<&'static str, Encoded> = ["fmow", "iwildcam"].map(open).into();
+        let mut said = BTreeMap::new();
+        for (&id, encoded) in &sets {
+            for (source, seed) in SOURCES.into_iter().flat_map(|source| SEEDS.map(|seed| (source, seed))) {
+                said.insert((id, source, seed), predictions(encoded, source, seed));
+            }
+        }
+        World { _folder: folder, project, sets, said }
     })
 }
 
@@ -135,7 +143,7 @@ fn rows_are_scored_on_the_same_predictions() {
     assert_eq!(rows.len(), 24);
     for (id, encoded) in &world.sets {
         for source in ["knn", "lr"] {
-            let all = predictions(encoded, source, 0);
+            let all = &world.said[&(*id, source, 0)];
             assert_eq!(all.iter().map(|part| part.split.as_str()).collect::<Vec<_>>(), SPLITS);
             for (split, official) in [("id", "id_test"), ("ood", "test")] {
                 let found = all.iter().find(|part| part.split == official).expect("a split");
@@ -154,16 +162,18 @@ fn rows_are_scored_on_the_same_predictions() {
     }
 }
 
+fn said(id: &'static str, source: &'static str, seed: u64, split: &str) -> &'static OfficialPredictions {
+    world().said[&(id, source, seed)].iter().find(|part| part.split == split).expect("a split")
+}
+
 /// Writes the files of every source and seed, and gives their paths by source, data set, split and seed.
 fn written(folder: &Path) -> BTreeMap<(&'static str, &'static str, String, u64), PathBuf> {
     let mut files = BTreeMap::new();
-    for (&id, encoded) in &world().sets {
-        for (source, seed) in SOURCES.into_iter().flat_map(|source| SEEDS.map(|seed| (source, seed))) {
-            for part in predictions(encoded, source, seed) {
-                let path = part.write(encoded, &folder.join(source).join(id)).expect("writes");
-                assert_eq!(path, folder.join(source).join(id).join(wilds_file_name(id, &part.split, seed)));
-                files.insert((source, id, part.split, seed), path);
-            }
+    for (&(id, source, seed), parts) in &world().said {
+        for part in parts {
+            let path = part.write(&world().sets[id], &folder.join(source).join(id)).expect("writes");
+            assert_eq!(path, folder.join(source).join(id).join(wilds_file_name(id, &part.split, seed)));
+            files.insert((source, id, part.split.clone(), seed), path);
         }
     }
     files
@@ -177,7 +187,7 @@ fn files_hold_a_line_per_row_of_the_split() {
     for ((source, id, split, seed), path) in &files {
         let text = fs::read_to_string(path).expect("reads");
         let encoded = &world().sets[id];
-        let part = predictions(encoded, source, *seed).into_iter().find(|part| part.split == *split).expect("a split");
+        let part = said(id, source, *seed, split);
         assert_eq!(part.positions, encoded.set.rows_of_part(split).expect("a split"));
         let lines: Vec<u32> = text.lines().map(|line| line.parse().expect("a number")).collect();
         assert_eq!(lines, part.predicted);
@@ -221,7 +231,7 @@ fn numbers_equal_the_package() {
         let digest = sha256_hex(&fs::read(path).expect("reads"));
         assert_eq!(digest, expected["sha256"].as_str().expect("a digest"), "{what}: other predictions");
         let encoded = &world().sets[id];
-        let part = predictions(encoded, source, seed).into_iter().find(|part| part.split == split).expect("a split");
+        let part = said(id, source, seed, &split);
         let scores = part.scores(encoded).expect("scores");
         close(&what, scores.accuracy, &expected["acc_avg"]);
         if id == "iwildcam" {

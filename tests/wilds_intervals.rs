@@ -111,8 +111,11 @@ fn sums_per_unit_equal_a_plain_bootstrap_on_any_number_of_threads() {
         let means = [found.accuracy, found.macro_recall, found.macro_f1].map(|interval| interval.mean);
         assert_eq!(means, [scores.accuracy, scores.macro_recall, scores.macro_f1]);
         assert_eq!(found.worst_domain.map(|of| of.mean), scores.worst_domain.map(|of| of.accuracy));
-        let other = wilds_bootstrap(&drawn.answers(), &units, 200, seed + 100).expect("draws");
-        assert_ne!(ends(&found), ends(&other), "another seed");
+        // Two units have three resamples and no more.
+        if n_units > 2 {
+            let other = wilds_bootstrap(&drawn.answers(), &units, 200, seed + 100).expect("draws");
+            assert_ne!(ends(&found), ends(&other), "another seed");
+        }
     }
 }
 

@@ -55,8 +55,8 @@ pub fn mix(a: u32, b: u32) -> u32 {
 fn picture(class: u32, n_classes: u32, i: u32) -> Vec<u8> {
     let shown = if mix(i, 1).is_multiple_of(5) { mix(i, 2) % n_classes } else { class };
     let at = |x: u32, y: u32, band: u32| {
-        let level = 30 + mix(shown * 64 + (x / 3) + 4 * (y / 3) + 16 * band, 3) % 180;
-        (level + mix(i * 432 + x + 12 * y + 144 * band, 4) % 40) as u8
+        let level = 30 + mix(shown * 64 + (x / 3) + 4 * (y / 3) + 16 * band, 3) % 40;
+        (level + mix(i * 432 + x + 12 * y + 144 * band, 4) % 130) as u8
     };
     encode_png(&RgbImage::from_fn(12, 12, |x, y| Rgb([at(x, y, 0), at(x, y, 1), at(x, y, 2)]))).expect("encodes")
 }

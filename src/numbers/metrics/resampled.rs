@@ -37,9 +37,9 @@ pub struct WildsIntervals {
 /// resample in which no domain counts says nothing of the worst one, and is left out of that interval alone.
 ///
 /// One unit has no interval. Where all resamples have the same score they say nothing of what was not seen, and there is
-/// no interval either; that of the accuracy is then Wilson's, as [`group_bootstrap_accuracy`] has it. The classes of one
-/// unit in a resample are few, and F1 and recall of few images are unlike those of all: with few units these intervals may
-/// lie to one side of the score.
+/// no interval either; that of the accuracy is then Wilson's, as [`group_bootstrap_accuracy`] has it. A resample of few units has
+/// few classes, and the F1 of fewer classes is another number: with few units these intervals may lie to one side of the
+/// score.
 ///
 /// The result depends on `seed`, and not on the number of threads.
 ///
