@@ -42,7 +42,7 @@ pub struct OfficialPredictions {
 /// their names: `id_test`, `id_val`, `test` and `val` of WILDS' sets.
 ///
 /// # Errors
-/// A data set without official splits; what [`Encoded::parts`] and [`Encoded::predict`] give.
+/// A data set without official splits; a method that asks by words; what [`Encoded::parts`] and [`Encoded::predict`] give.
 pub fn predict(encoded: &Encoded, method: Method, budget: usize, seed: u64) -> Result<Vec<OfficialPredictions>> {
     let parts = encoded.parts(budget, seed)?;
     let splits = splits(encoded)?;
@@ -58,10 +58,11 @@ pub fn predict(encoded: &Encoded, method: Method, budget: usize, seed: u64) -> R
     Ok(splits.into_iter().zip(positions).zip(predicted).map(of_split).collect())
 }
 
-/// The official splits of which nothing is drawn to learn from.
+/// The official splits of which nothing is drawn to learn from; images of no split belong to none.
 fn splits(encoded: &Encoded) -> Result<Vec<&str>> {
     let found: BTreeSet<&str> = encoded.set.parts.iter().flatten().map(String::as_str).collect();
-    let found: Vec<&str> = found.into_iter().filter(|part| *part != encoded.dataset.split.pool).collect();
+    let found: Vec<&str> =
+        found.into_iter().filter(|part| ![encoded.dataset.split.pool.as_str(), "none", ""].contains(part)).collect();
     match found.is_empty() {
         true => {
             Err(Error::argument("data set", "official splits beside the pool", format!("none in {}", encoded.set.id)))

@@ -25,7 +25,8 @@ pub struct GroupAccuracy<G> {
 /// use wider_clip::metrics::accuracy_by_group;
 ///
 /// let years = accuracy_by_group(&[0, 1, 1], &[0, 0, 1], &[2016, 2017, 2017])?;
-/// assert_eq!(years.iter().map(|year| (year.group, year.accuracy, year.n)).collect::<Vec<_>>(), [(2016, 1.0, 1), (2017, 0.5, 2)]);
+/// assert_eq!((years[0].group, years[0].accuracy, years[0].n), (2016, 1.0, 1));
+/// assert_eq!((years[1].group, years[1].accuracy, years[1].n), (2017, 0.5, 2));
 /// # Ok::<(), wider_clip::error::Error>(())
 /// ```
 pub fn accuracy_by_group<G: Ord + Clone>(
