@@ -36,9 +36,10 @@
 //! | what | files to touch |
 //! |---|---|
 //! | a metric of classification | `src/numbers/metrics/` (the arithmetic, its expected values by `tests/reference/metrics.py`), the list in `src/experiments/score.rs`; rows of [`experiments::representations`] that lack it are computed anew, shipped ones too until `ship` puts them there with it; `metric_table` shows it |
+//! | a score of drift | `src/numbers/metrics/wilds.rs` and its resampling in `wilds_intervals.rs`, its expected value by `tests/reference/wilds.py` |
 //! | a probe | `src/numbers/probe/`, its line in `src/data/manifest/methods.rs`, its fit, settings and cost in `src/experiments/predict.rs`; one that asks by words also `words.rs` and `src/backbones/by_name.rs`; a suite of your own names it |
 //! | an experiment | one module in `src/experiments/` that implements [`experiments::Experiment`], its line in `mod.rs` and in the list of `all.rs`; `prelude.rs` |
-//! | a data set | one file in `data_manifests/datasets/`; a suite of your own names it (`--suite mine`) |
+//! | a data set | one file in `data_manifests/datasets/` ([`manifest::Lookup`] where a column comes from a second table); a suite of your own names it (`--suite mine`) |
 //! | a model of a known architecture | one file in `data_manifests/models/`, with a look that no other has; a suite of your own names it |
 //! | an architecture | a folder in `src/backbones/models/`, its `mod` and `pub use` in `mod.rs` there, a variant and a name in `architecture.rs`, how training begins in `initial.rs`, what training costs in `src/trainers/pretrain/recipe.rs`; a model's record; golden values by `tests/reference/backbones.py`, held in `tests/convnets.rs` or `tests/transformers.rs` |
 //! | a corruption of images | a variant of [`images::CorruptionKind`] with its name and its arm in `src/data/images/corrupt/mod.rs`, its strengths in `strengths.rs` there; expected values by `tests/reference/corruptions.py`, held in `tests/corruptions.rs` |

@@ -324,6 +324,75 @@ fn a_tgz_with_a_table() {
     assert_eq!(set.read(0..4).expect("reads").into_iter().filter(Result::is_ok).count(), 4);
 }
 
+/// A lookup of the camera's continent in `places.csv`.
+fn lookup(keys: &str) -> String {
+    format!("[[source.archive.layout.table.lookups]]\nfrom = \"camera\"\ntable = \"places.csv\"\n{keys}\n")
+}
+
+#[test]
+fn a_column_of_a_table_comes_from_another_table() {
+    let place = Place::new();
+    let image = png(4);
+    let open = |places: &str, lookups: &str, columns: &str| {
+        let mut files = vec![("table.csv", TABLE.as_bytes()), ("places.csv", places.as_bytes())];
+        let names = ["a.png", "b.png", "c.png", "d.png", "e.png", "f.png", "g.png", "h.png"];
+        files.extend(names.map(|name| (name, image.as_slice())));
+        place.put("shapes.zip", &zip_of(&files));
+        let _ = fs::remove_file(place.file("unpacked.ok"));
+        let source = download(NOWHERE, "shapes.zip", "");
+        place.open(&format!("{source}{}{lookups}", table_layout("{file}")), columns)
+    };
+    // A name without a continent, a row without a name, a name twice that says the same, and one that nobody has.
+    let places =
+        "name,continent,zone\nnorth,Europe,1\neast,,2\n,Asia,3\nsouth,Africa,4\nsouth,Africa,5\nwest,America,6\n";
+    let continent = lookup("column = \"continent\"\nkey = \"name\"\nvalue = \"continent\"\notherwise = \"Other\"");
+    let columns = "label = \"kind\"\ndomain = \"continent\"\ntime = \"time\"";
+    let set = open(places, &continent, columns).expect("opens");
+    assert_eq!(set.ids, ["a.png", "c.png", "f.png", "h.png"]);
+    assert_eq!(set.domains.as_deref().expect("domains"), ["Europe", "Africa", "Other", "Other"]);
+    assert_eq!(set.times.as_deref().expect("times"), ["2010-01-05", "2014-02-01", "2016", "2012-12-31"]);
+    assert_eq!(set.years().expect("dates"), Some(vec![2010, 2014, 2016, 2012]));
+    // The column takes the place of one of its name, later lookups see it, and labels, parts and images may be looked up.
+    let (renamed, other) = ("column = \"camera\"\nkey = \"name\"\nvalue = \"zone\"", "\notherwise = \"9\"");
+    let again = "[[source.archive.layout.table.lookups]]\ncolumn = \"zone\"\nfrom = \"camera\"\ntable = \"places.csv\"\n\
+                 key = \"zone\"\nvalue = \"name\"\n";
+    let zones = places.replace("south,Africa,5\n", "");
+    let set =
+        open(&zones, &[&lookup(renamed), again].concat(), "label = \"zone\"\ndomain = \"camera\"").expect("opens");
+    assert_eq!(set.domains.as_deref().expect("domains"), ["1", "4", "2", "2"]);
+    assert_eq!(
+        set.labels.iter().map(|&label| set.classes[label as usize].as_str()).collect::<Vec<_>>(),
+        ["north", "south", "east", "east"]
+    );
+    let error =
+        |places: &str, lookups: &str, columns: &str| open(places, lookups, columns).expect_err("refused").to_string();
+    let without = lookup("column = \"continent\"\nkey = \"name\"\nvalue = \"continent\"");
+    let text = error(places, &without, columns);
+    let expected = "table.csv:7: expected a `camera` with a row and a value in places.csv, or `otherwise` in the record's lookup \
+                    of `continent`, found `east`";
+    assert!(text.contains(expected), "{text}");
+    let text = error(places, &[lookup(renamed), other.into()].concat(), "label = \"kind\"\ndomain = \"camera\"");
+    let expected =
+        "places.csv:6: expected one value in column `zone` per `name`, found `5` for `south`, and `4` in line 5";
+    assert!(text.contains(expected), "{text}");
+    for (key, value) in [("nom", "continent"), ("name", "Kontinent")] {
+        let keys = format!("column = \"c\"\nkey = \"{key}\"\nvalue = \"{value}\"");
+        let text = error(places, &lookup(&keys), columns);
+        let lacking = if key == "nom" { key } else { value };
+        let expected = format!("places.csv: expected a column `{lacking}`, found the columns name, continent, zone");
+        assert!(text.contains(&expected), "{text}");
+    }
+    let text = error(places, &continent.replace("camera", "lens"), columns);
+    assert!(text.contains("table.csv: expected a column `lens`, found the columns split, time, file"), "{text}");
+    let text = error(places, &continent.replace("places.csv", "other.csv"), columns);
+    assert!(text.contains("other.csv: expected a CSV table with a header row"), "{text}");
+    // Times that are no dates are told where years are asked for.
+    let set = open(places, &continent, "label = \"kind\"\ntime = \"title\"").expect("opens");
+    let text = set.years().expect_err("no dates").to_string();
+    assert!(text.contains("which begin with the year, found `An a, first` for a.png"), "{text}");
+    assert_eq!(open(places, &continent, KIND).expect("opens").years().expect("none"), None);
+}
+
 #[test]
 fn what_a_table_lacks_is_named() {
     let place = Place::new();

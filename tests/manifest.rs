@@ -31,11 +31,12 @@ fn shipped_manifests_load() {
         let Source::Embedded { files } = &dataset.source else { panic!("{id} is not embedded") };
         assert!(files.iter().all(|file| manifests.embedded_path(file).is_file()), "{id}");
     }
-    let Source::Archive { layout: ArchiveLayout::Table { parts, .. }, .. } = &manifests.dataset("fmow").unwrap().source
+    let Source::Archive { layout: ArchiveLayout::Table { parts, lookups, .. }, .. } =
+        &manifests.dataset("fmow").unwrap().source
     else {
         panic!("fmow is not a table")
     };
-    assert_eq!(parts.len(), 5);
+    assert_eq!((parts.len(), lookups.len()), (5, 1));
 }
 
 #[test]
@@ -186,9 +187,27 @@ fn mistakes_are_named_with_file_line_and_expectation() {
         ),
         (
             "datasets/fmow.toml",
-            "table = \"",
-            "table = \"/etc/passwd\"#",
+            "table = \"rgb",
+            "table = \"/etc/passwd\"#rgb",
             "`source.archive.layout.table.table` to be a path",
+        ),
+        (
+            "datasets/fmow.toml",
+            "table = \"country",
+            "table = \"../country",
+            "`source.archive.layout.table.lookups.0.table` to be a path",
+        ),
+        (
+            "datasets/fmow.toml",
+            "column = \"region\"",
+            "column = \"row\"",
+            "`source.archive.layout.table.lookups.0.column` to be a name other than `row`",
+        ),
+        (
+            "datasets/fmow.toml",
+            "key = \"alpha-3\"",
+            "key = \" \"",
+            "`source.archive.layout.table.lookups.0.key` to be some text",
         ),
         ("datasets/dtd.toml", "images = \"", "images = \"..\"#", "`source.archive.layout.lists.images` to be a path"),
         (
@@ -240,6 +259,13 @@ fn missing_keys_files_and_folders_are_named() {
     );
     let (error, _) = project.change("datasets/dtd.toml", "images = ", "# images = ");
     assert!(error.contains("expected key `source.archive.layout.lists.images`, found no such key"), "{error}");
+    let (error, _) = project.change("datasets/fmow.toml", "key = \"alpha-3\"\n", "");
+    assert!(error.contains("expected key `source.archive.layout.table.lookups.0.key`, found no such key"), "{error}");
+    let second = "[[source.archive.layout.table.lookups]]\ncolumn = \"region\"\nfrom = \"a\"\ntable = \"b\"\nkey = \"c\"\n\
+                  value = \"d\"\n";
+    let (error, _) = project.change("datasets/fmow.toml", "otherwise = \"Other\"\n", second);
+    let expected = "`source.archive.layout.table.lookups.1.column` to be a column of its own, found `region` again";
+    assert!(error.contains(expected), "{error}");
 
     // All of them in one error.
     let text = fs::read_to_string(project.path("datasets/patternnet.toml")).unwrap();

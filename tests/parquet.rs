@@ -172,7 +172,8 @@ fn image_columns_of_every_form_are_read() {
 
 #[test]
 fn columns_are_named_with_dots_and_missing_ones_all_at_once() {
-    let columns = Columns { group: Some("a.b".into()), ..Columns::new("data.picture", "data.class") };
+    let columns =
+        Columns { group: Some("a.b".into()), time: Some("a.b".into()), ..Columns::new("data.picture", "data.class") };
     let set = open_parquet("nested", &file("nested"), &columns).expect("opens");
     // The struct of row 2 is null: no label, no image.
     assert_eq!(rows_of(&set), [Some(0), Some(1), Some(3), Some(4), Some(5)]);
@@ -180,6 +181,7 @@ fn columns_are_named_with_dots_and_missing_ones_all_at_once() {
         (set.classes.as_slice(), set.labels.as_slice()),
         (&["cat", "dog"].map(String::from)[..], &[0, 0, 1, 1, 1][..])
     );
+    assert_eq!(set.times, set.groups);
     assert_eq!(set.groups.expect("groups"), ["g0", "g0", "g1", "g1", "g1"]);
     let columns = Columns { domain: Some("place".into()), ..Columns::new("picture", "label") };
     let error = open_parquet("p", &file("nested"), &columns).expect_err("not there").to_string();

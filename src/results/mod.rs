@@ -11,6 +11,7 @@
 //! | `store` | the rows of an experiment on this machine, and those that ship with the project |
 //! | `runs` | how each run of fine-tuning was trained and ended |
 //! | `predictions` | what a classifier said of each image |
+//! | `wilds` | predictions in the files that WILDS' own evaluation reads |
 //! | `checks` | shipped rows held against rows that were computed here |
 //! | `export` | the rows of a suite, for a report |
 //! | `left_out` | what a suite asked for and did not get |
@@ -23,6 +24,7 @@ mod predictions;
 mod runs;
 mod store;
 mod table;
+mod wilds;
 
 pub use checks::{AGREEMENT, Check, Standing, standing};
 pub use export::{export, rows_in};
@@ -32,6 +34,7 @@ pub use predictions::{Predicted, Right, read_predictions, write_predictions};
 pub use runs::{Run, read_runs, runs_frame, write_runs};
 pub use store::{Answers, Kept, Store, shipped_folder};
 pub use table::{frame, read_rows, to_csv, write_rows};
+pub use wilds::{wilds_class_numbers, wilds_file_name, write_wilds_predictions};
 
 /// A cell of work: everything that decides some numbers, but for the part that they are measured on and the metric.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

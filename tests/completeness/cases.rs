@@ -107,12 +107,20 @@ value = "dry"
 time_column = "day"
 from = "2020-01-03"
 until = "2020-01-28"
+[[source.archive.layout.table.lookups]]
+column = "area"
+from = "style"
+table = "areas.csv"
+key = "style"
+value = "area"
+otherwise = "tidy"
 [columns]
 image = "file"
 label = "kind"
 group = "thing"
-domain = "style"
+domain = "area"
 name = "called"
+time = "day"
 caption = "said"
 [split]
 pool = "train"
@@ -528,11 +536,26 @@ pub const CASES: &[Case] = &[
         &[("source.archive.layout.table.parts.0.until", "\"2020-01-26\""), ("split.total", "90")],
         Effect::Features,
     ),
+    case(
+        "drawn",
+        &[("source.archive.layout.table.lookups.0.column", "\"region\""), ("columns.domain", "\"region\"")],
+        Effect::Nothing("a name inside the record"),
+    ),
+    case("drawn", &[("source.archive.layout.table.lookups.0.from", "\"place\"")], Effect::Rows),
+    case("drawn", &[("source.archive.layout.table.lookups.0.table", "\"other_areas.csv\"")], Effect::Rows),
+    case("drawn", &[("source.archive.layout.table.lookups.0.key", "\"alias\"")], Effect::Rows),
+    case("drawn", &[("source.archive.layout.table.lookups.0.value", "\"alias\"")], Effect::Rows),
+    case("drawn", &[("source.archive.layout.table.lookups.0.otherwise", "\"calm\"")], Effect::Rows),
     case("drawn", &[("columns.image", "\"other\"")], Effect::Nothing("a table's `image` pattern names the file")),
     case("drawn", &[("columns.label", "\"mark\""), ("split.classes", "3")], Effect::Features),
     case("drawn", &[("columns.group", "\"trait\"")], Effect::Rows),
     case("drawn", &[("columns.domain", "\"place\"")], Effect::Rows),
     case("drawn", &[("columns.name", "\"named\"")], WORDS),
+    case(
+        "drawn",
+        &[("columns.time", "\"date\"")],
+        Effect::Nothing("drift is told by year beside the rows, and no row is of a year"),
+    ),
     case("drawn", &[("columns.caption", "\"called\"")], WORDS),
     case("drawn", &[("split.ood_domains", "[\"tidy\"]")], Effect::Rows),
     case("drawn", &[("split.rule", "\"study\"")], Effect::Rows),

@@ -160,6 +160,8 @@ impl World {
         ));
         all.push(("order.txt".into(), b"1\n0\n".to_vec()));
         all.push(("same_order.txt".into(), b"0\n1\n".to_vec()));
+        all.push(("areas.csv".into(), b"style,area,alias\nwild,wild,tidy\n".to_vec()));
+        all.push(("other_areas.csv".into(), b"style,area,alias\ntidy,wild,wild\n".to_vec()));
         let downloads = folder.join("downloads");
         write(&downloads.join("images.tar"), archive(&all));
         write(&downloads.join("table.csv"), table(0));

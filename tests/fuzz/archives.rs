@@ -13,7 +13,7 @@ use wider_clip::results;
 fn set(set: &ImageSet) -> Result<(), String> {
     let n = set.len();
     holds(set.ids.len() == n && set.labels.len() == n, "one id and one label an image")?;
-    for column in [&set.groups, &set.domains, &set.names, &set.parts].into_iter().flatten() {
+    for column in [&set.groups, &set.domains, &set.names, &set.times, &set.parts].into_iter().flatten() {
         holds(column.len() == n, "columns of one length")?;
     }
     holds(set.labels.iter().all(|label| (*label as usize) < set.classes.len()), "labels of classes")?;
@@ -124,7 +124,10 @@ pub fn zip(place: &Path) -> Check {
 }
 
 pub fn csv(place: &Path) -> Check {
-    let layout = "[source.archive.layout.table]\ntable = \"a.csv\"\nimage = \"{image}\"";
+    // The table is the one that is looked up in, too.
+    let layout = "[source.archive.layout.table]\ntable = \"a.csv\"\nimage = \"{image}\"\n\
+                  [[source.archive.layout.table.lookups]]\ncolumn = \"more\"\nfrom = \"image\"\ntable = \"a.csv\"\n\
+                  key = \"image\"\nvalue = \"label\"\notherwise = \"none\"";
     unpacked(place, "a.csv", layout, <[u8]>::to_vec)
 }
 

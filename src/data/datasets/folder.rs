@@ -173,6 +173,7 @@ pub(super) fn from_files(
         groups: None,
         domains,
         names: None,
+        times: None,
         parts,
         data_sha256: storage::sha256_hex(hashes.as_bytes()),
         ignored: Vec::new(),

@@ -56,6 +56,8 @@ pub struct ImageSet {
     pub domains: Option<Vec<String>>,
     /// What an image shows, for captions and tooltips.
     pub names: Option<Vec<String>>,
+    /// When an image was made, in ISO 8601, as the source writes it.
+    pub times: Option<Vec<String>>,
     /// The published part (train, val, test, ...) of each image, where the source has one.
     pub parts: Option<Vec<String>>,
     /// SHA-256 over the bytes of the source files: changes when any image or label does.
@@ -259,6 +261,22 @@ impl ImageSet {
         Ok(rows)
     }
 
+    /// The year of each image, the first four digits of its time; `None` for a data set without times.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a time that does not begin with four digits and `-`, or is a year alone, with the image.
+    pub fn years(&self) -> Result<Option<Vec<u32>>> {
+        let year = |(row, time): (usize, &String)| {
+            let (year, rest) = time.split_at_checked(4).unwrap_or_default();
+            let is_year = year.bytes().all(|byte| byte.is_ascii_digit()) && (rest.is_empty() || rest.starts_with('-'));
+            year.parse().ok().filter(|_| is_year).ok_or_else(|| {
+                let found = format!("`{time}` for {}", self.ids[row]);
+                Error::data(&self.id, "times in ISO 8601, which begin with the year", names::on_one_line(&found))
+            })
+        };
+        self.times.as_ref().map(|times| times.iter().enumerate().map(year).collect()).transpose()
+    }
+
     /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order, the
     /// bands and the range where the record names them, and the corruption where there is one.
     pub fn images_key(&self) -> Key {
@@ -319,7 +337,7 @@ impl ImageSet {
         if n == 0 {
             return Err(Error::data(origin, "at least one image", "none"));
         }
-        let optional = [&self.groups, &self.domains, &self.names, &self.parts];
+        let optional = [&self.groups, &self.domains, &self.names, &self.times, &self.parts];
         let lengths = optional.iter().filter_map(|column| column.as_ref().map(Vec::len));
         if let Some(other) = lengths.chain([self.labels.len()]).find(|&length| length != n) {
             return Err(Error::data(origin, format!("{n} entries in every column"), format!("{other}")));

@@ -130,6 +130,9 @@ pub struct Columns {
     /// A short name of what is shown.
     #[serde(default)]
     pub name: Option<String>,
+    /// When an image was made, in ISO 8601: drift is told by year.
+    #[serde(default)]
+    pub time: Option<String>,
     /// A sentence about what is shown.
     #[serde(default)]
     pub caption: Option<String>,
@@ -138,7 +141,21 @@ pub struct Columns {
 impl Columns {
     /// Image and label, nothing else.
     pub fn new(image: &str, label: &str) -> Self {
-        Columns { image: image.into(), label: label.into(), group: None, domain: None, name: None, caption: None }
+        Columns {
+            image: image.into(),
+            label: label.into(),
+            group: None,
+            domain: None,
+            name: None,
+            time: None,
+            caption: None,
+        }
+    }
+
+    /// The columns that a data set may do without, by key: groups, domains, names and times.
+    pub(crate) fn optional(&self) -> [(&'static str, Option<&str>); 4] {
+        let columns = [("group", &self.group), ("domain", &self.domain), ("name", &self.name), ("time", &self.time)];
+        columns.map(|(key, column)| (key, column.as_deref()))
     }
 }
 
@@ -183,6 +200,11 @@ impl Record for DatasetRecord {
             "source.archive.layout.table.parts.*.name",
             "source.archive.layout.table.parts.*.column",
             "source.archive.layout.table.parts.*.value",
+            "source.archive.layout.table.lookups.*.column",
+            "source.archive.layout.table.lookups.*.from",
+            "source.archive.layout.table.lookups.*.table",
+            "source.archive.layout.table.lookups.*.key",
+            "source.archive.layout.table.lookups.*.value",
             "source.archive.layout.lists.images",
             "source.archive.layout.lists.lists",
             "source.archive.layout.lists.label",
@@ -250,9 +272,8 @@ impl DatasetRecord {
         };
         let has_more = matches!(self.source, Source::Embedded { .. } | Source::Hub { .. })
             || matches!(layout, Some(ArchiveLayout::Table { .. }));
-        let columns = &self.columns;
-        for (key, column) in [("group", &columns.group), ("domain", &columns.domain), ("name", &columns.name)] {
-            if let Some(column) = column.as_ref().filter(|_| !has_more) {
+        for (key, column) in self.columns.optional() {
+            if let Some(column) = column.filter(|_| !has_more) {
                 let expected = "left out, for folders and lists give an image and its label alone";
                 return Err(Problem::new(format!("columns.{key}"), expected, format!("`{column}`")));
             }

@@ -32,7 +32,7 @@ pub use methods::{Method, Tuning};
 pub use model::{
     FeaturesRecord, InputRecord, InterpolationRecord, LookRecord, ModelRecord, ResizeRecord, TextRecord, Weights,
 };
-pub use source::{ArchiveLayout, Download, ListLabel, Source, TablePart};
+pub use source::{ArchiveLayout, Download, ListLabel, Lookup, Source, TablePart};
 pub use split::{OfficialSplit, PerClass, SplitRecord, SplitRule};
 pub use suite::{FinetuningRecord, SuiteRecord};
 

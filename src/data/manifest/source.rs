@@ -1,6 +1,6 @@
 //! Where the images of a data set come from, and how an archive is read.
 
-use super::parse::{Problem, check_digest, check_inside};
+use super::parse::{Problem, check_digest, check_inside, check_not_empty};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -99,6 +99,9 @@ pub enum ArchiveLayout {
         /// the split `all`.
         #[serde(default)]
         parts: Vec<TablePart>,
+        /// Columns that come from other tables, each added after the one before.
+        #[serde(default)]
+        lookups: Vec<Lookup>,
     },
     /// Text files list images and labels, one a line.
     Lists {
@@ -136,6 +139,36 @@ pub struct TablePart {
     /// The first time that no longer belongs to it, compared as text; by default the end.
     #[serde(default)]
     pub until: Option<String>,
+}
+
+/// A column that a table does not have: what another CSV table says of the value in one of its columns. Every place in the
+/// record that names a column of the table may name it. FMoW's region is that of its `country_code`:
+///
+/// ```toml
+/// [[source.archive.layout.table.lookups]]
+/// column = "region"
+/// from = "country_code"
+/// table = "country_code_mapping.csv"
+/// key = "alpha-3"
+/// value = "region"
+/// otherwise = "Other"
+/// ```
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// The name of the new column, which takes the place of one that is called so.
+    pub column: String,
+    /// The column of the table whose value is looked up.
+    pub from: String,
+    /// The other CSV file. Its rows without a key or a value say nothing; no key may have two values.
+    pub table: String,
+    /// The column of the other table that holds what `from` holds.
+    pub key: String,
+    /// The column of the other table that is taken.
+    pub value: String,
+    /// What stands for a value that is not found; by default that is an error.
+    #[serde(default)]
+    pub otherwise: Option<String>,
 }
 
 /// Where the label stands in a line of a list.
@@ -204,7 +237,13 @@ impl ArchiveLayout {
                     .iter()
                     .try_for_each(|(part, list)| check_inside(format!("{KEY}.class_folders.lists.{part}"), list, false))
             }
-            ArchiveLayout::Table { table, .. } => check_inside(format!("{KEY}.table.table"), table, false),
+            ArchiveLayout::Table { table, lookups, .. } => {
+                check_inside(format!("{KEY}.table.table"), table, false)?;
+                for (i, lookup) in lookups.iter().enumerate() {
+                    lookup.check(&format!("{KEY}.table.lookups.{i}"), &lookups[..i])?;
+                }
+                Ok(())
+            }
             ArchiveLayout::Lists { images, lists, classes, .. } => {
                 check_inside(format!("{KEY}.lists.images"), images, true)?;
                 for (part, list) in lists {
@@ -213,5 +252,23 @@ impl ArchiveLayout {
                 classes.iter().try_for_each(|file| check_inside(format!("{KEY}.lists.classes"), file, false))
             }
         }
+    }
+}
+
+impl Lookup {
+    fn check(&self, key: &str, before: &[Lookup]) -> Result<(), Problem> {
+        let columns = [("column", &self.column), ("from", &self.from), ("key", &self.key), ("value", &self.value)];
+        for (field, text) in columns {
+            check_not_empty(&format!("{key}.{field}"), text)?;
+        }
+        if self.column == "row" {
+            let expected = "a name other than `row`, which stands for the row's index in the image's path";
+            return Err(Problem::new(format!("{key}.column"), expected, "`row`"));
+        }
+        if before.iter().any(|other| other.column == self.column) {
+            let found = format!("`{}` again", self.column);
+            return Err(Problem::new(format!("{key}.column"), "a column of its own", found));
+        }
+        check_inside(format!("{key}.table"), &self.table, false)
     }
 }

@@ -9,17 +9,20 @@
 //! | `gaps` | the gap of every arm as points, ratio and distance from the line, with intervals over groups; class mix |
 //! | `folds` | every domain held out in turn |
 //! | `corruptions` | accuracy by kind and strength of damage |
+//! | `wilds` | what WILDS ranks by, on every official split, and files that its evaluation reads |
 //! | `study` | the study's own pairs of accuracies |
 
 mod corruptions;
 mod folds;
 mod gaps;
 mod study;
+mod wilds;
 
 pub use corruptions::{CLEAN, damage, run as run_corruptions};
 pub use folds::{HELD_OUT, run as run_folds};
 pub use gaps::{Drift, Gap, Lines, drifts};
 pub use study::{StudyDrift, StudyPair};
+pub use wilds::{OfficialPredictions, Unit, predict};
 
 pub(super) use corruptions::{Corruptions, NAME as CORRUPTIONS};
 pub(super) use folds::{Folds, NAME as FOLDS};

@@ -234,9 +234,7 @@ fn bootstrap<G: Ord>(
             return Err(Error::argument(what, format!("{n_images}, as a has"), found.to_string()));
         }
     }
-    if n_resamples < 40 {
-        return Err(Error::argument("resamples", "at least 40", n_resamples.to_string()));
-    }
+    check_resamples(n_resamples)?;
     // Gain and number of answers of each group.
     let mut by_group: BTreeMap<&G, (i64, i64)> = BTreeMap::new();
     for ((group, &a), &b) in groups.iter().zip(correct_a).zip(correct_b) {
@@ -264,6 +262,14 @@ fn bootstrap<G: Ord>(
         n_groups: by_group.len(),
         n_resamples,
     })
+}
+
+/// Fewer have nothing beyond the ends of an interval.
+pub(super) fn check_resamples(n_resamples: usize) -> Result<()> {
+    match n_resamples < 40 {
+        true => Err(Error::argument("resamples", "at least 40", n_resamples.to_string())),
+        false => Ok(()),
+    }
 }
 
 /// What groups that all have the same difference tell: nothing where there is one, else no more than that few differ.

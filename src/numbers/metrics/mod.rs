@@ -2,7 +2,8 @@
 //!
 //! Pure functions on slices. Scores are fractions; what is undefined is `None` or an error, never 0. Definitions and
 //! edge cases are scikit-learn's (`accuracy_score`, `balanced_accuracy_score`, `f1_score(average="macro")`), and
-//! `tests/metrics.rs` holds them to values computed by it.
+//! `tests/metrics.rs` holds them to values computed by it. Drift is measured as WILDS does ([`wilds_scores`]), and
+//! `tests/wilds.rs` holds that to its package.
 
 mod alignment;
 mod calibration;
@@ -16,13 +17,15 @@ mod probabilities;
 mod ranks;
 mod resamples;
 mod several;
+mod wilds;
+mod wilds_intervals;
 
 pub use alignment::Gram;
 pub use calibration::{ReliabilityBin, fit_temperature, negative_log_likelihood, reliability, tempered};
 pub use class_mix::ClassMix;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
 pub use crossing::{AtSize, Crossing, crossing};
-pub use groups::{WorstGroup, worst_group};
+pub use groups::{GroupAccuracy, accuracy_by_group, worst_group, worst_of};
 pub use intervals::{
     Interval, PairedBootstrap, bootstrap_accuracy, group_bootstrap_accuracy, mean_t_interval, paired_bootstrap,
     paired_group_bootstrap,
@@ -32,6 +35,8 @@ pub use probabilities::{expected_calibration_error, top_k_accuracy};
 pub use ranks::spearman;
 pub use resamples::{Estimate, Resamples};
 pub use several::holm;
+pub use wilds::{UNCOUNTED, WildsAnswers, WildsScores, wilds_scores};
+pub use wilds_intervals::{WildsIntervals, wilds_bootstrap};
 
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -101,6 +106,17 @@ impl OfClass {
 
     fn f1(self) -> Option<f64> {
         ratio(2 * self.n_right, self.n_true + self.n_predicted)
+    }
+
+    /// F1 of a class that has images.
+    fn f1_of_present(self) -> Option<f64> {
+        self.f1().filter(|_| self.n_true > 0)
+    }
+
+    fn add(&mut self, other: OfClass, times: u64) {
+        self.n_true += times * other.n_true;
+        self.n_predicted += times * other.n_predicted;
+        self.n_right += times * other.n_right;
     }
 }
 
@@ -202,7 +218,14 @@ impl ConfusionMatrix {
         self.classes.get(&class).and_then(|class| class.f1())
     }
 
-    /// The mean recall of the classes that have images.
+    /// For each class number that has images its F1; `None` for a class without, whether or not it was predicted.
+    ///
+    /// [`ConfusionMatrix::f1_scores`] has 0 for a class that was predicted without having images.
+    pub fn f1_scores_of_present(&self) -> Vec<Option<f64>> {
+        self.of_classes(OfClass::f1_of_present)
+    }
+
+    /// The mean recall of the classes that have images: WILDS' macro recall too.
     pub fn balanced_accuracy(&self) -> f64 {
         mean_of_defined(self.classes.values().map(|class| class.recall()))
     }
@@ -211,6 +234,23 @@ impl ConfusionMatrix {
     /// classes absent from both lists do not count, a class that was predicted without having images counts as 0.
     pub fn macro_f1(&self) -> f64 {
         mean_of_defined(self.classes.values().map(|class| class.f1()))
+    }
+
+    /// The mean F1 of the classes that have images (`f1_score(average="macro", labels=unique(truth))`), by which WILDS ranks
+    /// iWildCam: a class that was predicted without having images does not count, though its predictions cost the classes
+    /// that they were taken from their recall. Never below [`ConfusionMatrix::macro_f1`].
+    ///
+    /// ```
+    /// use wider_clip::metrics::ConfusionMatrix;
+    ///
+    /// // Class 0: 2 x 1 / (2 + 1); class 1: 2 x 1 / (1 + 1); class 2 was predicted and has no image.
+    /// let matrix = ConfusionMatrix::new(&[0, 2, 1], &[0, 0, 1], 3)?;
+    /// assert!((matrix.macro_f1_of_present() - 5.0 / 6.0).abs() < 1e-15);
+    /// assert!((matrix.macro_f1() - 5.0 / 9.0).abs() < 1e-15);
+    /// # Ok::<(), wider_clip::error::Error>(())
+    /// ```
+    pub fn macro_f1_of_present(&self) -> f64 {
+        mean_of_defined(self.classes.values().map(|class| class.f1_of_present()))
     }
 }
 

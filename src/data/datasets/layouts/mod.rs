@@ -3,6 +3,7 @@
 //! An image that a table or a list names and that is not on the disk stays in the set: reading it is an error of its
 //! own, so that extraction sets it aside by name. If none of them is there, the layout or the archive is wrong.
 
+mod lookup;
 mod table;
 
 use super::folder::{self, Classed, below};
@@ -24,6 +25,7 @@ struct Listing {
     groups: Option<Vec<String>>,
     domains: Option<Vec<String>>,
     names: Option<Vec<String>>,
+    times: Option<Vec<String>>,
     /// The classes in the order of their numbers; sorted by name where there is none.
     order: Option<Vec<String>>,
     /// What lies in the class folders and is no picture.
@@ -34,7 +36,9 @@ struct Listing {
 pub(super) fn open(id: &str, folder: &Path, layout: &ArchiveLayout, columns: &Columns) -> Result<ImageSet> {
     let listing = match layout {
         ArchiveLayout::ClassFolders { root, lists } => class_folders(folder, root, lists)?,
-        ArchiveLayout::Table { table, image, parts } => table::read(folder, table, image, parts, columns)?,
+        ArchiveLayout::Table { table, image, parts, lookups } => {
+            table::read(folder, table, image, parts, lookups, columns)?
+        }
         ArchiveLayout::Lists { images, suffix, lists, label, classes } => {
             let mut listing = read_lists(folder, images, suffix, lists, *label)?;
             if let Some(file) = classes {
@@ -52,7 +56,8 @@ pub(super) fn open(id: &str, folder: &Path, layout: &ArchiveLayout, columns: &Co
     let ids = listing.files.iter().map(|file| below(folder, file)).collect();
     let (parts, domains) = (Some(listing.parts), listing.domains);
     let set = folder::from_files(id, folder, listing.files, ids, &listing.classes, parts, domains)?;
-    let set = ImageSet { groups: listing.groups, names: listing.names, ignored: listing.ignored, ..set };
+    let Listing { groups, names, times, ignored, .. } = listing;
+    let set = ImageSet { groups, names, times, ignored, ..set };
     Ok(match listing.order {
         None => set,
         Some(order) => in_class_order(set, order),

@@ -1,8 +1,9 @@
 //! A CSV table that names images, labels and the rest.
 
-use super::{Listing, at, inside, within};
+use super::lookup::Read;
+use super::{Listing, at, inside};
 use crate::error::{Error, Result};
-use crate::manifest::{Columns, TablePart};
+use crate::manifest::{Columns, Lookup, TablePart};
 use csv::StringRecord;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,16 +13,28 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// A table that cannot be read, a column that is not there, a row with too few or too many cells, without a label or the
-/// name of an image, or with an image that a row before names: with the line.
-pub(super) fn read(folder: &Path, table: &str, image: &str, parts: &[TablePart], columns: &Columns) -> Result<Listing> {
-    let path = within(folder, table)?;
-    let (header, records) = records(&path, &columns.label)?;
+/// name of an image, or with an image that a row before names: with the line; what a lookup says.
+pub(super) fn read(
+    folder: &Path,
+    table: &str,
+    image: &str,
+    parts: &[TablePart],
+    lookups: &[Lookup],
+    columns: &Columns,
+) -> Result<Listing> {
+    // A label that is looked up is no column of the table yet.
+    let of_label = lookups.iter().find(|lookup| lookup.column == columns.label).map(|lookup| &lookup.from);
+    let mut found = Read::new(folder, table, of_label.unwrap_or(&columns.label))?;
+    for lookup in lookups {
+        found = found.with(folder, lookup)?;
+    }
+    let Read { path, header, rows: records } = found;
     let places = places(&path, &header)?;
     check_columns(&path, &header, &places, image, parts, columns)?;
     let find = |name: &str| places.get(name).copied().unwrap_or_default();
     let find_any = |name: &Option<String>| name.as_deref().map(find);
     let label = find(&columns.label);
-    let [group, domain, name] = [find_any(&columns.group), find_any(&columns.domain), find_any(&columns.name)];
+    let [group, domain, name, time] = columns.optional().map(|(_, column)| column.map(find));
     let pieces = pieces(image, find);
     let mut rules = Vec::new();
     for part in parts {
@@ -55,7 +68,12 @@ pub(super) fn read(folder: &Path, table: &str, image: &str, parts: &[TablePart],
         listing.files.push(file);
         listing.classes.push(value(label));
         listing.parts.push(part.to_string());
-        let optional = [(&mut listing.groups, group), (&mut listing.domains, domain), (&mut listing.names, name)];
+        let optional = [
+            (&mut listing.groups, group),
+            (&mut listing.domains, domain),
+            (&mut listing.names, name),
+            (&mut listing.times, time),
+        ];
         for (values, column) in optional {
             if let Some(column) = column {
                 values.get_or_insert_default().push(value(column));
@@ -67,7 +85,7 @@ pub(super) fn read(folder: &Path, table: &str, image: &str, parts: &[TablePart],
 }
 
 /// The header of a table, and its rows with their lines.
-fn records(path: &Path, label: &str) -> Result<(StringRecord, Vec<(usize, StringRecord)>)> {
+pub(super) fn records(path: &Path, label: &str) -> Result<(StringRecord, Vec<(usize, StringRecord)>)> {
     let broken = |found: String| Error::data(path, "a CSV table with a header row", found);
     let bytes = std::fs::read(path).map_err(|error| broken(error.to_string()))?;
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -99,7 +117,7 @@ fn records(path: &Path, label: &str) -> Result<(StringRecord, Vec<(usize, String
 }
 
 /// The place of each column by its name.
-fn places<'a>(path: &Path, header: &'a StringRecord) -> Result<HashMap<&'a str, usize>> {
+pub(super) fn places<'a>(path: &Path, header: &'a StringRecord) -> Result<HashMap<&'a str, usize>> {
     let mut places = HashMap::new();
     for (place, name) in header.iter().enumerate() {
         if let Some(first) = places.insert(name, place).filter(|_| !name.is_empty()) {
@@ -119,9 +137,8 @@ fn check_columns(
     parts: &[TablePart],
     columns: &Columns,
 ) -> Result<()> {
-    let optional = [&columns.group, &columns.domain, &columns.name];
     let mut wanted = vec![columns.label.as_str()];
-    wanted.extend(optional.into_iter().flatten().map(String::as_str));
+    wanted.extend(columns.optional().into_iter().filter_map(|(_, column)| column));
     wanted.extend(stretches(image).into_iter().filter_map(|(_, name)| name.filter(|name| *name != "row")));
     for part in parts {
         wanted.push(&part.column);

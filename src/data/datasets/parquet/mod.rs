@@ -47,6 +47,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         groups: set.groups,
         domains: set.domains,
         names: set.names,
+        times: set.times,
         parts: files.iter().any(|(part, _)| part.is_some()).then_some(set.parts),
         data_sha256: storage::sha256_hex(set.hashes.join("\n").as_bytes()),
         ignored: set.ignored.list(),
@@ -82,6 +83,7 @@ struct Gathered {
     groups: Option<Vec<String>>,
     domains: Option<Vec<String>>,
     names: Option<Vec<String>>,
+    times: Option<Vec<String>>,
     parts: Vec<String>,
     hashes: Vec<String>,
     files: Vec<ParquetFile>,
@@ -112,9 +114,8 @@ impl Gathered {
             self.ids.push(inside.unwrap_or_else(|| row_name(row)));
             self.places.push(self.before + row);
         }
-        for (target, name) in
-            [(&mut self.groups, &columns.group), (&mut self.domains, &columns.domain), (&mut self.names, &columns.name)]
-        {
+        let targets = [&mut self.groups, &mut self.domains, &mut self.names, &mut self.times];
+        for (target, (_, name)) in targets.into_iter().zip(columns.optional()) {
             if let Some(name) = name {
                 let leaf = table.leaf(name)?.ok_or_else(|| {
                     Error::data(path, format!("text or numbers in column `{name}`"), "a struct or list")
@@ -157,12 +158,12 @@ fn unique(ids: Vec<String>, places: &[usize]) -> Vec<String> {
 
 /// Every column that the record names must be there; all that are not are named, with those that are.
 fn check_columns(table: &Table, columns: &Columns) -> Result<()> {
-    let names = [Some(&columns.label), columns.group.as_ref(), columns.domain.as_ref(), columns.name.as_ref()];
-    let mut missing: Vec<String> = Vec::new();
-    for name in names.into_iter().flatten().chain([&columns.image]) {
+    let optional = columns.optional().into_iter().filter_map(|(_, name)| name);
+    let mut missing: Vec<&str> = Vec::new();
+    for name in [columns.label.as_str()].into_iter().chain(optional).chain([columns.image.as_str()]) {
         let there = !table.inside(name).is_empty() || table.has(name);
-        if !there && !missing.contains(name) {
-            missing.push(name.clone());
+        if !there && !missing.contains(&name) {
+            missing.push(name);
         }
     }
     if missing.is_empty() {
