@@ -13,14 +13,14 @@ pub use crate::display::{
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::{
-    Encoded, Encoding, Part, Parts, Predictions, Protocol, Tell, Words, clustering, drift, finetuning, representations,
-    same_data,
+    Answered, Encoded, Encoding, Part, Parts, Predictions, Protocol, Tell, Words, clustering, drift, finetuning,
+    representations, same_data,
 };
 pub use crate::features::{Extraction, FeatureTable, extract};
 pub use crate::finetune::{self, FineTune, Recipe, between};
 pub use crate::manifest::{Method, Tuning};
 pub use crate::metrics::{
-    Gram, Interval, PairedBootstrap, accuracy, adjusted_rand, bootstrap_accuracy, mean_t_interval,
+    DriftLine, Gram, Interval, PairedBootstrap, Stretch, accuracy, adjusted_rand, bootstrap_accuracy, mean_t_interval,
     normalised_mutual_information, paired_bootstrap, spearman,
 };
 pub use crate::models::{self, Backbone, Clip, ClipConfig, LoadedModel, Mode, best_device, describe_device};

@@ -71,7 +71,7 @@ pub fn drift_table(project: &Project, drift: &Drift, method: &str, budget: u32) 
 /// two agree (Spearman).
 ///
 /// # Errors
-/// Fewer than two models.
+/// None that a reader can cause.
 pub fn orders_table(project: &Project, drift: &Drift, method: &str, budget: u32) -> Result<Table> {
     let gaps = of(drift, method, budget);
     let told: Vec<&&Gap> = gaps.iter().filter(|gap| gap.beside[0].is_some()).collect();
@@ -88,6 +88,9 @@ pub fn orders_table(project: &Project, drift: &Drift, method: &str, budget: u32)
     };
     let orders: Vec<Vec<usize>> = scores.iter().map(best_first).collect();
     let agreement = |a: usize, b: usize| -> Result<String> {
+        if told.len() < 2 {
+            return Ok("–".into());
+        }
         Ok(spearman(&scores[a], &scores[b])?.map_or_else(|| "–".into(), |rho| format!("{rho:+.2}")))
     };
     let caption = format!(

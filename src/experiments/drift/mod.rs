@@ -117,6 +117,11 @@ fn study_probes(project: &Project) -> Result<Vec<Method>> {
     Ok(probes(project)?.into_iter().filter(|method| matches!(method, Method::Knn | Method::Lr)).collect())
 }
 
+/// Seeds of what takes many fits: the suite's first ones.
+fn few_seeds(project: &Project) -> Result<Vec<u64>> {
+    Ok(project.suite()?.seeds.iter().copied().take(3).collect())
+}
+
 /// Scores whose softmax are a probe's probabilities, in the order of the data set's classes.
 struct Scores<'a> {
     encoded: &'a Encoded,
