@@ -98,9 +98,11 @@ fn calibration_is_that_of_the_probe() -> Result<()> {
     }
     let error = drift::reliability(&encoded, Method::Knn, (10, 0), "ood").unwrap_err();
     assert!(error.to_string().contains("one with probabilities"), "{error}");
-    if temperature.is_some() {
-        assert!(drift::reliability(&encoded, Method::Lr, (10, 1), "test").is_err());
-    }
+    let error = drift::reliability(&encoded, Method::Lr, (10, 1), "test").unwrap_err().to_string();
+    assert!(error.contains("test") && error.contains("id, ood"), "{error}");
+    let (as_is, tempered) = drift::reliability(&encoded, Method::Lr, (10, 1), "ood")?;
+    assert_eq!((as_is.len(), tempered.is_some()), (drift::BINS, temperature.is_some()));
+    assert_eq!(as_is.iter().map(|bin| bin.n).sum::<usize>(), parts.ood.len());
     Ok(())
 }
 

@@ -176,6 +176,17 @@ pub fn show(name: &str) -> Vec<Kind> {
 
     cell(Kind::Chart, &|| accuracy_chart(&project, &knn, name, name, Method::Knn).expect("a chart").evcxr_display());
     cell(Kind::Chart, &|| ari_chart(&project, &clusterings).expect("a chart").evcxr_display());
+    let folds: Vec<ResultRow> = ["id", "ood"]
+        .into_iter()
+        .flat_map(|split| {
+            rows_of("drift_folds", "accuracy", "knn", name, "pixels.raw").into_iter().map(move |row| {
+                let cell = Work { protocol: format!("{}{name}", drift::HELD_OUT), ..row.cell.clone() };
+                ResultRow { cell, split: split.into(), ..row }
+            })
+        })
+        .collect();
+    cell(Kind::Html, &|| folds_table(&project, &folds, name, "knn", 10).expect("a table").evcxr_display());
+    cell(Kind::Chart, &|| folds_chart(&project, &folds, name, "knn", 10).expect("a chart").evcxr_display());
     let style = Style { title: name.into(), x: name.into(), y: name.into(), ..Style::default() };
     let look = look(&project, "pixels.raw");
     let line = Series { name: name.into(), look, x: vec![1.0, 2.0], y: vec![3.0, 4.0], interval: Vec::new() };

@@ -77,7 +77,7 @@ pub fn calibration_table(
 }
 
 /// Reliability diagrams in and out of distribution of one model: mean probability of the predicted class across, the part that is
-/// right up; on the diagonal probabilities are true. Filled as the probe is, open at the temperature of the validation images.
+/// right up; on the diagonal probabilities are true. Solid as the probe is, dashed at the temperature of the validation images, where one is best.
 ///
 /// # Errors
 /// As for [`drift::reliability`]; a data set that holds nothing out.
@@ -99,10 +99,11 @@ pub fn reliability_chart(
             .hover_info(HoverInfo::Skip),
     );
     for (split, colour, words) in [("id", "#0072b2", "in distribution"), ("ood", "#d55e00", "out of distribution")] {
-        let [as_is, tempered] = drift::reliability(encoded, method, (budget, seed), split)?;
+        let (as_is, tempered) = drift::reliability(encoded, method, (budget, seed), split)?;
         for (bins, dash, how) in
-            [(as_is, DashType::Solid, "as it is"), (tempered, DashType::Dash, "at the temperature")]
+            [(Some(as_is), DashType::Solid, "as it is"), (tempered, DashType::Dash, "at the temperature")]
         {
+            let Some(bins) = bins else { continue };
             let told: Vec<&ReliabilityBin> = bins.iter().filter(|bin| bin.n > 0).collect();
             let percent = |value: Option<f64>| 100.0 * value.unwrap_or(f64::NAN);
             let x: Vec<f64> = told.iter().map(|bin| percent(bin.confidence)).collect();

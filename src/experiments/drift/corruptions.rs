@@ -25,8 +25,8 @@ pub const NAME: &str = "corruptions";
 pub const CLEAN: &str = "clean";
 /// Raised whenever a change in this experiment or in the probes moves a number.
 const CODE_VERSION: u32 = 1;
-/// Images that are damaged in each way, over all classes: a tenth of a data set, within these bounds.
-const DAMAGED: (usize, usize) = (75, 400);
+/// Images that are damaged in each way, over all classes: of a whole data set, and of one of which a suite takes a part.
+const DAMAGED: (usize, usize) = (400, 40);
 /// Seed of their choice and of the noise.
 const SEED: u64 = 0;
 const METRICS: [&str; 1] = ["accuracy"];
@@ -68,7 +68,7 @@ fn corruptions(encoding: &Encoding) -> Result<Vec<Corruption>> {
 
 /// How many images are damaged in each way.
 fn damaged(encoding: &Encoding) -> usize {
-    (encoding.n_images() / 10).clamp(DAMAGED.0, DAMAGED.1)
+    if encoding.n_images() < encoding.set.len() { DAMAGED.1 } else { DAMAGED.0 }
 }
 
 pub struct Corruptions;

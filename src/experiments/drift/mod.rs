@@ -67,33 +67,30 @@ pub fn answers(project: &Project, device: &Device) -> Result<Vec<Answered>> {
     answered(&Plan::new(project, &Calibrations, device)?)
 }
 
-/// A reliability diagram's bins, [`BINS`] of them, for the test images of `split` (`test`, `id` or `ood`): as the probe is, and
-/// at the temperature of the validation images.
+/// Reliability diagrams, [`BINS`] bins each, for the test images of `split` (`test`, `id` or `ood`): as the probe is, and at the
+/// temperature of the validation images, where one is best.
 ///
 /// # Errors
-/// A method without probabilities, a split that is not there; no temperature that is best; what fitting gives.
+/// A method without probabilities, a split that is not there; what fitting gives.
 pub fn reliability(
     encoded: &Encoded,
     method: Method,
     (budget, seed): (usize, u64),
     split: &str,
-) -> Result<[Vec<ReliabilityBin>; 2]> {
+) -> Result<(Vec<ReliabilityBin>, Option<Vec<ReliabilityBin>>)> {
     let parts = encoded.parts(budget, seed)?;
     let fitted = encoded.fit(method, &parts)?;
     let Some(scores) = Scores::of(encoded, &fitted)? else {
         return Err(Error::argument("method", "one with probabilities of all classes", method.as_str()));
     };
     let measured = parts.measured();
-    let positions = measured.iter().find(|(name, _)| *name == split).map(|(_, positions)| *positions);
     let known = || measured.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let positions = positions.ok_or_else(|| Error::Unknown { kind: "split", name: split.into(), known: known() })?;
-    let temperature = scores.temperature(&parts)?;
-    let temperature = temperature
-        .ok_or_else(|| Error::argument("validation images", "some right and some wrong", "no best temperature"))?;
+    let Some((_, positions)) = measured.iter().find(|(name, _)| *name == split) else {
+        return Err(Error::Unknown { kind: "split", name: split.into(), known: known() });
+    };
     let (asked, truth) = (scores.at(positions)?, encoded.labels_at(positions));
-    let bins =
-        |temperature: f64| metrics::reliability(metrics::tempered(asked.view(), temperature)?.view(), &truth, BINS);
-    Ok([bins(1.0)?, bins(temperature)?])
+    let bins = |temperature| metrics::reliability(metrics::tempered(asked.view(), temperature)?.view(), &truth, BINS);
+    Ok((bins(1.0)?, scores.temperature(&parts)?.map(bins).transpose()?))
 }
 
 /// The label budgets that are looked at: the suite's, of the data set's own where it names some of them.
