@@ -357,6 +357,17 @@ fn the_studys_own_line() -> Result<()> {
             assert!((found - points).abs() <= 0.05 + 1e-9, "{dataset} {model} {probes}: {found}, {points}");
         }
     }
+    // The verdicts of the notes on its claims.
+    let claims = drift_claims(&project)?;
+    let found: Vec<&str> = claims.rows.iter().map(|row| row[1].text.as_str()).collect();
+    for (claim, told) in found.iter().zip([
+        "24 of 27 drops are clear, 23 after Holm; of the probes' 18 of 36",
+        "least of nine in 1 of 7 columns",
+        "R2 0.994 on FMoW and 0.936 on iWildCam",
+        "13 of 14 ConvNeXt pairs are higher out of distribution (11 clearly), of the others 9 of 49",
+    ]) {
+        assert!(claim.contains(told), "{claim} lacks {told}");
+    }
     let error = StudyDrift::of(&project, "icons").unwrap_err().to_string();
     assert!(error.contains("one that the study measured drift on") && error.contains("icons"), "{error}");
     Ok(())

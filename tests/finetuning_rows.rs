@@ -638,6 +638,21 @@ fn what_ships_stays_as_it_is_where_nothing_changed() -> Result<()> {
     for end in ["", ".runs", ".right"] {
         assert!(third[&of("drift", end)] == first[&of("drift", end)], "as it was before the second seed: {end}");
     }
+
+    // Suites that share rows ship once what they share, and what each has alone.
+    let one = tiny_project(root.path(), &runs("[\"finetune\"]", "[\"drift\"]", "[0]"));
+    let suites = root.path().join("data_manifests/suites");
+    let text = fs::read_to_string(suites.join("default.toml")).expect("reads");
+    let text = text.replacen("id = \"default\"", "id = \"more\"", 1).replacen("seeds = [0]", "seeds = [0, 1]", 1);
+    fs::write(suites.join("more.toml"), text).expect("writes");
+    let more = Project::open(root.path(), "more")?.with_cache(root.path().join("cache"));
+    let n_more = shipping::ship(std::slice::from_ref(&more), &Device::Cpu)?;
+    assert_eq!(shipping::ship(&[one, more], &Device::Cpu)?, n_more, "one suite has all of the other");
+    let rows = Store::new(shipped.join("representations")).rows("drift", "pixels.raw")?;
+    let places: BTreeSet<(u64, &str, &str)> =
+        rows.iter().map(|row| (row.cell.seed, row.split.as_str(), row.metric.as_str())).collect();
+    assert_eq!((rows.len(), places.len()), (2 * 2 * METRICS.len(), 2 * 2 * METRICS.len()));
+    assert!(shipping::ship(&[], &Device::Cpu).is_err());
     Ok(())
 }
 
