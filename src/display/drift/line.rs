@@ -94,7 +94,7 @@ pub(super) fn through(line: &DriftLine, (low, high): (f64, f64)) -> Box<Scatter<
         }
     }
     Scatter::new(x, y)
-        .name("expected from accuracy in distribution")
+        .name("expected")
         .mode(Mode::Lines)
         .line(Line::new().color("#404040").width(1.5))
         .hover_info(HoverInfo::Skip)

@@ -120,7 +120,7 @@ pub fn study_drift_chart(project: &Project, dataset: &str) -> Result<Chart> {
     let steps = EFFECTS.iter().zip(bars).map(step).collect();
     let slider = Slider::new()
         .active(0)
-        .pad(Pad::new(45, 0, 0))
+        .pad(Pad::new(70, 0, 0))
         .current_value(SliderCurrentValue::new().prefix("images that count as one: "))
         .steps(steps);
     plot.set_layout(

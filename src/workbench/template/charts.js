@@ -30,8 +30,9 @@ function draw(figure, sheets) {
   delete layout.width;
   const plot = figure.querySelector(".plot");
   if (layout.height) plot.style.height = `${layout.height}px`;
-  // On a phone a legend beside the chart would leave no room for the chart.
-  if (plot.clientWidth < 560) layout.legend = Object.assign({}, layout.legend, { orientation: "h", x: 0, y: -0.25, yanchor: "top" });
+  // On a phone a legend beside the chart would leave no room for the chart; a slider has its place below the axis.
+  const y = layout.sliders ? -0.6 : -0.25;
+  if (plot.clientWidth < 560) layout.legend = Object.assign({}, layout.legend, { orientation: "h", x: 0, y, yanchor: "top" });
   // No text of a chart is a formula: MathJax obeys links, and names come from strangers.
   const fixed = { displaylogo: false, responsive: true, plotlyServerURL: "", typesetMath: false };
   const settings = Object.assign({}, chart.config, fixed);
