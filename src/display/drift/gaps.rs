@@ -36,8 +36,8 @@ pub fn drift_table(project: &Project, drift: &Drift, method: &str, budget: u32) 
         let mix = gap.mix.map_or_else(|| "–".into(), |mix| format!("{:+.1}", 100.0 * mix));
         vec![
             Cell::from(model_name(project, &gap.model)),
-            Cell::from(points(&gap.id, false)),
-            Cell::from(points(&gap.ood, false)),
+            Cell::from(format!("{:.1}", 100.0 * gap.id.value)),
+            Cell::from(format!("{:.1}", 100.0 * gap.ood.value)),
             Cell { text: points(&gap.points, true), best: *stands },
             Cell::from(part(Some(gap.ratio.value))),
             Cell::from(part(gap.above_chance)),
@@ -53,7 +53,7 @@ pub fn drift_table(project: &Project, drift: &Drift, method: &str, budget: u32) 
         "kept",
         "kept above chance",
         "above the line (points)",
-        "of it class mix (points)",
+        "class mix (points)",
     ];
     Ok(Table {
         caption: format!(
@@ -121,11 +121,14 @@ pub fn orders_table(project: &Project, drift: &Drift, method: &str, budget: u32)
     })
 }
 
-/// For how many models one probe is ahead of others, part by part and budget by budget: mean accuracy over seeds.
+/// For how many models one probe is ahead of others, part by part and budget by budget: mean accuracy over seeds. Probes that the
+/// suite does not have are left out.
 ///
 /// # Errors
 /// A value that is not finite.
 pub fn ahead_table(rows: &[ResultRow], dataset: &str, probe: &str, others: &[&str]) -> Result<Table> {
+    let is_there = |other: &&&str| rows.iter().any(|row| row.cell.dataset == dataset && row.cell.method == **other);
+    let others: Vec<&str> = others.iter().filter(is_there).copied().collect();
     let mut table = Table {
         caption: format!("{dataset}: for how many models {probe} is ahead, by mean accuracy over seeds"),
         header: std::iter::once("part and budget".to_string())

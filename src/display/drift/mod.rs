@@ -33,11 +33,11 @@ fn arm(method: &str, budget: u32) -> String {
     format!("{}, budget {budget}", method_label(method))
 }
 
-/// `number [low, high]` in percent or points; the number alone where there is no interval.
+/// `number [low, high]` in percent or points, on one line; the number alone where there is no interval.
 fn points(estimate: &Estimate, signed: bool) -> String {
     let text = |part: f64| if signed { format!("{:+.1}", 100.0 * part) } else { format!("{:.1}", 100.0 * part) };
     match estimate.interval {
-        Some((low, high)) => format!("{} [{}, {}]", text(estimate.value), text(low), text(high)),
+        Some((low, high)) => format!("{}\u{a0}[{},\u{a0}{}]", text(estimate.value), text(low), text(high)),
         None => text(estimate.value),
     }
 }
