@@ -133,6 +133,23 @@ fn every_domain_is_held_out_in_turn() -> Result<()> {
 }
 
 #[test]
+fn where_nothing_drifts_there_is_nothing_and_a_set_that_is_not_there_is_left_out() -> Result<()> {
+    let root = tempfile::tempdir().expect("a folder");
+    let project = project(root.path(), "");
+    std::fs::remove_file(root.path().join("data_manifests/embedded/drift.parquet")).expect("removes");
+    for rows in [drift::run(&project, &Device::Cpu)?, drift::run_folds(&project, &Device::Cpu)?] {
+        assert!(rows.is_empty(), "{rows:?}");
+    }
+    assert!(drift::answers(&project, &Device::Cpu)?.is_empty() && drifts(&[], 100, 0)?.is_empty());
+    let left = wider_clip::results::left_out_in(&project.current_folder()?)?;
+    assert!(left.iter().any(|left| left.dataset == "drift"), "{left:?}");
+    // Nothing at all to be had is an error still.
+    std::fs::remove_dir_all(root.path().join("good")).expect("removes");
+    assert!(drift::run(&project, &Device::Cpu).is_err());
+    Ok(())
+}
+
+#[test]
 fn damage_is_measured_on_test_images_of_each_seed() -> Result<()> {
     let root = tempfile::tempdir().expect("a folder");
     let project = project(root.path(), "");

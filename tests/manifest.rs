@@ -20,7 +20,9 @@ fn shipped_manifests_load() {
     assert_eq!(study, expected);
     for id in ["default", "full", "smoke"] {
         let suite = manifests.suite(id).unwrap();
-        assert_eq!(suite.methods, [Method::Knn, Method::Lr], "{id}");
+        let mut methods = vec![Method::Knn, Method::Lr];
+        methods.extend((id == "default").then_some(Method::LrStandardised));
+        assert_eq!(suite.methods, methods, "{id}");
     }
     assert_eq!(manifests.suite("default").unwrap().seeds.len(), 3);
     for id in &manifests.suite("full").unwrap().datasets {

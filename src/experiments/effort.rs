@@ -7,6 +7,7 @@ use super::{Encoding, predict};
 use crate::error::Result;
 use crate::manifest::{Method, ModelRecord};
 use crate::models::{Architecture, ClipConfig};
+use crate::results::Cell;
 use crate::splits::study_counts;
 
 /// Multiply-adds per second.
@@ -32,6 +33,12 @@ pub(super) fn of_probe(method: Method, encoding: &Encoding, dim: usize, budget: 
     let smallest = set.class_counts().into_iter().min().unwrap_or(0) * n / set.len().max(1);
     let train = study_counts(budget, smallest.max(2)).map_or(1, |counts| counts.train.max(1)) * classes;
     predict::multiply_adds(method, train, n, dim, classes) / PACE + 2e-9 * (n * dim) as f64
+}
+
+/// The same for a cell, by its method and budget; nothing for what is no probe.
+pub(super) fn of_probe_cell(encoding: &Encoding, cell: &Cell, dim: usize) -> f64 {
+    let budget = cell.budget.unwrap_or_default() as usize;
+    Method::named(&cell.method).map_or(0.0, |method| of_probe(method, encoding, dim, budget))
 }
 
 /// The map of `n` images, and their clusters with and without it; of one seed.

@@ -130,10 +130,7 @@ impl Experiment for Representations {
     }
 
     fn effort(&self, encoding: &Encoding, cell: &Cell, dim: usize) -> f64 {
-        match Method::named(&cell.method) {
-            Some(method) => effort::of_probe(method, encoding, dim, cell.budget.unwrap_or_default() as usize),
-            None => 0.0,
-        }
+        effort::of_probe_cell(encoding, cell, dim)
     }
 
     fn prepare(&self, project: &Project, encoding: &Encoding, encoded: Encoded, device: &Device) -> Result<Ready> {

@@ -196,11 +196,13 @@ impl<'a> Plan<'a> {
         if let Some(progress) = Arc::into_inner(progress) {
             progress.finish();
         }
+        // Data sets and models were there of which this experiment asks nothing.
+        let asks_nothing = !encodings.is_empty() && encodings.iter().all(|(_, cells)| cells.is_empty());
         let cells: Vec<Cell> = encodings.into_iter().flat_map(|(_, cells)| cells).collect();
         let left_out = self.ledger.left_out().to_vec();
         let rows = self.ledger.close(&cells)?;
         match self.first {
-            Some(error) if rows.is_empty() => Err(error),
+            Some(error) if rows.is_empty() && !asks_nothing => Err(error),
             _ => {
                 for left in &left_out {
                     let line = left.line();

@@ -4,7 +4,7 @@
 //! ([`crate::images::Corruption`]). The images that are damaged are the same for all models, seeds and budgets, so that each model
 //! reads them once; of these, a cell is measured on those that its split tests on.
 
-use super::{Calibrations, budgets, few_seeds, study_probes};
+use super::{Calibrations, asked};
 use crate::error::{Error, Result};
 use crate::experiments::ledger::Outcome;
 use crate::experiments::score::{Measured, score};
@@ -102,26 +102,18 @@ impl Experiment for Corruptions {
             return Ok(cells);
         }
         let keys = corruptions(encoding)?.iter().map(|corruption| corruption.key(SEED).digest()).collect::<Vec<_>>();
-        for seed in few_seeds(project)? {
-            for budget in budgets(project, encoding)? {
-                for method in study_probes(project)? {
-                    let settings = format!(
-                        "{}; {} of seed {SEED}: {}",
-                        predict::settings(method),
-                        damaged(encoding),
-                        keys.join(" ")
-                    );
-                    cells.push(encoding.cell(&Work {
-                        table: NAME,
-                        method: (method.as_str(), &settings),
-                        pooling: &encoding.model.features.default,
-                        protocol: Protocol::of(&encoding.dataset)[0].as_str(),
-                        budget: Some(budget),
-                        seed,
-                        code: CODE_VERSION,
-                    }));
-                }
-            }
+        for (seed, budget, method) in asked(project, encoding, true)? {
+            let damaged = damaged(encoding);
+            let settings = format!("{}; {damaged} of seed {SEED}: {}", predict::settings(method), keys.join(" "));
+            cells.push(encoding.cell(&Work {
+                table: NAME,
+                method: (method.as_str(), &settings),
+                pooling: &encoding.model.features.default,
+                protocol: Protocol::of(&encoding.dataset)[0].as_str(),
+                budget: Some(budget),
+                seed,
+                code: CODE_VERSION,
+            }));
         }
         Ok(cells)
     }
@@ -132,10 +124,9 @@ impl Experiment for Corruptions {
     }
 
     fn effort(&self, encoding: &Encoding, cell: &Cell, dim: usize) -> f64 {
-        let budget = cell.budget.unwrap_or_default() as usize;
         // The damaged images of all cells are part of the first cells' time; a few cells share them.
         let images = 25.0 * damaged(encoding) as f64 * effort::of_image(&encoding.model).unwrap_or(1e-3) / 16.0;
-        Method::named(&cell.method).map_or(0.0, |method| effort::of_probe(method, encoding, dim, budget)) + images
+        effort::of_probe_cell(encoding, cell, dim) + images
     }
 
     fn prepare(&self, project: &Project, encoding: &Encoding, encoded: Encoded, _: &Device) -> Result<Ready> {

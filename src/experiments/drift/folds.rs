@@ -1,6 +1,6 @@
 //! Every domain held out in turn: one held-out style says how far that style is; eight say how far a style is.
 
-use super::{budgets, few_seeds, study_probes};
+use super::asked;
 use crate::error::{Error, Result};
 use crate::experiments::ledger::Outcome;
 use crate::experiments::score::{METRICS, Measured, score};
@@ -63,31 +63,26 @@ impl Experiment for Folds {
     }
 
     fn cells(&self, project: &Project, encoding: &Encoding) -> Result<Vec<Cell>> {
-        let (budgets, probes) = (budgets(project, encoding)?, study_probes(project)?);
         let mut cells = Vec::new();
         for domain in domains(encoding) {
             let fold = encoding.with_record(apart(&encoding.dataset, &domain));
-            let protocol = format!("{HELD_OUT}{domain}");
-            for seed in few_seeds(project)? {
-                for (&budget, method) in budgets.iter().flat_map(|budget| probes.iter().map(move |m| (budget, m))) {
-                    cells.push(fold.cell(&Work {
-                        table: NAME,
-                        method: (method.as_str(), predict::settings(*method)),
-                        pooling: &encoding.model.features.default,
-                        protocol: &protocol,
-                        budget: Some(budget),
-                        seed,
-                        code: CODE_VERSION,
-                    }));
-                }
+            for (seed, budget, method) in asked(project, encoding, true)? {
+                cells.push(fold.cell(&Work {
+                    table: NAME,
+                    method: (method.as_str(), predict::settings(method)),
+                    pooling: &encoding.model.features.default,
+                    protocol: &format!("{HELD_OUT}{domain}"),
+                    budget: Some(budget),
+                    seed,
+                    code: CODE_VERSION,
+                }));
             }
         }
         Ok(cells)
     }
 
     fn effort(&self, encoding: &Encoding, cell: &Cell, dim: usize) -> f64 {
-        let budget = cell.budget.unwrap_or_default() as usize;
-        Method::named(&cell.method).map_or(0.0, |method| effort::of_probe(method, encoding, dim, budget))
+        effort::of_probe_cell(encoding, cell, dim)
     }
 
     fn prepare(&self, _: &Project, _: &Encoding, encoded: Encoded, _: &Device) -> Result<Encoded> {

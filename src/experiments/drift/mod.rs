@@ -93,30 +93,22 @@ pub fn reliability(
     Ok((bins(1.0)?, scores.temperature(&parts)?.map(bins).transpose()?))
 }
 
-/// The label budgets that are looked at: the suite's, of the data set's own where it names some of them.
-fn budgets(project: &Project, encoding: &Encoding) -> Result<Vec<u32>> {
-    let (of_suite, of_set) = (&project.suite()?.budgets, &encoding.dataset.split.budgets);
-    let both: Vec<u32> =
-        of_suite.iter().filter(|budget| of_set.contains(budget)).map(|&budget| budget as u32).collect();
-    Ok(match both.is_empty() {
-        true => of_suite.iter().map(|&budget| budget as u32).collect(),
-        false => both,
-    })
-}
-
-/// The suite's probes that are fitted.
-fn probes(project: &Project) -> Result<Vec<Method>> {
-    Ok(project.suite()?.methods.iter().copied().filter(|method| !method.asks_by_words()).collect())
-}
-
-/// Those of the study among them, for what takes many fits.
-fn study_probes(project: &Project) -> Result<Vec<Method>> {
-    Ok(probes(project)?.into_iter().filter(|method| matches!(method, Method::Knn | Method::Lr)).collect())
-}
-
-/// Seeds of what takes many fits: the suite's first ones.
-fn few_seeds(project: &Project) -> Result<Vec<u64>> {
-    Ok(project.suite()?.seeds.iter().copied().take(3).collect())
+/// What is asked of a data set and model: seed, label budget and probe. Budgets are the suite's, of the data set's own where it
+/// names some of them; probes are the suite's that are fitted. Of what takes `many` fits of each, the suite's first three seeds
+/// and the study's two probes.
+fn asked(project: &Project, encoding: &Encoding, many: bool) -> Result<Vec<(u64, u32, Method)>> {
+    let suite = project.suite()?;
+    let of_set = &encoding.dataset.split.budgets;
+    let known: Vec<usize> = suite.budgets.iter().copied().filter(|budget| of_set.contains(budget)).collect();
+    let budgets = if known.is_empty() { &suite.budgets } else { &known };
+    let is_asked = |method: &&Method| !method.asks_by_words() && (!many || matches!(method, Method::Knn | Method::Lr));
+    let seeds = suite.seeds.iter().take(if many { 3 } else { usize::MAX });
+    let all = seeds.flat_map(|&seed| {
+        budgets.iter().flat_map(move |&budget| {
+            suite.methods.iter().filter(is_asked).map(move |&method| (seed, budget as u32, method))
+        })
+    });
+    Ok(all.collect())
 }
 
 /// Scores whose softmax are a probe's probabilities, in the order of the data set's classes.
@@ -172,30 +164,22 @@ impl Experiment for Calibrations {
         if !encoding.dataset.split.has_drift() {
             return Ok(cells);
         }
-        for (&seed, budget) in project
-            .suite()?
-            .seeds
-            .iter()
-            .flat_map(|seed| budgets(project, encoding).into_iter().flatten().map(move |budget| (seed, budget)))
-        {
-            for method in probes(project)? {
-                cells.push(encoding.cell(&Work {
-                    table: NAME,
-                    method: (method.as_str(), predict::settings(method)),
-                    pooling: &encoding.model.features.default,
-                    protocol: Protocol::of(&encoding.dataset)[0].as_str(),
-                    budget: Some(budget),
-                    seed,
-                    code: CODE_VERSION,
-                }));
-            }
+        for (seed, budget, method) in asked(project, encoding, false)? {
+            cells.push(encoding.cell(&Work {
+                table: NAME,
+                method: (method.as_str(), predict::settings(method)),
+                pooling: &encoding.model.features.default,
+                protocol: Protocol::of(&encoding.dataset)[0].as_str(),
+                budget: Some(budget),
+                seed,
+                code: CODE_VERSION,
+            }));
         }
         Ok(cells)
     }
 
     fn effort(&self, encoding: &Encoding, cell: &Cell, dim: usize) -> f64 {
-        let budget = cell.budget.unwrap_or_default() as usize;
-        Method::named(&cell.method).map_or(0.0, |method| effort::of_probe(method, encoding, dim, budget))
+        effort::of_probe_cell(encoding, cell, dim)
     }
 
     fn prepare(&self, _: &Project, _: &Encoding, encoded: Encoded, _: &Device) -> Result<Encoded> {
