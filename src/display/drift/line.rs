@@ -6,11 +6,11 @@ use crate::display::chart::symbol;
 use crate::display::selection::model_name;
 use crate::display::text::{label, plain, title};
 use crate::display::{Chart, look};
-use crate::experiments::drift::Drift;
+use crate::experiments::drift::{Drift, Gap};
 use crate::metrics::DriftLine;
 use crate::project::Project;
-use plotly::common::{DashType, HoverInfo, Line, Marker, Mode, Title};
-use plotly::layout::{HoverMode, Legend, Margin};
+use plotly::common::{DashType, Font, HoverInfo, Line, Marker, Mode, Title};
+use plotly::layout::{Annotation, HoverMode, Legend, Margin};
 use plotly::{Layout, Plot, Scatter};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -75,10 +75,46 @@ pub fn drift_chart(project: &Project, drift: &Drift) -> Chart {
             .legend(Legend::new())
             .hover_mode(HoverMode::Closest)
             .plot_background_color("#ffffff")
+            .annotations(names(project, drift))
             .margin(Margin::new().left(70).right(20).top(60).bottom(60))
             .height(560),
     );
     Chart::new(plot, text)
+}
+
+/// Names beside the marks that lie farthest above and below the line, three on either side and a model once.
+fn names(project: &Project, drift: &Drift) -> Vec<Annotation> {
+    let beside = |gap: &Gap| gap.beside[1].map_or(0.0, |beside| beside.value);
+    let mut farthest: Vec<&Gap> = drift.gaps.iter().filter(|gap| beside(gap) != 0.0).collect();
+    farthest.sort_by(|a, b| beside(b).abs().total_cmp(&beside(a).abs()));
+    let (mut named, mut notes) = (Vec::new(), Vec::new());
+    // Beside the left end a name goes to the right, or it would lie on the axis.
+    let (low, high) = range(drift.gaps.iter().map(|gap| gap.id.value));
+    let left = place(low).zip(place(high)).map_or(f64::NEG_INFINITY, |(low, high)| low + 0.3 * (high - low));
+    for gap in farthest {
+        let up = beside(gap) > 0.0;
+        let full = named.iter().filter(|(_, side)| *side == up).count() >= 3;
+        let (Some(x), Some(y)) = (place(gap.id.value), place(gap.ood.value)) else { continue };
+        if full || named.iter().any(|(model, _)| *model == &gap.model) {
+            continue;
+        }
+        named.push((&gap.model, up));
+        let text = format!("{} {:+.1}", label(&model_name(project, &gap.model)), 100.0 * beside(gap));
+        notes.push(
+            Annotation::new()
+                .x(x)
+                .y(y)
+                .text(text)
+                .font(Font::new().size(11).color("#404040"))
+                .show_arrow(true)
+                .arrow_width(0.7)
+                .arrow_head(0)
+                .arrow_color("#9a9a9a")
+                .ax(if up && x > left { -30.0 } else { 40.0 })
+                .ay(if up { -26.0 } else { 26.0 }),
+        );
+    }
+    notes
 }
 
 /// The line, whatever it is straight on.
