@@ -4,11 +4,11 @@
 //! ([`crate::images::Corruption`]). The images that are damaged are the same for all models, seeds and budgets, so that each model
 //! reads them once; of these, a cell is measured on those that its split tests on.
 
-use super::{Calibrations, asked};
+use super::{Asked, Calibrations, asked, cell};
 use crate::error::{Error, Result};
 use crate::experiments::ledger::Outcome;
 use crate::experiments::score::{Measured, score};
-use crate::experiments::{Encoded, Encoding, Experiment, Protocol, Tell, Work, effort, predict};
+use crate::experiments::{Encoded, Encoding, Experiment, Protocol, Tell, effort, predict};
 use crate::features::FeatureTable;
 use crate::images::{Corruption, CorruptionKind, Scale};
 use crate::manifest::Method;
@@ -97,25 +97,17 @@ impl Experiment for Corruptions {
     }
 
     fn cells(&self, project: &Project, encoding: &Encoding) -> Result<Vec<Cell>> {
-        let mut cells = Vec::new();
         if !encoding.dataset.split.has_drift() || encoding.set.is_empty() {
-            return Ok(cells);
+            return Ok(Vec::new());
         }
         let keys = corruptions(encoding)?.iter().map(|corruption| corruption.key(SEED).digest()).collect::<Vec<_>>();
-        for (seed, budget, method) in asked(project, encoding, true)? {
-            let damaged = damaged(encoding);
-            let settings = format!("{}; {damaged} of seed {SEED}: {}", predict::settings(method), keys.join(" "));
-            cells.push(encoding.cell(&Work {
-                table: NAME,
-                method: (method.as_str(), &settings),
-                pooling: &encoding.model.features.default,
-                protocol: Protocol::of(&encoding.dataset)[0].as_str(),
-                budget: Some(budget),
-                seed,
-                code: CODE_VERSION,
-            }));
-        }
-        Ok(cells)
+        let (damaged, keys) = (damaged(encoding), keys.join(" "));
+        let protocol = Protocol::of(&encoding.dataset)[0].as_str();
+        let of = |asked: Asked| {
+            let settings = format!("{}; {damaged} of seed {SEED}: {keys}", predict::settings(asked.2));
+            cell(encoding, (NAME, CODE_VERSION), asked, &settings, protocol)
+        };
+        Ok(asked(project, encoding, true)?.into_iter().map(of).collect())
     }
 
     fn recomputes(&self, project: &Project, cell: &Cell) -> bool {

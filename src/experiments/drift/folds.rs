@@ -1,10 +1,10 @@
 //! Every domain held out in turn: one held-out style says how far that style is; eight say how far a style is.
 
-use super::asked;
+use super::{Asked, asked, cell};
 use crate::error::{Error, Result};
 use crate::experiments::ledger::Outcome;
 use crate::experiments::score::{METRICS, Measured, score};
-use crate::experiments::{Encoded, Encoding, Experiment, Protocol, Tell, Work, effort, predict};
+use crate::experiments::{Encoded, Encoding, Experiment, Protocol, Tell, effort, predict};
 use crate::manifest::{DatasetRecord, Method, SplitRecord};
 use crate::project::Project;
 use crate::results::{Cell, ResultRow};
@@ -66,17 +66,9 @@ impl Experiment for Folds {
         let mut cells = Vec::new();
         for domain in domains(encoding) {
             let fold = encoding.with_record(apart(&encoding.dataset, &domain));
-            for (seed, budget, method) in asked(project, encoding, true)? {
-                cells.push(fold.cell(&Work {
-                    table: NAME,
-                    method: (method.as_str(), predict::settings(method)),
-                    pooling: &encoding.model.features.default,
-                    protocol: &format!("{HELD_OUT}{domain}"),
-                    budget: Some(budget),
-                    seed,
-                    code: CODE_VERSION,
-                }));
-            }
+            let protocol = format!("{HELD_OUT}{domain}");
+            let of = |asked: Asked| cell(&fold, (NAME, CODE_VERSION), asked, predict::settings(asked.2), &protocol);
+            cells.extend(asked(project, encoding, true)?.into_iter().map(of));
         }
         Ok(cells)
     }

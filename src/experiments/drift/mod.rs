@@ -93,10 +93,32 @@ pub fn reliability(
     Ok((bins(1.0)?, scores.temperature(&parts)?.map(bins).transpose()?))
 }
 
+/// Seed, label budget and probe.
+type Asked = (u64, u32, Method);
+
+/// The cell of what is asked, by the name and the version of an experiment.
+fn cell(
+    encoding: &Encoding,
+    (table, code): (&str, u32),
+    (seed, budget, method): Asked,
+    settings: &str,
+    protocol: &str,
+) -> Cell {
+    encoding.cell(&Work {
+        table,
+        method: (method.as_str(), settings),
+        pooling: &encoding.model.features.default,
+        protocol,
+        budget: Some(budget),
+        seed,
+        code,
+    })
+}
+
 /// What is asked of a data set and model: seed, label budget and probe. Budgets are the suite's, of the data set's own where it
 /// names some of them; probes are the suite's that are fitted. Of what takes `many` fits of each, the suite's first three seeds
 /// and the study's two probes.
-fn asked(project: &Project, encoding: &Encoding, many: bool) -> Result<Vec<(u64, u32, Method)>> {
+fn asked(project: &Project, encoding: &Encoding, many: bool) -> Result<Vec<Asked>> {
     let suite = project.suite()?;
     let of_set = &encoding.dataset.split.budgets;
     let known: Vec<usize> = suite.budgets.iter().copied().filter(|budget| of_set.contains(budget)).collect();
@@ -160,22 +182,12 @@ impl Experiment for Calibrations {
     }
 
     fn cells(&self, project: &Project, encoding: &Encoding) -> Result<Vec<Cell>> {
-        let mut cells = Vec::new();
         if !encoding.dataset.split.has_drift() {
-            return Ok(cells);
+            return Ok(Vec::new());
         }
-        for (seed, budget, method) in asked(project, encoding, false)? {
-            cells.push(encoding.cell(&Work {
-                table: NAME,
-                method: (method.as_str(), predict::settings(method)),
-                pooling: &encoding.model.features.default,
-                protocol: Protocol::of(&encoding.dataset)[0].as_str(),
-                budget: Some(budget),
-                seed,
-                code: CODE_VERSION,
-            }));
-        }
-        Ok(cells)
+        let protocol = Protocol::of(&encoding.dataset)[0].as_str();
+        let of = |asked: Asked| cell(encoding, (NAME, CODE_VERSION), asked, predict::settings(asked.2), protocol);
+        Ok(asked(project, encoding, false)?.into_iter().map(of).collect())
     }
 
     fn effort(&self, encoding: &Encoding, cell: &Cell, dim: usize) -> f64 {
