@@ -93,12 +93,14 @@ fn names(project: &Project, drift: &Drift) -> Vec<Annotation> {
     let left = place(low).zip(place(high)).map_or(f64::NEG_INFINITY, |(low, high)| low + 0.3 * (high - low));
     for gap in farthest {
         let up = beside(gap) > 0.0;
-        let full = named.iter().filter(|(_, side)| *side == up).count() >= 3;
+        let before = named.iter().filter(|(_, side)| *side == up).count();
         let (Some(x), Some(y)) = (place(gap.id.value), place(gap.ood.value)) else { continue };
-        if full || named.iter().any(|(model, _)| *model == &gap.model) {
+        if before >= 3 || named.iter().any(|(model, _)| *model == &gap.model) {
             continue;
         }
         named.push((&gap.model, up));
+        // Marks may lie close together: each name stands a line farther from its own.
+        let away = 24.0 + 17.0 * before as f64;
         let text = format!("{} {:+.1}", label(&model_name(project, &gap.model)), 100.0 * beside(gap));
         notes.push(
             Annotation::new()
@@ -111,7 +113,7 @@ fn names(project: &Project, drift: &Drift) -> Vec<Annotation> {
                 .arrow_head(0)
                 .arrow_color("#9a9a9a")
                 .ax(if up && x > left { -30.0 } else { 40.0 })
-                .ay(if up { -26.0 } else { 26.0 }),
+                .ay(if up { -away } else { away }),
         );
     }
     notes
