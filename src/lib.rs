@@ -11,6 +11,7 @@
 //! | `wider-clip`, `src/` | [`prelude`] | what `use wider_clip::prelude::*` brings |
 //! | | [`project`] | where the project is, its manifests, its suite |
 //! | | [`experiments`] | the study's experiments: cells of work become rows |
+//! | | [`own`] | a reader's own images: sound or not, which model, how many labels, a classifier |
 //! | | [`results`] | tidy rows: kept, shipped, checked, exported |
 //! | | [`display`] | tables, charts and galleries for a notebook |
 //! | | [`workbench`] | the kernel, the runner, the HTML report |
@@ -71,6 +72,7 @@
 
 pub mod display;
 pub mod experiments;
+pub mod own;
 pub mod prelude;
 pub mod project;
 pub mod results;
@@ -79,7 +81,7 @@ pub mod workbench;
 pub use wider_clip_backbones::{by_name, features, models, ops};
 pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
 pub use wider_clip_numbers::{
-    clustering, error, guard, key, metrics, neighbours, probe, progress, random, say, splits, storage,
+    clustering, error, guard, key, metrics, neighbours, probe, progress, random, say, soundness, splits, storage,
 };
 pub use wider_clip_trainers::{augment, finetune, pretrain, training};
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use wider_clip::datasets::Wanted;
 use wider_clip::display::{datasets_table, models_table};
 use wider_clip::error::{Error, Result};
 use wider_clip::experiments::finetuning::command;
@@ -12,6 +13,7 @@ use wider_clip::experiments::{representations, shipping};
 use wider_clip::manifest::{Method, Tuning};
 use wider_clip::models::best_device;
 use wider_clip::ops::keep_memory;
+use wider_clip::own;
 use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
@@ -60,6 +62,22 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         classes: usize,
     },
+    /// Report on images of your own: is the folder sound, which model, how many labels; and leave a classifier
+    Images(Images),
+    /// Say what pictures show, by a classifier that `images` has left
+    Predict {
+        /// The folder `classifier` of a report
+        classifier: PathBuf,
+        /// Pictures, and folders of pictures
+        #[arg(required = true)]
+        pictures: Vec<PathBuf>,
+        /// Write a CSV file instead of printing
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
+        /// Write the features too, as safetensors
+        #[arg(long, value_name = "FILE")]
+        features: Option<PathBuf>,
+    },
     /// Print what decides a result row, part by part, and which parts are other than in the rows that came with the project
     Key(KeyOf),
     /// Put the rows of suites that were computed here into data_manifests/results/, to come with the project
@@ -100,6 +118,46 @@ struct Report {
     /// Compute every result row on this machine; use none that came with the project
     #[arg(long)]
     fresh: bool,
+}
+
+#[derive(Args)]
+struct Images {
+    /// A folder of class folders, of train/val/test, of pictures with metadata.csv, .jsonl or .parquet, of Parquet files; or
+    /// one table or Parquet file
+    images: PathBuf,
+    /// Ids of models (wider-clip models lists them), instead of all on this machine
+    #[arg(long, value_delimiter = ',')]
+    models: Vec<String>,
+    /// Minutes that looking at the images may take; what does not fit is named, and a second call goes on
+    #[arg(long, value_name = "MINUTES")]
+    budget: Option<f64>,
+    /// Fetch weights that are not on this machine
+    #[arg(long)]
+    download: bool,
+    /// Decides folds and resamples
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where the report goes; by default your_images/<name>
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// The column with the picture's file, or in Parquet the picture
+    #[arg(long, value_name = "COLUMN")]
+    image_column: Option<String>,
+    /// The column with the class
+    #[arg(long, value_name = "COLUMN")]
+    label_column: Option<String>,
+    /// The column with what belongs together and must not be learned from and tested on at once
+    #[arg(long, value_name = "COLUMN")]
+    group_column: Option<String>,
+    /// The column with where a picture comes from
+    #[arg(long, value_name = "COLUMN")]
+    domain_column: Option<String>,
+    /// The column with the part: train, val, test
+    #[arg(long, value_name = "COLUMN")]
+    split_column: Option<String>,
+    /// Write what was found out as a manifest, to be changed and named in a suite
+    #[arg(long, value_name = "FILE")]
+    save_manifest: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -230,6 +288,11 @@ fn run(command: Command) -> Result<()> {
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
         Command::Finetune(arguments) => finetune(&workbench, arguments),
         Command::Classify { classifier, pictures, classes } => command::classify(&classifier, &pictures, classes),
+        Command::Images(arguments) => images(&workbench, arguments),
+        Command::Predict { classifier, pictures, csv, features } => {
+            let project = Project::open(workbench.root(), "default")?;
+            own::predict(&project, &classifier, &pictures, csv.as_deref(), features.as_deref())
+        }
         Command::Setup => setup::ensure(&workbench).map(|_| wider_clip::say!("ready")),
         Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
     }
@@ -268,6 +331,27 @@ fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
     let index = report::make(workbench, &options)?;
     wider_clip::say!("The report is at {}", wider_clip::say::path(&index));
     Ok(())
+}
+
+fn images(workbench: &Workbench, arguments: Images) -> Result<()> {
+    let wanted = Wanted {
+        image: arguments.image_column,
+        label: arguments.label_column,
+        group: arguments.group_column,
+        domain: arguments.domain_column,
+        split: arguments.split_column,
+    };
+    let asked = own::Asked {
+        images: arguments.images,
+        models: arguments.models,
+        minutes: arguments.budget,
+        download: arguments.download,
+        seed: arguments.seed,
+        out: arguments.out,
+        wanted,
+        save_manifest: arguments.save_manifest,
+    };
+    own::serve(workbench, &asked)
 }
 
 fn finetune(workbench: &Workbench, arguments: Finetune) -> Result<()> {

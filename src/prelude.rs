@@ -4,9 +4,11 @@ pub use crate::clustering::{kmeans::KMeans, trustworthiness, umap::Umap};
 pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
     Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table,
-    against_table, ahead_table, alignment_chart, ari_chart, ari_table, calibration_table, cost_chart, crossover_table,
-    datasets_table, dose_chart, dose_table, drift_chart, drift_claims, drift_table, finetuning_claims, folds_chart,
-    folds_table, gain_chart, gain_table, labels_chart, last_best_table, leakage_table, learning_chart, look,
+    against_table, ahead_table, alignment_chart, ari_chart, ari_table, arms_chart, arms_table, calibration_table, card_table,
+    confused_gallery, cost_chart, crossover_table, cues_table, curve_chart, datasets_table, domains_table, dose_chart, dose_table, drift_chart, drift_claims, drift_table, finetuning_claims, folds_chart,
+    folds_table, gain_chart, gain_table, labels_chart, labels_table, last_best_table, leakage_table, learning_chart,
+    left_out_table, look, look_gallery, look_table, next_gallery, outliers_gallery, own_table, paces_table, sizes_table,
+    suspects_gallery, twins_gallery, twins_table, verdict,
     metric_table, models_table, orders_table, other_tables, pooling_table, published_finetuning_table,
     published_ranking_table, published_table, relatives_table, reliability_chart, runs_table, spread_table,
     study_drift_chart, suite_table, survival_table, tuning_table, wise_chart,
@@ -25,6 +27,7 @@ pub use crate::metrics::{
 };
 pub use crate::models::{self, Backbone, Clip, ClipConfig, LoadedModel, Mode, best_device, describe_device};
 pub use crate::neighbours::Metric;
+pub use crate::own::{self, Arm, Chosen, Compared, Cues, Curve, HeldOut, Kept, OfDomain, Own, Places, Said, Suspect};
 pub use crate::pretrain;
 pub use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic, sweep::CSweep, zero_shot::ZeroShot};
 pub use crate::project::Project;

@@ -4,11 +4,11 @@ use super::{Cell, Table};
 use crate::error::Result;
 use crate::hub;
 use crate::manifest::{DatasetRecord, FinetuningRecord, ModelRecord, Source, Weights, own_folder};
-use crate::models::WeightFile;
+use crate::models;
 use crate::progress::thousands;
 use crate::project::Project;
 use hf_hub::{Repo, RepoType};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Data sets: images, classes, where they come from, whether they are on this machine, licence.
 pub fn datasets_table(project: &Project) -> Table {
@@ -25,7 +25,11 @@ pub fn datasets_table(project: &Project) -> Table {
                 let folder = project.cache().join("archives").join(&record.id).join("unpacked.ok");
                 (format!("{} download(s)", downloads.len()), presence(&folder))
             }
-            Source::Folder { path } => (format!("folder {path}"), presence(&own_folder(project.root(), path))),
+            Source::Folder { path, .. } => (format!("folder {path}"), presence(&own_folder(project.root(), path))),
+            Source::Parquet { files } => {
+                let all = files.iter().all(|file| own_folder(project.root(), file).is_file());
+                (format!("Parquet {}", files.join(", ")), if all { "yes".into() } else { "no".into() })
+            }
         };
         let count = |n: Option<usize>| n.map_or_else(|| "–".into(), thousands);
         let counts = [count(record.split.total), count(record.split.classes)];
@@ -48,17 +52,9 @@ pub fn models_table(project: &Project) -> Table {
             Weights::Embedded { file, .. } => {
                 ("ships with the project".into(), presence(&project.manifests.embedded_path(file)))
             }
-            Weights::Hub { repo, revision, files } => {
-                let lock = hub::lock_path(project.root());
-                // Of an index, all its files.
-                let whole = |path: &PathBuf| {
-                    let files =
-                        path.extension().is_some_and(|end| end == "json").then(|| WeightFile::files_of_index(path));
-                    let files = files.and_then(|files| files.ok().flatten()).unwrap_or_default();
-                    files.iter().all(|file| path.with_file_name(file).is_file())
-                };
-                let here = hub::model_in_cache(&lock, repo, revision, files).filter(whole);
-                (format!("hub: {repo}"), here.map_or("no", |_| "yes").to_string())
+            Weights::Hub { repo, .. } => {
+                let here = models::is_here(project.root(), record);
+                (format!("hub: {repo}"), if here { "yes".into() } else { "no".into() })
             }
             Weights::Random { seed, .. } => (format!("random, seed {seed}"), "yes".into()),
             Weights::None => ("none".into(), "yes".into()),

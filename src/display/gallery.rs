@@ -33,7 +33,7 @@ pub struct Gallery {
 /// Longest side of a thumbnail in pixels.
 const SIDE: u32 = 64;
 /// Characters of a label under a picture.
-const LABEL: usize = 28;
+const LABEL: usize = 48;
 /// Pictures side by side, wrapping on a narrow screen. Styles are inline: a saved notebook has no style sheet.
 const ROW: &str = "display:flex;flex-wrap:wrap;gap:4px 8px";
 /// A picture with its label in small print below.

@@ -13,6 +13,7 @@ mod drift;
 mod finetuning;
 mod gallery;
 mod map;
+mod own;
 mod same_data;
 mod selection;
 mod sprites;
@@ -34,6 +35,11 @@ pub use finetuning::{
 };
 pub use gallery::{Gallery, Picture};
 pub use map::MapChart;
+pub use own::{
+    arms_chart, arms_table, card_table, confused_gallery, cues_table, curve_chart, domains_table, labels_table,
+    left_out_table, look_gallery, look_table, next_gallery, outliers_gallery, own_table, paces_table, sizes_table,
+    suspects_gallery, twins_gallery, twins_table, verdict,
+};
 pub use same_data::{against_table, alignment_chart, pooling_table, relatives_table, survival_table};
 pub use sprites::SpriteSheet;
 pub use table::{Cell, Table, Tables};

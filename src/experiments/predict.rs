@@ -42,7 +42,7 @@ pub(super) fn settings(method: Method) -> &'static str {
         Method::KnnDino => "k 20, cosine, votes of temperature 0.07",
         Method::Lr => "C 1",
         Method::LrStandardised => "C 1, standardised",
-        Method::LrSweep => "C of DINOv2's 45 by val, then train and val",
+        Method::LrSweep => "C of DINOv2's 45 by val, then train and val; solved conditioned",
         // What is asked is added, see `words`.
         Method::ZeroShot | Method::ZeroShotEnsemble => "by words",
     }

@@ -21,5 +21,6 @@ pub mod say;
 mod scale;
 #[doc(hidden)]
 pub mod simd;
+pub mod soundness;
 pub mod splits;
 pub mod storage;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::experiments::{FRESH_VARIABLE, is_fresh};
 use crate::key::Key;
 use crate::models::{best_device, device_name};
+use crate::own::{REQUEST_VARIABLE, Request};
 use crate::storage::{self, FolderLock, sha256_file, sha256_hex};
 use serde_json::Value;
 use std::fs;
@@ -38,6 +39,8 @@ pub struct Run {
     pub suite: String,
     /// Use no result row that came with the project.
     pub fresh: bool,
+    /// The request of a reader's own images that the notebook is run on, if it is one for them.
+    pub images: Option<PathBuf>,
     /// Which of how many notebooks it is, from 1; for what is told meanwhile.
     pub position: Option<(usize, usize)>,
 }
@@ -151,6 +154,10 @@ pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Out
     if run.fresh {
         command.env(FRESH_VARIABLE, "1");
     }
+    match &run.images {
+        Some(request) => command.env(REQUEST_VARIABLE, request),
+        None => command.env_remove(REQUEST_VARIABLE),
+    };
     if let Some((number, of)) = run.position {
         command.args(["--position", &format!("{number}/{of}")]);
     }
@@ -247,6 +254,11 @@ pub fn key(workbench: &Workbench, run: &Run) -> Result<Key> {
         .with("results", storage::results_folder(root).display())
         .with("python", setup::requirements_hash())
         .with("runner", sha256_hex(EXECUTE.as_bytes()));
+    if let Some(request) = &run.images {
+        let folder = request.parent().unwrap_or(Path::new("."));
+        key = key.with("request", sha256_file(request)?);
+        key = key.with("record", sha256_file(&folder.join(Request::read(request)?.manifest))?);
+    }
     for file in inputs(root)? {
         key = key.with(file.strip_prefix(root).unwrap_or(&file).display().to_string(), sha256_file(&file)?);
     }

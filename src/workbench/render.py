@@ -199,6 +199,25 @@ def is_made(path, inputs):
     return page == with_stamp(body, inputs)
 
 
+def alone(page, assets):
+    """The page with its styles and scripts inside, for one that has no files beside it."""
+
+    def style(match):
+        return f"<style>{(assets / match[1]).read_text(encoding='utf-8')}</style>"
+
+    def script(match):
+        text = (assets / match[1]).read_text(encoding="utf-8")
+        # What would end the element can only stand in a string.
+        return "<script>" + re.sub("</(script)", r"<\\/\1", text, flags=re.IGNORECASE) + "</script>"
+
+    head, end, body = page.partition("</head>")
+    head = re.sub(r'<link\b[^>]*href="assets/([^"]+)"[^>]*>', style, head)
+    head = re.sub(r'<script\b[^>]*src="assets/([^"]+)"[^>]*></script>', script, head)
+    if re.search(r'(?:src|href)="assets/', head[: head.find("<style>")] + body):
+        raise SystemExit("a page that stands alone still leads to assets/")
+    return head + end + body
+
+
 def index_page(args, information, pages):
     coming, ended = information["coming"], information["ended"]
     failed = any(item["state"] == "failed" for item in coming)
@@ -248,16 +267,21 @@ def main():
         programs = digest(*(path.read_text(encoding="utf-8") for path in programs))
         renderer = Renderer(args.template)
         for page, before, after in zip(pages, [None, *pages], [*pages[1:], None]):
-            page["previous"], page["next"] = before, after
+            page["previous"], page["next"], page["alone"] = before, after, information["alone"]
             inputs = made_from(page, information, programs)
             if not is_made(args.report / page["file"], inputs):
                 text = with_stamp(renderer.render(page), inputs)
                 (args.out / page["file"]).write_bytes(text.encode("utf-8"))
 
-    (args.out / "index.html").write_text(index_page(args, information, pages), encoding="utf-8")
     assets = args.out / "assets"
     assets.mkdir(exist_ok=True)
     (assets / "style.css").write_text(style(args.template), encoding="utf-8")
+    if information["alone"]:
+        for page in pages:
+            path = args.out / page["file"]
+            path.write_text(alone(path.read_text(encoding="utf-8"), assets), encoding="utf-8")
+        return
+    (args.out / "index.html").write_text(index_page(args, information, pages), encoding="utf-8")
 
 
 if __name__ == "__main__":

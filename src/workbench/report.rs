@@ -150,6 +150,7 @@ fn run_all(
         folder: workbench.notebooks(),
         suite: options.suite.clone(),
         fresh: options.fresh,
+        images: None,
         position: Some((number + 1, chosen.len())),
     };
     let runs: Vec<Run> = chosen.iter().enumerate().map(run).collect();
@@ -366,10 +367,6 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
     let (origin, disagreeing) = describe_origin(&results::standing(&current, counts)?);
     rows.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
     write_libraries(&out.join("assets"))?;
-    let template = workbench.folder().join("scripts").join("template");
-    for (name, text) in TEMPLATE {
-        write_atomic(&template.join(name), text.as_bytes())?;
-    }
     let staging = tempfile::Builder::new()
         .prefix(PAGES)
         .tempdir_in(out)
@@ -384,19 +381,9 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         "coming": standing.coming.iter().map(describe_coming).collect::<Vec<_>>(),
         "took": standing.took,
         "ended": standing.ended,
+        "alone": false,
     });
-    let mut command = workbench.python_script("render.py", RENDER)?;
-    command.arg("--template").arg(&template).arg("--report").arg(out).arg("--out").arg(staging.path());
-    // In a file: a command line has an end.
-    let told = tempfile::NamedTempFile::new_in(workbench.folder())
-        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
-    fs::write(told.path(), information.to_string()).map_err(Error::io(told.path(), "writing"))?;
-    command.arg("--information").arg(told.path());
-    if standing.ended.is_some() {
-        command.arg("--only-index");
-    }
-    command.args(&executed);
-    process::output("render.py", &mut command, "A notebook or the template is broken; the lines above say where")?;
+    render(workbench, &information, out, staging.path(), &executed, standing.ended.is_some())?;
     let mut names: Vec<String> = Vec::new();
     if standing.ended.is_none() {
         names.extend(executed.iter().map(|path| format!("{}.html", stem(path))));
@@ -414,6 +401,59 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         }
     }
     Ok(names.iter().map(|name| out.join(name)).collect())
+}
+
+/// Makes one page of an executed notebook that needs no other file, at `page`: styles and scripts stand in it.
+///
+/// # Errors
+/// As [`write_pages`].
+pub fn write_one_page(workbench: &Workbench, executed: &Path, page: &Path) -> Result<()> {
+    let out = page.parent().unwrap_or(Path::new("."));
+    let staging = tempfile::Builder::new()
+        .prefix(PAGES)
+        .tempdir_in(out)
+        .map_err(Error::io(out, "creating a temporary folder"))?;
+    write_libraries(&staging.path().join("assets"))?;
+    let information = serde_json::json!({
+        "versions": format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION")),
+        "tools": setup::requirements_hash(), "rows": [], "origin": "", "disagreeing": [], "left_out": [], "coming": [],
+        "took": null, "ended": null, "alone": true,
+    });
+    render(workbench, &information, out, staging.path(), &[executed.to_path_buf()], false)?;
+    let made = staging.path().join(format!("{}.html", stem(executed)));
+    let html = fs::read_to_string(&made).map_err(Error::io(&made, "reading"))?;
+    match outside_addresses(&html).into_iter().next() {
+        Some(address) => Err(Error::data(page, "a page that needs no network", address)),
+        None => fs::rename(&made, page).map_err(Error::io(page, "moving into place")),
+    }
+}
+
+/// Runs the program that makes pages.
+fn render(
+    workbench: &Workbench,
+    information: &serde_json::Value,
+    report: &Path,
+    staging: &Path,
+    executed: &[PathBuf],
+    only_index: bool,
+) -> Result<()> {
+    let template = workbench.folder().join("scripts").join("template");
+    for (name, text) in TEMPLATE {
+        write_atomic(&template.join(name), text.as_bytes())?;
+    }
+    let mut command = workbench.python_script("render.py", RENDER)?;
+    command.arg("--template").arg(&template).arg("--report").arg(report).arg("--out").arg(staging);
+    // In a file: a command line has an end.
+    let told = tempfile::NamedTempFile::new_in(workbench.folder())
+        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
+    fs::write(told.path(), information.to_string()).map_err(Error::io(told.path(), "writing"))?;
+    command.arg("--information").arg(told.path());
+    if only_index {
+        command.arg("--only-index");
+    }
+    command.args(executed);
+    process::output("render.py", &mut command, "A notebook or the template is broken; the lines above say where")?;
+    Ok(())
 }
 
 /// The keys under which rows in the folder `current` count today. Rows of a notebook that was not run after a change have

@@ -116,6 +116,22 @@ pub fn fetch_weights(root: &Path, repo: &str, revision: &str, files: &[String]) 
     Ok((file.path, storage::sha256_hex(hashes.join("\n").as_bytes())))
 }
 
+/// Whether the weights of a model are on this machine, all files of an index included.
+pub fn is_here(root: &Path, record: &ModelRecord) -> bool {
+    match &record.weights {
+        Weights::Embedded { file, .. } => embedded_folder(root).join(file).is_file(),
+        Weights::Hub { repo, revision, files } => {
+            let whole = |path: &PathBuf| {
+                let is_index = path.extension().is_some_and(|end| end == "json");
+                let parts = is_index.then(|| WeightFile::files_of_index(path).ok().flatten()).flatten().unwrap_or_default();
+                parts.iter().all(|part| path.with_file_name(part).is_file())
+            };
+            hub::model_in_cache(&hub::lock_path(root), repo, revision, files).filter(whole).is_some()
+        }
+        Weights::Random { .. } | Weights::None => true,
+    }
+}
+
 /// The path of an embedded file, whose bytes have been compared with `sha256`.
 ///
 /// # Errors

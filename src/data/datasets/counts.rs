@@ -2,7 +2,7 @@
 
 use super::ImageSet;
 use crate::error::{Error, Result};
-use crate::manifest::{DatasetRecord, PerClass, Source};
+use crate::manifest::{DatasetRecord, PerClass};
 
 /// What a record says that the data do not: key, what it states, what there is.
 type Difference = (String, String, String);
@@ -19,7 +19,7 @@ pub(super) fn check(set: &mut ImageSet, record: &DatasetRecord) -> Result<()> {
         }
     }
     let differences = differences(set, record);
-    if let Source::Folder { .. } = record.source
+    if record.is_own()
         && let Some((key, stated, found)) = differences.first()
     {
         let expected = format!("`{key}` in the record of {} to be {found}, or left out", record.id);

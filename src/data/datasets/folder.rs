@@ -5,9 +5,11 @@ use super::left_out::{Ignored, Tally, in_words};
 use super::listing::{self, EXTENSIONS, Links, Listed};
 pub(super) use super::names::below;
 use super::names::shown;
+use super::own::is_unlabelled;
 use super::{ImageSet, Store, labels_from_names};
 use crate::error::{Error, Result};
 use crate::storage;
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +46,10 @@ pub(super) fn read(folder: &Path, links: Links) -> Result<Classed> {
         let names: Vec<_> = image.strip_prefix(folder).unwrap_or(&image).components().collect();
         let (first, second) = (names[0], names[names.len().min(2) - 1]);
         let first = shown(first.as_os_str());
+        if names.len() > 1 && is_unlabelled(&first) {
+            ignored.add("pictures to be labelled, in a folder of that name", || below(folder, &image));
+            continue;
+        }
         if names.len() < depth || (has_parts && kind_of_part(&first).is_none()) {
             let beside = if has_parts {
                 "pictures outside the class folders of a part"
@@ -57,7 +63,9 @@ pub(super) fn read(folder: &Path, links: Links) -> Result<Classed> {
         parts.push(first);
     }
     let used: BTreeSet<&Path> = files.iter().filter_map(|(_, image)| top(folder, image)).collect();
-    let empty: Vec<&PathBuf> = folders.iter().filter(|path| !used.contains(path.as_path())).collect();
+    let to_label = |path: &Path| path.file_name().is_some_and(|name| is_unlabelled(&shown(name)));
+    let empty = folders.iter().filter(|path| !used.contains(path.as_path()) && !to_label(path));
+    let empty: Vec<&PathBuf> = empty.collect();
     if files.is_empty() {
         return Err(nothing(folder, &empty, ignored));
     }
@@ -88,14 +96,14 @@ fn nothing(folder: &Path, empty: &[&PathBuf], ignored: Tally) -> Error {
 
 /// What a folder of a split is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+pub(super) enum Part {
     Train,
     Val,
     Test,
 }
 
 /// The part that a folder's name stands for, in any case: the words of Hugging Face's `imagefolder`, and WILDS' names.
-fn kind_of_part(name: &str) -> Option<Part> {
+pub(super) fn kind_of_part(name: &str) -> Option<Part> {
     match name.to_lowercase().as_str() {
         "train" | "training" => Some(Part::Train),
         "val" | "valid" | "validation" | "dev" | "id_val" | "val_id" | "ood_val" | "val_ood" => Some(Part::Val),
@@ -104,6 +112,11 @@ fn kind_of_part(name: &str) -> Option<Part> {
         }
         _ => None,
     }
+}
+
+/// Whether a published part is one to be tested on, by its name.
+pub fn is_test_part(name: &str) -> bool {
+    kind_of_part(name) == Some(Part::Test)
 }
 
 /// Whether the folders are the parts of a split (`train`, `val`, `test`), with class folders inside. They are if all that
@@ -117,7 +130,7 @@ fn has_parts(folder: &Path, images: &[PathBuf]) -> Result<bool> {
     let mut inside: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for image in images {
         let names: Vec<_> = image.strip_prefix(folder).unwrap_or(image).components().collect();
-        if names.len() < 2 {
+        if names.len() < 2 || is_unlabelled(&shown(names[0].as_os_str())) {
             continue;
         }
         let classes = inside.entry(shown(names[0].as_os_str())).or_default();
@@ -157,12 +170,12 @@ pub(super) fn from_files(
     domains: Option<Vec<String>>,
 ) -> Result<ImageSet> {
     let (classes, labels) = labels_from_names(class_names.iter().map(String::as_str));
-    let (mut hashes, mut hashed) = (String::new(), Vec::with_capacity(files.len()));
-    for (path, (id, class)) in files.iter().zip(ids.iter().zip(class_names)) {
-        // A pipe would never end, and a folder has no bytes.
-        let hash = path.is_file().then(|| storage::sha256_file(path).ok()).flatten();
+    // A pipe would never end, and a folder has no bytes.
+    let hash = |path: &PathBuf| path.is_file().then(|| storage::sha256_file(path).ok()).flatten();
+    let hashed: Vec<Option<String>> = files.par_iter().map(hash).collect();
+    let mut hashes = String::new();
+    for (hash, (id, class)) in hashed.iter().zip(ids.iter().zip(class_names)) {
         hashes.push_str(&format!("{id}\t{class}\t{}\n", hash.as_deref().unwrap_or("missing")));
-        hashed.push(hash);
     }
     let warnings = warnings(&ids, &labels, &classes, &hashed);
     ImageSet {

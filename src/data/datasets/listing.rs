@@ -158,7 +158,7 @@ impl Walk<'_> {
                     files = None;
                 }
             } else if metadata.is_file() {
-                if !is_image(&link) {
+                if !is_picture(&link) {
                     self.take_file(link);
                     continue;
                 }
@@ -183,7 +183,7 @@ impl Walk<'_> {
     }
 
     fn take_file(&mut self, path: PathBuf) {
-        if is_image(&path) {
+        if is_picture(&path) {
             return self.found.images.push(path);
         }
         let reason = match extension(&path) {
@@ -222,7 +222,8 @@ fn is_of_system(name: &OsStr) -> bool {
     OF_SYSTEMS.contains(&name.as_str())
 }
 
-fn is_image(path: &Path) -> bool {
+/// Whether a file has the extension of a picture that is read.
+pub(super) fn is_picture(path: &Path) -> bool {
     extension(path).is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 

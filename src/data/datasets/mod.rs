@@ -15,6 +15,7 @@ mod left_out;
 mod listing;
 mod names;
 mod opened;
+mod own;
 mod parquet;
 mod squares;
 mod unpack;
@@ -34,6 +35,8 @@ use std::sync::Arc;
 pub use hub::HubFile;
 pub use left_out::Ignored;
 pub use opened::{OPENED_VARIABLE, note_left_out, still_stands};
+pub use folder::is_test_part;
+pub use own::{Recognised, Wanted, open_pictures, open_unlabelled, recognise, sorted_parts};
 pub use parquet::check_parquet;
 pub use squares::Squares;
 
@@ -131,10 +134,23 @@ fn open_source(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<Imag
             opened::note(&folder.with_extension("ok"))?;
             Ok(set)
         }
-        Source::Folder { path } => {
+        Source::Folder { path, tables } if tables.is_empty() => {
             let folder = own_folder(root, path);
             let set = folder::open(&record.id, &folder)?;
             opened::note(&folder)?;
+            Ok(set)
+        }
+        Source::Folder { path, tables } => {
+            let folder = own_folder(root, path);
+            let set = own::open(&record.id, &folder, tables, &record.columns)?;
+            opened::note_tables(&folder, tables, &set.files())?;
+            Ok(set)
+        }
+        Source::Parquet { files } => {
+            let files: Vec<_> = files.iter().map(|file| own_folder(root, file)).collect();
+            let files: Vec<_> = files.into_iter().map(|file| (own::part_of(&file), file)).collect();
+            let set = parquet::open(&record.id, &files, &record.columns)?;
+            files.iter().try_for_each(|(_, file)| opened::note(file))?;
             Ok(set)
         }
     }

@@ -2,11 +2,12 @@
 //! known to be stale once they change.
 
 use super::folder;
-use super::listing::Links;
+use super::listing::{self, Links};
 use super::names::{raw, shown, shown_in_a_line};
 use crate::error::{Error, Result};
 use crate::key::digest_of;
 use crate::storage::Standing;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -23,6 +24,14 @@ pub(super) fn note(path: &Path) -> Result<()> {
     let Some(log) = std::env::var_os(OPENED_VARIABLE).filter(|log| !log.is_empty()) else { return Ok(()) };
     let path = path.canonicalize().map_err(Error::io(path, "looking for"))?;
     write(Path::new(&log), &format!("{} {}\n", standing(&path)?, shown_in_a_line(path.as_os_str())))
+}
+
+/// Notes `tables` in `folder` and the folders of the pictures that they name.
+pub(super) fn note_tables(folder: &Path, tables: &[String], pictures: &[&Path]) -> Result<()> {
+    tables.iter().try_for_each(|table| note(&folder.join(table)))?;
+    let outside = pictures.iter().filter(|picture| !picture.starts_with(folder)).filter_map(|picture| picture.parent());
+    let inside = pictures.iter().any(|picture| picture.starts_with(folder)).then_some(folder);
+    inside.into_iter().chain(outside.collect::<BTreeSet<_>>()).try_for_each(note)
 }
 
 /// Notes files of the hub's cache, and which commit it holds for `revision`: a branch that has moved on is another data set.
@@ -65,10 +74,14 @@ pub fn still_stands(line: &str) -> bool {
 /// The digest of names, lengths and times of change: of all images in class folders, or of one file.
 fn standing(path: &Path) -> Result<String> {
     let (files, ignored) = match path.is_dir() {
-        true => {
-            let classed = folder::read(path, Links::Followed)?;
-            (classed.files.into_iter().map(|(_, file)| file).collect(), classed.ignored)
-        }
+        true => match folder::read(path, Links::Followed) {
+            Ok(classed) => (classed.files.into_iter().map(|(_, file)| file).collect(), classed.ignored),
+            // Pictures that a table names need no class folders.
+            Err(_) => {
+                let listed = listing::list(path, Links::Followed)?;
+                (listed.images, listed.ignored.list())
+            }
+        },
         false => (vec![path.to_path_buf()], Vec::new()),
     };
     let mut lines = Vec::with_capacity(files.len());

@@ -61,8 +61,8 @@ pub struct DatasetRecord {
 }
 
 impl DatasetRecord {
-    /// Of a reader's own folder, of which nothing else is said.
-    pub(super) fn of_folder(id: &str, path: String) -> DatasetRecord {
+    /// Of a reader's own data, of which nothing else is said: id, licence and the rest are still to be completed.
+    pub fn own(id: &str, source: Source) -> DatasetRecord {
         DatasetRecord {
             id: id.into(),
             name: String::new(),
@@ -70,7 +70,7 @@ impl DatasetRecord {
             licence: String::new(),
             homepage: String::new(),
             citation: String::new(),
-            source: Source::Folder { path },
+            source,
             columns: Columns::default(),
             bands: None,
             range: None,
@@ -79,6 +79,11 @@ impl DatasetRecord {
             published_as: None,
             notes: None,
         }
+    }
+
+    /// Whether these are a reader's own data, which need to say nothing of licence, owner and the like.
+    pub fn is_own(&self) -> bool {
+        matches!(self.source, Source::Folder { .. } | Source::Parquet { .. })
     }
 
     /// How the pictures' samples become grey levels.
@@ -136,6 +141,9 @@ pub struct Columns {
     /// A sentence about what is shown.
     #[serde(default)]
     pub caption: Option<String>,
+    /// The published part (train, val, test) that an image is in; of a reader's own data alone.
+    #[serde(default)]
+    pub split: Option<String>,
 }
 
 impl Columns {
@@ -149,6 +157,7 @@ impl Columns {
             name: None,
             time: None,
             caption: None,
+            split: None,
         }
     }
 
@@ -182,7 +191,8 @@ impl Record for DatasetRecord {
 
     fn required(given: &DeTable) -> Vec<&'static str> {
         let source = given.get("source").map(|source| source.get_ref());
-        let own = matches!(source, Some(DeValue::Table(source)) if source.contains_key("folder"));
+        let is_own = |source: &DeTable| source.contains_key("folder") || source.contains_key("parquet");
+        let own = matches!(source, Some(DeValue::Table(source)) if is_own(source));
         let published = ["name", "description", "licence", "homepage", "citation"];
         let mut keys = if own { Vec::new() } else { published.to_vec() };
         keys.extend([
@@ -191,6 +201,7 @@ impl Record for DatasetRecord {
             "source.hub.repo",
             "source.hub.files",
             "source.folder.path",
+            "source.parquet.files",
             "source.archive.downloads",
             "source.archive.downloads.*.url",
             "source.archive.layout",
@@ -219,7 +230,7 @@ impl Record for DatasetRecord {
         if self.id.is_empty() {
             self.id = stem.into();
         }
-        if let Source::Folder { .. } = self.source {
+        if self.is_own() {
             let stated = [(&mut self.name, stem), (&mut self.licence, "not stated"), (&mut self.citation, "none")];
             for (text, words) in stated {
                 if text.is_empty() {
@@ -270,8 +281,15 @@ impl DatasetRecord {
             Source::Archive { layout, .. } => Some(layout),
             _ => None,
         };
-        let has_more = matches!(self.source, Source::Embedded { .. } | Source::Hub { .. })
-            || matches!(layout, Some(ArchiveLayout::Table { .. }));
+        let has_more = match &self.source {
+            Source::Embedded { .. } | Source::Hub { .. } | Source::Parquet { .. } => true,
+            Source::Folder { tables, .. } => !tables.is_empty(),
+            Source::Archive { .. } => matches!(layout, Some(ArchiveLayout::Table { .. })),
+        };
+        if let Some(column) = self.columns.split.as_ref().filter(|_| !has_more || !self.is_own()) {
+            let expected = "left out, for published data name their parts in the source";
+            return Err(Problem::new("columns.split", expected, format!("`{column}`")));
+        }
         for (key, column) in self.columns.optional() {
             if let Some(column) = column.filter(|_| !has_more) {
                 let expected = "left out, for folders and lists give an image and its label alone";

@@ -19,6 +19,7 @@
 mod dataset;
 mod methods;
 mod model;
+mod own;
 mod parse;
 mod source;
 mod split;
@@ -32,6 +33,7 @@ pub use methods::{Method, Tuning};
 pub use model::{
     FeaturesRecord, InputRecord, InterpolationRecord, LookRecord, ModelRecord, ResizeRecord, TextRecord, Weights,
 };
+pub use own::own_manifest;
 pub use source::{ArchiveLayout, Download, ListLabel, Lookup, Source, TablePart};
 pub use split::{OfficialSplit, PerClass, SplitRecord, SplitRule};
 pub use suite::{FinetuningRecord, SuiteRecord};
@@ -99,18 +101,33 @@ impl Manifests {
     pub fn add_folder(&mut self, folder: &Path) -> Result<String> {
         let whole = folder.canonicalize().map_err(Error::io(folder, "reading"))?;
         let path = whole.to_str().ok_or_else(|| Error::data(folder, "a path in UTF-8", "other bytes"))?.to_string();
-        let name = whole.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy().to_lowercase());
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '_' };
-        let mut id: String = name.trim_start_matches('.').chars().map(plain).collect();
-        if id.is_empty() {
-            id.push_str("folder");
-        }
+        let mut id = own_id(&whole.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()));
         while self.datasets.contains_key(&id) {
             id.push_str("_own");
         }
-        let mut record = DatasetRecord::of_folder(&id, path);
+        self.add_own(DatasetRecord::own(&id, Source::Folder { path, tables: Vec::new() }), folder)
+    }
+
+    /// Adds the data set of a manifest that lies elsewhere, and gives its id.
+    ///
+    /// # Errors
+    /// As [`Manifests::load`] and [`Manifests::add_own`].
+    pub fn add_file(&mut self, path: &Path) -> Result<String> {
+        self.add_own(Loaded::<DatasetRecord>::read(path)?.record, path)
+    }
+
+    /// Adds a reader's own data set, in place of one of the same id if that is a reader's own too, and gives its id. What the
+    /// record does not say is completed. `origin` is what an error names.
+    ///
+    /// # Errors
+    /// A record that does not say what it must; the id of a data set that is not a reader's own.
+    pub fn add_own(&mut self, mut record: DatasetRecord, origin: &Path) -> Result<String> {
+        let id = record.id.clone();
         record.complete(&id);
-        record.check().map_err(|problem| problem.of_folder(folder))?;
+        record.check().map_err(|problem| problem.of_folder(origin))?;
+        if self.datasets.get(&id).is_some_and(|known| !known.is_own()) {
+            return Err(Error::data(origin, "an id that no data set of the project has", format!("`{id}`")));
+        }
         self.datasets.insert(id.clone(), record);
         Ok(id)
     }
@@ -149,6 +166,14 @@ impl Manifests {
     pub fn embedded_path(&self, file: &str) -> PathBuf {
         self.folder.join("embedded").join(file)
     }
+}
+
+/// The id of a reader's own data of that name: in lower case, dots in front left out, what is no letter, digit, `_`, `-` or `.`
+/// written `_`; `folder` for a name of which nothing is left.
+pub fn own_id(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '_' };
+    let id: String = name.to_lowercase().trim_start_matches('.').chars().map(plain).collect();
+    if id.is_empty() { "folder".into() } else { id }
 }
 
 /// The folder of the files that ship with the project at `root`.

@@ -38,6 +38,17 @@ pub enum Source {
         /// The folder: anywhere on this machine, for it is the reader's own. Relative paths start at the project's root and
         /// may lead out of it; `~/` is the home folder. It is looked up when the data are first read.
         path: String,
+        /// Tables (`.csv`, `.tsv`, `.jsonl`, `.parquet`) below the folder that name its pictures and their labels, in the
+        /// columns of the record: `metadata.csv`, or `train/metadata.jsonl`, whose folder is then the published part.
+        /// None by default: labels are then the names of folders.
+        #[serde(default)]
+        tables: Vec<String>,
+    },
+    /// Parquet files of the user's own, in the image form of Hugging Face's `datasets` library.
+    Parquet {
+        /// The files, read in this order, each anywhere on this machine. One whose name begins with `train`, `val`,
+        /// `test` or the like, or lies in a folder called so, is that published part.
+        files: Vec<String>,
     },
 }
 
@@ -199,8 +210,15 @@ impl Source {
                 }
                 layout.check()
             }
-            Source::Folder { path } if path.trim().is_empty() || path.contains('\0') => {
+            Source::Folder { path, .. } if path.trim().is_empty() || path.contains('\0') => {
                 Err(Problem::new("source.folder.path", "a folder", format!("`{path}`")))
+            }
+            Source::Folder { tables, .. } => {
+                let check = |(i, table): (usize, &String)| check_inside(format!("source.folder.tables.{i}"), table, false);
+                tables.iter().enumerate().try_for_each(check)
+            }
+            Source::Parquet { files } if files.is_empty() || files.iter().any(|file| file.contains('\0')) => {
+                Err(Problem::new("source.parquet.files", "at least one file", format!("{files:?}")))
             }
             _ => Ok(()),
         }

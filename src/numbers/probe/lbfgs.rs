@@ -10,11 +10,26 @@ const MOST_STEPS_A_LINE: usize = 50;
 
 /// When to stop.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stop {
+pub(super) struct Stop<'a> {
     /// Largest absolute gradient entry at which the point counts as the minimum.
     pub tolerance: f64,
     /// Most iterations (each may evaluate the function a few times).
     pub max_iterations: usize,
+    /// What the entries of the gradient are multiplied by before they are held against the tolerance; 1 for entries beyond its
+    /// end, so for all where it is empty.
+    pub factors: &'a [f64],
+}
+
+impl Stop<'_> {
+    fn norm(&self, gradient: &[f64]) -> f64 {
+        let (with, without) = gradient.split_at(self.factors.len().min(gradient.len()));
+        let scaled: f64 = with.iter().zip(self.factors).fold(0.0, |most, (entry, factor)| {
+            let entry = (entry * factor).abs();
+            if entry <= most { most } else { entry }
+        });
+        let rest = largest(without);
+        if scaled <= rest { rest } else { scaled }
+    }
 }
 
 /// Where the search ended.
@@ -54,7 +69,7 @@ pub(super) fn minimise(mut f: impl FnMut(&[f64], &mut [f64]) -> f64, x: Vec<f64>
     let mut direction = vec![0.0; at.x.len()];
     let mut spare = Spare(Vec::new());
     let mut iterations = 0;
-    while largest(&at.gradient) > stop.tolerance && iterations < stop.max_iterations {
+    while stop.norm(&at.gradient) > stop.tolerance && iterations < stop.max_iterations {
         two_loop(&at.gradient, &history, &mut direction);
         at.slope = dot(&direction, &at.gradient);
         if at.slope >= 0.0 {
@@ -70,7 +85,7 @@ pub(super) fn minimise(mut f: impl FnMut(&[f64], &mut [f64]) -> f64, x: Vec<f64>
         let last = std::mem::replace(&mut at, next);
         remember(&mut history, &mut spare, last, &at);
     }
-    let gradient_norm = largest(&at.gradient);
+    let gradient_norm = stop.norm(&at.gradient);
     let converged = gradient_norm <= stop.tolerance;
     Minimum { x: at.x, value: at.value, gradient: at.gradient, gradient_norm, iterations, converged }
 }

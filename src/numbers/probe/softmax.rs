@@ -27,6 +27,8 @@ pub(super) struct Problem<'a, T> {
     targets: Vec<(usize, f64)>,
     /// 1 / (C S).
     penalty: f64,
+    /// What that is multiplied by for the weights of each feature.
+    shares: Vec<f64>,
     d: usize,
     columns: usize,
     weights: Array2<T>,
@@ -50,8 +52,15 @@ pub(super) trait Softmax: Real {
 }
 
 impl<'a, T: Softmax> Problem<'a, T> {
-    /// `classes` ascending; `class_weights` one a class, all positive.
-    pub fn new(features: ArrayView2<'a, T>, data: &Labelled, classes: &[u32], class_weights: &[f64], c: f64) -> Self {
+    /// `classes` ascending; `class_weights` one a class, all positive; `shares` one a feature, by which its penalty is
+    /// multiplied.
+    pub fn new(
+        features: ArrayView2<'a, T>,
+        data: &Labelled,
+        classes: &[u32],
+        class_weights: &[f64],
+        (c, shares): (f64, Vec<f64>),
+    ) -> Self {
         let (n, d) = features.dim();
         let columns = if classes.len() == 2 { 1 } else { classes.len() };
         let position = |label: &u32| classes.partition_point(|class| class < label);
@@ -67,7 +76,7 @@ impl<'a, T: Softmax> Problem<'a, T> {
         let n_strips = (n / STRIP).next_power_of_two().clamp(FEWEST, MOST).min(n.div_ceil(64));
         let strips = (0..n_strips).map(|_| strip()).collect();
         let weights = Array2::default((d, columns));
-        Problem { features, targets, penalty: 1.0 / (c * total), d, columns, weights, strips }
+        Problem { features, targets, penalty: 1.0 / (c * total), shares, d, columns, weights, strips }
     }
 
     /// Length of the vector.
@@ -88,9 +97,13 @@ impl<'a, T: Softmax> Problem<'a, T> {
         });
         let (of_weights, of_intercepts) = gradient.split_at_mut(split);
         let mut squares = 0.0;
-        for (out, &weight) in of_weights.iter_mut().zip(weights) {
-            *out = self.penalty * weight;
-            squares += weight * weight;
+        let by_feature = of_weights.chunks_exact_mut(self.columns).zip(weights.chunks_exact(self.columns));
+        for ((out, weights), &share) in by_feature.zip(&self.shares) {
+            let penalty = self.penalty * share;
+            for (out, &weight) in out.iter_mut().zip(weights) {
+                *out = penalty * weight;
+                squares += share * weight * weight;
+            }
         }
         of_intercepts.fill(0.0);
         let mut loss = 0.0;

@@ -48,6 +48,11 @@ impl Standardiser {
         Ok(Standardiser { mean, deviation })
     }
 
+    /// The same means, every column divided by the root of its variance and of `floor` together.
+    pub(super) fn with_floor(&self, floor: f64) -> Standardiser {
+        Standardiser { mean: self.mean.clone(), deviation: self.deviation.mapv(|deviation| deviation.hypot(floor.sqrt())) }
+    }
+
     /// `(x - mean) / deviation` of every value.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! C chosen on validation images, then a fit on training and validation images together: the linear probe of CLIP
 //! (Radford et al. 2021, appendix A.3) and of DINOv2 (Oquab et al. 2023, its `eval/log_regression.py`).
 //!
+//! Fits are solved in the coordinates of standardised columns, with the penalty on the weights of columns as they come
+//! ([`LogisticParams::conditioned`]): the minimum is the same, and features of unlike scale no longer take a thousand steps.
 //! Fits go from strong to weak penalty, each from where the last ended. Of equal validation accuracies the strongest
 //! penalty wins, as in DINOv2's loop.
 
@@ -124,8 +126,7 @@ impl CSweep {
             features.map_err(|error| Error::argument("val", "features as wide as train's", error.to_string()))?;
         let labels: Array1<u32> = train.targets.iter().chain(&val.targets).copied().collect();
         let both: Labelled = DatasetBase::new(features.into_shared(), labels);
-        let start = (!self.params.standardises()).then_some(&on_train);
-        let refit = self.params.clone().c(c).fit_from(&both, start)?;
+        let refit = self.params.clone().c(c).fit_from(&both, Some(&on_train))?;
         Ok(Swept { tried: search.done.into_values().map(|(tried, _)| tried).collect(), c, on_train, refit })
     }
 }
@@ -162,7 +163,7 @@ impl Search<'_> {
 
 /// Both protocols stop late: 1000 iterations.
 fn to_tolerance() -> LogisticParams {
-    Logistic::params(1.0).max_iterations(1000)
+    Logistic::params(1.0).max_iterations(1000).conditioned()
 }
 
 /// `n` powers of ten with exponents from `low` to `high` in equal steps.

@@ -6,6 +6,8 @@
 mod lookup;
 mod table;
 
+pub(super) use table::number_order;
+
 use super::folder::{self, Classed, below};
 use super::listing::Links;
 use super::names::shown;
@@ -157,7 +159,7 @@ fn class_order(path: &Path, used: &[String]) -> Result<Vec<String>> {
 }
 
 /// Renumbers classes into `order`, which holds every one of them.
-fn in_class_order(set: ImageSet, order: Vec<String>) -> ImageSet {
+pub(super) fn in_class_order(set: ImageSet, order: Vec<String>) -> ImageSet {
     let place: HashMap<&str, u32> = order.iter().map(String::as_str).zip(0..).collect();
     let labels = set.labels.iter().map(|&label| place[set.classes[label as usize].as_str()]).collect();
     ImageSet { labels, classes: order, ..set }

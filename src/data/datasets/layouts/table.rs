@@ -232,7 +232,7 @@ impl Rule<'_> {
 }
 
 /// Class names that are all numbers, by size: `2` before `10`. `None` where one is not.
-fn number_order(classes: &[String]) -> Option<Vec<String>> {
+pub(in super::super) fn number_order(classes: &[String]) -> Option<Vec<String>> {
     let mut order = classes
         .iter()
         .map(|class| class.parse::<u64>().ok().map(|number| (number, class)))

@@ -48,7 +48,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         domains: set.domains,
         names: set.names,
         times: set.times,
-        parts: files.iter().any(|(part, _)| part.is_some()).then_some(set.parts),
+        parts: (columns.split.is_some() || files.iter().any(|(part, _)| part.is_some())).then_some(set.parts),
         data_sha256: storage::sha256_hex(set.hashes.join("\n").as_bytes()),
         ignored: set.ignored.list(),
         warnings: Vec::new(),
@@ -124,7 +124,15 @@ impl Gathered {
                 target.get_or_insert_default().extend(kept.iter().map(|&row| values[row].clone().unwrap_or_default()));
             }
         }
-        self.parts.extend(std::iter::repeat_n(part.unwrap_or_default().to_string(), kept.len()));
+        match &columns.split {
+            Some(name) => {
+                let leaf = table.leaf(name)?;
+                let leaf = leaf.ok_or_else(|| Error::data(path, format!("text in column `{name}`"), "a struct or list"))?;
+                let values = texts(&table, &leaf, name)?;
+                self.parts.extend(kept.iter().map(|&row| values[row].clone().unwrap_or_default()));
+            }
+            None => self.parts.extend(std::iter::repeat_n(part.unwrap_or_default().to_string(), kept.len())),
+        }
         self.hashes.push(storage::sha256_file(path)?);
         standing.check(path)?;
         let kept = (kept.len() < rows).then_some(kept);
@@ -158,7 +166,7 @@ fn unique(ids: Vec<String>, places: &[usize]) -> Vec<String> {
 
 /// Every column that the record names must be there; all that are not are named, with those that are.
 fn check_columns(table: &Table, columns: &Columns) -> Result<()> {
-    let optional = columns.optional().into_iter().filter_map(|(_, name)| name);
+    let optional = columns.optional().into_iter().filter_map(|(_, name)| name).chain(columns.split.as_deref());
     let mut missing: Vec<&str> = Vec::new();
     for name in [columns.label.as_str()].into_iter().chain(optional).chain([columns.image.as_str()]) {
         let there = !table.inside(name).is_empty() || table.has(name);
@@ -277,4 +285,43 @@ fn runs(file: &ParquetFile, places: Range<usize>) -> Vec<Range<usize>> {
     let Some(kept) = &file.kept else { return vec![places] };
     let near = |a: &usize, b: &usize| b - a <= GAP;
     kept[places].chunk_by(near).map(|run| run[0]..run[run.len() - 1] + 1).collect()
+}
+
+/// Names of the columns of a file.
+///
+/// # Errors
+/// A file that is no Parquet file or is damaged.
+pub(super) fn column_names(path: &Path) -> Result<Vec<String>> {
+    Ok(Table::open(path)?.columns().into_iter().map(String::from).collect())
+}
+
+/// Whether a column holds encoded pictures.
+///
+/// # Errors
+/// A file that is no Parquet file or is damaged.
+pub(super) fn holds_pictures(path: &Path, column: &str) -> Result<bool> {
+    let table = Table::open(path)?;
+    let there = table.has(column) || !table.inside(column).is_empty();
+    Ok(there && ImageColumn::of(&table, column).is_ok())
+}
+
+/// The row of a table as text: a value or none for every column.
+type TextRow = Vec<Option<String>>;
+
+/// The columns of a file that hold text or numbers, and the text of every row.
+///
+/// # Errors
+/// As [`column_names`].
+pub(super) fn read_texts(path: &Path) -> Result<(Vec<String>, Vec<TextRow>)> {
+    let table = Table::open(path)?;
+    let mut header = Vec::new();
+    let mut rows = vec![Vec::new(); table.rows()];
+    for name in table.columns() {
+        let Some(leaf) = table.leaf(name)? else { continue };
+        let Ok(values) = texts(&table, &leaf, name) else { continue };
+        header.push(name.to_string());
+        let value = |text: Option<String>| text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty());
+        rows.iter_mut().zip(values).for_each(|(row, text)| row.push(value(text)));
+    }
+    Ok((header, rows))
 }

@@ -1,0 +1,75 @@
+//! Which columns of a reader's table mean what: by the names that people give them, or as asked for.
+
+use crate::error::{Error, Result};
+use crate::manifest::Columns;
+use std::path::Path;
+
+/// The columns that a reader names; the others are found by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The picture: the path of its file, or in Parquet the picture itself.
+    pub image: Option<String>,
+    /// The class.
+    pub label: Option<String>,
+    /// What belongs together and must not cross a split.
+    pub group: Option<String>,
+    /// Where a picture comes from.
+    pub domain: Option<String>,
+    /// The published part.
+    pub split: Option<String>,
+}
+
+/// Names that a column may have, in any case, the first found counts.
+const IMAGE_FILE: [&str; 16] = [
+    "file_name", "filename", "file", "path", "filepath", "file_path", "image_path", "img_path", "image_file", "image",
+    "img", "image_name", "picture", "image_id", "photo", "img_name",
+];
+const IMAGE_BYTES: [&str; 5] = ["image", "img", "picture", "photo", "jpg"];
+const LABEL: [&str; 10] =
+    ["label", "class", "category", "target", "labels", "class_name", "label_name", "y", "fine_label", "species"];
+const GROUP: [&str; 7] = ["group", "group_id", "family", "patient", "patient_id", "subject", "sequence"];
+const DOMAIN: [&str; 6] = ["domain", "style", "site", "source", "camera", "location"];
+const SPLIT: [&str; 5] = ["split", "part", "subset", "fold", "set"];
+const CAPTION: [&str; 3] = ["caption", "text", "description"];
+
+/// The meaning of the columns `header` of the table at `path`; `in_parquet` where the pictures stand in it.
+///
+/// # Errors
+/// A column that was asked for and is not there; none for the picture or its label, with the names that would do.
+pub(super) fn find(path: &Path, header: &[String], wanted: &Wanted, in_parquet: bool) -> Result<Columns> {
+    let called = |names: &[&str]| names.iter().find_map(|name| header.iter().find(|column| column.to_lowercase() == *name));
+    let pick = |asked: &Option<String>, names: &[&str]| match asked {
+        Some(column) if header.contains(column) => Ok(Some(column.clone())),
+        Some(column) => Err(Error::data(path, format!("a column `{column}`"), known(header))),
+        None => Ok(called(names).cloned()),
+    };
+    let need = |what: &str, flag: &str, asked: &Option<String>, names: &[&str]| {
+        pick(asked, names)?.ok_or_else(|| {
+            let expected = format!("a column for the {what}: {}, or one that {flag} names", names.join(", "));
+            Error::data(path, expected, known(header))
+        })
+    };
+    let pictures: &[&str] = if in_parquet { &IMAGE_BYTES } else { &IMAGE_FILE };
+    Ok(Columns {
+        image: need("picture", "--image-column", &wanted.image, pictures)?,
+        label: need("label", "--label-column", &wanted.label, &LABEL)?,
+        group: pick(&wanted.group, &GROUP)?,
+        domain: pick(&wanted.domain, &DOMAIN)?,
+        split: pick(&wanted.split, &SPLIT)?,
+        caption: pick(&None, &CAPTION)?,
+        name: None,
+        time: None,
+    })
+}
+
+/// Whether a header holds a picture's file and a label.
+pub(super) fn fits(header: &[String], wanted: &Wanted) -> bool {
+    find(Path::new(""), header, wanted, false).is_ok()
+}
+
+fn known(header: &[String]) -> String {
+    match header.is_empty() {
+        true => "no column".into(),
+        false => format!("the columns {}", header.join(", ")),
+    }
+}

@@ -1,0 +1,263 @@
+//! A reader's own data, of which nothing is said: what is there, and how it is read.
+
+mod columns;
+mod open;
+mod rows;
+
+pub use columns::Wanted;
+pub(super) use open::open;
+
+use super::folder::kind_of_part;
+use super::listing::{self, Links, is_picture};
+use super::names::{below, shown};
+use super::{ImageSet, parquet};
+use crate::error::{Error, Result};
+use crate::manifest::{Columns, DatasetRecord, Source, own_folder, own_id};
+use rows::{TABLES, extension};
+use std::path::{Path, PathBuf};
+
+/// Names of the folder whose pictures have no label yet, in any case.
+const UNLABELLED: [&str; 4] = ["unlabelled", "unlabeled", "to_label", "no_label"];
+
+/// Data that were recognised.
+#[derive(Debug, Clone)]
+pub struct Recognised {
+    /// How they are read.
+    pub record: DatasetRecord,
+    /// What they were taken for, a sentence each.
+    pub said: Vec<String>,
+}
+
+/// Whether a folder of that name holds pictures to be labelled.
+pub(super) fn is_unlabelled(name: &str) -> bool {
+    UNLABELLED.contains(&name.to_lowercase().as_str())
+}
+
+/// Finds out what lies at `path`: class folders, `train`/`val`/`test` with class folders inside, pictures with a
+/// `metadata.csv`, `.jsonl` or `.parquet` beside them, Parquet files with the pictures inside, or one table of paths and
+/// labels. Columns are found by their names unless `wanted` names them. Only the headers of tables are read.
+///
+/// # Errors
+/// Nothing there; a file or folder that holds none of these, with what was found instead; a column that is not there.
+pub fn recognise(path: &Path, wanted: &Wanted) -> Result<Recognised> {
+    let whole = path.canonicalize().map_err(Error::io(path, "looking for"))?;
+    match whole.is_dir() {
+        true => of_folder(&whole, wanted),
+        false => of_file(&whole, wanted),
+    }
+}
+
+/// Opens what [`recognise`] found without labels: the folder `unlabelled`, and rows of tables without one.
+///
+/// # Errors
+/// As opening the data set.
+pub fn open_unlabelled(root: &Path, record: &DatasetRecord) -> Result<Option<ImageSet>> {
+    let Source::Folder { path, tables } = &record.source else { return Ok(None) };
+    let folder = own_folder(root, path);
+    let mut files = match tables.is_empty() {
+        true => Vec::new(),
+        false => open::unlabelled(&folder, tables, &record.columns)?,
+    };
+    for place in subfolders(&folder)?.iter().filter(|place| named(place, is_unlabelled)) {
+        files.extend(listing::list(place, Links::Followed)?.images);
+    }
+    files.sort();
+    files.dedup();
+    match files.is_empty() {
+        true => Ok(None),
+        false => open::without_labels(&format!("{}-unlabelled", record.id), &folder, files).map(Some),
+    }
+}
+
+/// Pictures by themselves, without labels: files, and all pictures of folders.
+///
+/// # Errors
+/// A path that is not there; no picture.
+pub fn open_pictures(id: &str, paths: &[PathBuf]) -> Result<ImageSet> {
+    let mut files = Vec::new();
+    for path in paths {
+        match path.is_dir() {
+            true => files.extend(listing::list(path, Links::Followed)?.images),
+            false if path.exists() => files.push(path.clone()),
+            false => return Err(Error::data(path, "a picture or a folder of pictures", "nothing of that name")),
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    match files.first() {
+        None => Err(Error::argument("pictures", "at least one", "none")),
+        Some(_) => open::without_labels(id, Path::new(""), files),
+    }
+}
+
+/// The published parts of a set, by what they are for: training, validation, test; the first of a kind by name.
+pub fn sorted_parts(set: &ImageSet) -> [Option<String>; 3] {
+    let mut found = [None, None, None];
+    let names: std::collections::BTreeSet<&String> = set.parts.iter().flatten().collect();
+    for name in names {
+        if let Some(kind) = kind_of_part(name) {
+            found[kind as usize].get_or_insert_with(|| name.clone());
+        }
+    }
+    found
+}
+
+fn of_file(file: &Path, wanted: &Wanted) -> Result<Recognised> {
+    let name = file.file_name().map_or_else(String::new, shown);
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let stem = file.file_stem().map_or_else(String::new, shown);
+    let kind = extension(file);
+    if !TABLES.contains(&kind.as_str()) {
+        let what = if is_picture(file) { "one picture" } else { "a file of another type" };
+        return Err(Error::data(file, "a folder, or a file that ends in .parquet, .csv, .tsv or .jsonl", what));
+    }
+    if kind == "parquet"
+        && let Some(recognised) = with_pictures_inside(&stem, &[file.to_path_buf()], wanted)?
+    {
+        return Ok(recognised);
+    }
+    of_tables(&stem, folder, vec![name], wanted)
+}
+
+fn of_folder(folder: &Path, wanted: &Wanted) -> Result<Recognised> {
+    let name = folder.file_name().map_or_else(String::new, shown);
+    let inside = subfolders(folder)?;
+    // One level of tables called metadata: of the folder, or of each part in it.
+    let mut tables: Vec<PathBuf> = metadata_in(folder)?.into_iter().collect();
+    if tables.is_empty() {
+        let parts = inside.iter().filter(|place| named(place, |name| kind_of_part(name).is_some()));
+        for place in parts {
+            tables.extend(metadata_in(place)?);
+        }
+    }
+    if !tables.is_empty() {
+        let tables = tables.iter().map(|table| below(folder, table)).collect();
+        return of_tables(&name, folder, tables, wanted);
+    }
+    let mut files = files_of(folder, &["parquet"])?;
+    for place in inside.iter().filter(|place| named(place, |name| name == "data" || kind_of_part(name).is_some())) {
+        files.extend(files_of(place, &["parquet"])?);
+    }
+    if let Some(recognised) = with_pictures_inside(&name, &files, wanted)? {
+        return Ok(recognised);
+    }
+    // A table of another name: only where its header says so and a picture of it is there.
+    let others = files_of(folder, &TABLES)?;
+    let fitting: Vec<&PathBuf> = others.iter().filter(|table| names_pictures(folder, table, wanted)).collect();
+    match fitting[..] {
+        [table] => return of_tables(&name, folder, vec![below(folder, table)], wanted),
+        [_, _, ..] => {
+            let names = fitting.iter().map(|table| below(folder, table)).collect::<Vec<_>>().join(", ");
+            return Err(Error::data(folder, "one table that names pictures and labels; give its file", names));
+        }
+        [] => {}
+    }
+    let record = DatasetRecord::own(&own_id(&name), folder_source(folder, Vec::new())?);
+    let parts = inside.iter().filter(|place| named(place, |name| kind_of_part(name).is_some())).count();
+    let said = match parts {
+        2.. => "folders of parts (train, val, test) with a folder per class inside",
+        _ => "a folder per class",
+    };
+    Ok(Recognised { record, said: vec![said.into()] })
+}
+
+fn folder_source(folder: &Path, tables: Vec<String>) -> Result<Source> {
+    let path = folder.to_str().ok_or_else(|| Error::data(folder, "a path in UTF-8", "other bytes"))?;
+    Ok(Source::Folder { path: path.into(), tables })
+}
+
+fn of_tables(name: &str, folder: &Path, tables: Vec<String>, wanted: &Wanted) -> Result<Recognised> {
+    let first = folder.join(&tables[0]);
+    let columns = columns::find(&first, &rows::header(&first)?, wanted, false)?;
+    let said = vec![format!("pictures that {} names", tables.join(" and ")), meaning(&columns)];
+    let mut record = DatasetRecord::own(&own_id(name), folder_source(folder, tables)?);
+    record.columns = columns;
+    Ok(Recognised { record, said })
+}
+
+/// Parquet files with pictures inside; `None` where there are none.
+fn with_pictures_inside(name: &str, files: &[PathBuf], wanted: &Wanted) -> Result<Option<Recognised>> {
+    let mut holding = Vec::new();
+    for file in files {
+        let header = parquet::column_names(file)?;
+        match columns::find(file, &header, wanted, true) {
+            Ok(columns) if parquet::holds_pictures(file, &columns.image)? => holding.push((file, columns)),
+            // The only file, or columns that a reader names: what is wrong with them is worth more than "no picture".
+            Err(error) if files.len() == 1 && columns::find(file, &header, wanted, false).is_err() => return Err(error),
+            _ => {}
+        }
+    }
+    let Some((_, columns)) = holding.first().cloned() else { return Ok(None) };
+    let text = |file: &&PathBuf| {
+        let text = file.to_str().map(String::from);
+        text.ok_or_else(|| Error::data(file.as_path(), "a path in UTF-8", "other bytes"))
+    };
+    let paths = holding.iter().map(|(file, _)| text(file)).collect::<Result<Vec<_>>>()?;
+    let said = vec![format!("{} Parquet file(s) with the pictures inside", paths.len()), meaning(&columns)];
+    let mut record = DatasetRecord::own(&own_id(name), Source::Parquet { files: paths });
+    record.columns = columns;
+    Ok(Some(Recognised { record, said }))
+}
+
+/// What each column was taken for.
+fn meaning(columns: &Columns) -> String {
+    let more = [
+        ("group", &columns.group),
+        ("domain", &columns.domain),
+        ("split", &columns.split),
+        ("caption", &columns.caption),
+    ];
+    let more = more.iter().filter_map(|(what, column)| Some(format!(", {what} `{}`", column.as_ref()?)));
+    format!("columns: picture `{}`, label `{}`{}", columns.image, columns.label, more.collect::<String>())
+}
+
+/// The published part that a Parquet file of a reader's holds, by its name or its folder's.
+pub(super) fn part_of(file: &Path) -> Option<String> {
+    let stem = file.file_stem().map_or_else(String::new, shown);
+    let word = stem.split(['-', '_', '.']).next().unwrap_or_default().to_string();
+    let folder = file.parent().and_then(Path::file_name).map_or_else(String::new, shown);
+    [word, stem.clone(), folder].into_iter().find(|name| kind_of_part(name).is_some())
+}
+
+/// Whether the table's header holds a picture's name and a label, and one of its first rows names a picture that is there.
+fn names_pictures(folder: &Path, table: &Path, wanted: &Wanted) -> bool {
+    let fits = rows::header(table).is_ok_and(|header| columns::fits(&header, wanted));
+    let found = || {
+        let header = rows::header(table).ok()?;
+        let columns = columns::find(table, &header, wanted, false).ok()?;
+        open::names_one(folder, &below(folder, table), &columns.image).ok()
+    };
+    fits && found().unwrap_or(false)
+}
+
+/// `metadata.csv`, `.jsonl` or `.parquet` in a folder; the first of these.
+fn metadata_in(folder: &Path) -> Result<Option<PathBuf>> {
+    let files = files_of(folder, &TABLES)?;
+    let called = |file: &&PathBuf| file.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case("metadata"));
+    let mut found: Vec<&PathBuf> = files.iter().filter(called).collect();
+    found.sort_by_key(|file| TABLES.iter().position(|kind| extension(file) == *kind));
+    Ok(found.first().map(|file| file.to_path_buf()))
+}
+
+/// Files directly in a folder with one of those extensions, sorted; hidden ones are passed over.
+fn files_of(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "listing"))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    files.retain(|file| extensions.contains(&extension(file).as_str()) && !named(file, |name| name.starts_with('.')));
+    files.retain(|file| file.is_file());
+    files.sort();
+    Ok(files)
+}
+
+/// Folders directly in a folder, sorted.
+fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "listing"))?;
+    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    Ok(folders)
+}
+
+fn named(path: &Path, holds: impl Fn(&str) -> bool) -> bool {
+    path.file_name().is_some_and(|name| holds(&shown(name)))
+}

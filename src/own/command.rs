@@ -1,0 +1,118 @@
+//! `wider-clip images`: what lies in a folder, a report on it, and a classifier.
+
+use super::{REQUEST, Request};
+use crate::datasets::{self, Wanted, recognise, sorted_parts};
+use crate::error::{Error, Result};
+use crate::manifest::{DatasetRecord, OfficialSplit, SplitRule, own_manifest};
+use crate::progress::thousands;
+use crate::project::Project;
+use crate::say::{path as shown, plain};
+use crate::storage::write_atomic;
+use crate::workbench::{Workbench, notebooks, report, setup};
+use std::path::{Path, PathBuf};
+
+/// The notebook that is run.
+const NOTEBOOK: &str = "10_your_images";
+
+/// What is asked for on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The folder or file.
+    pub images: PathBuf,
+    /// Ids of models; those on this machine where there is none.
+    pub models: Vec<String>,
+    /// Minutes that features may take.
+    pub minutes: Option<f64>,
+    /// Whether weights may be downloaded.
+    pub download: bool,
+    /// Decides folds and resamples.
+    pub seed: u64,
+    /// The folder of the report; `your_images/<id>` in the current folder where there is none.
+    pub out: Option<PathBuf>,
+    /// Columns that are named.
+    pub wanted: Wanted,
+    /// Where the record of the data goes too, to be changed and named in a suite.
+    pub save_manifest: Option<PathBuf>,
+}
+
+/// Recognises the images, leaves the request, runs the notebook on it and makes the page.
+///
+/// # Errors
+/// Data that cannot be read or learned from; models that are not known; what running a notebook can fail with.
+pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
+    if let Some(minutes) = asked.minutes.filter(|minutes| !(*minutes > 0.0 && minutes.is_finite())) {
+        return Err(Error::argument("budget", "minutes above 0", minutes.to_string()));
+    }
+    let project = Project::open(workbench.root(), "default")?;
+    asked.models.iter().try_for_each(|id| project.manifests.model(id).map(drop))?;
+    let found = recognise(&asked.images, &asked.wanted)?;
+    let record = with_split(&project, free_id(&project, found.record))?;
+    found.said.iter().for_each(|said| crate::say!("taken for: {}", plain(said)));
+    let out = asked.out.clone().unwrap_or_else(|| Path::new("your_images").join(&record.id));
+    std::fs::create_dir_all(&out).map_err(Error::io(&out, "creating the folder"))?;
+    let out = out.canonicalize().map_err(Error::io(&out, "looking for the folder"))?;
+    let manifest = PathBuf::from(format!("{}.toml", record.id));
+    let text = own_manifest(&record);
+    write_atomic(&out.join(&manifest), text.as_bytes())?;
+    if let Some(path) = &asked.save_manifest {
+        write_atomic(path, text.as_bytes())?;
+        crate::say!("the record of these data: {}", shown(path));
+    }
+    let request = Request {
+        manifest,
+        said: found.said,
+        models: asked.models.clone(),
+        minutes: asked.minutes,
+        download: asked.download,
+        seed: asked.seed,
+    };
+    request.write(&out.join(REQUEST))?;
+    setup::ensure(workbench)?;
+    let source = workbench.notebooks().join(format!("{NOTEBOOK}.ipynb"));
+    let executed = out.join(format!("{NOTEBOOK}.ipynb"));
+    let run = notebooks::Run {
+        source,
+        executed: executed.clone(),
+        folder: workbench.notebooks(),
+        suite: "default".into(),
+        fresh: false,
+        images: Some(out.join(REQUEST)),
+        position: None,
+    };
+    notebooks::execute(workbench, &run)?;
+    let page = out.join("index.html");
+    report::write_one_page(workbench, &executed, &page)?;
+    crate::say!("the report: {}", shown(&page));
+    crate::say!("the classifier: cargo run -- predict {} <pictures>", shown(&out.join("classifier")));
+    if out.join("predictions.csv").exists() {
+        crate::say!("pictures without a label: {}", shown(&out.join("predictions.csv")));
+    }
+    Ok(())
+}
+
+/// The record under an id that no data set of the project has.
+fn free_id(project: &Project, mut record: DatasetRecord) -> DatasetRecord {
+    while project.manifests.dataset(&record.id).is_ok_and(|known| !known.is_own()) {
+        record.id.push_str("_own");
+    }
+    record
+}
+
+/// Opens the data once, says what there is, and adds to the record how they are split: by their parts or their groups.
+fn with_split(project: &Project, mut record: DatasetRecord) -> Result<DatasetRecord> {
+    let set = datasets::open(project.root(), project.cache(), &record)?;
+    crate::say!("{} images of {} classes", thousands(set.len()), set.classes.len());
+    let [train, val, test] = sorted_parts(&set);
+    let official = |name: Option<String>| name.map(|name| OfficialSplit { name, total: None });
+    match (train, set.groups.is_some()) {
+        (Some(train), _) if val.is_some() || test.is_some() => {
+            record.split.pool = train;
+            record.split.val = official(val);
+            record.split.id_test = official(test);
+            record.split.rule = SplitRule::StudyCapped;
+        }
+        (_, true) => record.split.rule = SplitRule::StudyGrouped,
+        _ => {}
+    }
+    Ok(record)
+}

@@ -1,0 +1,87 @@
+//! Which models a reader's images are shown to.
+
+use super::Own;
+use crate::error::{Error, Result};
+use crate::features::{Extraction, extract};
+use crate::manifest::{ModelRecord, Weights};
+use crate::models;
+use candle_core::Device;
+use std::time::Instant;
+
+/// The models of a report, and those that it leaves out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen {
+    /// Models with the seconds that an image takes, decoding and resizing included, in the order in which they are taken.
+    pub models: Vec<(String, f64)>,
+    /// Models that do not fit into the minutes asked for, with the minutes that they would take.
+    pub left_out: Vec<(String, f64)>,
+    /// Models that are not on this machine, with their millions of parameters where known.
+    pub elsewhere: Vec<(String, Option<f64>)>,
+}
+
+/// Images that a model's pace is measured on, spread over the set.
+const SAMPLE: usize = 48;
+
+/// A model's place in line: a floor, then the network trained on photographs, those of the hub, the pocket models.
+fn place(record: &ModelRecord) -> usize {
+    match &record.weights {
+        Weights::None => 0,
+        Weights::Embedded { .. } if !record.id.ends_with(".icons") => 1,
+        Weights::Hub { .. } => 2,
+        _ => 3,
+    }
+}
+
+impl Own {
+    /// Chooses models: those that the request names, else all on this machine but untrained twins. Each is tried on a few images;
+    /// where minutes are limited, those that do not fit are left out, the smaller ones of each kind first in line.
+    ///
+    /// # Errors
+    /// A model that is not known, or named and not on this machine and not to be downloaded.
+    pub fn choose(&self, device: &Device) -> Result<Chosen> {
+        let manifests = &self.project.manifests;
+        let here = |record: &&ModelRecord| models::is_here(self.project.root(), record);
+        let mut records: Vec<&ModelRecord> = match self.request.models.is_empty() {
+            true => {
+                let untrained = |record: &&ModelRecord| matches!(record.weights, Weights::Random { .. });
+                manifests.models().filter(|record| !untrained(record)).filter(|r| self.request.download || here(r)).collect()
+            }
+            false => self.request.models.iter().map(|id| manifests.model(id)).collect::<Result<_>>()?,
+        };
+        if let Some(missing) = records.iter().find(|record| !self.request.download && !here(record)) {
+            let expected = format!("weights of `{}` on this machine, or --download", missing.id);
+            return Err(Error::argument("models", expected, "none"));
+        }
+        let size = |record: &ModelRecord| record.params.unwrap_or(0);
+        records.sort_by_key(|record| (place(record), size(record), record.id.clone()));
+        let away = manifests.models().filter(|record| matches!(record.weights, Weights::Hub { .. }) && !here(record));
+        let elsewhere = away.filter(|record| !records.iter().any(|taken| taken.id == record.id));
+        let elsewhere = elsewhere.map(|record| (record.id.clone(), record.params.map(|n| n as f64 / 1e6))).collect();
+        let (mut left, mut found) = (self.request.minutes.map(|minutes| 60.0 * minutes), Vec::new());
+        let mut left_out = Vec::new();
+        for record in records {
+            let pace = self.pace(record, device)?;
+            let asked = pace * self.set.len() as f64;
+            match left {
+                Some(seconds) if asked > seconds && !found.is_empty() => left_out.push((record.id.clone(), asked / 60.0)),
+                _ => {
+                    left = left.map(|seconds| seconds - asked);
+                    found.push((record.id.clone(), pace));
+                }
+            }
+        }
+        Ok(Chosen { models: found, left_out, elsewhere })
+    }
+
+    /// Seconds per image under a model, on a sample, with nothing cached.
+    fn pace(&self, record: &ModelRecord, device: &Device) -> Result<f64> {
+        let model = models::load(self.project.root(), record, device)?;
+        let step = (self.set.len() / SAMPLE).max(1);
+        let rows: Vec<usize> = (0..self.set.len()).step_by(step).take(SAMPLE).collect();
+        let cache = tempfile::tempdir().map_err(Error::io("a temporary folder", "creating"))?;
+        let what = Extraction { cache: cache.path(), rows: Some(&rows), verbose: false, within: None };
+        let begun = Instant::now();
+        extract(&model, &self.set, what)?;
+        Ok(begun.elapsed().as_secs_f64() / rows.len() as f64)
+    }
+}

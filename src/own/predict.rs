@@ -1,0 +1,220 @@
+//! A kept probe, asked for the class of pictures.
+
+use super::keep::{FACTS, FORM, Facts, PROBE};
+use super::probe::{Probe, best};
+use crate::datasets::{ImageSet, open_pictures};
+use crate::error::{Error, Result};
+use crate::features::{Extraction, FeatureTable, extract};
+use crate::metrics::tempered;
+use crate::models::{self, LoadedModel, best_device};
+use crate::project::Project;
+use crate::say::{path as shown, plain};
+use crate::storage::write_atomic;
+use candle_core::Device;
+use ndarray::{Array1, Array2};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use std::path::{Path, PathBuf};
+
+/// A kept probe with its model.
+pub struct Predictor {
+    /// What stands beside it.
+    pub facts: Facts,
+    probe: Probe,
+    model: LoadedModel,
+}
+
+/// What is said of one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// Row of the set.
+    pub row: usize,
+    /// The picture's name in the set.
+    pub id: String,
+    /// The likeliest class.
+    pub class: String,
+    /// Its calibrated probability.
+    pub probability: f64,
+    /// The second likeliest with its probability; `None` where there is one class.
+    pub second: Option<(String, f64)>,
+}
+
+impl Predictor {
+    /// Reads a folder that [`super::Own::keep`] left.
+    ///
+    /// # Errors
+    /// A folder that is none, or is not whole; a model that the project does not know, or whose weights are others.
+    pub fn open(project: &Project, folder: &Path, device: &Device) -> Result<Predictor> {
+        let path = folder.join(FACTS);
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "reading"))?;
+        let facts: Facts = serde_json::from_str(&text)
+            .map_err(|error| Error::data(&path, "what `wider-clip images` writes", error.to_string()))?;
+        if facts.form != FORM {
+            return Err(Error::data(&path, format!("form `{FORM}`"), format!("`{}`", facts.form)));
+        }
+        let record = project.manifests.model(&facts.model)?;
+        let weights = models::weights_id(project.root(), record)?;
+        if weights != facts.weights {
+            let expected = format!("the weights of {} that the probe was fitted with, {}", facts.model, facts.weights);
+            return Err(Error::data(&path, expected, weights));
+        }
+        let probe = read_probe(&folder.join(PROBE), &facts)?;
+        let model = models::load(project.root(), record, device)?;
+        Ok(Predictor { facts, probe, model })
+    }
+
+    /// Features of pictures, on which nothing is kept.
+    ///
+    /// # Errors
+    /// None of the pictures can be read.
+    pub fn features(&self, set: &ImageSet) -> Result<FeatureTable> {
+        let cache = tempfile::tempdir().map_err(Error::io("a temporary folder", "creating"))?;
+        extract(&self.model, set, Extraction { cache: cache.path(), rows: None, verbose: false, within: None })
+    }
+
+    /// What is said of pictures by their features, in their order.
+    ///
+    /// # Errors
+    /// Features of another width.
+    pub fn say(&self, set: &ImageSet, table: &FeatureTable) -> Result<Vec<Said>> {
+        let scores = self.probe.scores(table.pooling(&self.facts.feature)?.view())?;
+        let probabilities = tempered(scores.view(), self.facts.temperature)?;
+        let said = best(&scores).into_iter().enumerate().map(|(at, class)| {
+            let row = probabilities.row(at);
+            let others = (0..row.len()).filter(|&other| other != class as usize);
+            let second = others.max_by(|&a, &b| row[a].total_cmp(&row[b]));
+            let name = |class: usize| self.facts.classes[class].clone();
+            Said {
+                row: table.rows[at],
+                id: set.ids[table.rows[at]].clone(),
+                class: name(class as usize),
+                probability: row[class as usize],
+                second: second.map(|second| (name(second), row[second])),
+            }
+        });
+        Ok(said.collect())
+    }
+}
+
+/// `wider-clip predict`: classes of pictures and of folders of pictures, printed, or written as CSV; their features too where
+/// asked for.
+///
+/// # Errors
+/// A folder that holds no classifier; no picture that can be read. Others are named and passed over.
+pub fn predict(
+    project: &Project,
+    classifier: &Path,
+    pictures: &[PathBuf],
+    csv: Option<&Path>,
+    features: Option<&Path>,
+) -> Result<()> {
+    let predictor = Predictor::open(project, classifier, &best_device()?)?;
+    let set = open_pictures("pictures", pictures)?;
+    let table = predictor.features(&set)?;
+    for image in &table.set_aside {
+        crate::say!("{}: {}", plain(&image.id), plain(&image.reason));
+    }
+    let said = predictor.say(&set, &table)?;
+    if let Some(path) = features {
+        let numbers = table.pooling(&predictor.facts.feature)?;
+        write_features(path, numbers)?;
+        crate::say!("features of {} pictures in {}", numbers.nrows(), shown(path));
+    }
+    match csv {
+        Some(path) => {
+            write_csv(path, &said)?;
+            crate::say!("{} pictures in {}", said.len(), shown(path));
+        }
+        None => said.iter().for_each(|said| {
+            crate::say!("{}: {} {:.1}%", plain(&said.id), plain(&said.class), 100.0 * said.probability);
+        }),
+    }
+    Ok(())
+}
+
+/// Writes what was said as CSV, in that order: file, class, probability, and the second likeliest.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(super) fn write_csv(path: &Path, said: &[Said]) -> Result<()> {
+    let broken = |error: csv::Error| Error::data(path, "rows that become CSV", error.to_string());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["file", "class", "probability", "second_class", "second_probability"]).map_err(broken)?;
+    for said in said {
+        let (second, probability) = said.second.clone().unwrap_or_default();
+        let numbers = [format!("{:.4}", said.probability), format!("{probability:.4}")];
+        writer.write_record([&said.id, &said.class, &numbers[0], &second, &numbers[1]]).map_err(broken)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| Error::data(path, "rows that become CSV", error.to_string()))?;
+    write_atomic(path, &bytes)
+}
+
+fn write_features(path: &Path, features: &Array2<f32>) -> Result<()> {
+    let bytes: Vec<u8> = features.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let broken = |error: safetensors::SafeTensorError| Error::data(path, "features that can be written", error.to_string());
+    let tensor = TensorView::new(Dtype::F32, features.shape().to_vec(), &bytes).map_err(broken)?;
+    write_atomic(path, &safetensors::serialize([("features", tensor)], None).map_err(broken)?)
+}
+
+fn read_probe(path: &Path, facts: &Facts) -> Result<Probe> {
+    let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
+    let broken = |error: safetensors::SafeTensorError| Error::data(path, "the tensors of a probe", error.to_string());
+    let tensors = SafeTensors::deserialize(&bytes).map_err(broken)?;
+    let matrix = |name: &str| {
+        let view = tensors.tensor(name).map_err(broken)?;
+        let numbers = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        match (view.dtype(), view.shape()) {
+            (Dtype::F32, &[rows, columns]) => Array2::from_shape_vec((rows, columns), numbers)
+                .map_err(|error| Error::data(path, format!("`{name}` whole"), error.to_string())),
+            (kind, shape) => Err(Error::data(path, format!("`{name}` as f32 in two dimensions"), format!("{kind:?} {shape:?}"))),
+        }
+    };
+    let classes = facts.classes.len();
+    let list = |name: &str, rows: usize| {
+        let view = tensors.tensor(name).map_err(broken)?;
+        match view.shape() {
+            [length] if *length == rows => Ok(view.data().to_vec()),
+            shape => Err(Error::data(path, format!("`{name}` of {rows} numbers"), format!("{shape:?}"))),
+        }
+    };
+    match facts.neighbours {
+        Some(k) => {
+            let features = matrix("features")?;
+            let labels = list("labels", features.nrows())?;
+            let labels = labels.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
+            let labels: Option<Vec<u32>> = labels.map(|n| u32::try_from(n).ok().filter(|n| (*n as usize) < classes)).collect();
+            let expected = || Error::data(path, format!("labels below {classes}"), "others");
+            Ok(Probe::Neighbours { features, labels: labels.ok_or_else(expected)?, k, classes })
+        }
+        None => {
+            let weights = matrix("weights")?;
+            if weights.nrows() != classes {
+                let found = weights.nrows().to_string();
+                return Err(Error::data(path, format!("weights of {classes} classes"), found));
+            }
+            let biases = list("biases", classes)?;
+            let biases: Array1<f32> = biases.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            Ok(Probe::Linear { weights, biases })
+        }
+    }
+}
+
+impl super::Own {
+    /// What the kept probe says of the pictures without a label, the most uncertain first; written as `predictions.csv` beside
+    /// the report, sorted by class and then by confidence. Empty where there are none.
+    ///
+    /// # Errors
+    /// A probe or pictures that cannot be read.
+    pub fn label_next(&self, kept: &super::Kept, device: &Device) -> Result<Vec<Said>> {
+        let Some(set) = &self.unlabelled else { return Ok(Vec::new()) };
+        let predictor = Predictor::open(&self.project, &kept.folder, device)?;
+        let mut said = predictor.say(set, &predictor.features(set)?)?;
+        if let Some(folder) = &self.folder {
+            said.sort_by(|a, b| (&a.class, b.probability).partial_cmp(&(&b.class, a.probability)).unwrap_or(a.row.cmp(&b.row)));
+            write_csv(&folder.join("predictions.csv"), &said)?;
+        }
+        let margin = |said: &Said| said.probability - said.second.as_ref().map_or(0.0, |(_, second)| *second);
+        said.sort_by(|a, b| margin(a).total_cmp(&margin(b)));
+        Ok(said)
+    }
+}
