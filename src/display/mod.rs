@@ -19,6 +19,7 @@ mod selection;
 mod sprites;
 mod table;
 mod text;
+mod words;
 
 pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, metric_table, other_tables, published_table};
 pub use catalogue::{datasets_table, models_table, suite_table};
@@ -44,3 +45,4 @@ pub use same_data::{against_table, alignment_chart, pooling_table, relatives_tab
 pub use sprites::SpriteSheet;
 pub use table::{Cell, Table, Tables};
 pub use text::{escape, shorten};
+pub use words::Words;

@@ -69,8 +69,11 @@ impl Table {
 
     /// The table as HTML. Columns whose every cell starts like a number are set to the right.
     pub fn to_html(&self) -> String {
+        if self.rows.is_empty() {
+            return format!("<p class=\"{NO_FORMULAS}\">{}</p>", escape(&self.caption));
+        }
         let right: Vec<bool> = (0..self.header.len()).map(|column| self.is_numeric(column)).collect();
-        let align = |column: usize| if right[column] { " style=\"text-align:right\"" } else { "" };
+        let align = |column: usize| if right[column] { " style=\"text-align:right;white-space:nowrap\"" } else { "" };
         let mut html = format!("<div class=\"{NO_FORMULAS}\" style=\"overflow-x:auto\"><table>");
         if !self.caption.is_empty() {
             html.push_str(&format!("<caption>{}</caption>", escape(&self.caption)));
@@ -98,6 +101,9 @@ impl Table {
 
     /// The table as text with aligned columns; the best of a column carries a star.
     pub fn to_text(&self) -> String {
+        if self.rows.is_empty() {
+            return plain(&self.caption);
+        }
         let short = |text: &str| shorten_to_width(&plain(text), TEXT_WIDTH);
         let shown = |cell: &Cell| if cell.best { format!("{} *", short(&cell.text)) } else { short(&cell.text) };
         let mut lines: Vec<Vec<String>> = vec![self.header.iter().map(|name| short(name)).collect()];

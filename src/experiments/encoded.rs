@@ -14,6 +14,7 @@ use crate::splits::stratified_subset;
 use candle_core::{DType, Device};
 use ndarray::Array2;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Seed of the subset that `max_images` draws: the same images for every split seed.
 const SUBSET_SEED: u64 = 0;
@@ -145,14 +146,7 @@ impl Encoding {
     /// As for [`extract`].
     pub fn encode(&self, project: &Project, progress: Option<&Progress>) -> Result<Encoded> {
         let features = self.extract(project, self.model.input.crop_pct, progress)?;
-        if let Some(first) = features.set_aside.first() {
-            crate::say!(
-                "{}: {} image(s) set aside, the first: {}",
-                crate::say::plain(&self.set.id),
-                features.set_aside.len(),
-                crate::say::plain(&first.reason)
-            );
-        }
+        tell_set_aside(&self.set.id, &features);
         Ok(Encoded {
             set: self.set.clone(),
             features,
@@ -188,6 +182,17 @@ impl Encoding {
         };
         let what = Extraction { cache: project.cache(), rows: self.rows.as_deref(), verbose: true, within };
         extract(&model, &self.set, what)
+    }
+}
+
+/// Says how many images were set aside, once a process for the same set and images: every model sets the same ones aside.
+fn tell_set_aside(set: &str, features: &FeatureTable) {
+    static TOLD: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Default::default);
+    let Some(first) = features.set_aside.first() else { return };
+    let (set, first, n) = (crate::say::plain(set), crate::say::plain(&first.reason), features.set_aside.len());
+    let line = format!("{set}: {n} image(s) set aside, the first: {first}");
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(line.clone()) {
+        crate::say!("{line}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Own;
 use crate::error::Result;
 use crate::images::{
-    Appearance, Check, FileKind, Fingerprint, Limits, TRAITS, near_duplicates, odd_sizes, shortcomings, traits_of,
+    Appearance, Check, FileKind, Fingerprint, Limits, NearKind, TRAITS, near_duplicates, odd_sizes, shortcomings, traits_of,
 };
 use crate::progress::Progress;
 use crate::soundness::groups_of;
@@ -21,6 +21,8 @@ pub struct Twins {
     pub rows: Vec<usize>,
     /// Whether all have the same pixels.
     pub exact: bool,
+    /// Whether some are mirror images of others.
+    pub mirrored: bool,
     /// Labels that they have.
     pub labels: usize,
     /// Parts of a published split that they are in.
@@ -87,12 +89,16 @@ impl Own {
         }
         progress.finish();
         let (rows, prints): (Vec<usize>, Vec<Fingerprint>) = prints.into_iter().unzip();
-        let pairs: Vec<(usize, usize)> = near_duplicates(&prints).iter().map(|pair| (pair.a, pair.b)).collect();
+        let near = near_duplicates(&prints);
+        let pairs: Vec<(usize, usize)> = near.iter().map(|pair| (pair.a, pair.b)).collect();
+        let mirrored: BTreeSet<usize> =
+            near.iter().filter(|pair| pair.kind == NearKind::Mirrored).map(|pair| rows[pair.a]).collect();
         let place: HashMap<usize, usize> = rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
         let twins = groups_of(prints.len(), pairs)?;
         let twins = twins.into_iter().map(|group| {
             let group: Vec<usize> = group.into_iter().map(|at| rows[at]).collect();
-            self.twins(group, |a, b| prints[place[&a]].same_pixels(&prints[place[&b]]))
+            let mirrored = group.iter().any(|row| mirrored.contains(row));
+            Twins { mirrored, ..self.twins(group, |a, b| prints[place[&a]].same_pixels(&prints[place[&b]])) }
         });
         let twins: Vec<Twins> = twins.collect();
         Ok(Look {
@@ -108,7 +114,8 @@ impl Own {
     fn twins(&self, rows: Vec<usize>, same: impl Fn(usize, usize) -> bool) -> Twins {
         let labels: BTreeSet<u32> = rows.iter().map(|&row| self.set.labels[row]).collect();
         let parts: BTreeSet<&String> = self.set.parts.iter().flat_map(|parts| rows.iter().map(|&row| &parts[row])).collect();
-        Twins { exact: rows.iter().all(|&row| same(rows[0], row)), labels: labels.len(), parts: parts.len(), rows }
+        let exact = rows.iter().all(|&row| same(rows[0], row));
+        Twins { exact, mirrored: false, labels: labels.len(), parts: parts.len(), rows }
     }
 
     /// The unit of every row.
@@ -131,6 +138,11 @@ impl Own {
 }
 
 impl Look {
+    /// Whether an oddity is that of more than half of the pictures: then it is their kind, and nothing is odd.
+    pub fn is_their_kind(&self, rows: &[usize]) -> bool {
+        2 * rows.len() > self.facts.len()
+    }
+
     /// Measures over all pictures that could be read, by name.
     pub fn measures(&self) -> Vec<(&'static str, Vec<f64>)> {
         let of = |measure: fn(&Appearance) -> f64| self.appearances.iter().flatten().map(measure).collect();

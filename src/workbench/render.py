@@ -208,7 +208,7 @@ def alone(page, assets):
     def script(match):
         text = (assets / match[1]).read_text(encoding="utf-8")
         # What would end the element can only stand in a string.
-        return "<script>" + re.sub("</(script)", r"<\\/\1", text, flags=re.IGNORECASE) + "</script>"
+        return "<script data-library>" + re.sub("</(script)", r"<\\/\1", text, flags=re.IGNORECASE) + "</script>"
 
     head, end, body = page.partition("</head>")
     head = re.sub(r'<link\b[^>]*href="assets/([^"]+)"[^>]*>', style, head)

@@ -12,6 +12,7 @@ use crate::storage;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use tokenizers::NormalizedString;
 
 /// The pictures of a folder, sorted into classes: what each file is, before any is opened.
 #[derive(Debug)]
@@ -228,11 +229,22 @@ fn warnings(ids: &[String], labels: &[u32], classes: &[String], hashes: &[Option
     warnings
 }
 
-/// A warning for class names that differ in case or surrounding space alone, of which `Cat` and `cat ` are two.
+/// A warning for class names that look alike: they differ in case, in surrounding space or in how an accent is encoded
+/// (NFC or NFD), of which `Cat` and `cat ` are two.
 pub(super) fn alike(classes: &[String]) -> Option<String> {
+    let plain = |class: &str| NormalizedString::from(class.trim()).nfc().get().to_lowercase();
     let mut seen: HashMap<String, &String> = HashMap::new();
     classes.iter().find_map(|class| {
-        let other = seen.insert(class.trim().to_lowercase(), class)?;
-        Some(format!("the classes {other:?} and {class:?} differ in case or space alone, and count as two"))
+        let other = seen.insert(plain(class), class)?;
+        let differ = match other.trim().to_lowercase() == class.trim().to_lowercase() {
+            true => format!("{other:?} and {class:?} differ in case or space alone"),
+            false => format!("{} and {} differ in how their accents are encoded alone", coded(other), coded(class)),
+        };
+        Some(format!("the classes {differ}, and count as two"))
     })
+}
+
+/// A name in which accents are written out.
+fn coded(name: &str) -> String {
+    format!("\"{}\"", name.chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect::<String>())
 }

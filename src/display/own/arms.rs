@@ -2,7 +2,7 @@
 
 use crate::display::selection::model_name;
 use crate::display::text::{label, title};
-use crate::display::{Cell, Chart, Table};
+use crate::display::{Cell, Chart, Table, Words};
 use crate::manifest::Method;
 use crate::metrics::Estimate;
 use crate::own::{Arm, Chosen, Compared, Own};
@@ -39,19 +39,13 @@ fn percent(estimate: &Estimate) -> String {
 pub fn arms_table(own: &Own, compared: &Compared) -> Table {
     let row = |(place, arm): (usize, &Arm)| {
         let behind = if place == 0 { "–".into() } else { percent(&arm.behind) };
-        let apart = match (place, arm.undecided) {
-            (0, _) => "the best",
-            (_, true) => "cannot be told apart",
-            _ => "behind",
-        };
         let pace = 1000.0 * compared.paces.get(&arm.model).copied().unwrap_or(f64::NAN);
         let cells = [
             model_name(own.project(), &arm.model),
             method(arm.method).into(),
             percent(&arm.accuracy),
             behind,
-            apart.into(),
-            format!("{:.0}", 100.0 * arm.best_in),
+            format!("{:.0}%", 100.0 * arm.best_in),
             format!("{pace:.1}"),
         ];
         let mut cells = cells.map(Cell::from).to_vec();
@@ -59,11 +53,11 @@ pub fn arms_table(own: &Own, compared: &Compared) -> Table {
         cells
     };
     let header =
-        ["model", "method", "accuracy in %", "points behind", "", "best in % of resamples", "ms per image"].map(String::from);
+        ["model", "method", "accuracy", "points behind", "best in", "ms per image"].map(String::from);
     Table {
         caption: format!(
-            "{}: accuracy on images that the classifier did not see, {} images in {} folds under {} seed(s) [95% interval over \
-             {} groups of images]",
+            "{}: accuracy in percent on images that the classifier did not see, {} images in {} folds under {} seed(s) [95% \
+             interval over {} groups of images]; bold cannot be told apart from the best; in how many resamples each is the best",
             own.set.id,
             thousands(compared.n_measured()),
             compared.folds[0].iter().max().map_or(0, |last| last + 1),
@@ -126,7 +120,11 @@ pub fn arms_chart(own: &Own, compared: &Compared) -> Chart {
 }
 
 /// The answer in a sentence: the best arm, those that it cannot be told apart from, and the quickest of them.
-pub fn verdict(own: &Own, compared: &Compared) -> String {
+pub fn verdict(own: &Own, compared: &Compared) -> Words {
+    Words(sentence(own, compared))
+}
+
+fn sentence(own: &Own, compared: &Compared) -> String {
     let Some(best) = compared.arms.first() else { return "no model could be used".into() };
     let n = thousands(compared.rows.len());
     let others: Vec<&Arm> = compared.undecided().skip(1).collect();

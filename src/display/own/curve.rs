@@ -30,7 +30,9 @@ pub fn curve_chart(own: &Own, arm: &Arm, curve: &Curve) -> Chart {
             interval: curve.ahead.iter().map(|a| (100.0 * a.forecast.low, 100.0 * a.forecast.high)).collect(),
         });
     }
-    let ticks = series.iter().flat_map(|series| series.x.clone()).collect();
+    // Forecasts lie close together; the farthest has a tick.
+    let last = curve.ahead.iter().map(|ahead| ahead.train).next_back();
+    let ticks = series[0].x.iter().copied().chain(last).collect();
     let style = Style {
         title: format!("{}: what labels are worth", own.set.id),
         x: "images learned from".into(),

@@ -23,6 +23,7 @@ pub fn twins_table(own: &Own, look: &Look) -> Table {
     let mut rows = vec![
         row("the same pixels", all().filter(|twins| twins.exact).collect()),
         row("nearly the same", all().filter(|twins| !twins.exact).collect()),
+        row("of these, as mirror images", all().filter(|twins| twins.mirrored).collect()),
         row("of these, under two labels", all().filter(|twins| twins.labels > 1).collect()),
     ];
     if parts {
@@ -38,9 +39,13 @@ pub fn twins_table(own: &Own, look: &Look) -> Table {
 /// Groups of duplicates, those that do harm first.
 pub fn twins_gallery(own: &Own, look: &Look) -> Gallery {
     let mut twins: Vec<_> = look.twins.iter().collect();
-    twins.sort_by_key(|twins| (twins.labels < 2, twins.parts < 2, twins.rows[0]));
+    twins.sort_by_key(|twins| (twins.labels < 2, twins.parts < 2, twins.mirrored, twins.rows[0]));
     let row = |twins: &&crate::own::Twins| {
-        let kind = if twins.exact { "the same pixels" } else { "nearly the same" };
+        let kind = match (twins.exact, twins.mirrored) {
+            (true, _) => "the same pixels",
+            (_, true) => "mirror images",
+            _ => "nearly the same",
+        };
         let harm = match (twins.labels > 1, twins.parts > 1) {
             (true, _) => ", under two labels",
             (_, true) => ", in two parts",
@@ -92,10 +97,13 @@ pub fn outliers_gallery(own: &Own, outliers: &[usize]) -> Gallery {
 
 /// How many images are dark, light, blurred and so on.
 pub fn look_table(look: &Look) -> Table {
-    let row = |(name, rows): &(&'static str, Vec<usize>)| vec![Cell::from(*name), thousands(rows.len()).into()];
+    let row = |(name, rows): &(&'static str, Vec<usize>)| {
+        let said = if look.is_their_kind(rows) { "most of them: that is their kind" } else { "" };
+        [name.to_string(), thousands(rows.len()), said.into()].map(Cell::from).to_vec()
+    };
     Table {
-        caption: "How the images look".into(),
-        header: ["", "images"].map(String::from).to_vec(),
+        caption: "How the images look, by the limits of CleanVision".into(),
+        header: ["", "images", ""].map(String::from).to_vec(),
         rows: look.oddities.iter().map(row).collect(),
     }
 }
@@ -107,7 +115,7 @@ pub fn look_gallery(own: &Own, look: &Look) -> Gallery {
             rows.iter().take(OF_GROUP).filter_map(|&row| picture(&own.set, row, class(&own.set, row).into())).collect();
         (format!("{name}: {} of {}", pictures.len(), thousands(rows.len())), pictures)
     };
-    let rows: Vec<_> = look.oddities.iter().filter(|(_, rows)| !rows.is_empty()).map(row).collect();
+    let rows: Vec<_> = look.oddities.iter().filter(|(_, rows)| !rows.is_empty() && !look.is_their_kind(rows)).map(row).collect();
     let caption = if rows.is_empty() { "Nothing odd in light, sharpness or size" } else { "Images to look at" };
     Gallery { caption: caption.into(), rows }
 }

@@ -1,0 +1,203 @@
+//! A reader's own images from a folder to a classifier, by the functions that the notebook calls.
+
+use std::fs;
+use std::path::Path;
+use wider_clip::images::encode_png;
+use wider_clip::own::{Predictor, Request};
+use wider_clip::prelude::*;
+use wider_clip::random::Random;
+
+/// Noisy squares: class 0 is darker on the left, class 1 on the right.
+fn picture(class: usize, seed: u64) -> wider_clip::image::RgbImage {
+    let mut random = Random::new("own images", seed, class as u64);
+    let noise: Vec<f64> = (0..24 * 24).map(|_| random.unit()).collect();
+    wider_clip::image::RgbImage::from_fn(24, 24, |x, y| {
+        let left = if class == 0 { x < 12 } else { x >= 12 };
+        let value = 60.0 + f64::from(u8::from(left)) * 60.0 + 100.0 * noise[(y * 24 + x) as usize];
+        wider_clip::image::Rgb([value as u8; 3])
+    })
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(classes: &[(&str, usize)]) -> Place {
+        let place = Place { folder: tempfile::tempdir().expect("a folder") };
+        for (number, (class, n)) in classes.iter().enumerate() {
+            for i in 0..*n {
+                place.put(&format!("images/{class}/{i}.png"), &picture(number.min(1), i as u64));
+            }
+        }
+        place
+    }
+
+    fn put(&self, name: &str, picture: &wider_clip::image::RgbImage) {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("makes a folder");
+        fs::write(path, encode_png(picture).expect("encodes")).expect("writes");
+    }
+
+    fn own(&self) -> Result<Own> {
+        let out = self.folder.path().join("out");
+        fs::create_dir_all(&out).expect("makes a folder");
+        let record = wider_clip::datasets::recognise(&self.folder.path().join("images"), &Default::default())?.record;
+        let manifest = format!("{}.toml", record.id);
+        fs::write(out.join(&manifest), wider_clip::manifest::own_manifest(&record)).expect("writes");
+        let request = Request { manifest: manifest.into(), models: vec!["pixels.raw".into()], ..Request::default() };
+        request.write(&out.join(own::REQUEST))?;
+        let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default")?;
+        Own::open(project.with_cache(self.folder.path().join("cache")), &out.join(own::REQUEST))
+    }
+
+    fn compared(&self, own: &Own) -> Result<(own::Look, Compared)> {
+        let look = own.look()?;
+        let compared = own.compare(&own.choose(&Device::Cpu)?, &look, &Device::Cpu)?;
+        Ok((look, compared))
+    }
+}
+
+#[test]
+fn from_a_folder_to_a_classifier() {
+    let place = Place::new(&[("left", 40), ("right", 30)]);
+    // A copy under the other label, one picture twice, one that is none, and two without a label.
+    place.put("images/right/copy.png", &picture(0, 0));
+    place.put("images/left/again.png", &picture(0, 1));
+    fs::write(place.folder.path().join("images/left/broken.png"), "no picture").expect("writes");
+    place.put("images/unlabelled/a.png", &picture(0, 900));
+    place.put("images/unlabelled/b.png", &picture(1, 901));
+    let own = place.own().expect("opens");
+    assert_eq!((own.set.len(), own.unlabelled.as_ref().map(ImageSet::len)), (73, Some(2)));
+    let (look, compared) = place.compared(&own).expect("compares");
+
+    assert_eq!(look.broken.len(), 1);
+    let row = |id: &str| own.set.ids.iter().position(|known| known == id).expect("is there");
+    let harmful: Vec<&own::Twins> = look.twins.iter().filter(|twins| twins.labels > 1).collect();
+    let rows = |twins: &own::Twins| twins.rows.clone();
+    assert!(harmful.iter().any(|twins| rows(twins) == [row("left/0.png"), row("right/copy.png")]), "{:?}", look.twins);
+    assert_eq!(look.units[row("left/1.png")], look.units[row("left/again.png")]);
+
+    // Twins are in one fold, and every image has an answer of every arm.
+    assert_eq!((compared.rows.len(), compared.arms.len()), (72, own::METHODS.len()));
+    let at = |id: &str| compared.rows.iter().position(|&known| known == row(id)).expect("is there");
+    for folds in &compared.folds {
+        assert_eq!(folds[at("left/1.png")], folds[at("left/again.png")]);
+    }
+    assert!(compared.arms[0].accuracy.value > 0.85, "{:?}", compared.arms[0].accuracy);
+    assert!(compared.arms.windows(2).all(|pair| pair[0].accuracy.value >= pair[1].accuracy.value));
+    let best = compared.arms[0].clone();
+    let held_out = compared.held_out(&best).expect("answers");
+    assert_eq!(held_out.said, best.predicted[0]);
+    let suspects = own.suspects(&compared, &best, &held_out).expect("lists");
+    assert!(suspects.iter().take(3).any(|one| own.set.ids[one.row] == "right/copy.png"), "{suspects:?}");
+
+    // A second look takes the answers that were kept.
+    let again = place.compared(&own).expect("compares").1;
+    assert_eq!(again.arms, compared.arms);
+    assert_eq!(fs::read_dir(place.folder.path().join("cache/own")).expect("is there").count(), own::METHODS.len());
+
+    let curve = own.curve(&compared, &best).expect("learns");
+    assert!(curve.points.len() >= 3 && curve.ahead.len() == 3, "{curve:?}");
+    assert!(curve.ahead.iter().all(|ahead| ahead.forecast.low <= ahead.forecast.mean));
+    assert!(curve.points.windows(2).all(|pair| pair[0].train < pair[1].train));
+
+    let kept = own.keep(&compared, &best, &held_out).expect("keeps");
+    let said = own.label_next(&kept, &Device::Cpu).expect("says");
+    let class = |id: &str| said.iter().find(|said| said.id == id).map(|said| said.class.clone());
+    assert_eq!(class("unlabelled/a.png"), Some("left".into()));
+    assert_eq!(class("unlabelled/b.png"), Some("right".into()));
+    let csv = fs::read_to_string(place.folder.path().join("out/predictions.csv")).expect("is there");
+    assert!(csv.starts_with("file,class,probability,second_class,second_probability\nunlabelled/a.png,left,"), "{csv}");
+
+    // All tables, charts and galleries can be made.
+    let texts = [
+        own_table(&own).to_text(),
+        left_out_table(&own, &look).to_text(),
+        sizes_table(&look).to_text(),
+        twins_table(&own, &look).to_text(),
+        arms_table(&own, &compared).to_text(),
+        labels_table(&curve).to_text(),
+        cues_table(&own.cues(&compared, &look).expect("asks")).to_text(),
+        domains_table(&own.domains(&compared, &best).expect("asks")).to_text(),
+        card_table(&own, &compared, &kept).to_text(),
+        verdict(&own, &compared).to_text(),
+        twins_gallery(&own, &look).to_text(),
+        suspects_gallery(&own, &suspects).to_text(),
+        confused_gallery(&own, &compared, &held_out).to_text(),
+        next_gallery(&own, &said).to_text(),
+        arms_chart(&own, &compared).to_text().to_string(),
+        curve_chart(&own, &best, &curve).to_text().to_string(),
+    ];
+    assert!(texts.iter().all(|text| !text.is_empty() && !text.contains("NaN")), "{texts:#?}");
+}
+
+#[test]
+fn what_was_kept_says_the_same_when_it_is_read() {
+    let place = Place::new(&[("left", 20), ("right", 20)]);
+    let own = place.own().expect("opens");
+    let (_, compared) = place.compared(&own).expect("compares");
+    for method in own::METHODS {
+        let arm = compared.arm("pixels.raw", method).expect("is there").clone();
+        let held_out = compared.held_out(&arm).expect("answers");
+        let kept = own.keep(&compared, &arm, &held_out).expect("keeps");
+        let predictor = Predictor::open(own.project(), &kept.folder, &Device::Cpu).expect("opens");
+        let said = predictor.say(&own.set, &predictor.features(&own.set).expect("encodes")).expect("says");
+        let right = said.iter().filter(|said| said.id.starts_with(&said.class)).count();
+        assert!(right >= 38, "{method:?}: {right} of 40");
+        let whole = |said: &Said| said.probability + said.second.as_ref().map_or(0.0, |(_, second)| *second);
+        assert!(said.iter().all(|said| (whole(said) - 1.0).abs() < 1e-9 && said.probability >= 0.5));
+        // A number less, other classes, no facts.
+        let probe = kept.folder.join("probe.safetensors");
+        let bytes = fs::read(&probe).expect("reads");
+        fs::write(&probe, &bytes[..bytes.len() - 4]).expect("writes");
+        let error = Predictor::open(own.project(), &kept.folder, &Device::Cpu).err().expect("is refused").to_string();
+        assert!(error.contains("probe.safetensors"), "{error}");
+        fs::remove_file(kept.folder.join("classifier.json")).expect("removes");
+        let error = Predictor::open(own.project(), &kept.folder, &Device::Cpu).err().expect("is refused").to_string();
+        assert!(error.contains("classifier.json"), "{error}");
+    }
+}
+
+#[test]
+fn too_little_to_learn_from_is_told() {
+    let error = |classes: &[(&str, usize)]| {
+        let place = Place::new(classes);
+        let own = place.own().expect("opens");
+        place.compared(&own).map(drop).expect_err("is refused").to_string()
+    };
+    let one = error(&[("only", 10)]);
+    assert!(one.contains("found one class, `only`"), "{one}");
+    let single = error(&[("a", 1), ("b", 1)]);
+    assert!(single.contains("found 0 of 2 classes"), "{single}");
+    // A class of one image costs the others nothing.
+    let place = Place::new(&[("a", 6), ("b", 6), ("c", 1)]);
+    let own = place.own().expect("opens");
+    let (_, compared) = place.compared(&own).expect("compares");
+    assert_eq!((compared.rows.len(), compared.n_measured()), (13, 12));
+    // Few images: no forecast, and said.
+    let curve = own.curve(&compared, &compared.arms[0].clone()).expect("learns");
+    assert!(labels_table(&curve).to_text().contains("Too few labels"), "{:?}", curve.points);
+}
+
+#[test]
+fn a_test_that_was_published_takes_no_part_in_choices() {
+    let place = Place::new(&[]);
+    for i in 0..20 {
+        for (number, class) in ["left", "right"].iter().enumerate() {
+            place.put(&format!("images/train/{class}/{i}.png"), &picture(number, i));
+        }
+    }
+    for i in 0..5 {
+        for (number, class) in ["left", "right"].iter().enumerate() {
+            place.put(&format!("images/test/{class}/{i}.png"), &picture(number, 100 + i));
+        }
+    }
+    let own = place.own().expect("opens");
+    let (_, compared) = place.compared(&own).expect("compares");
+    assert!(compared.rows.iter().all(|&row| own.set.ids[row].starts_with("train/")));
+    let best = compared.arms[0].clone();
+    let kept = own.keep(&compared, &best, &compared.held_out(&best).expect("answers")).expect("keeps");
+    let (accuracy, n) = kept.facts.test.expect("a test");
+    assert!(n == 10 && accuracy >= 0.8, "{accuracy} of {n}");
+}
