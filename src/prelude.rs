@@ -4,14 +4,14 @@ pub use crate::clustering::{kmeans::KMeans, trustworthiness, umap::Umap};
 pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
     Chart, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table,
-    against_table, ahead_table, alignment_chart, ari_chart, ari_table, arms_chart, arms_table, calibration_table, card_table,
-    confused_gallery, cost_chart, crossover_table, cues_table, curve_chart, datasets_table, domains_table, dose_chart, dose_table, drift_chart, drift_claims, drift_table, finetuning_claims, folds_chart,
-    folds_table, gain_chart, gain_table, labels_chart, labels_table, last_best_table, leakage_table, learning_chart,
-    left_out_table, look, look_gallery, look_table, next_gallery, outliers_gallery, own_table, paces_table, sizes_table,
-    suspects_gallery, twins_gallery, twins_table, verdict,
-    metric_table, models_table, orders_table, other_tables, pooling_table, published_finetuning_table,
-    published_ranking_table, published_table, relatives_table, reliability_chart, runs_table, spread_table,
-    study_drift_chart, suite_table, survival_table, tuning_table, wise_chart,
+    against_table, ahead_table, alignment_chart, ari_chart, ari_table, arms_chart, arms_table, calibration_table,
+    card_table, confused_gallery, cost_chart, crossover_table, cues_table, curve_chart, datasets_table, domains_table,
+    dose_chart, dose_table, drift_chart, drift_claims, drift_table, finetuning_claims, folds_chart, folds_table,
+    gain_chart, gain_table, labels_chart, labels_table, last_best_table, leakage_table, learning_chart, left_out_table,
+    look, look_gallery, look_table, metric_table, models_table, next_gallery, orders_table, other_tables,
+    outliers_gallery, own_table, paces_table, pooling_table, published_finetuning_table, published_ranking_table,
+    published_table, relatives_table, reliability_chart, runs_table, sizes_table, spread_table, study_drift_chart,
+    suite_table, survival_table, suspects_gallery, tuning_table, twins_gallery, twins_table, verdict, wise_chart,
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::{

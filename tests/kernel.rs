@@ -43,6 +43,7 @@ fn notebook(workbench: &Workbench, folder: &Path, cells: &[&str]) -> Run {
         folder: workbench.notebooks(),
         suite: "smoke".into(),
         fresh: false,
+        images: None,
         position: None,
     }
 }

@@ -457,7 +457,9 @@ fn a_folder_of_ones_own_is_added_under_a_name_that_is_one() {
         let id = manifests.add_folder(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
         let record = manifests.dataset(&id).unwrap();
         assert_eq!((&record.id, record.split.rule, record.split.pool.as_str()), (&id, SplitRule::Study, "all"));
-        assert!(matches!(&record.source, Source::Folder { path } if Path::new(path) == folder.canonicalize().unwrap()));
+        assert!(
+            matches!(&record.source, Source::Folder { path, .. } if Path::new(path) == folder.canonicalize().unwrap())
+        );
         assert_eq!(record.augment, AugmentRecord::default());
         id
     };

@@ -48,7 +48,9 @@ impl Place {
 
     fn error(&self) -> String {
         match self.record(&Wanted::default()) {
-            Ok(record) => datasets::open(self.0.path(), &self.at("cache"), &record).expect_err("is refused").to_string(),
+            Ok(record) => {
+                datasets::open(self.0.path(), &self.at("cache"), &record).expect_err("is refused").to_string()
+            }
             Err(error) => error.to_string(),
         }
     }
@@ -136,7 +138,10 @@ fn a_table_beside_the_pictures() {
 fn tables_in_the_folders_of_parts_and_as_json_lines() {
     let place = Place::new();
     place.pictures(&["train/1.png", "train/2.png", "test/1.png"]);
-    place.write("train/metadata.jsonl", "{\"file_name\": \"1.png\", \"label\": 10, \"box\": [1, 2]}\n\n{\"file_name\": \"2.png\", \"label\": 2}\n");
+    place.write(
+        "train/metadata.jsonl",
+        "{\"file_name\": \"1.png\", \"label\": 10, \"box\": [1, 2]}\n\n{\"file_name\": \"2.png\", \"label\": 2}\n",
+    );
     place.write("test/metadata.jsonl", "{\"file_name\": \"1.png\", \"label\": 10}\n");
     let set = place.open();
     // Classes that are numbers are in the order of the numbers.
@@ -207,7 +212,9 @@ fn a_table_of_paths_in_parquet() {
     let place = Place::new();
     place.pictures(&["a.png", "b.png"]);
     let mut frame = df!("file_name" => ["a.png", "b.png"], "label" => [1i64, 0]).expect("a table");
-    ParquetWriter::new(File::create(place.at("metadata.parquet")).expect("creates")).finish(&mut frame).expect("writes");
+    ParquetWriter::new(File::create(place.at("metadata.parquet")).expect("creates"))
+        .finish(&mut frame)
+        .expect("writes");
     assert_eq!(labelled(&place.open()), [("a.png", "1"), ("b.png", "0")]);
 }
 

@@ -1,6 +1,6 @@
 //! Every model under every method, on the same folds of the same images.
 
-use super::arms::{Arm, Answers, ranked};
+use super::arms::{Answers, Arm, ranked};
 use super::probe::{METHODS, Probe, best};
 use super::{Chosen, Look, Own};
 use crate::error::{Error, Result};
@@ -59,7 +59,8 @@ impl Own {
     pub fn compare(&self, chosen: &Chosen, look: &Look, device: &Device) -> Result<Compared> {
         let (mut encoded, mut broken, mut paces) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         for (model, pace) in &chosen.models {
-            let found = Encoding::of(&self.project, &self.set, model, device).and_then(|e| e.encode(&self.project, None));
+            let found =
+                Encoding::of(&self.project, &self.set, model, device).and_then(|e| e.encode(&self.project, None));
             match found {
                 Ok(found) => {
                     encoded.insert(model.clone(), found);
@@ -81,7 +82,8 @@ impl Own {
         let units = units(&rows, &look.units);
         let n_classes = self.set.classes.len();
         let measured = measured(&labels, &units, n_classes);
-        let classes: BTreeSet<u32> = labels.iter().zip(&measured).filter(|(_, m)| **m).map(|(label, _)| *label).collect();
+        let classes: BTreeSet<u32> =
+            labels.iter().zip(&measured).filter(|(_, m)| **m).map(|(label, _)| *label).collect();
         if classes.len() < 2 {
             let expected = "two classes with two images each that are no duplicates of each other";
             let found = match self.set.classes.len() {
@@ -110,7 +112,8 @@ impl Compared {
         let known = || self.encoded.keys().cloned().collect::<Vec<_>>().join(", ");
         let encoded = self.encoded.get(model);
         let encoded = encoded.ok_or_else(|| Error::Unknown { kind: "model", name: model.into(), known: known() })?;
-        let place: HashMap<usize, usize> = encoded.features.rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
+        let place: HashMap<usize, usize> =
+            encoded.features.rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
         let places: Vec<usize> = self.rows.iter().map(|row| place[row]).collect();
         Ok(encoded.chosen()?.select(Axis(0), &places))
     }
@@ -155,7 +158,8 @@ impl Compared {
         };
         let of_seed = |folds: &Vec<usize>| {
             let n = folds.iter().max().map_or(0, |last| last + 1);
-            let said: Result<Vec<Vec<(usize, u32)>>> = (0..n).into_par_iter().map(|fold| of_fold(folds, fold)).collect();
+            let said: Result<Vec<Vec<(usize, u32)>>> =
+                (0..n).into_par_iter().map(|fold| of_fold(folds, fold)).collect();
             let mut predicted = vec![0; folds.len()];
             said?.into_iter().flatten().for_each(|(at, class)| predicted[at] = class);
             Ok(predicted)

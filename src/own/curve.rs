@@ -123,11 +123,8 @@ impl Own {
             let drawn = part_of(compared, &others, share, self.request.seed + repeat as u64, fold as u64);
             let labels = drawn.iter().map(|&at| compared.labels[at]).collect();
             let probe = Probe::fit(arm.method, features.select(Axis(0), &drawn), labels, compared.n_classes)?;
-            let said = if held.is_empty() {
-                Vec::new()
-            } else {
-                best(&probe.scores(features.select(Axis(0), &held).view())?)
-            };
+            let said =
+                if held.is_empty() { Vec::new() } else { best(&probe.scores(features.select(Axis(0), &held).view())?) };
             let right = held.iter().zip(said).filter(|(at, class)| compared.labels[**at] == *class).count();
             Ok((drawn.len(), right, held.len()))
         };
@@ -141,8 +138,11 @@ impl Curve {
     /// The forecasts: all labels there are, 50 more per class, twice as many. None from fewer than three points, or where every
     /// point is the same share of a small folder.
     fn look_ahead(&self, seed: u64) -> Result<Vec<Ahead>> {
-        let measured: Vec<Measured> =
-            self.points.iter().map(|point| Measured { size: point.train, accuracies: point.accuracy.clone() }).collect();
+        let measured: Vec<Measured> = self
+            .points
+            .iter()
+            .map(|point| Measured { size: point.train, accuracies: point.accuracy.clone() })
+            .collect();
         if measured.len() < 3 || measured[measured.len() - 1].size < 2.0 * measured[0].size {
             return Ok(Vec::new());
         }

@@ -112,7 +112,8 @@ impl Own {
     fn test(&self, compared: &Compared, arm: &Arm, probe: &Probe) -> Result<Option<(f64, usize)>> {
         let tested = self.tested();
         let encoded = &compared.encoded[&arm.model];
-        let place: HashMap<usize, usize> = encoded.features.rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
+        let place: HashMap<usize, usize> =
+            encoded.features.rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
         let places: Vec<usize> = tested.iter().filter_map(|row| place.get(row).copied()).collect();
         if places.is_empty() {
             return Ok(None);
@@ -135,7 +136,8 @@ fn write_probe(path: &Path, probe: &Probe) -> Result<()> {
             ("labels", Dtype::I64, labels.iter().flat_map(|&label| i64::from(label).to_le_bytes()).collect()),
         ),
     };
-    let broken = |error: safetensors::SafeTensorError| Error::data(path, "tensors that can be written", error.to_string());
+    let broken =
+        |error: safetensors::SafeTensorError| Error::data(path, "tensors that can be written", error.to_string());
     let rows = first.1[0];
     let tensors = [
         (first.0, TensorView::new(Dtype::F32, first.1, &first.2).map_err(broken)?),

@@ -3,7 +3,8 @@
 use super::Own;
 use crate::error::Result;
 use crate::images::{
-    Appearance, Check, FileKind, Fingerprint, Limits, NearKind, TRAITS, near_duplicates, odd_sizes, shortcomings, traits_of,
+    Appearance, Check, FileKind, Fingerprint, Limits, NearKind, TRAITS, near_duplicates, odd_sizes, shortcomings,
+    traits_of,
 };
 use crate::progress::Progress;
 use crate::soundness::groups_of;
@@ -101,19 +102,13 @@ impl Own {
             Twins { mirrored, ..self.twins(group, |a, b| prints[place[&a]].same_pixels(&prints[place[&b]])) }
         });
         let twins: Vec<Twins> = twins.collect();
-        Ok(Look {
-            units: self.units(&twins)?,
-            twins,
-            broken,
-            oddities: oddities(&appearances),
-            appearances,
-            facts,
-        })
+        Ok(Look { units: self.units(&twins)?, twins, broken, oddities: oddities(&appearances), appearances, facts })
     }
 
     fn twins(&self, rows: Vec<usize>, same: impl Fn(usize, usize) -> bool) -> Twins {
         let labels: BTreeSet<u32> = rows.iter().map(|&row| self.set.labels[row]).collect();
-        let parts: BTreeSet<&String> = self.set.parts.iter().flat_map(|parts| rows.iter().map(|&row| &parts[row])).collect();
+        let parts: BTreeSet<&String> =
+            self.set.parts.iter().flat_map(|parts| rows.iter().map(|&row| &parts[row])).collect();
         let exact = rows.iter().all(|&row| same(rows[0], row));
         Twins { exact, mirrored: false, labels: labels.len(), parts: parts.len(), rows }
     }

@@ -41,7 +41,7 @@ pub use keep::Kept;
 pub use look::{Look, Twins};
 pub use models::Chosen;
 pub use places::Places;
-pub use predict::{Said, predict, Predictor};
+pub use predict::{Predictor, Said, predict};
 pub use probe::{METHODS, Probe};
 pub use request::{REQUEST, REQUEST_VARIABLE, Request};
 pub use suspects::Suspect;
@@ -54,6 +54,9 @@ use std::path::{Path, PathBuf};
 
 /// The data set that is shown where nobody asked for another.
 const SHOWN: &str = "icons";
+
+/// Models that are shown then.
+const SHOWN_MODELS: usize = 3;
 
 /// A reader's images and what was asked for.
 #[derive(Debug, Clone)]
@@ -72,7 +75,8 @@ pub struct Own {
 }
 
 impl Own {
-    /// The images that [`REQUEST_VARIABLE`] names; without it a data set of the project, for show.
+    /// The images that [`REQUEST_VARIABLE`] names; without it a data set of the project, for show, under the models that the suite
+    /// computes anyway.
     ///
     /// # Errors
     /// A request that cannot be read, images that cannot be opened.
@@ -83,7 +87,11 @@ impl Own {
             None => {
                 let record = project.manifests.dataset(SHOWN)?.clone();
                 let set = project.images(SHOWN)?;
-                Ok(Own { project, record, set, unlabelled: None, request: Request::default(), folder: None })
+                let suite = project.suite()?;
+                let models = if suite.recomputed.is_empty() { &suite.models } else { &suite.recomputed };
+                let models = models.iter().take(SHOWN_MODELS).cloned().collect();
+                let request = Request { models, ..Request::default() };
+                Ok(Own { project, record, set, unlabelled: None, request, folder: None })
             }
         }
     }

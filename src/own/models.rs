@@ -44,7 +44,11 @@ impl Own {
         let mut records: Vec<&ModelRecord> = match self.request.models.is_empty() {
             true => {
                 let untrained = |record: &&ModelRecord| matches!(record.weights, Weights::Random { .. });
-                manifests.models().filter(|record| !untrained(record)).filter(|r| self.request.download || here(r)).collect()
+                manifests
+                    .models()
+                    .filter(|record| !untrained(record))
+                    .filter(|r| self.request.download || here(r))
+                    .collect()
             }
             false => self.request.models.iter().map(|id| manifests.model(id)).collect::<Result<_>>()?,
         };
@@ -63,7 +67,9 @@ impl Own {
             let pace = self.pace(record, device)?;
             let asked = pace * self.set.len() as f64;
             match left {
-                Some(seconds) if asked > seconds && !found.is_empty() => left_out.push((record.id.clone(), asked / 60.0)),
+                Some(seconds) if asked > seconds && !found.is_empty() => {
+                    left_out.push((record.id.clone(), asked / 60.0))
+                }
                 _ => {
                     left = left.map(|seconds| seconds - asked);
                     found.push((record.id.clone(), pace));

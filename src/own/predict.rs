@@ -151,7 +151,8 @@ pub(super) fn write_csv(path: &Path, said: &[Said]) -> Result<()> {
 
 fn write_features(path: &Path, features: &Array2<f32>) -> Result<()> {
     let bytes: Vec<u8> = features.iter().flat_map(|number| number.to_le_bytes()).collect();
-    let broken = |error: safetensors::SafeTensorError| Error::data(path, "features that can be written", error.to_string());
+    let broken =
+        |error: safetensors::SafeTensorError| Error::data(path, "features that can be written", error.to_string());
     let tensor = TensorView::new(Dtype::F32, features.shape().to_vec(), &bytes).map_err(broken)?;
     write_atomic(path, &safetensors::serialize([("features", tensor)], None).map_err(broken)?)
 }
@@ -166,7 +167,9 @@ fn read_probe(path: &Path, facts: &Facts) -> Result<Probe> {
         match (view.dtype(), view.shape()) {
             (Dtype::F32, &[rows, columns]) => Array2::from_shape_vec((rows, columns), numbers)
                 .map_err(|error| Error::data(path, format!("`{name}` whole"), error.to_string())),
-            (kind, shape) => Err(Error::data(path, format!("`{name}` as f32 in two dimensions"), format!("{kind:?} {shape:?}"))),
+            (kind, shape) => {
+                Err(Error::data(path, format!("`{name}` as f32 in two dimensions"), format!("{kind:?} {shape:?}")))
+            }
         }
     };
     let classes = facts.classes.len();
@@ -182,7 +185,8 @@ fn read_probe(path: &Path, facts: &Facts) -> Result<Probe> {
             let features = matrix("features")?;
             let labels = list("labels", features.nrows())?;
             let labels = labels.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
-            let labels: Option<Vec<u32>> = labels.map(|n| u32::try_from(n).ok().filter(|n| (*n as usize) < classes)).collect();
+            let labels: Option<Vec<u32>> =
+                labels.map(|n| u32::try_from(n).ok().filter(|n| (*n as usize) < classes)).collect();
             let expected = || Error::data(path, format!("labels below {classes}"), "others");
             Ok(Probe::Neighbours { features, labels: labels.ok_or_else(expected)?, k, classes })
         }
@@ -193,7 +197,8 @@ fn read_probe(path: &Path, facts: &Facts) -> Result<Probe> {
                 return Err(Error::data(path, format!("weights of {classes} classes"), found));
             }
             let biases = list("biases", classes)?;
-            let biases: Array1<f32> = biases.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let biases: Array1<f32> =
+                biases.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
             Ok(Probe::Linear { weights, biases })
         }
     }
@@ -210,7 +215,9 @@ impl super::Own {
         let predictor = Predictor::open(&self.project, &kept.folder, device)?;
         let mut said = predictor.say(set, &predictor.features(set)?)?;
         if let Some(folder) = &self.folder {
-            said.sort_by(|a, b| (&a.class, b.probability).partial_cmp(&(&b.class, a.probability)).unwrap_or(a.row.cmp(&b.row)));
+            said.sort_by(|a, b| {
+                (&a.class, b.probability).partial_cmp(&(&b.class, a.probability)).unwrap_or(a.row.cmp(&b.row))
+            });
             write_csv(&folder.join("predictions.csv"), &said)?;
         }
         let margin = |said: &Said| said.probability - said.second.as_ref().map_or(0.0, |(_, second)| *second);

@@ -12,6 +12,7 @@ pub fn first_page() -> (Workbench, Run) {
         folder: root.join("notebooks"),
         suite: "default".into(),
         fresh: false,
+        images: None,
         position: None,
     };
     (Workbench::new(root, env!("CARGO_BIN_EXE_wider-clip")).expect("a project"), run)

@@ -123,7 +123,8 @@ pub fn is_here(root: &Path, record: &ModelRecord) -> bool {
         Weights::Hub { repo, revision, files } => {
             let whole = |path: &PathBuf| {
                 let is_index = path.extension().is_some_and(|end| end == "json");
-                let parts = is_index.then(|| WeightFile::files_of_index(path).ok().flatten()).flatten().unwrap_or_default();
+                let parts =
+                    is_index.then(|| WeightFile::files_of_index(path).ok().flatten()).flatten().unwrap_or_default();
                 parts.iter().all(|part| path.with_file_name(part).is_file())
             };
             hub::model_in_cache(&hub::lock_path(root), repo, revision, files).filter(whole).is_some()

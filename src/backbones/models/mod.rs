@@ -34,7 +34,8 @@ pub use device::{allow_tf32, arithmetic, best_device, describe_device, device_na
 pub use efficientnet::{EfficientNet, EfficientNetConfig, PaddingRule};
 pub use initial::initial_weights;
 pub use load::{
-    LoadedModel, ModelWeights, embedded_file, fetch_weights, is_here, load, load_as, preprocess, read_weights, weights_id,
+    LoadedModel, ModelWeights, embedded_file, fetch_weights, is_here, load, load_as, preprocess, read_weights,
+    weights_id,
 };
 pub use mode::{Mode, Noise};
 pub use pixels::Pixels;

@@ -246,5 +246,10 @@ pub(super) fn alike(classes: &[String]) -> Option<String> {
 
 /// A name in which accents are written out.
 fn coded(name: &str) -> String {
-    format!("\"{}\"", name.chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect::<String>())
+    format!(
+        "\"{}\"",
+        name.chars()
+            .flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() })
+            .collect::<String>()
+    )
 }

@@ -32,10 +32,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use folder::is_test_part;
 pub use hub::HubFile;
 pub use left_out::Ignored;
 pub use opened::{OPENED_VARIABLE, note_left_out, still_stands};
-pub use folder::is_test_part;
 pub use own::{Recognised, Wanted, open_pictures, open_unlabelled, recognise, sorted_parts};
 pub use parquet::check_parquet;
 pub use squares::Squares;

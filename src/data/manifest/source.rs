@@ -214,7 +214,8 @@ impl Source {
                 Err(Problem::new("source.folder.path", "a folder", format!("`{path}`")))
             }
             Source::Folder { tables, .. } => {
-                let check = |(i, table): (usize, &String)| check_inside(format!("source.folder.tables.{i}"), table, false);
+                let check =
+                    |(i, table): (usize, &String)| check_inside(format!("source.folder.tables.{i}"), table, false);
                 tables.iter().enumerate().try_for_each(check)
             }
             Source::Parquet { files } if files.is_empty() || files.iter().any(|file| file.contains('\0')) => {

@@ -52,8 +52,7 @@ pub fn arms_table(own: &Own, compared: &Compared) -> Table {
         cells[2].best = arm.undecided;
         cells
     };
-    let header =
-        ["model", "method", "accuracy", "points behind", "best in", "ms per image"].map(String::from);
+    let header = ["model", "method", "accuracy", "points behind", "best in", "ms per image"].map(String::from);
     Table {
         caption: format!(
             "{}: accuracy in percent on images that the classifier did not see, {} images in {} folds under {} seed(s) [95% \
@@ -83,8 +82,10 @@ pub fn arms_chart(own: &Own, compared: &Compared) -> Chart {
         let ends = |arm: &Arm| arm.accuracy.interval.unwrap_or((arm.accuracy.value, arm.accuracy.value));
         let above = of.iter().map(|(_, arm)| 100.0 * (ends(arm).1 - arm.accuracy.value)).collect();
         let below = of.iter().map(|(_, arm)| 100.0 * (arm.accuracy.value - ends(arm).0)).collect();
-        let error = ErrorData::new(ErrorType::Data).array(above).array_minus(below).symmetric(false).thickness(1.2).width(4);
-        let hover = of.iter().map(|(_, arm)| label(&format!("{}: {}", name(own, arm), percent(&arm.accuracy)))).collect();
+        let error =
+            ErrorData::new(ErrorType::Data).array(above).array_minus(below).symmetric(false).thickness(1.2).width(4);
+        let hover =
+            of.iter().map(|(_, arm)| label(&format!("{}: {}", name(own, arm), percent(&arm.accuracy)))).collect();
         let symbol = if undecided { MarkerSymbol::Circle } else { MarkerSymbol::CircleOpen };
         let trace = Scatter::new(x, of.iter().map(|(place, _)| *place as f64).collect())
             .name(about)
@@ -94,7 +95,8 @@ pub fn arms_chart(own: &Own, compared: &Compared) -> Chart {
             .hover_text_array(hover)
             .hover_info(HoverInfo::Text);
         plot.add_trace(trace);
-        of.iter().for_each(|(_, arm)| text.push_str(&format!("\n{}: {} ({about})", name(own, arm), percent(&arm.accuracy))));
+        of.iter()
+            .for_each(|(_, arm)| text.push_str(&format!("\n{}: {} ({about})", name(own, arm), percent(&arm.accuracy))));
     }
     let names: Vec<String> = shown.iter().map(|arm| label(&name(own, arm))).collect();
     let bottom = shown.len() as f64 - 0.5;
@@ -152,7 +154,8 @@ fn sentence(own: &Own, compared: &Compared) -> String {
 /// The models that were asked, in seconds, and those that were not.
 pub fn paces_table(own: &Own, chosen: &Chosen, compared: &Compared) -> Table {
     let taken = chosen.models.iter().map(|(model, pace)| {
-        let broken = compared.broken.iter().find(|(id, _)| id == model).map(|(_, why)| format!("could not be used: {why}"));
+        let broken =
+            compared.broken.iter().find(|(id, _)| id == model).map(|(_, why)| format!("could not be used: {why}"));
         let whole = pace * own.set.len() as f64;
         let said = broken.unwrap_or_else(|| "used".into());
         [model_name(own.project(), model), format!("{:.1}", 1000.0 * pace), format!("{whole:.0}"), said]
@@ -162,7 +165,8 @@ pub fn paces_table(own: &Own, chosen: &Chosen, compared: &Compared) -> Table {
         [model_name(own.project(), model), "–".into(), format!("{:.0}", 60.0 * minutes), said]
     });
     let elsewhere = chosen.elsewhere.iter().map(|(model, millions)| {
-        let size = millions.map_or_else(|| "size not known".into(), |millions| format!("about {:.0} MB", 4.0 * millions));
+        let size =
+            millions.map_or_else(|| "size not known".into(), |millions| format!("about {:.0} MB", 4.0 * millions));
         let said = format!("not on this machine: --download fetches it, {size}");
         [model_name(own.project(), model), "–".into(), "–".into(), said]
     });

@@ -42,7 +42,9 @@ pub fn left_out_table(own: &Own, look: &Look) -> Table {
         .set
         .ignored
         .iter()
-        .map(|ignored| vec![ignored.reason.clone().into(), thousands(ignored.count).into(), ignored.names.join(", ").into()])
+        .map(|ignored| {
+            vec![ignored.reason.clone().into(), thousands(ignored.count).into(), ignored.names.join(", ").into()]
+        })
         .collect();
     if !look.broken.is_empty() {
         let first: Vec<String> = look.broken.iter().take(3).map(|(_, reason)| reason.clone()).collect();
@@ -70,7 +72,9 @@ pub fn sizes_table(look: &Look) -> Table {
     let measured: Vec<(&str, Vec<f64>)> = look.measures();
     Table {
         caption: "Size and light of the images".into(),
-        header: ["", "smallest", "a quarter below", "half below", "three quarters below", "largest"].map(String::from).to_vec(),
+        header: ["", "smallest", "a quarter below", "half below", "three quarters below", "largest"]
+            .map(String::from)
+            .to_vec(),
         rows: measured.into_iter().filter(|(_, values)| !values.is_empty()).map(row).collect(),
     }
 }

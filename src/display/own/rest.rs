@@ -37,7 +37,9 @@ pub fn confused_gallery(own: &Own, compared: &Compared, held_out: &HeldOut) -> G
     let rows: Vec<_> = pairs.iter().take(PAIRS.0).map(row).collect();
     let caption = match rows.is_empty() {
         true => "No image is taken for another class".into(),
-        false => format!("{} of {} images are taken for another class", thousands(wrong), thousands(compared.n_measured())),
+        false => {
+            format!("{} of {} images are taken for another class", thousands(wrong), thousands(compared.n_measured()))
+        }
     };
     Gallery { caption, rows }
 }
@@ -50,13 +52,8 @@ pub fn domains_table(domains: &[OfDomain]) -> Table {
     };
     let row = |of: &OfDomain| {
         let lost = format!("{:+.1}", 100.0 * (of.known - of.unseen.mean));
-        let cells = [
-            of.domain.clone(),
-            thousands(of.images),
-            format!("{:.1}", 100.0 * of.known),
-            interval(&of.unseen),
-            lost,
-        ];
+        let cells =
+            [of.domain.clone(), thousands(of.images), format!("{:.1}", 100.0 * of.known), interval(&of.unseen), lost];
         cells.map(Cell::from).to_vec()
     };
     let caption = match domains.is_empty() {
@@ -64,7 +61,11 @@ pub fn domains_table(domains: &[OfDomain]) -> Table {
         false => "Accuracy in percent on each domain [95% interval over groups]",
     };
     let header = ["domain", "images", "others of it seen", "none of it seen", "points lost"];
-    Table { caption: caption.into(), header: header.map(String::from).to_vec(), rows: domains.iter().map(row).collect() }
+    Table {
+        caption: caption.into(),
+        header: header.map(String::from).to_vec(),
+        rows: domains.iter().map(row).collect(),
+    }
 }
 
 /// Pictures without a label that the classifier is least sure of: to be labelled next.
@@ -95,7 +96,10 @@ pub fn card_table(own: &Own, compared: &Compared, kept: &Kept) -> Table {
     };
     let alone = compared.measured.iter().filter(|measured| !**measured).count();
     let mut rows = vec![
-        ("data", format!("{}, {} images, SHA-256 {}", facts.dataset, thousands(own.set.len()), &facts.data_sha256[..16])),
+        (
+            "data",
+            format!("{}, {} images, SHA-256 {}", facts.dataset, thousands(own.set.len()), &facts.data_sha256[..16]),
+        ),
         ("model", format!("{} ({})", facts.model, facts.feature)),
         ("licence of its weights", facts.licence.clone()),
         ("method", facts.method.clone()),

@@ -115,7 +115,8 @@ pub fn look_gallery(own: &Own, look: &Look) -> Gallery {
             rows.iter().take(OF_GROUP).filter_map(|&row| picture(&own.set, row, class(&own.set, row).into())).collect();
         (format!("{name}: {} of {}", pictures.len(), thousands(rows.len())), pictures)
     };
-    let rows: Vec<_> = look.oddities.iter().filter(|(_, rows)| !rows.is_empty() && !look.is_their_kind(rows)).map(row).collect();
+    let rows: Vec<_> =
+        look.oddities.iter().filter(|(_, rows)| !rows.is_empty() && !look.is_their_kind(rows)).map(row).collect();
     let caption = if rows.is_empty() { "Nothing odd in light, sharpness or size" } else { "Images to look at" };
     Gallery { caption: caption.into(), rows }
 }

@@ -175,8 +175,7 @@ impl LogisticParams {
             Columns::Conditioned => (0..features.ncols() * columns).map(factor).collect(),
             _ => Vec::new(),
         };
-        let stop =
-            lbfgs::Stop { tolerance: self.tolerance, max_iterations: self.max_iterations, factors: &factors };
+        let stop = lbfgs::Stop { tolerance: self.tolerance, max_iterations: self.max_iterations, factors: &factors };
         let first = lbfgs::Stop { max_iterations: if in_f64 { 0 } else { stop.max_iterations }, ..stop };
         let mut end = lbfgs::minimise(|x, gradient| problem.evaluate(x, gradient), start, first);
         if in_f64 || (!end.converged && end.iterations < self.max_iterations) {
@@ -421,7 +420,12 @@ impl Logistic {
 /// How much a step along one standardised column lowers the objective at least, the best column counts: the slope there
 /// squared, over twice the curvature, which the softmax bounds (a quarter for two classes, a half for more) and the
 /// penalty adds to.
-fn certain_gain(features: ArrayView2<f32>, end: &lbfgs::Minimum, columns: usize, (penalty, shares): (f64, &[f64])) -> Result<f64> {
+fn certain_gain(
+    features: ArrayView2<f32>,
+    end: &lbfgs::Minimum,
+    columns: usize,
+    (penalty, shares): (f64, &[f64]),
+) -> Result<f64> {
     let standardiser = Standardiser::fit(features)?;
     let (of_features, of_intercepts) = end.gradient.split_at(features.ncols() * columns);
     let curvature = if columns == 1 { 0.25 } else { 0.5 };

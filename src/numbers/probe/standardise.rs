@@ -50,7 +50,10 @@ impl Standardiser {
 
     /// The same means, every column divided by the root of its variance and of `floor` together.
     pub(super) fn with_floor(&self, floor: f64) -> Standardiser {
-        Standardiser { mean: self.mean.clone(), deviation: self.deviation.mapv(|deviation| deviation.hypot(floor.sqrt())) }
+        Standardiser {
+            mean: self.mean.clone(),
+            deviation: self.deviation.mapv(|deviation| deviation.hypot(floor.sqrt())),
+        }
     }
 
     /// `(x - mean) / deviation` of every value.

@@ -21,8 +21,22 @@ pub struct Wanted {
 
 /// Names that a column may have, in any case, the first found counts.
 const IMAGE_FILE: [&str; 16] = [
-    "file_name", "filename", "file", "path", "filepath", "file_path", "image_path", "img_path", "image_file", "image",
-    "img", "image_name", "picture", "image_id", "photo", "img_name",
+    "file_name",
+    "filename",
+    "file",
+    "path",
+    "filepath",
+    "file_path",
+    "image_path",
+    "img_path",
+    "image_file",
+    "image",
+    "img",
+    "image_name",
+    "picture",
+    "image_id",
+    "photo",
+    "img_name",
 ];
 const IMAGE_BYTES: [&str; 5] = ["image", "img", "picture", "photo", "jpg"];
 const LABEL: [&str; 10] =
@@ -37,7 +51,8 @@ const CAPTION: [&str; 3] = ["caption", "text", "description"];
 /// # Errors
 /// A column that was asked for and is not there; none for the picture or its label, with the names that would do.
 pub(super) fn find(path: &Path, header: &[String], wanted: &Wanted, in_parquet: bool) -> Result<Columns> {
-    let called = |names: &[&str]| names.iter().find_map(|name| header.iter().find(|column| column.to_lowercase() == *name));
+    let called =
+        |names: &[&str]| names.iter().find_map(|name| header.iter().find(|column| column.to_lowercase() == *name));
     let pick = |asked: &Option<String>, names: &[&str]| match asked {
         Some(column) if header.contains(column) => Ok(Some(column.clone())),
         Some(column) => Err(Error::data(path, format!("a column `{column}`"), known(header))),

@@ -183,7 +183,9 @@ fn with_pictures_inside(name: &str, files: &[PathBuf], wanted: &Wanted) -> Resul
         match columns::find(file, &header, wanted, true) {
             Ok(columns) if parquet::holds_pictures(file, &columns.image)? => holding.push((file, columns)),
             // The only file, or columns that a reader names: what is wrong with them is worth more than "no picture".
-            Err(error) if files.len() == 1 && columns::find(file, &header, wanted, false).is_err() => return Err(error),
+            Err(error) if files.len() == 1 && columns::find(file, &header, wanted, false).is_err() => {
+                return Err(error);
+            }
             _ => {}
         }
     }

@@ -1,11 +1,11 @@
 //! Pictures that a reader's own tables name.
 
+use super::super::ImageSet;
 use super::super::folder::{from_files, kind_of_part};
 use super::super::layouts::{in_class_order, number_order};
 use super::super::left_out::Tally;
 use super::super::listing::{EXTENSIONS, is_picture};
 use super::super::names::{below, shown};
-use super::super::ImageSet;
 use super::rows::{self, Rows};
 use crate::error::{Error, Result};
 use crate::manifest::Columns;
@@ -96,7 +96,8 @@ impl Named {
         let of_folder = Path::new(table).components().next().map(|first| shown(first.as_os_str()));
         let of_folder = of_folder.filter(|first| first != table && kind_of_part(first).is_some());
         // Numbers below 0 stand for none where labels are numbers.
-        let numbers = rows.rows.iter().filter_map(|(_, row)| row[label].as_deref()).all(|text| text.parse::<f64>().is_ok());
+        let numbers =
+            rows.rows.iter().filter_map(|(_, row)| row[label].as_deref()).all(|text| text.parse::<f64>().is_ok());
         for (line, row) in &rows.rows {
             let name = || format!("{table}, line {line}");
             let Some(picture) = &row[image] else {
@@ -116,7 +117,8 @@ impl Named {
             if let Some(&first) = self.places.get(&file) {
                 if self.classes[first] != *class {
                     let other = &self.classes[first];
-                    self.warnings.push(format!("{picture} stands in two classes, `{other}` and `{class}`; the first counts"));
+                    self.warnings
+                        .push(format!("{picture} stands in two classes, `{other}` and `{class}`; the first counts"));
                 }
                 self.ignored.add("rows that name a picture again", name);
                 continue;
@@ -150,7 +152,8 @@ fn find(base: &Path, folder: &Path, name: &str) -> Option<PathBuf> {
 
 /// Counts the pictures that lie beside named ones and that no row names.
 fn unnamed(folder: &Path, named: &mut Named) {
-    let beside: BTreeSet<PathBuf> = named.files.iter().filter_map(|file| file.parent()).map(Path::to_path_buf).collect();
+    let beside: BTreeSet<PathBuf> =
+        named.files.iter().filter_map(|file| file.parent()).map(Path::to_path_buf).collect();
     let unlabelled: BTreeSet<&PathBuf> = named.unlabelled.iter().collect();
     for place in beside {
         let Ok(entries) = std::fs::read_dir(&place) else { continue };

@@ -33,7 +33,11 @@ pub(super) fn read(path: &Path, left_out: &mut Tally) -> Result<Rows> {
     match extension(path).as_str() {
         "parquet" => {
             let (header, rows) = parquet::read_texts(path)?;
-            Ok(Rows { path: path.into(), header, rows: rows.into_iter().enumerate().map(|(i, r)| (i + 1, r)).collect() })
+            Ok(Rows {
+                path: path.into(),
+                header,
+                rows: rows.into_iter().enumerate().map(|(i, r)| (i + 1, r)).collect(),
+            })
         }
         "jsonl" => json_lines(path),
         _ => csv_rows(path, left_out),

@@ -127,7 +127,8 @@ impl Gathered {
         match &columns.split {
             Some(name) => {
                 let leaf = table.leaf(name)?;
-                let leaf = leaf.ok_or_else(|| Error::data(path, format!("text in column `{name}`"), "a struct or list"))?;
+                let leaf =
+                    leaf.ok_or_else(|| Error::data(path, format!("text in column `{name}`"), "a struct or list"))?;
                 let values = texts(&table, &leaf, name)?;
                 self.parts.extend(kept.iter().map(|&row| values[row].clone().unwrap_or_default()));
             }

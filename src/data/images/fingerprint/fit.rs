@@ -37,7 +37,8 @@ impl Levels {
             let after = at((x + step.0).min(SIDE - 1), (y + step.1).min(SIDE - 1));
             (before + 6.0 * at(x, y) + after) / 8.0
         };
-        let values = (0..SIDE * SIDE).map(|i| (smooth(i % SIDE, i / SIDE, (1, 0)) + smooth(i % SIDE, i / SIDE, (0, 1))) / 2.0);
+        let values =
+            (0..SIDE * SIDE).map(|i| (smooth(i % SIDE, i / SIDE, (1, 0)) + smooth(i % SIDE, i / SIDE, (0, 1))) / 2.0);
         Levels(values.collect())
     }
 
@@ -128,11 +129,17 @@ pub(super) fn best_window(whole: &Levels, other: &Levels, start: Window) -> (Win
 }
 
 /// How two pictures agree where the second is laid over the first through a window.
-pub(super) fn fit(whole: (&Fingerprint, &Levels), other: (&Fingerprint, &Levels), window: Window, mirrored: bool) -> Fit {
+pub(super) fn fit(
+    whole: (&Fingerprint, &Levels),
+    other: (&Fingerprint, &Levels),
+    window: Window,
+    mirrored: bool,
+) -> Fit {
     let inside = other.1.inside(window);
     let found = moments(&whole.1.0, &inside);
     let gain = if found.variances.1 > 0.0 { found.covariance / found.variances.1 } else { 0.0 };
-    let left: Vec<f32> = whole.1.0.iter().zip(&inside).map(|(a, b)| a - found.means.0 - gain * (b - found.means.1)).collect();
+    let left: Vec<f32> =
+        whole.1.0.iter().zip(&inside).map(|(a, b)| a - found.means.0 - gain * (b - found.means.1)).collect();
     let mut worst = 0f32;
     for y in 0..=SIDE - PART {
         for x in 0..=SIDE - PART {

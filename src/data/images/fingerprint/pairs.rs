@@ -151,12 +151,7 @@ fn compare(a: &Fingerprint, b: &Fingerprint, mirrored: bool, over: Over) -> Opti
 }
 
 /// A fit at or near a window in which two pictures agree.
-fn moved(
-    whole: (&Fingerprint, &Levels),
-    other: (&Fingerprint, &Levels),
-    start: Window,
-    mirrored: bool,
-) -> Option<Fit> {
+fn moved(whole: (&Fingerprint, &Levels), other: (&Fingerprint, &Levels), start: Window, mirrored: bool) -> Option<Fit> {
     let at_rest = fit(whole, other, start, mirrored);
     if agrees(&at_rest) || at_rest.correlation < WORTH_MOVING || at_rest.colour > MOST_COLOUR {
         return agrees(&at_rest).then_some(at_rest);
