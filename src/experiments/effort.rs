@@ -35,6 +35,11 @@ pub(super) fn of_probe(method: Method, encoding: &Encoding, dim: usize, budget: 
     predict::multiply_adds(method, train, n, dim, classes) / PACE + 2e-9 * (n * dim) as f64
 }
 
+/// One fit on nearly all of `n` images, and the predictions for the rest.
+pub(crate) fn seconds_of_probe(method: Method, n: usize, dim: usize, classes: usize) -> f64 {
+    predict::multiply_adds(method, n, n, dim, classes) / PACE
+}
+
 /// The same for a cell, by its method and budget; nothing for what is no probe.
 pub(super) fn of_probe_cell(encoding: &Encoding, cell: &Cell, dim: usize) -> f64 {
     let budget = cell.budget.unwrap_or_default() as usize;

@@ -42,6 +42,7 @@ mod words;
 
 pub use answered::{Answered, Tested};
 pub use current::current_keys;
+pub(crate) use effort::seconds_of_probe;
 pub use encoded::{Encoded, Encoding, Work};
 pub use ledger::{FRESH_VARIABLE, Outcome, is_fresh};
 pub use parts::{Part, Parts, Protocol, test_name};

@@ -8,6 +8,7 @@ use crate::experiments::{Encoded, Encoding};
 use crate::key::{Key, digest_of};
 use crate::manifest::Method;
 use crate::progress::Progress;
+use crate::project::Project;
 use crate::soundness::group_folds;
 use crate::storage::write_atomic;
 use candle_core::Device;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// Folds of each seed.
-const FOLDS: usize = 5;
+pub(super) const FOLDS: usize = 5;
 /// Answers that are collected at least: small data sets are divided under several seeds.
 const ANSWERS: usize = 3000;
 /// Seeds at most.
@@ -44,8 +45,10 @@ pub struct Compared {
     pub paces: BTreeMap<String, f64>,
     /// Models that could not be used, and why.
     pub broken: Vec<(String, String)>,
-    /// Features of each model.
-    pub(super) encoded: BTreeMap<String, Encoded>,
+    /// Each model on the images. Features are read from the cache where they are needed, so that memory does not grow with
+    /// the number of models.
+    encodings: BTreeMap<String, Encoding>,
+    project: Project,
     pub(super) n_classes: usize,
 }
 
@@ -57,20 +60,21 @@ impl Own {
     /// # Errors
     /// No model that can be used; fewer than two classes with images in two groups.
     pub fn compare(&self, chosen: &Chosen, look: &Look, device: &Device) -> Result<Compared> {
-        let (mut encoded, mut broken, mut paces) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let (mut encodings, mut broken, mut paces) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let mut usable: Option<BTreeSet<usize>> = None;
         for (model, pace) in &chosen.models {
-            let found =
-                Encoding::of(&self.project, &self.set, model, device).and_then(|e| e.encode(&self.project, None));
-            match found {
-                Ok(found) => {
-                    encoded.insert(model.clone(), found);
+            let encoding = Encoding::of(&self.project, &self.set, model, device);
+            match encoding.and_then(|encoding| Ok((encoding.encode(&self.project, None)?.features.rows, encoding))) {
+                Ok((rows, encoding)) => {
+                    let rows: BTreeSet<usize> = rows.into_iter().collect();
+                    usable = Some(usable.map_or_else(|| rows.clone(), |usable| &usable & &rows));
+                    encodings.insert(model.clone(), encoding);
                     paces.insert(model.clone(), *pace);
                 }
                 Err(error) => broken.push((model.clone(), error.chain())),
             }
         }
-        let usable = encoded.values().map(|encoded| encoded.features.rows.iter().copied().collect::<BTreeSet<usize>>());
-        let Some(mut usable) = usable.reduce(|a, b| &a & &b) else {
+        let Some(mut usable) = usable else {
             let found = broken.first().map_or("none".into(), |(model, why)| format!("none; {model}: {why}"));
             return Err(Error::argument("models", "at least one that can be used", found));
         };
@@ -92,26 +96,36 @@ impl Own {
             };
             return Err(Error::data(&self.set.id, expected, found));
         }
-        let seeds = ANSWERS.div_ceil(rows.len()).clamp(1, SEEDS);
+        let seeds = seeds(rows.len());
         let n_folds = FOLDS.min(units.iter().max().map_or(0, |last| *last as usize + 1));
         let divide = |seed| group_folds(&labels, &units, n_classes, n_folds, self.request.seed + seed);
         let folds = (0..seeds as u64).map(divide).collect::<Result<Vec<_>>>()?;
+        let (arms, project) = (Vec::new(), self.project.clone());
         let mut compared =
-            Compared { rows, labels, units, measured, folds, arms: Vec::new(), paces, broken, encoded, n_classes };
+            Compared { rows, labels, units, measured, folds, arms, paces, broken, encodings, project, n_classes };
         compared.arms = compared.answer(self)?;
         Ok(compared)
     }
 }
 
 impl Compared {
+    /// The images under one model, from the cache.
+    ///
+    /// # Errors
+    /// A model that is not among them.
+    pub(super) fn encoded(&self, model: &str) -> Result<Encoded> {
+        let known = || self.encodings.keys().cloned().collect::<Vec<_>>().join(", ");
+        let encoding = self.encodings.get(model);
+        let encoding = encoding.ok_or_else(|| Error::Unknown { kind: "model", name: model.into(), known: known() })?;
+        encoding.encode(&self.project, None)
+    }
+
     /// The features of one model, row by row of [`Compared::rows`].
     ///
     /// # Errors
     /// A model that is not among them.
     pub(super) fn features(&self, model: &str) -> Result<Array2<f32>> {
-        let known = || self.encoded.keys().cloned().collect::<Vec<_>>().join(", ");
-        let encoded = self.encoded.get(model);
-        let encoded = encoded.ok_or_else(|| Error::Unknown { kind: "model", name: model.into(), known: known() })?;
+        let encoded = self.encoded(model)?;
         let place: HashMap<usize, usize> =
             encoded.features.rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
         let places: Vec<usize> = self.rows.iter().map(|row| place[row]).collect();
@@ -121,11 +135,12 @@ impl Compared {
     /// The class that every arm says of each image, by seed, and the arms in order.
     fn answer(&self, own: &Own) -> Result<Vec<Arm>> {
         let arms: Vec<(&String, Method)> =
-            self.encoded.keys().flat_map(|model| METHODS.iter().map(move |method| (model, *method))).collect();
+            self.encodings.keys().flat_map(|model| METHODS.iter().map(move |method| (model, *method))).collect();
         let progress = Progress::new("classifiers", "fits", arms.len() * self.folds.len() * FOLDS, 0);
         let mut answers = Vec::new();
-        for model in self.encoded.keys() {
-            let features = self.features(model)?;
+        for model in self.encodings.keys() {
+            // Read once a model, and only where an answer is missing.
+            let mut features: Option<Array2<f32>> = None;
             for method in METHODS {
                 let kept = self.kept_at(own, model, method);
                 let predicted = match read(&kept, self.rows.len(), self.folds.len()) {
@@ -134,7 +149,11 @@ impl Compared {
                         predicted
                     }
                     None => {
-                        let predicted = self.predict(&features, method, &|| progress.advance(1))?;
+                        let features = match &mut features {
+                            Some(features) => features,
+                            none => none.insert(self.features(model)?),
+                        };
+                        let predicted = self.predict(features, method, &|| progress.advance(1))?;
                         write(&kept, &predicted)?;
                         predicted
                     }
@@ -179,7 +198,7 @@ impl Compared {
         let numbers = |list: &[u32]| digest_of(list.iter().map(u32::to_string));
         let folds = self.folds.iter().map(|folds| digest_of(folds.iter().map(usize::to_string)));
         let key = Key::new("answers of a reader's images")
-            .with("features", &self.encoded[model].features.key)
+            .with("features", self.encodings[model].features_key().digest())
             .with("rows", digest_of(self.rows.iter().map(usize::to_string)))
             .with("labels", numbers(&self.labels))
             .with("folds", digest_of(folds))
@@ -199,7 +218,7 @@ impl Own {
         let each: Vec<usize> = (0..compared.rows.len()).collect();
         let n_folds = FOLDS.min(each.len());
         let folds = vec![group_folds(&compared.labels, &each, compared.n_classes, n_folds, self.request.seed)?];
-        let loose = Compared { folds, ..compared.clone() };
+        let loose = Compared { folds, arms: Vec::new(), ..compared.clone() };
         let said = loose.predict(&compared.features(&arm.model)?, arm.method, &|| ())?;
         Ok(compared.right(&said[0]))
     }
@@ -210,6 +229,11 @@ impl Arm {
     pub fn accuracy_of_first_seed(&self, compared: &Compared) -> f64 {
         compared.right(&self.predicted[0])
     }
+}
+
+/// Seeds that so many images are divided under.
+pub(super) fn seeds(images: usize) -> usize {
+    ANSWERS.div_ceil(images.max(1)).clamp(1, SEEDS)
 }
 
 /// Numbers of units, from 0 in the order of first images, for some rows of a set.

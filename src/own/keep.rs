@@ -111,7 +111,10 @@ impl Own {
     /// Accuracy on the images of a published test, which nothing was chosen on.
     fn test(&self, compared: &Compared, arm: &Arm, probe: &Probe) -> Result<Option<(f64, usize)>> {
         let tested = self.tested();
-        let encoded = &compared.encoded[&arm.model];
+        if tested.is_empty() {
+            return Ok(None);
+        }
+        let encoded = compared.encoded(&arm.model)?;
         let place: HashMap<usize, usize> =
             encoded.features.rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
         let places: Vec<usize> = tested.iter().filter_map(|row| place.get(row).copied()).collect();

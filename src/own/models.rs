@@ -1,6 +1,8 @@
 //! Which models a reader's images are shown to.
 
 use super::Own;
+use super::compare::FOLDS;
+use super::probe::METHODS;
 use crate::error::{Error, Result};
 use crate::features::{Extraction, extract};
 use crate::manifest::{ModelRecord, Weights};
@@ -65,7 +67,7 @@ impl Own {
         let mut left_out = Vec::new();
         for record in records {
             let pace = self.pace(record, device)?;
-            let asked = pace * self.set.len() as f64;
+            let asked = pace * self.set.len() as f64 + self.seconds_of_fits(record.features.dim);
             match left {
                 Some(seconds) if asked > seconds && !found.is_empty() => {
                     left_out.push((record.id.clone(), asked / 60.0))
@@ -77,6 +79,13 @@ impl Own {
             }
         }
         Ok(Chosen { models: found, left_out, elsewhere })
+    }
+
+    /// About how many seconds the classifiers on features of `dim` numbers take.
+    fn seconds_of_fits(&self, dim: usize) -> f64 {
+        let (n, classes) = (self.set.len(), self.set.classes.len());
+        let fits = (FOLDS * super::compare::seeds(n)) as f64;
+        METHODS.iter().map(|&method| fits * crate::experiments::seconds_of_probe(method, n, dim, classes)).sum()
     }
 
     /// Seconds per image under a model, on a sample, with nothing cached.

@@ -46,6 +46,10 @@ impl Predictor {
     /// A folder that is none, or is not whole; a model that the project does not know, or whose weights are others.
     pub fn open(project: &Project, folder: &Path, device: &Device) -> Result<Predictor> {
         let path = folder.join(FACTS);
+        if !path.is_file() {
+            let expected = format!("a folder with {FACTS}, as `wider-clip images` leaves it");
+            return Err(Error::data(folder, expected, "none"));
+        }
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "reading"))?;
         let facts: Facts = serde_json::from_str(&text)
             .map_err(|error| Error::data(&path, "what `wider-clip images` writes", error.to_string()))?;

@@ -184,7 +184,11 @@ pub(super) fn names_one(folder: &Path, table: &str, image: &str) -> Result<bool>
 /// # Errors
 /// Files that cannot be read.
 pub(super) fn without_labels(id: &str, folder: &Path, files: Vec<PathBuf>) -> Result<ImageSet> {
-    let ids: Vec<String> = files.iter().map(|file| below(folder, file)).collect();
+    let id_of = |file: &PathBuf| match folder.as_os_str().is_empty() {
+        true => shown(file.as_os_str()),
+        false => below(folder, file),
+    };
+    let ids: Vec<String> = files.iter().map(id_of).collect();
     let classes = vec!["unlabelled".to_string(); files.len()];
     let set = from_files(id, folder, files, ids, &classes, None, None)?;
     Ok(ImageSet { warnings: Vec::new(), ..set })
