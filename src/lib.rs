@@ -26,6 +26,7 @@
 //! | | [`text`] | class names into prompts, prompts into tokens |
 //! | `wider-clip-numbers`, `src/numbers/` | [`splits`], [`metrics`] | plain numbers with intervals, no tensors |
 //! | | [`neighbours`], [`probe`], [`clustering`] | nearest neighbours, and on them classifiers, clusterings and maps |
+//! | | [`soundness`] | suspect labels, outliers, codes that nearly agree: what a set of images is checked with |
 //! | | [`key`] | everything that decides a number, and its digest |
 //! | | [`error`], [`random`], [`storage`], [`progress`], [`mod@say`] | one error type, seeded draws, files written whole, a line of progress, text made fit to be shown |
 //!
@@ -79,7 +80,7 @@ pub mod workbench;
 pub use wider_clip_backbones::{by_name, features, models, ops};
 pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
 pub use wider_clip_numbers::{
-    clustering, error, guard, key, metrics, neighbours, probe, progress, random, say, splits, storage,
+    clustering, error, guard, key, metrics, neighbours, probe, progress, random, say, soundness, splits, storage,
 };
 pub use wider_clip_trainers::{augment, finetune, pretrain, training};
 

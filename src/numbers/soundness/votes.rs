@@ -1,0 +1,68 @@
+//! What the neighbours of an image say of its label.
+
+use super::check_labels;
+use crate::error::{Error, Result};
+use crate::neighbours::{Index, Metric};
+use ndarray::{ArcArray2, Array2};
+
+/// By how much less similar than the nearest a neighbour counts a third (1/e): a twentieth.
+const TEMPERATURE: f64 = 0.05;
+
+/// `(N, K)`: which share of the votes of the `k` nearest other images each of the classes `0..n_classes` has. A vote weighs
+/// `exp((c - c1) / 0.05)`, with the cosine similarity c and c1 that of the nearest: near copies outvote what is merely alike, so
+/// that a large `k` (30) does no harm. An image has no vote on itself; others of its group have, as a copy under
+/// another label is the best witness there is. Where there are fewer than `k` others, all of them vote.
+///
+/// # Errors
+/// Features that are empty or not finite, a single image, a label of `n_classes` or above or not one a row, k = 0.
+///
+/// ```
+/// use ndarray::array;
+/// use wider_clip::soundness::neighbour_votes;
+///
+/// let features = array![[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0], [0.1, 1.0]].into_shared();
+/// let votes = neighbour_votes(&features, &[0, 0, 1, 1, 1], 2, 2)?;
+/// assert!(votes[[2, 0]] > 0.999 && votes[[4, 1]] > 0.9);
+/// # Ok::<(), wider_clip::error::Error>(())
+/// ```
+pub fn neighbour_votes(features: &ArcArray2<f32>, labels: &[u32], n_classes: usize, k: usize) -> Result<Array2<f64>> {
+    if labels.len() != features.nrows() {
+        let expected = format!("{}, one a row of features", features.nrows());
+        return Err(Error::argument("labels", expected, labels.len().to_string()));
+    }
+    check_labels(labels, n_classes)?;
+    let (rows, distances) = nearest_others(features, k)?;
+    let mut votes = Array2::zeros((labels.len(), n_classes));
+    for (image, (others, distances)) in rows.rows().into_iter().zip(distances.rows()).enumerate() {
+        let weights: Vec<f64> = distances.iter().map(|d| ((distances[0] - d) / TEMPERATURE).exp()).collect();
+        let all: f64 = weights.iter().sum();
+        others.iter().zip(&weights).for_each(|(&other, w)| votes[[image, labels[other] as usize]] += w / all);
+    }
+    // Shares of one class may sum to a digit beyond 1.
+    votes.mapv_inplace(|vote: f64| vote.min(1.0));
+    Ok(votes)
+}
+
+/// The `k` nearest other rows of every row by the cosine with their distances, nearest first: rows and distances `(N, k)`,
+/// or all others where they are fewer.
+///
+/// # Errors
+/// Features that are empty or not finite, a single row, k = 0.
+pub(super) fn nearest_others(features: &ArcArray2<f32>, k: usize) -> Result<(Array2<usize>, Array2<f64>)> {
+    let n = features.nrows();
+    let index = Index::new(features.clone(), Metric::Cosine)?;
+    if n < 2 || k == 0 {
+        let expected = "at least 2 images and 1 neighbour";
+        return Err(Error::argument("neighbours", expected, format!("{n} images, k = {k}")));
+    }
+    let k = k.min(n - 1);
+    let found = index.within(k + 1)?;
+    // A row is not always the first of its own list where rows repeat, and may be missing from it.
+    let others = |row: usize| {
+        let list = found.rows.row(row).into_iter().zip(found.distances.row(row));
+        list.map(|(&other, &distance)| (other, distance)).filter(|(other, _)| *other != row).take(k).collect()
+    };
+    let lists: Vec<Vec<(usize, f64)>> = (0..n).map(others).collect();
+    let rows = Array2::from_shape_fn((n, k), |(row, i)| lists[row][i].0);
+    Ok((rows, Array2::from_shape_fn((n, k), |(row, i)| lists[row][i].1)))
+}
