@@ -78,15 +78,7 @@ pub fn close_pairs(firsts: &[Code], seconds: &[Code], most: u32, only_above: boo
 }
 
 /// The pairs at the places that were marked.
-fn collect(
-    code: Code,
-    a: usize,
-    from: usize,
-    seconds: &[Code],
-    near: &[u8],
-    most: u32,
-    found: &mut Vec<ClosePair>,
-) {
+fn collect(code: Code, a: usize, from: usize, seconds: &[Code], near: &[u8], most: u32, found: &mut Vec<ClosePair>) {
     for (b, _) in (from..).zip(near).filter(|(_, near)| **near != 0) {
         let (straight, mirrored) = code.distances(seconds[b]);
         for (mirrored, bits) in [(false, straight), (true, mirrored)] {

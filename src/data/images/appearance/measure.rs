@@ -65,7 +65,10 @@ pub(super) fn sharpness(image: &RgbImage) -> (f64, f64) {
     let grey: Vec<i64> = small.pixels().map(|pixel| i64::from(level(pixel.0))).collect();
     let mut counts = [0u64; 256];
     grey.iter().for_each(|&level| counts[level as usize] += 1);
-    (deviation(edges(&grey, small.width() as usize).into_iter()), deviation(counts.into_iter().map(|count| count as i64)))
+    (
+        deviation(edges(&grey, small.width() as usize).into_iter()),
+        deviation(counts.into_iter().map(|count| count as i64)),
+    )
 }
 
 /// Eight times each pixel less its neighbours, cut to 0 to 255; at the border the pixel itself, as Pillow's filters leave it.

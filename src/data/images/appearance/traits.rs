@@ -39,8 +39,24 @@ impl FileKind {
 
 /// Names of the columns of [`traits_of`].
 pub const TRAITS: [&str; 18] = [
-    "width", "height", "aspect", "bytes", "bytes a pixel", "red", "green", "blue", "brightness", "entropy", "edges", "jpeg",
-    "png", "webp", "tiff", "gif", "bmp", "other",
+    "width",
+    "height",
+    "aspect",
+    "bytes",
+    "bytes a pixel",
+    "red",
+    "green",
+    "blue",
+    "brightness",
+    "entropy",
+    "edges",
+    "jpeg",
+    "png",
+    "webp",
+    "tiff",
+    "gif",
+    "bmp",
+    "other",
 ];
 
 /// One row of numbers for a picture, in the order of [`TRAITS`]: the logarithms (base 2) of width, height, width over height,
@@ -58,13 +74,21 @@ pub fn traits_of(appearance: &Appearance, bytes: u64, kind: FileKind) -> [f32; 1
     let log = |value: u64| (value.max(1) as f64).log2();
     let (width, height, bytes) = (log(appearance.width.into()), log(appearance.height.into()), log(bytes));
     let [red, green, blue] = appearance.mean.map(|mean| mean / 255.0);
-    let kinds = [
-        FileKind::Jpeg, FileKind::Png, FileKind::WebP, FileKind::Tiff, FileKind::Gif, FileKind::Bmp, FileKind::Other,
-    ]
-    .map(|known| if known == kind { 1.0 } else { 0.0 });
+    let kinds =
+        [FileKind::Jpeg, FileKind::Png, FileKind::WebP, FileKind::Tiff, FileKind::Gif, FileKind::Bmp, FileKind::Other]
+            .map(|known| if known == kind { 1.0 } else { 0.0 });
     let numbers = [
-        width, height, width - height, bytes, bytes - width - height, red, green, blue, appearance.brightness,
-        appearance.entropy, appearance.edges / 255.0,
+        width,
+        height,
+        width - height,
+        bytes,
+        bytes - width - height,
+        red,
+        green,
+        blue,
+        appearance.brightness,
+        appearance.entropy,
+        appearance.edges / 255.0,
     ];
     let mut row = [0f32; 18];
     row.iter_mut().zip(numbers.into_iter().chain(kinds)).for_each(|(entry, value)| *entry = value as f32);

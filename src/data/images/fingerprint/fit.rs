@@ -19,6 +19,8 @@ pub(super) struct Fit {
     pub correlation: f32,
     /// The largest mean squared difference in a part of the picture, in variances of the whole.
     pub worst_part: f32,
+    /// Grey levels by which the first is brighter, in the mean.
+    pub brighter: f32,
     /// How many grey levels of the first a level of the second is worth.
     pub gain: f32,
     /// The largest difference of colour in a field, in levels from 0 to 255, brightness being made equal.
@@ -37,7 +39,8 @@ impl Levels {
             let after = at((x + step.0).min(SIDE - 1), (y + step.1).min(SIDE - 1));
             (before + 6.0 * at(x, y) + after) / 8.0
         };
-        let values = (0..SIDE * SIDE).map(|i| (smooth(i % SIDE, i / SIDE, (1, 0)) + smooth(i % SIDE, i / SIDE, (0, 1))) / 2.0);
+        let values =
+            (0..SIDE * SIDE).map(|i| (smooth(i % SIDE, i / SIDE, (1, 0)) + smooth(i % SIDE, i / SIDE, (0, 1))) / 2.0);
         Levels(values.collect())
     }
 
@@ -128,11 +131,17 @@ pub(super) fn best_window(whole: &Levels, other: &Levels, start: Window) -> (Win
 }
 
 /// How two pictures agree where the second is laid over the first through a window.
-pub(super) fn fit(whole: (&Fingerprint, &Levels), other: (&Fingerprint, &Levels), window: Window, mirrored: bool) -> Fit {
+pub(super) fn fit(
+    whole: (&Fingerprint, &Levels),
+    other: (&Fingerprint, &Levels),
+    window: Window,
+    mirrored: bool,
+) -> Fit {
     let inside = other.1.inside(window);
     let found = moments(&whole.1.0, &inside);
     let gain = if found.variances.1 > 0.0 { found.covariance / found.variances.1 } else { 0.0 };
-    let left: Vec<f32> = whole.1.0.iter().zip(&inside).map(|(a, b)| a - found.means.0 - gain * (b - found.means.1)).collect();
+    let left: Vec<f32> =
+        whole.1.0.iter().zip(&inside).map(|(a, b)| a - found.means.0 - gain * (b - found.means.1)).collect();
     let mut worst = 0f32;
     for y in 0..=SIDE - PART {
         for x in 0..=SIDE - PART {
@@ -141,7 +150,13 @@ pub(super) fn fit(whole: (&Fingerprint, &Levels), other: (&Fingerprint, &Levels)
         }
     }
     let worst_part = worst / ((PART * PART) as f32 * found.variances.0.max(1.0));
-    Fit { correlation: found.correlation(), worst_part, gain, colour: colour(whole.0, other.0, gain, mirrored) }
+    Fit {
+        correlation: found.correlation(),
+        worst_part,
+        brighter: found.means.0 - found.means.1,
+        gain,
+        colour: colour(whole.0, other.0, gain, mirrored),
+    }
 }
 
 /// The largest difference of colour between fields; windows are small beside a field, so that neighbours are asked too.
