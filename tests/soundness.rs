@@ -1,8 +1,8 @@
-//! What a set of images is checked with: suspect labels, outliers, near duplicates, how pictures look. Expected values come from
-//! cleanlab, CleanVision and scikit-learn by `tests/reference/soundness.py`.
+//! What a set of images is checked with: suspect labels, outliers, near duplicates, how pictures look. Expected values
+//! come from cleanlab, CleanVision and scikit-learn by `tests/reference/soundness.py`.
 //!
-//! Ignored, as they take minutes, want what is not here or tell rather than check: `planted_errors_in_icons`, `many_codes`,
-//! `near_duplicates_of_a_folder`. `cargo test --test soundness -- --ignored --nocapture NAME` runs one.
+//! Ignored, as they take minutes, want what is not here or tell rather than check: `planted_errors_in_icons`,
+//! `many_codes`, `near_duplicates_of_a_folder`. `cargo test --test soundness -- --ignored --nocapture NAME` runs one.
 
 mod support;
 

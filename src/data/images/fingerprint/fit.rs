@@ -105,8 +105,8 @@ fn correlation(whole: &Levels, other: &Levels, window: Window) -> f32 {
     moments(&whole.0, &other.inside(window)).correlation()
 }
 
-/// The window near `start` in which `other` agrees best with the whole of `whole`, and the correlation there. Edges are moved
-/// one at a time, as long as that helps.
+/// The window near `start` in which `other` agrees best with the whole of `whole`, and the correlation there. Edges are
+/// moved one at a time, as long as that helps.
 pub(super) fn best_window(whole: &Levels, other: &Levels, start: Window) -> (Window, f32) {
     let (mut window, mut best) = (start, correlation(whole, other, start));
     for step in STEPS {

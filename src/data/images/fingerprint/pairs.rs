@@ -45,9 +45,11 @@ pub struct NearPair {
     pub distance: f64,
 }
 
-/// All pairs of nearly equal pictures, in the order of `a`, then `b`. Flat pictures are paired where their pixels are the same.
+/// All pairs of nearly equal pictures, in the order of `a`, then `b`. Flat pictures are paired where their pixels are
+/// the same.
 ///
-/// Time grows with the square of the number of pictures, memory with the number of pictures and pairs: seconds for 100,000.
+/// Time grows with the square of the number of pictures, memory with the number of pictures and pairs: seconds for
+/// 100,000.
 ///
 /// ```
 /// use image::{Rgb, RgbImage};
