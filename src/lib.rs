@@ -27,6 +27,7 @@
 //! | | [`text`] | class names into prompts, prompts into tokens |
 //! | `wider-clip-numbers`, `src/numbers/` | [`splits`], [`metrics`] | plain numbers with intervals, no tensors |
 //! | | [`neighbours`], [`probe`], [`clustering`] | nearest neighbours, and on them classifiers, clusterings and maps |
+//! | | [`soundness`] | suspect labels, outliers, codes that nearly agree: what a set of images is checked with |
 //! | | [`key`] | everything that decides a number, and its digest |
 //! | | [`error`], [`random`], [`storage`], [`progress`], [`mod@say`] | one error type, seeded draws, files written whole, a line of progress, text made fit to be shown |
 //!

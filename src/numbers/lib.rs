@@ -1,6 +1,6 @@
-//! Plain numbers, no images and no networks: splits, metrics with intervals, nearest neighbours, and on them classifiers
-//! and clusterings. Beneath them what every other crate of the project stands on: one error type, seeded draws, files
-//! written whole or not at all, progress.
+//! Plain numbers, no images and no networks: splits, metrics with intervals, nearest neighbours, and on them classifiers,
+//! clusterings and checks of a data set. Beneath them what every other crate of the project stands on: one error type,
+//! seeded draws, files written whole or not at all, progress.
 //!
 //! Everything here is reached as `wider_clip::...`, which re-exports it.
 

@@ -1,10 +1,12 @@
 //! Images: from a file's bytes to the numbers that a model reads, and to pictures on a page.
 //!
 //! [`decode`] gives 8-bit RGB pixels, [`Preprocess`] resizes, crops and normalises them as a model's record says,
-//! [`resize`] is the resizing alone; [`thumbnail`] and [`encode_png`] serve galleries. The reference for all of it
-//! is Pillow 13 with torchvision's transforms: tests/reference/images.py and images_kinds.py make the expected values. What a
-//! file alone does not say, which bands and values of a scientific picture are shown, is a [`Reading`]. A [`Corruption`] makes an
-//! image worse by a known amount; its reference is ImageNet-C's own program (tests/reference/corruptions.py).
+//! [`resize`] is the resizing alone; [`thumbnail`] and [`encode_png`] serve galleries. The reference for all of it is
+//! Pillow 13 with torchvision's transforms: tests/reference/images.py and images_kinds.py make the expected values.
+//! What a file alone does not say, which bands and values of a scientific picture are shown, is a [`Reading`]. A
+//! [`Corruption`] makes an image worse by a known amount; its reference is ImageNet-C's own program
+//! (tests/reference/corruptions.py). [`Fingerprint`]s find pictures that are nearly the same, an [`Appearance`] says
+//! how a picture looks in numbers: what a set of images is checked with.
 
 mod appearance;
 mod bmp;

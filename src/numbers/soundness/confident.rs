@@ -1,11 +1,12 @@
 //! Confident learning: which labels look wrong to a probe that has not seen them.
 //!
-//! Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels" (JAIR 70): an image counts
-//! for class j where its probability of j reaches the mean that images labelled j have; labels against these counts are the
-//! confident joint, whose entries off the diagonal say how many labels of each class are wrong, and towards which. So many
-//! are flagged, by the margin. Sets and orders are those of cleanlab 2.7.1's `find_label_issues` with its defaults
-//! (`prune_by_noise_rate`), written from the paper and from what it gives; tests/reference/soundness.py holds them to it.
-//! Where values tie, cleanlab leaves the order to numpy's sort; here the lower row is first.
+//! Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels" (JAIR 70): an image
+//! counts for class j where its probability of j reaches the mean that images labelled j have; labels against these
+//! counts are the confident joint, whose entries off the diagonal say how many labels of each class are wrong, and
+//! towards which. So many are flagged, by the margin. Sets and orders are those of cleanlab 2.7.1's `find_label_issues`
+//! with its defaults (`prune_by_noise_rate`), written from the paper and from what it gives;
+//! tests/reference/soundness.py holds them to it. Where values tie, cleanlab leaves the order to numpy's sort; here the
+//! lower row is first.
 
 use super::{check_opinions, largest_place};
 use crate::error::Result;
@@ -88,8 +89,9 @@ fn whole(values: &[f64]) -> Vec<usize> {
 /// Rows whose label looks wrong, the least likely label first, as
 /// `cleanlab.filter.find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence")` gives them.
 ///
-/// Of each label as many images as [`confident_joint`] counts towards another class are flagged, those with the largest margin
-/// of that class over the label; but none whose label is the likeliest class, and none of a class with one image.
+/// Of each label as many images as [`confident_joint`] counts towards another class are flagged, those with the largest
+/// margin of that class over the label; but none whose label is the likeliest class, and none of a class with one
+/// image.
 ///
 /// # Errors
 /// As [`confident_joint`].

@@ -5,13 +5,13 @@ use crate::error::{Error, Result};
 use crate::random::Random;
 use std::collections::BTreeMap;
 
-/// The fold, from 0, of each image. Images of one group are in one fold. Groups are dealt one by one, the largest first and
-/// equals in random order, each to the fold that has least of its classes so far, as a share of each class; then to the
-/// smallest, then to the first. Unlike in the study's splits a group may have several labels: some may be wrong.
+/// The fold, from 0, of each image. Images of one group are in one fold. Groups are dealt one by one, the largest first
+/// and equals in random order, each to the fold that has least of its classes so far, as a share of each class; then to
+/// the smallest, then to the first. Unlike in the study's splits a group may have several labels: some may be wrong.
 ///
 /// # Errors
-/// No image, a label of `n_classes` or above, as many groups as images not given, fewer than 2 folds, or fewer groups than
-/// folds.
+/// No image, a label of `n_classes` or above, as many groups as images not given, fewer than 2 folds, or fewer groups
+/// than folds.
 ///
 /// ```
 /// use wider_clip::soundness::group_folds;

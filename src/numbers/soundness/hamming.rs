@@ -1,9 +1,9 @@
 //! All pairs of codes that differ in few bits, as they are or with one of the two mirrored.
 //!
-//! A code has two words: one that a mirror leaves alone, and one whose halves it swaps (which of the odd frequencies along a
-//! row of pixels are strong upwards, and which downwards). So three counts of bits tell both distances of a pair. Every pair
-//! is looked at: for 100,000 codes these are five thousand million, seconds where the processor counts the bits of eight
-//! words at once. Nothing is kept but the pairs that are found.
+//! A code has two words: one that a mirror leaves alone, and one whose halves it swaps (which of the odd frequencies
+//! along a row of pixels are strong upwards, and which downwards). So three counts of bits tell both distances of a
+//! pair. Every pair is looked at: for 100,000 codes these are five thousand million, seconds where the processor counts
+//! the bits of eight words at once. Nothing is kept but the pairs that are found.
 
 use rayon::prelude::*;
 

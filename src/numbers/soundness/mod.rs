@@ -1,5 +1,5 @@
-//! Is a set of images sound? Plain numbers for it: labels that look wrong, images that look like no other, and what finding
-//! nearly equal images needs beneath.
+//! Is a set of images sound? Plain numbers for it: labels that look wrong, images that look like no other, and what
+//! finding nearly equal images needs beneath.
 //!
 //! | what | where |
 //! |---|---|
@@ -10,7 +10,8 @@
 //! | [`outliers`] | how far each image is from its neighbours, and which are too far |
 //! | [`close_pairs`], [`groups_of`] | codes of bits that differ in few places, also mirrored; pairs to groups |
 //!
-//! The engines say how sure they are and flag; a person decides. What the flags are worth is measured in benches/README.md.
+//! The engines say how sure they are and flag; a person decides. What the flags are worth is measured in
+//! benches/README.md.
 
 mod confident;
 mod folds;

@@ -22,8 +22,9 @@ pub struct OutOfFold {
 /// Probabilities of the classes `0..n_classes` for every image, from logistic regressions that were fitted on the other
 /// folds: none has seen the image or another of its group ([`group_folds`]).
 ///
-/// `features` are `(N, D)`; `labels` and `groups` have one entry an image (without groups, give each image a number of its
-/// own). A class that the other folds lack has probability 0; where they have but one class, that has probability 1.
+/// `features` are `(N, D)`; `labels` and `groups` have one entry an image (without groups, give each image a number of
+/// its own). A class that the other folds lack has probability 0; where they have but one class, that has probability
+/// 1.
 ///
 /// # Errors
 /// As [`group_folds`] and the fit; features that are empty, not finite or not one row a label.

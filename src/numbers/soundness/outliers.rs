@@ -1,9 +1,9 @@
 //! Images that are far from all others.
 //!
-//! The rule is that of cleanlab's Datalab (2.7.1, its outlier check on features): the mean distance to the nearest others is
-//! compared with its own quartiles over the set. It asks for no assumption on how features are spread, and half of the
-//! images may be odd before the quartile moves far. With no more than three columns Datalab measures by Euclidean distance;
-//! here it is always the cosine.
+//! The rule is that of cleanlab's Datalab (2.7.1, its outlier check on features): the mean distance to the nearest
+//! others is compared with its own quartiles over the set. It asks for no assumption on how features are spread, and
+//! half of the images may be odd before the quartile moves far. With no more than three columns Datalab measures by
+//! Euclidean distance; here it is always the cosine.
 
 use super::votes::nearest_others;
 use crate::error::{Error, Result};
@@ -17,7 +17,8 @@ pub const DATALAB_THRESHOLD: f64 = 0.37037;
 pub struct Outliers {
     /// For each image the mean cosine distance, 0 to 2, to its k nearest others.
     pub distances: Vec<f64>,
-    /// For each image `exp(-distance / median distance)`: 1 amid copies of itself, e^-1 = 0.37 for the usual image, 0 far from all.
+    /// For each image `exp(-distance / median distance)`: 1 amid copies of itself, e^-1 = 0.37 for the usual image, 0
+    /// far from all.
     pub scores: Vec<f64>,
     /// The distance beyond which an image is flagged.
     pub limit: f64,
@@ -27,9 +28,9 @@ pub struct Outliers {
 
 /// The images of `features` `(N, D)` that are far from their `k` nearest others (cleanlab and we: 10).
 ///
-/// An image is flagged where its mean distance exceeds `Q3 + (1 / threshold - 1) (Q3 - Q1)`, quartiles over all images: with
-/// [`DATALAB_THRESHOLD`] these are 1.7 spreads. A `threshold` of 1 flags a quarter of the images, one near 0 none. With fewer than
-/// `k` others, all count. The scores are those of `cleanlab.outlier.OutOfDistribution` with features.
+/// An image is flagged where its mean distance exceeds `Q3 + (1 / threshold - 1) (Q3 - Q1)`, quartiles over all images:
+/// with [`DATALAB_THRESHOLD`] these are 1.7 spreads. A `threshold` of 1 flags a quarter of the images, one near 0 none.
+/// With fewer than `k` others, all count. The scores are those of `cleanlab.outlier.OutOfDistribution` with features.
 ///
 /// # Errors
 /// Features that are empty or not finite, a single image, k = 0, a threshold that is not above 0 and at most 1.

@@ -1,9 +1,9 @@
 //! Labels from the most to the least suspect, by two witnesses.
 //!
-//! A linear probe sees the set as a whole, and errs where a class is spread; the nearest images see what is close, and err at
-//! borders. Both are asked for the odds of the likeliest other class against the label, as logarithms, and these are added, as
-//! for witnesses that know nothing of each other; the neighbours' count twice, which was found on planted errors, where the
-//! sum finds more than either alone (benches/README.md).
+//! A linear probe sees the set as a whole, and errs where a class is spread; the nearest images see what is close, and
+//! err at borders. Both are asked for the odds of the likeliest other class against the label, as logarithms, and these
+//! are added, as for witnesses that know nothing of each other; the neighbours' count twice, which was found on planted
+//! errors, where the sum finds more than either alone (benches/README.md).
 
 use super::{check_opinions, largest_place};
 use crate::error::{Error, Result};
@@ -33,11 +33,12 @@ pub struct Suspect {
 
 /// Every image, the most suspect label first, the lower row first of equals.
 ///
-/// `probabilities` are out of fold ([`super::out_of_fold`]), `votes` those of [`super::neighbour_votes`], both `(N, K)`.
-/// A short list to look at is the head of it, or those that are [`Suspect::agreed`].
+/// `probabilities` are out of fold ([`super::out_of_fold`]), `votes` those of [`super::neighbour_votes`], both `(N,
+/// K)`. A short list to look at is the head of it, or those that are [`Suspect::agreed`].
 ///
 /// # Errors
-/// Probabilities or votes that are empty, of other shapes or not from 0 to 1; labels that are not below K or not one a row.
+/// Probabilities or votes that are empty, of other shapes or not from 0 to 1; labels that are not below K or not one a
+/// row.
 ///
 /// ```
 /// use ndarray::array;

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 
-/// The connected groups of `n` things joined by `pairs`, those of two and more: members ascending, groups by their first.
-/// A chain joins its ends: in a group, two members need not be a pair.
+/// The connected groups of `n` things joined by `pairs`, those of two and more: members ascending, groups by their
+/// first. A chain joins its ends: in a group, two members need not be a pair.
 ///
 /// # Errors
 /// A pair that names a thing of `n` or above.

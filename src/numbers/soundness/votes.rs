@@ -8,10 +8,10 @@ use ndarray::{ArcArray2, Array2};
 /// By how much less similar than the nearest a neighbour counts a third (1/e): a twentieth.
 const TEMPERATURE: f64 = 0.05;
 
-/// `(N, K)`: which share of the votes of the `k` nearest other images each of the classes `0..n_classes` has. A vote weighs
-/// `exp((c - c1) / 0.05)`, with the cosine similarity c and c1 that of the nearest: near copies outvote what is merely alike, so
-/// that a large `k` (30) does no harm. An image has no vote on itself; others of its group have, as a copy under
-/// another label is the best witness there is. Where there are fewer than `k` others, all of them vote.
+/// `(N, K)`: which share of the votes of the `k` nearest other images each of the classes `0..n_classes` has. A vote
+/// weighs `exp((c - c1) / 0.05)`, with the cosine similarity c and c1 that of the nearest: near copies outvote what is
+/// merely alike, so that a large `k` (30) does no harm. An image has no vote on itself; others of its group have, as a
+/// copy under another label is the best witness there is. Where there are fewer than `k` others, all of them vote.
 ///
 /// # Errors
 /// Features that are empty or not finite, a single image, a label of `n_classes` or above or not one a row, k = 0.
@@ -43,8 +43,8 @@ pub fn neighbour_votes(features: &ArcArray2<f32>, labels: &[u32], n_classes: usi
     Ok(votes)
 }
 
-/// The `k` nearest other rows of every row by the cosine with their distances, nearest first: rows and distances `(N, k)`,
-/// or all others where they are fewer.
+/// The `k` nearest other rows of every row by the cosine with their distances, nearest first: rows and distances `(N,
+/// k)`, or all others where they are fewer.
 ///
 /// # Errors
 /// Features that are empty or not finite, a single row, k = 0.

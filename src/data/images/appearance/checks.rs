@@ -101,8 +101,8 @@ pub fn shortcomings(appearance: &Appearance, limits: &Limits) -> [Shortcoming; 6
     ]
 }
 
-/// The size check of each of many pictures: flagged is one whose [`Appearance::size`] lies beyond the quartiles by more than
-/// [`Limits::odd_size`] times what is between them. Where nearly all sizes are the same, any other is flagged.
+/// The size check of each of many pictures: flagged is one whose [`Appearance::size`] lies beyond the quartiles by more
+/// than [`Limits::odd_size`] times what is between them. Where nearly all sizes are the same, any other is flagged.
 pub fn odd_sizes(sizes: &[f64], limits: &Limits) -> Vec<Shortcoming> {
     if sizes.is_empty() {
         return Vec::new();

@@ -71,7 +71,8 @@ pub(super) fn sharpness(image: &RgbImage) -> (f64, f64) {
     )
 }
 
-/// Eight times each pixel less its neighbours, cut to 0 to 255; at the border the pixel itself, as Pillow's filters leave it.
+/// Eight times each pixel less its neighbours, cut to 0 to 255; at the border the pixel itself, as Pillow's filters
+/// leave it.
 fn edges(grey: &[i64], width: usize) -> Vec<i64> {
     let height = grey.len() / width;
     let mut edges = grey.to_vec();

@@ -1,12 +1,13 @@
 //! How pictures look as pictures: dark, light, blurred, empty, of an odd shape or size, grey.
 //!
-//! Definitions and limits are those of CleanVision 0.3.7 (its `image_property.py`), which is MIT-licensed and written in
-//! Python on Pillow; tests/reference/soundness.py holds the scores to it. Two differ on purpose, as a file's mode is gone here,
-//! and pixels alone count:
+//! Definitions and limits are those of CleanVision 0.3.7 (its `image_property.py`), which is MIT-licensed and written
+//! in Python on Pillow; tests/reference/soundness.py holds the scores to it. Two differ on purpose, as a file's mode is
+//! gone here, and pixels alone count:
 //!
-//! - a picture is grey where red, green and blue are the same in every pixel; CleanVision asks whether the file's mode is `L`;
-//! - so the entropy of a grey picture is always that of one band. CleanVision takes that of all three where the file is a colour
-//!   file: 1.58 bits (log2 3) more.
+//! - a picture is grey where red, green and blue are the same in every pixel; CleanVision asks whether the file's mode
+//!   is `L`;
+//! - so the entropy of a grey picture is always that of one band. CleanVision takes that of all three where the file is
+//!   a colour file: 1.58 bits (log2 3) more.
 
 mod checks;
 mod measure;
@@ -32,18 +33,18 @@ pub struct Appearance {
     pub brightness: f64,
     /// Percentiles of the brightness of pixels, those of [`PERCENTILES`], 0 to 1.
     pub brightness_percentiles: [f64; 7],
-    /// Entropy of the histogram of all bands together, in bits: 0 of one colour in all bands, at most 9.6; of one band, at most 8,
-    /// where the picture is grey.
+    /// Entropy of the histogram of all bands together, in bits: 0 of one colour in all bands, at most 9.6; of one band,
+    /// at most 8, where the picture is grey.
     pub entropy: f64,
-    /// Standard deviation of Pillow's `FIND_EDGES` (8 times a pixel less its neighbours, 0 to 255) on the grey picture of at most
-    /// 64 pixels a side.
+    /// Standard deviation of Pillow's `FIND_EDGES` (8 times a pixel less its neighbours, 0 to 255) on the grey picture
+    /// of at most 64 pixels a side.
     pub edges: f64,
     /// Standard deviation of the 256 counts of that picture's histogram.
     pub histogram_spread: f64,
     /// Mean of red, green and blue, 0 to 255.
     pub mean: [f64; 3],
-    /// Colourfulness, 0 of grey to about 110 of vivid colours (Hasler and Süsstrunk 2003, "Measuring colourfulness in natural
-    /// images", SPIE 5007, their M^(3)).
+    /// Colourfulness, 0 of grey to about 110 of vivid colours (Hasler and Süsstrunk 2003, "Measuring colourfulness in
+    /// natural images", SPIE 5007, their M^(3)).
     pub colourfulness: f64,
     /// Whether red, green and blue are the same in every pixel.
     pub grey: bool,

@@ -1,5 +1,5 @@
-//! What a picture shows without being looked at: if a classifier can tell classes from these numbers alone, a set's labels
-//! go with how its pictures were made, and a score on it says less than it seems.
+//! What a picture shows without being looked at: if a classifier can tell classes from these numbers alone, a set's
+//! labels go with how its pictures were made, and a score on it says less than it seems.
 
 use super::Appearance;
 
@@ -59,9 +59,10 @@ pub const TRAITS: [&str; 18] = [
     "other",
 ];
 
-/// One row of numbers for a picture, in the order of [`TRAITS`]: the logarithms (base 2) of width, height, width over height,
-/// bytes of the file and bytes a pixel; mean colour and brightness, 0 to 1; entropy in bits; the edges' deviation over 255; and a
-/// 1 in the column of the file's kind. All are finite; a side or a file of 0 counts as 1. Standardise them before a probe.
+/// One row of numbers for a picture, in the order of [`TRAITS`]: the logarithms (base 2) of width, height, width over
+/// height, bytes of the file and bytes a pixel; mean colour and brightness, 0 to 1; entropy in bits; the edges'
+/// deviation over 255; and a 1 in the column of the file's kind. All are finite; a side or a file of 0 counts as 1.
+/// Standardise them before a probe.
 ///
 /// ```
 /// use wider_clip::images::{Appearance, FileKind, TRAITS, traits_of};

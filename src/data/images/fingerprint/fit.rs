@@ -19,6 +19,8 @@ pub(super) struct Fit {
     pub correlation: f32,
     /// The largest mean squared difference in a part of the picture, in variances of the whole.
     pub worst_part: f32,
+    /// Grey levels by which the first is brighter, in the mean.
+    pub brighter: f32,
     /// How many grey levels of the first a level of the second is worth.
     pub gain: f32,
     /// The largest difference of colour in a field, in levels from 0 to 255, brightness being made equal.
@@ -103,8 +105,8 @@ fn correlation(whole: &Levels, other: &Levels, window: Window) -> f32 {
     moments(&whole.0, &other.inside(window)).correlation()
 }
 
-/// The window near `start` in which `other` agrees best with the whole of `whole`, and the correlation there. Edges are moved
-/// one at a time, as long as that helps.
+/// The window near `start` in which `other` agrees best with the whole of `whole`, and the correlation there. Edges are
+/// moved one at a time, as long as that helps.
 pub(super) fn best_window(whole: &Levels, other: &Levels, start: Window) -> (Window, f32) {
     let (mut window, mut best) = (start, correlation(whole, other, start));
     for step in STEPS {
@@ -148,7 +150,13 @@ pub(super) fn fit(
         }
     }
     let worst_part = worst / ((PART * PART) as f32 * found.variances.0.max(1.0));
-    Fit { correlation: found.correlation(), worst_part, gain, colour: colour(whole.0, other.0, gain, mirrored) }
+    Fit {
+        correlation: found.correlation(),
+        worst_part,
+        brighter: found.means.0 - found.means.1,
+        gain,
+        colour: colour(whole.0, other.0, gain, mirrored),
+    }
 }
 
 /// The largest difference of colour between fields; windows are small beside a field, so that neighbours are asked too.

@@ -7,13 +7,14 @@ use wider_clip_numbers::soundness::Code;
 
 /// Frequencies of each kind, even and odd along a row.
 const OF_EACH: usize = 32;
-/// The share of the mean size of all frequencies below which one counts as none: those of a drawing that is the same left
-/// and right are noise, and so would their signs be.
+/// The share of the mean size of all frequencies below which one counts as none: those of a drawing that is the same
+/// left and right are noise, and so would their signs be.
 const NONE: f64 = 0.4;
 /// Frequencies up to this one are looked at.
 const HIGHEST: usize = 12;
 
-/// The lowest frequencies (across, down), even ones first, without (0, 0), each with no higher power than those after it.
+/// The lowest frequencies (across, down), even ones first, without (0, 0), each with no higher power than those after
+/// it.
 static CHOSEN: LazyLock<Vec<(usize, usize)>> = LazyLock::new(|| {
     let of_kind = |odd: usize| {
         let all = (0..HIGHEST).flat_map(|across| (0..HIGHEST).map(move |down| (across, down)));
@@ -33,8 +34,8 @@ static WAVES: LazyLock<Vec<[f64; SIDE]>> = LazyLock::new(|| {
     (0..HIGHEST).map(wave).collect()
 });
 
-/// The code of `SIDE` x `SIDE` grey levels. A frequency that is strong one way sets a bit in the lower half of its word, the
-/// other way one in the upper half. A mirror turns the odd ones round and leaves the even ones.
+/// The code of `SIDE` x `SIDE` grey levels. A frequency that is strong one way sets a bit in the lower half of its
+/// word, the other way one in the upper half. A mirror turns the odd ones round and leaves the even ones.
 pub(super) fn code(grey: &[u8]) -> Code {
     let mut across = vec![[0f64; HIGHEST]; SIDE];
     for (row, sums) in grey.chunks_exact(SIDE).zip(&mut across) {

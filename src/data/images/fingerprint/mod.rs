@@ -1,13 +1,14 @@
 //! Pictures that are nearly the same: a small fingerprint for each, and the pairs among many.
 //!
-//! Two stages. A code of 128 bits tells which low frequencies are strong, of the whole picture and of its middle, so that a
-//! cropped copy has the same one: all pairs of codes are compared (`soundness::close_pairs`), also mirrored. What is close
-//! there is then laid over each other as pictures of 32 x 32 pixels, moved until they fit, and must agree everywhere and in
-//! colour. The first stage finds, the second decides: drawings have few frequencies, and many share a code.
+//! Two stages. A code of 128 bits tells which low frequencies are strong, of the whole picture and of its middle, so
+//! that a cropped copy has the same one: all pairs of codes are compared (`soundness::close_pairs`), also mirrored.
+//! What is close there is then laid over each other as pictures of 32 x 32 pixels, moved until they fit, and must agree
+//! everywhere and in colour. The first stage finds, the second decides: drawings have few frequencies, and many share a
+//! code.
 //!
 //! Found are copies that were resized, compressed again, mirrored left-right, cropped by about 5% a side, made a little
-//! brighter or darker. Not found: turned by 90 degrees, cropped by much, written over, other frames of a film that moved.
-//! What is found of each kind, beside imagededup and CleanVision on the same pictures: benches/README.md.
+//! brighter or darker. Not found: turned by 90 degrees, cropped by much, written over, other frames of a film that
+//! moved. What is found of each kind, beside imagededup and CleanVision on the same pictures: benches/README.md.
 
 mod coarse;
 mod fit;
@@ -34,7 +35,8 @@ const MARGIN: f64 = 0.05;
 /// Standard deviation of the grey levels (0 to 255) below which a picture has nothing to compare.
 const FLAT: f64 = 2.0;
 
-/// What is kept of a picture to find others nearly equal to it: 1.2 kB. The same pixels give the same fingerprint everywhere.
+/// What is kept of a picture to find others nearly equal to it: 1.2 kB. The same pixels give the same fingerprint
+/// everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Code of the whole picture.

@@ -11,15 +11,17 @@ use wider_clip_numbers::soundness::{ClosePair, Code, close_pairs, groups_of};
 /// Bits of 128 that the codes of copies differ in at most.
 const MOST_BITS: u32 = 10;
 /// Correlation of coarse pictures below which a pair is not looked at further.
-const WORTH_A_LOOK: f32 = 0.85;
+const WORTH_A_LOOK: f32 = 0.9;
 /// Correlation below which moving one picture over the other is not tried.
-const WORTH_MOVING: f32 = 0.9;
+const WORTH_MOVING: f32 = 0.92;
 /// Width over height may differ by this factor.
 const MOST_ASPECT: f64 = 1.25;
 /// What two pictures must agree in at least to be one.
 const LEAST_CORRELATION: f32 = 0.95;
 const MOST_WORST_PART: f32 = 0.3;
 const MOST_COLOUR: f32 = 40.0;
+const MOST_BRIGHTER: f32 = 45.0;
+const MOST_CONTRAST: f32 = 1.5;
 
 /// How two pictures are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,9 +45,11 @@ pub struct NearPair {
     pub distance: f64,
 }
 
-/// All pairs of nearly equal pictures, in the order of `a`, then `b`. Flat pictures are paired where their pixels are the same.
+/// All pairs of nearly equal pictures, in the order of `a`, then `b`. Flat pictures are paired where their pixels are
+/// the same.
 ///
-/// Time grows with the square of the number of pictures, memory with the number of pictures and pairs: seconds for 100,000.
+/// Time grows with the square of the number of pictures, memory with the number of pictures and pairs: seconds for
+/// 100,000.
 ///
 /// ```
 /// use image::{Rgb, RgbImage};
@@ -164,5 +168,6 @@ fn agrees(fit: &Fit) -> bool {
     fit.correlation >= LEAST_CORRELATION
         && fit.worst_part <= MOST_WORST_PART
         && fit.colour <= MOST_COLOUR
-        && (0.5..=2.0).contains(&fit.gain)
+        && fit.brighter.abs() <= MOST_BRIGHTER
+        && (1.0 / MOST_CONTRAST..=MOST_CONTRAST).contains(&fit.gain)
 }
