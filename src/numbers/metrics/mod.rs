@@ -10,6 +10,7 @@ mod calibration;
 mod class_mix;
 mod clusterings;
 mod crossing;
+mod forecast;
 mod groups;
 mod intervals;
 mod line;
@@ -25,6 +26,9 @@ pub use calibration::{ReliabilityBin, fit_temperature, negative_log_likelihood, 
 pub use class_mix::ClassMix;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
 pub use crossing::{AtSize, Crossing, crossing};
+pub use forecast::{
+    CurveForecast, FORM, Forecast, Gain, HalfWidths, LabelsFor, LogitLine, Measured, PowerLaw, TestImages,
+};
 pub use groups::{GroupAccuracy, accuracy_by_group, worst_group, worst_of};
 pub use intervals::{
     Interval, PairedBootstrap, bootstrap_accuracy, group_bootstrap_accuracy, mean_t_interval, paired_bootstrap,
