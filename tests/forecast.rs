@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use wider_clip::metrics::{CurveForecast, LogitLine, Measured, PowerLaw, TestImages};
+use wider_clip::random::Random;
 
 fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
@@ -159,6 +160,37 @@ fn labels_for_an_accuracy_turn_the_forecast_around() {
     for (target, said) in [(0.0, "0"), (1.1, "1.1"), (f64::NAN, "NaN")] {
         let error = forecast.labels_for(target).unwrap_err().to_string();
         assert_eq!(error, format!("target: expected an accuracy above 0 and at most 1, found {said}"));
+    }
+}
+
+#[test]
+fn whatever_was_measured_has_a_forecast() {
+    let mut random = Random::new("whatever", 0, 0);
+    for _ in 0..300 {
+        let (n_sizes, n_repeats) = (3 + random.below(4), 1 + random.below(4));
+        let images = 1 + random.below(50);
+        let mut size = 1.0 + 100.0 * random.unit();
+        let mut points = Vec::new();
+        for _ in 0..n_sizes {
+            // 0 and 1 are as frequent as any, with few images.
+            let of = |random: &mut Random| random.below(images + 1) as f64 / images as f64;
+            points.push(Measured { size, accuracies: (0..n_repeats).map(|_| of(&mut random)).collect() });
+            size *= 1.5 + 3.0 * random.unit();
+        }
+        let test = TestImages { each: images, distinct: images * n_repeats };
+        let forecast = CurveForecast::new(&points, test, 1).unwrap();
+        let (smallest, largest) = forecast.measured();
+        for size in [smallest, largest, 1.01 * largest, 2.0 * largest, 1e6 * largest] {
+            let one = forecast.at(size).unwrap();
+            let ends = [0.0, one.one_low, one.low, one.mean, one.high, one.one_high, 1.0];
+            assert!(ends.windows(2).all(|pair| pair[0] <= pair[1]), "{points:?}: {one:?}");
+            assert!(one.parts.total() > 0.0 && one.parts.total().is_finite(), "{points:?}: {one:?}");
+            let gain = forecast.gain(smallest, size).unwrap();
+            assert!(gain.low <= gain.mean && gain.mean <= gain.high, "{points:?}: {gain:?}");
+        }
+        let (low, size, high) = labels(&forecast, 0.05 + 0.95 * random.unit());
+        let or_never = |end: Option<f64>| end.unwrap_or(f64::INFINITY);
+        assert!(or_never(low) <= or_never(size) && or_never(size) <= or_never(high), "{low:?} {size:?} {high:?}");
     }
 }
 

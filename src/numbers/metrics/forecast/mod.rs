@@ -257,7 +257,7 @@ impl CurveForecast {
 
     /// The forecast of a size that was checked.
     fn forecast(&self, size: f64) -> Forecast {
-        let (power, logit, mean) = (self.fits.power.at(size), self.fits.logit.at(size), self.mean(size));
+        let ((power, logit), mean) = (self.fits.both(size), self.mean(size));
         let (beyond, variance) = (self.beyond(size), self.variance(mean));
         let parts = HalfWidths {
             seeds: self.seeds(|fits| fits.mean(size), spread::LEVEL, beyond, mean),

@@ -46,14 +46,21 @@ impl Fits {
         (0..n).map(|_| fit()).collect()
     }
 
+    /// What each form says. A power law that is steep has no bottom; an accuracy has.
+    pub fn both(&self, size: f64) -> (f64, f64) {
+        (self.power.at(size).max(0.0), self.logit.at(size))
+    }
+
     /// The mean of both forms.
     pub fn mean(&self, size: f64) -> f64 {
-        0.5 * (self.power.at(size) + self.logit.at(size))
+        let (power, logit) = self.both(size);
+        0.5 * (power + logit)
     }
 
     /// What the line of log-odds says above the power law.
     pub fn apart(&self, size: f64) -> f64 {
-        self.logit.at(size) - self.power.at(size)
+        let (power, logit) = self.both(size);
+        logit - power
     }
 }
 
