@@ -39,6 +39,7 @@
 //! |---|---|
 //! | a metric of classification | `src/numbers/metrics/` (the arithmetic, its expected values by `tests/reference/metrics.py`), the list in `src/experiments/score.rs`; rows of [`experiments::representations`] that lack it are computed anew, shipped ones too until `ship` puts them there with it; `metric_table` shows it |
 //! | a score of drift | `src/numbers/metrics/wilds.rs` and its resampling in `wilds_intervals.rs`, its expected value by `tests/reference/wilds.py` |
+//! | a form of learning curves | `src/numbers/metrics/forecast/forms.rs` (expected values by `tests/reference/forecast.py`) and `Fits` in `spread.rs` there; `tests/forecast_coverage.rs` says what it does to coverage |
 //! | a probe | `src/numbers/probe/`, its line in `src/data/manifest/methods.rs`, its fit, settings and cost in `src/experiments/predict.rs`; one that asks by words also `words.rs` and `src/backbones/by_name.rs`; a suite of your own names it |
 //! | an experiment | one module in `src/experiments/` that implements [`experiments::Experiment`], its line in `mod.rs` and in the list of `all.rs`; `prelude.rs` |
 //! | a data set | one file in `data_manifests/datasets/` ([`manifest::Lookup`] where a column comes from a second table); a suite of your own names it (`--suite mine`) |
