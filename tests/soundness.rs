@@ -412,7 +412,7 @@ fn planted_errors_in_icons() {
         }
         let wrong: Vec<bool> = truth.iter().zip(&labels).map(|(a, b)| a != b).collect();
         let found = out_of_fold(&probe, features.view(), &labels, &groups, n_classes, 5, seed).expect("fits");
-        let votes = neighbour_votes(&features, &labels, n_classes, 30).expect("votes");
+        let votes = neighbour_votes(&features, &labels, n_classes, 50).expect("votes");
         let ours = suspects(found.probabilities.view(), votes.view(), &labels).expect("ranks");
         let issues = label_issues(found.probabilities.view(), &labels).expect("finds");
         let agreed: Vec<usize> = ours.iter().filter(|s| s.agreed).map(|s| s.image).collect();

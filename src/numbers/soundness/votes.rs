@@ -2,16 +2,18 @@
 
 use super::check_labels;
 use crate::error::{Error, Result};
-use crate::neighbours::{Index, Metric};
+use crate::neighbours::{Index, Metric, check_features};
+use crate::products::column_means;
 use ndarray::{ArcArray2, Array2};
 
-/// By how much less similar than the nearest a neighbour counts a third (1/e): a twentieth.
-const TEMPERATURE: f64 = 0.05;
+/// By how much less similar than the nearest a neighbour counts a third (1/e).
+const TEMPERATURE: f64 = 0.1;
 
-/// `(N, K)`: which share of the votes of the `k` nearest other images each of the classes `0..n_classes` has. A vote
-/// weighs `exp((c - c1) / 0.05)`, with the cosine similarity c and c1 that of the nearest: near copies outvote what is
-/// merely alike, so that a large `k` (30) does no harm. An image has no vote on itself; others of its group have, as a
-/// copy under another label is the best witness there is. Where there are fewer than `k` others, all of them vote.
+/// `(N, K)`: which share of the votes of the `k` nearest other images each of the classes `0..n_classes` has. Near is
+/// what has a large cosine once the mean of all images is taken off. A vote weighs `exp((c - c1) / 0.1)`, with the
+/// cosine c and c1 that of the nearest: near copies outvote what is merely alike, so that a large `k` (50) does no harm.
+/// An image has no vote on itself; others of its group have, as a copy under another label is the best witness there
+/// is. Where there are fewer than `k` others, all of them vote.
 ///
 /// # Errors
 /// Features that are empty or not finite, a single image, a label of `n_classes` or above or not one a row, k = 0.
@@ -31,7 +33,10 @@ pub fn neighbour_votes(features: &ArcArray2<f32>, labels: &[u32], n_classes: usi
         return Err(Error::argument("labels", expected, labels.len().to_string()));
     }
     check_labels(labels, n_classes)?;
-    let (rows, distances) = nearest_others(features, k)?;
+    check_features("features", features.view())?;
+    let means = column_means(features.view());
+    let centred = Array2::from_shape_fn(features.dim(), |(i, d)| (f64::from(features[[i, d]]) - means[d]) as f32);
+    let (rows, distances) = nearest_others(&centred.into_shared(), k)?;
     let mut votes = Array2::zeros((labels.len(), n_classes));
     for (image, (others, distances)) in rows.rows().into_iter().zip(distances.rows()).enumerate() {
         let weights: Vec<f64> = distances.iter().map(|d| ((distances[0] - d) / TEMPERATURE).exp()).collect();
