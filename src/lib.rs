@@ -50,6 +50,8 @@
 //! | a table or chart | one file in `src/display/`, its line in `mod.rs`; `prelude.rs` |
 //! | a way to train | a [`training::Job`]: one file in `src/trainers/`, its line in `src/trainers/lib.rs` and in the re-exports below (`tests/support/small_job.rs` is the smallest); an objective of pretraining: one file and its recipe in `src/trainers/pretrain/` |
 //! | a source of images | one file in `src/data/datasets/` and its arm in `mod.rs` there, what it opens of a reader's own in `opened.rs`, a variant of `Source` with its check in `src/data/manifest/source.rs`, its words in `src/display/catalogue.rs` |
+//! | a form of a reader's own data | `src/data/datasets/own/` (`columns.rs` for what a column may be called), its test in `tests/own_recognised.rs` |
+//! | a part of the report on a reader's images | one file in `src/own/`, what it shows in `src/display/own/`, a cell of `notebooks/10_your_images.ipynb` |
 //! | a reader of files or answers that others make | beside the reader, its line in `tests/fuzz/readers.rs` with seeds, and in `tests/fuzz/oracles.rs` what must hold |
 //!
 //! A split by the study's rule, and a probe on hand-made features:

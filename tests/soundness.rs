@@ -4,13 +4,14 @@
 //! Ignored, as they take minutes, want what is not here or tell rather than check: `planted_errors_in_icons`,
 //! `many_codes`, `near_duplicates_of_a_folder`. `cargo test --test soundness -- --ignored --nocapture NAME` runs one.
 
-mod support;
+#[path = "support/compare.rs"]
+mod compare;
 
+use compare::absolute;
 use rayon::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use support::compare::absolute;
 use wider_clip::image::{RgbImage, imageops};
 use wider_clip::images::{
     Appearance, Check, FileKind, Fingerprint, Interpolation, Limits, NearKind, decode, near_duplicates, near_groups,
@@ -46,7 +47,7 @@ fn matrix(value: &Value) -> Array2<f64> {
 /// Average precision of a list of images, the most suspect first.
 fn average_precision(order: &[usize], wrong: &[bool]) -> f64 {
     let (mut hits, mut sum) = (0.0, 0.0);
-    for (place, &image) in order.iter().enumerate().filter(|(_, image)| wrong[**image]) {
+    for (place, _) in order.iter().enumerate().filter(|(_, image)| wrong[**image]) {
         hits += 1.0;
         sum += hits / (place + 1) as f64;
     }
@@ -301,7 +302,7 @@ fn close_codes_are_those_by_hand() {
 
 /// Pictures of an embedded set, decoded.
 fn embedded(dataset: &str, step: usize) -> Vec<RgbImage> {
-    let project = Project::open(root(), "default").expect("a project");
+    let project = Project::open(&root(), "default").expect("a project");
     let set = project.images(dataset).expect("opens");
     let rows: Vec<usize> = (0..set.len()).step_by(step).collect();
     let files = set.read(0..set.len()).expect("reads");
@@ -393,7 +394,7 @@ fn fingerprints_come_back_from_bytes() {
 #[ignore = "minutes; tells numbers"]
 fn planted_errors_in_icons() {
     let cache = std::env::var("WIDER_CLIP_CACHE").map_or(root().join(".wider-clip/cache"), PathBuf::from);
-    let project = Project::open(root(), "default").expect("a project").with_cache(cache);
+    let project = Project::open(&root(), "default").expect("a project").with_cache(cache);
     let encoded = Encoded::open(&project, "icons", "efficientnet_lite0.in1k", &Device::Cpu).expect("encodes");
     let features = encoded.chosen().expect("features").to_owned().into_shared();
     let (truth, n_classes) = (encoded.labels(), encoded.set.classes.len());

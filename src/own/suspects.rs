@@ -4,7 +4,9 @@ use super::{Arm, Compared, HeldOut, Own};
 use crate::error::Result;
 use crate::soundness::{self, DATALAB_THRESHOLD, neighbour_votes, outliers, suspects};
 
-/// Neighbours that are asked.
+/// Neighbours that are asked for a label.
+const WITNESSES: usize = 50;
+/// Neighbours that an image's distance is taken to.
 const NEIGHBOURS: usize = 10;
 
 /// A label that probe and neighbours both doubt.
@@ -28,7 +30,7 @@ impl Own {
     /// What the probe says.
     pub fn suspects(&self, compared: &Compared, arm: &Arm, held_out: &HeldOut) -> Result<Vec<Suspect>> {
         let features = compared.features(&arm.model)?.into_shared();
-        let votes = neighbour_votes(&features, &compared.labels, compared.n_classes, NEIGHBOURS)?;
+        let votes = neighbour_votes(&features, &compared.labels, compared.n_classes, WITNESSES)?;
         let list = suspects(held_out.probabilities.view(), votes.view(), &compared.labels)?;
         let name = |class: u32| self.set.classes[class as usize].clone();
         let doubted = list.into_iter().filter(|one: &soundness::Suspect| one.agreed && one.score > 0.0);
