@@ -21,7 +21,9 @@ fn shipped_manifests_load() {
     for id in ["default", "full", "smoke"] {
         let suite = manifests.suite(id).unwrap();
         let mut methods = vec![Method::Knn, Method::Lr];
-        methods.extend((id == "default").then_some(Method::LrStandardised));
+        if id == "default" {
+            methods.extend([Method::LrStandardised, Method::LrSweep]);
+        }
         assert_eq!(suite.methods, methods, "{id}");
     }
     assert_eq!(manifests.suite("default").unwrap().seeds.len(), 3);

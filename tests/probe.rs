@@ -135,6 +135,45 @@ fn four_classes(n: usize, seed: u64) -> Labelled {
     labelled(features, (0..n as u32).map(|i| i % 4).collect()).unwrap()
 }
 
+/// Columns of unlike scale, one far from 0 and one that does not vary.
+fn badly_scaled(n: usize) -> Labelled {
+    let mut data = four_classes(n, 3);
+    let mut features = data.records.to_owned();
+    for (j, mut column) in features.columns_mut().into_iter().enumerate() {
+        column.mapv_inplace(|x| match j {
+            0 => 7.0,
+            1 => x + 300.0,
+            _ => x * 10f32.powi(j as i32 % 4 - 2),
+        });
+    }
+    data.records = features.into_shared();
+    data
+}
+
+#[test]
+fn conditioned_is_the_same_minimum_in_fewer_steps() {
+    let data = badly_scaled(200);
+    for c in [1e-3, 1.0, 100.0] {
+        let params = Logistic::params(c).max_iterations(5000).tolerance(1e-7);
+        let (plain, conditioned) = (params.fit(&data).unwrap(), params.clone().conditioned().fit(&data).unwrap());
+        assert!(conditioned.converged && 2 * conditioned.iterations < plain.iterations, "C {c}: {}", plain.iterations);
+        assert!(conditioned.objective <= plain.objective + 1e-9, "C {c}");
+        // It is the minimum of the other too: from there no step of a fit on columns as they come gains anything.
+        let on = params.fit_from(&data, Some(&conditioned)).unwrap();
+        assert!((conditioned.objective - on.objective).abs() < 1e-6 * on.objective, "C {c}: {}", on.objective);
+        // As a layer on features as they come.
+        let (weights, biases) = conditioned.linear(4).unwrap();
+        let scores = data.records.dot(&weights.t()) + &biases;
+        let said = conditioned.try_predict(data.records.view()).unwrap();
+        let best = |row: ndarray::ArrayView1<f32>| (0..4).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32;
+        let same = scores.rows().into_iter().zip(&said).filter(|(row, class)| best(row.view()) == **class).count();
+        assert!(same >= 199, "C {c}: {same}");
+        // From the minimum in other coordinates there is hardly a step to go.
+        let again = params.clone().conditioned().fit_from(&data, Some(&on)).unwrap();
+        assert!(again.iterations <= 3 && again.converged, "C {c}: {}", again.iterations);
+    }
+}
+
 #[test]
 fn a_sweep_takes_the_best_c_and_fits_again_on_everything() {
     let (train, val) = (four_classes(80, 0), four_classes(40, 1));
@@ -144,7 +183,7 @@ fn a_sweep_takes_the_best_c_and_fits_again_on_everything() {
     let first = swept.tried.iter().find(|tried| tried.val_accuracy == best).unwrap();
     assert_eq!(swept.c, first.c);
     for tried in &swept.tried {
-        let alone = Logistic::params(tried.c).max_iterations(1000).fit(&train).unwrap();
+        let alone = Logistic::params(tried.c).max_iterations(1000).tolerance(1e-7).fit(&train).unwrap();
         let predicted = alone.try_predict(val.records.view()).unwrap().to_vec();
         assert!((accuracy(&predicted, &val.targets.to_vec()).unwrap() - tried.val_accuracy).abs() <= 1.0 / 40.0);
     }
