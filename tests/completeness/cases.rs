@@ -56,7 +56,7 @@ pub const VARIANTS: &[(&str, Kind, &str)] = &[
     (
         "id = \"a\"\nname = \"a\"\ndescription = \"a\"\nlicence = \"a\"\nhomepage = \"a\"\ncitation = \"a\"\n[source.zzz]",
         Kind::Dataset,
-        "embedded, hub, archive, folder",
+        "embedded, hub, archive, folder, parquet",
     ),
     ("[source.archive]\ndownloads = []\n[source.archive.layout.zzz]", Kind::Dataset, "class_folders, table, lists"),
     ("[weights.zzz]", Kind::Model, "embedded, hub, random, none"),
@@ -69,6 +69,8 @@ pub const DOCUMENTS: &[(&str, Kind, &str)] = &[
     ("classed", Kind::Dataset, CLASSED),
     ("listed", Kind::Dataset, LISTED),
     ("folder", Kind::Dataset, FOLDER),
+    ("tabled", Kind::Dataset, TABLED),
+    ("shards", Kind::Dataset, SHARDS),
     ("pictures", Kind::Dataset, PICTURES),
     ("hub", Kind::Dataset, HUB),
     ("pixels", Kind::Model, PIXELS),
@@ -418,6 +420,32 @@ recomputed = ["pixels.raw"]
 note = "None."
 "#;
 
+/// A reader's own table of paths.
+const TABLED: &str = r#"
+id = "tabled"
+[source.folder]
+path = "tables"
+tables = ["one.csv"]
+[columns]
+image = "file"
+label = "kind"
+split = "season"
+[split]
+pool = "dry"
+rule = "study_capped"
+id_test = { name = "wet" }
+"#;
+
+/// A reader's own Parquet files.
+const SHARDS: &str = r#"
+id = "shards"
+[source.parquet]
+files = ["data_manifests/embedded/pictures.parquet"]
+[columns]
+image = "image"
+label = "kind"
+"#;
+
 /// What its suite fine-tunes stands in `world.rs`.
 const MIRRORED: &str = r#"
 id = "mirrored"
@@ -606,6 +634,9 @@ pub const CASES: &[Case] = &[
     case("folder", &[("bands", "[3, 2, 1]")], Effect::Features),
     case("folder", &[("range", "[0, 100]")], Effect::Features),
     case("folder", &[("source.folder.path", "\"sketches\"")], Effect::Features),
+    case("tabled", &[("source.folder.tables", "[\"two.csv\"]")], Effect::Features),
+    case("tabled", &[("columns.split", "\"era\"")], Effect::Rows),
+    case("shards", &[("source.parquet.files", "[\"data_manifests/embedded/others.parquet\"]")], Effect::Features),
     case("pictures", &[("source.embedded.files", "[\"others.parquet\"]")], Effect::Features),
     case("pictures", &[("columns.image", "\"night\"")], Effect::Features),
     case("pictures", &[("columns.label", "\"mark\""), ("split.classes", "3")], Effect::Rows),

@@ -169,6 +169,15 @@ impl World {
         for (name, bytes) in files.iter().filter(|(name, _)| name.contains('/')) {
             write(&folder.join(name), bytes);
         }
+        for (name, pictures) in [("one.csv", "drawings"), ("two.csv", "sketches")] {
+            let mut rows = String::from("file,kind,season,era\n");
+            for i in 0..IMAGES {
+                let part = |wet: bool| if wet { "wet" } else { "dry" };
+                let (season, era) = (part(i % 12 >= 10), part(i % 12 < 2));
+                rows.push_str(&format!("../{pictures}/{}/{i}.png,{},{season},{era}\n", class(i), i % 2));
+            }
+            write(&folder.join("tables").join(name), rows);
+        }
         parquet(&embedded.join("pictures.parquet"), 0);
         parquet(&embedded.join("others.parquet"), 200);
         for (name, commit, from) in [("main", COMMIT, 0), ("next", OTHER_COMMIT, 200)] {
