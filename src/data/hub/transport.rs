@@ -11,16 +11,28 @@ use super::{names, proxy};
 use crate::error::{Error, Result};
 use crate::progress::duration;
 use std::io::ErrorKind;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_RANGE, RANGE};
 use ureq::http::{HeaderMap, Method, Request, Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Timeout};
 
 /// Redirects on the way to one answer.
 const MOST_REDIRECTS: usize = 10;
 /// A server that asks to be left alone for longer is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What a test has this process trust.
+static TRUSTED: OnceLock<RootCerts> = OnceLock::new();
+
+/// From now on this process trusts the one certificate (DER) and no other: stand-ins have none that the world vouches for.
+#[doc(hidden)]
+pub fn trust_for_tests(certificate: &[u8]) {
+    let trusted = RootCerts::new_with_certs(&[Certificate::from_der(certificate).to_owned()]);
+    TRUSTED.get_or_init(|| trusted);
+}
+
 /// One question.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
@@ -81,12 +93,14 @@ impl Transport {
                 advice: "Correct it, or unset it to use https://huggingface.co".into(),
             });
         };
+        let roots = TRUSTED.get().cloned().unwrap_or(RootCerts::WebPki);
         let agent = |proxy: Option<ureq::Proxy>| -> Agent {
             Agent::config_builder()
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .max_redirects_will_error(false)
                 .proxy(proxy)
+                .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
                 .user_agent(concat!("wider-clip/", env!("CARGO_PKG_VERSION")))
                 .build()
                 .into()
