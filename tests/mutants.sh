@@ -24,6 +24,11 @@ git ls-files -co --exclude-standard -z | grep -zv '^notebooks/' |
         [ -f "$file" ] || continue
         cmp -s "$file" "$copy/$file" || { mkdir -p "$copy/$(dirname "$file")" && cp "$file" "$copy/$file"; }
     done
+# Below the project cargo reads its settings anyway, and would take each flag twice.
+case $copy in "$root"/*) rm -f "$copy/.cargo/config.toml" ;; esac
+
+# What cargo has built of other crates is not built again. A build beside this one may move files meanwhile.
+[ -d "$copy/target" ] || [ ! -d target ] || cp -a --reflink=auto target "$copy/target" || true
 
 # The small library: the crates beneath, and of the thin crate on top the rows.
 small=$copy/small
@@ -62,26 +67,20 @@ pub use rayon;
 #[cfg(feature = "rows")]
 pub mod prelude {
     pub use crate::results::{ResultRow, frame};
+    pub use ndarray::{Array2, array};
     pub use polars::prelude::{DataFrame, IntoLazy, NamedFrom, SortMultipleOptions, col, df, lit};
 }
 END
 write "$small/lib.rs"
 {
     printf '[package]\nname = "small"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n'
-    printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n[dependencies]\n'
-    for crate in ndarray rayon tempfile wider-clip-numbers; do
-        echo "$crate.workspace = true"
-    done
-    # Beside the numbers only where a test asks for it: these take longest to compile and to link.
-    for crate in csv image polars polars-io serde_json wider-clip-data; do
-        echo "$crate = { workspace = true, optional = true }"
-    done
-    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io", "dep:serde_json", "dep:wider-clip-data"]\n'
-    printf 'data = ["dep:image", "dep:wider-clip-data"]\n'
-    printf '\n[dev-dependencies]\n'
-    for crate in flate2 libc rand_chacha rustls serde serde_json sha2 toml; do
-        echo "$crate.workspace = true"
-    done
+    printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n'
+    # All that the project stands on, used or not: then these crates have the features that they have in the project, and
+    # what it has built of them serves here.
+    printf '[features]\nrows = ["dep:wider-clip-data"]\ndata = ["dep:wider-clip-data"]\n\n[dependencies]\n'
+    printf 'wider-clip-numbers.workspace = true\nwider-clip-data = { workspace = true, optional = true }\n'
+    sed -n '/^\[workspace.dependencies\]/,/^\[package\]/s/^\([a-z][a-z0-9_-]*\) = .*/\1.workspace = true/p' Cargo.toml |
+        grep -v '^wider-clip\|^name\|^version'
     for name in splits "${metrics[@]}" storage "${results[@]}" "${decode[@]}" "${hub[@]}"; do
         printf '\n[[test]]\nname = "%s"\npath = "tests/%s.rs"\n' "$name" "$name"
     done

@@ -289,6 +289,16 @@ fn warn_if_open(origin: &Origin) {
     }
 }
 
+/// Whether encryption failed, which another try cannot mend: a certificate that nobody vouches for comes as data that cannot be
+/// read.
+fn unencrypted(error: &ureq::Error, origin: &Origin) -> bool {
+    match error {
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
+        ureq::Error::Io(error) => origin.https && error.kind() == ErrorKind::InvalidData,
+        _ => false,
+    }
+}
+
 /// Words for a request without an answer. The address is not among them: what it is signed with stays secret.
 fn unreached(error: ureq::Error, origin: &Origin, proxy: Option<&proxy::Named>, patience: Duration) -> Fault {
     let through = proxy.map_or_else(String::new, |named| format!(" through {}", named.words()));
@@ -311,7 +321,7 @@ fn unreached(error: ureq::Error, origin: &Origin, proxy: Option<&proxy::Named>, 
             ));
         }
         ureq::Error::Protocol(error) => format!("{origin} gave an answer{through} that cannot be read: {error}"),
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
+        _ if unencrypted(&error, origin) => {
             let reason = format!("{origin} was not reached{through}: no encrypted connection: {error}");
             return Fault { again: Again::No, ..Fault::new(Kind::Network(proxy.map(|named| named.variable)), reason) };
         }
