@@ -79,8 +79,8 @@ fn what_has_no_line_is_refused() {
 
 #[test]
 fn accuracies_that_rounding_could_tell_apart_are_equal() {
-    // Stretched they lie 0, 0 and d apart: their squares about the mean come to 2/3 of d squared. Three equal ones may come to
-    // 3 x 2.2e-16 times their mean, or times 1.
+    // Stretched they lie 0, 0 and d apart: their squares about the mean come to 2/3 of d squared. Three equal ones may
+    // come to 3 x 2.2e-16 times their mean, or times 1.
     let fit = |ids: [f64; 3], stretch| DriftLine::fit(&[(ids[0], 0.1), (ids[1], 0.3), (ids[2], 0.5)], stretch);
     let apart = |d: f64, stretch: Stretch| fit([0.5, 0.5, stretch.back(d)], stretch);
     for stretch in [Stretch::Probit, Stretch::Logit] {
@@ -161,8 +161,8 @@ fn calibration_equals_scikit_learn() {
 
 #[test]
 fn a_temperature_is_found_beside_a_score_far_from_all_others() {
-    // One image of 5,001 is wrong, by 500; the right ones are sure by 1. The slope is 0 where they push as hard as it pulls:
-    // 5,000 / (1 + e^(1 / T)) = 500.
+    // One image of 5,001 is wrong, by 500; the right ones are sure by 1. The slope is 0 where they push as hard as it
+    // pulls: 5,000 / (1 + e^(1 / T)) = 500.
     let scores = Array2::from_shape_fn((5001, 2), |(image, class)| match (image, class) {
         (0, 0) => 500.0,
         (_, 0) => 1.0,

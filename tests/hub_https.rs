@@ -1,5 +1,5 @@
-//! What began encrypted goes on encrypted: a hub that is asked over https and leads to plain http is not followed, with a
-//! token or without, and nothing is kept of what it would have given.
+//! What began encrypted goes on encrypted: a hub that is asked over https and leads to plain http is not followed, with
+//! a token or without, and nothing is kept of what it would have given.
 
 mod support;
 #[path = "support/tls.rs"]

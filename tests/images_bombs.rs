@@ -183,7 +183,7 @@ fn a_chunk_of_a_webp_ends_within_the_file() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/images/decode/lossless.webp");
     let plain = std::fs::read(path).expect("reads");
     let expected = decode("plain", &plain).expect("is read");
-    // Behind a chunk of an odd length stands a byte that belongs to none; the next chunk says `length` and has `n` bytes.
+    // Behind a chunk of an odd length stands a byte that belongs to none; the next says `length` and has `n` bytes.
     let with = |length: u32, n: usize| {
         let mut bytes = plain.clone();
         bytes.extend(b"ODD \x05\0\0\0\x01\x02\x03\x04\x05\0NEXT");

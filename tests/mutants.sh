@@ -5,7 +5,8 @@
 #     MUTANTS="--shard 0/5" tests/mutants.sh hub         more words for cargo-mutants, here to try a fifth of them
 #
 # Needs cargo-mutants (`cargo install cargo-mutants --locked`). What was found stands in tests/README.md; the lists of
-# caught and surviving mutants are left in .wider-clip/mutants/<part>/mutants.out. JOBS is for cargo's own jobs.
+# caught and surviving mutants are left in .wider-clip/mutants/<part>/mutants.out. JOBS is for cargo's own jobs, LONGEST the
+# seconds that tests may take: more on a busy machine, where a mutant that runs out of time would count as noticed.
 #
 # Tests link the whole library, so that a mutant would cost a minute. Here they link a small one of the same name, made of
 # the mutated crates alone, in a copy of the project: a mutant costs seconds. Mutants come one after the other.
@@ -75,8 +76,8 @@ write "$small/lib.rs"
 {
     printf '[package]\nname = "small"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n'
     printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n'
-    # All that the project stands on, used or not: then these crates have the features that they have in the project, and
-    # what it has built of them serves here.
+    # All that the project stands on, used or not: then these crates have the features that they have in the project,
+    # and what it has built of them serves here.
     printf '[features]\nrows = ["dep:wider-clip-data"]\ndata = ["dep:wider-clip-data"]\n\n[dependencies]\n'
     printf 'wider-clip-numbers.workspace = true\nwider-clip-data = { workspace = true, optional = true }\n'
     sed -n '/^\[workspace.dependencies\]/,/^\[package\]/s/^\([a-z][a-z0-9_-]*\) = .*/\1.workspace = true/p' Cargo.toml |
@@ -119,6 +120,6 @@ for part in "$@"; do
     (cd "$copy" && cargo test --package small "${targets[@]#--cargo-arg=}")
     # Two: mutants survived. Three: one did not end. Both are in the lists.
     cargo mutants --dir "$copy" --in-place --package "${from[0]}" "${files[@]}" --test-package small --baseline skip \
-        --output "$place/$part" --timeout 60 --build-timeout 900 "${targets[@]}" ${MUTANTS:-} ||
+        --output "$place/$part" --timeout "${LONGEST:-60}" --build-timeout 900 "${targets[@]}" ${MUTANTS:-} ||
         [ $? -le 3 ]
 done

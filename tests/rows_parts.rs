@@ -1,5 +1,5 @@
-//! Rows piece by piece: what a change in a single comparison or sign would move (`tests/mutants.sh`), and the tests of whole
-//! stores may not show.
+//! Rows piece by piece: what a change in a single comparison or sign would move (`tests/mutants.sh`), and the tests of
+//! whole stores may not show.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! An encrypted door to a stand-in for the hub: what comes in goes on to the plain server behind it.
 //!
-//! `tls/cert.der` is a certificate of 127.0.0.1 and localhost until 2120 that signs itself, and `tls/key.der` its key. Nobody
-//! trusts it but who is told to, by `wider_clip::hub::trust_for_tests`.
+//! `tls/cert.der` is a certificate of 127.0.0.1 and localhost until 2120 that signs itself, and `tls/key.der` its key.
+//! Nobody trusts it but who is told to, by `wider_clip::hub::trust_for_tests`.
 
 use super::hub_server::HubServer;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};

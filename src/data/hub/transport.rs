@@ -26,7 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// What a test has this process trust.
 static TRUSTED: OnceLock<RootCerts> = OnceLock::new();
 
-/// From now on this process trusts the one certificate (DER) and no other: stand-ins have none that the world vouches for.
+/// From now on this process trusts the one certificate (DER) and no other: stand-ins have none that the world vouches
+/// for.
 #[doc(hidden)]
 pub fn trust_for_tests(certificate: &[u8]) {
     let trusted = RootCerts::new_with_certs(&[Certificate::from_der(certificate).to_owned()]);
@@ -289,8 +290,8 @@ fn warn_if_open(origin: &Origin) {
     }
 }
 
-/// Whether encryption failed, which another try cannot mend: a certificate that nobody vouches for comes as data that cannot be
-/// read.
+/// Whether encryption failed, which another try cannot mend: a certificate that nobody vouches for comes as data that
+/// cannot be read.
 fn unencrypted(error: &ureq::Error, origin: &Origin) -> bool {
     match error {
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
