@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 use wider_clip::metrics::{
-    ClassMix, DriftLine, Stretch, above_chance, expected_calibration_error, fit_temperature, negative_log_likelihood,
-    reliability, tempered,
+    ClassMix, DriftLine, Estimate, Resamples, Stretch, above_chance, expected_calibration_error, fit_temperature,
+    negative_log_likelihood, reliability, tempered,
 };
 use wider_clip::ndarray::{Array2, array};
+use wider_clip::random::Random;
 
 fn golden(key: &str, n: usize) -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/drift.json");
@@ -77,6 +78,22 @@ fn what_has_no_line_is_refused() {
 }
 
 #[test]
+fn accuracies_that_rounding_could_tell_apart_are_equal() {
+    // Stretched they lie 0, 0 and d apart: their squares about the mean come to 2/3 of d squared. Three equal ones may
+    // come to 3 x 2.2e-16 times their mean, or times 1.
+    let fit = |ids: [f64; 3], stretch| DriftLine::fit(&[(ids[0], 0.1), (ids[1], 0.3), (ids[2], 0.5)], stretch);
+    let apart = |d: f64, stretch: Stretch| fit([0.5, 0.5, stretch.back(d)], stretch);
+    for stretch in [Stretch::Probit, Stretch::Logit] {
+        assert!(apart(2.1e-8, stretch).is_err(), "4.4 x 2/3 = 2.9, of 6.7");
+        assert!(apart(4e-8, stretch).is_ok(), "16 x 2/3 = 10.7, of 6.7");
+    }
+    // A mean of 13.8.
+    let (high, step) = (1.0 - 1e-6, 1e-6);
+    assert!(fit([high, high, high + 4e-8 * step], Stretch::Logit).is_err(), "1.1e-15, of 9.2e-15");
+    assert!(fit([high, high, high + 4e-7 * step], Stretch::Logit).is_ok(), "1.1e-13, of 9.2e-15");
+}
+
+#[test]
 fn gaps_are_taken_apart_as_by_hand() {
     let side = |value: &Value| -> Vec<(u32, bool)> {
         let images = value.as_array().unwrap().iter();
@@ -122,6 +139,7 @@ fn calibration_equals_scikit_learn() {
             assert_eq!(ours.n as u64, theirs["n"].as_u64().unwrap(), "bin {i}");
             assert_eq!((ours.low, ours.high), (i as f64 / bins.len() as f64, (i + 1) as f64 / bins.len() as f64));
             assert_eq!(ours.confidence.is_none(), theirs["confidence"].is_null());
+            assert_eq!(ours.accuracy.is_none(), theirs["accuracy"].is_null());
             if let (Some(confidence), Some(accuracy)) = (ours.confidence, ours.accuracy) {
                 close(confidence, &theirs["confidence"], 1e-9, "confidence");
                 close(accuracy, &theirs["accuracy"], 1e-9, "accuracy");
@@ -142,6 +160,21 @@ fn calibration_equals_scikit_learn() {
 }
 
 #[test]
+fn a_temperature_is_found_beside_a_score_far_from_all_others() {
+    // One image of 5,001 is wrong, by 500; the right ones are sure by 1. The slope is 0 where they push as hard as it
+    // pulls: 5,000 / (1 + e^(1 / T)) = 500.
+    let scores = Array2::from_shape_fn((5001, 2), |(image, class)| match (image, class) {
+        (0, 0) => 500.0,
+        (_, 0) => 1.0,
+        _ => 0.0,
+    });
+    let mut truth = vec![0; 5001];
+    truth[0] = 1;
+    let temperature = fit_temperature(scores.view(), &truth).unwrap().unwrap();
+    assert!((temperature - 1.0 / 9f64.ln()).abs() < 1e-9, "{temperature}");
+}
+
+#[test]
 fn a_temperature_that_is_none_is_none() {
     // All right: the surer the better. All wrong: the less sure the better. Nothing said: no temperature matters.
     assert_eq!(fit_temperature(array![[2.0, 0.0], [0.0, 1.0]].view(), &[0, 1]).unwrap(), None);
@@ -157,4 +190,41 @@ fn a_temperature_that_is_none_is_none() {
     assert_eq!(sure, array![[1.0, 0.0]]);
     assert_eq!(negative_log_likelihood(sure.view(), &[1]).unwrap(), f64::INFINITY);
     assert!(negative_log_likelihood(array![[1.5, -0.5]].view(), &[0]).is_err());
+}
+
+#[test]
+fn resamples_are_drawn_unit_by_unit() {
+    // More than are drawn together.
+    let (units, n, seed) = (5, 150, 7);
+    let per_unit = Array2::from_shape_fn((units, 3), |(unit, column)| (unit * unit + 10 * column) as f32);
+    let found = Resamples::new(units, n, seed).unwrap().sums(per_unit.view()).unwrap();
+    assert_eq!(found.dim(), (n, 3));
+    for (resample, sums) in found.rows().into_iter().enumerate() {
+        let mut random = Random::new("resamples of units", seed, resample as u64);
+        let drawn: Vec<usize> = (0..units).map(|_| random.below(units)).collect();
+        let expected: Vec<f32> =
+            (0..3).map(|column| drawn.iter().map(|&unit| per_unit[[unit, column]]).sum()).collect();
+        assert_eq!(sums.to_vec(), expected, "resample {resample}");
+    }
+    assert!(Resamples::new(units, 39, 0).is_err() && Resamples::new(units, 40, 0).is_ok());
+    assert!(Resamples::new(0, 40, 0).is_err() && Resamples::new(1 << 24, 40, 0).is_err());
+    assert!(Resamples::new((1 << 24) - 1, 40, 0).is_ok(), "f32 counts to there");
+    for other in [4, 6] {
+        assert!(Resamples::new(other, n, seed).unwrap().sums(per_unit.view()).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn an_estimate_has_an_interval_where_resamples_differ() {
+    let of = |resampled: &[f64]| Estimate::of(0.25, resampled.to_vec());
+    let found = of(&[3.0, -1.0, 4.0, 1.0, 2.0]);
+    // A tenth of the way from -1 to 1, and nine tenths of that from 3 to 4; twice (1 + 1) of 5 + 1 are not above 0.
+    let (low, high) = found.interval.unwrap();
+    assert!((low + 0.8).abs() < 1e-12 && (high - 3.9).abs() < 1e-12, "{found:?}");
+    assert_eq!((found.value, found.p_value), (0.25, Some(2.0 / 3.0)));
+    // All alike, one that is no number, none at all: nothing is claimed.
+    for silent in [&[2.0; 5][..], &[1.0, 2.0, f64::NAN], &[1.0, f64::INFINITY], &[f64::NEG_INFINITY, 1.0], &[]] {
+        let found = of(silent);
+        assert_eq!((found.value, found.interval, found.p_value), (0.25, None, None), "{silent:?}");
+    }
 }

@@ -177,3 +177,27 @@ fn texts_and_profiles_that_unpack_to_much_cost_little() {
         assert!(start.elapsed() < Duration::from_secs(20), "{name}: {:?}", start.elapsed());
     }
 }
+
+#[test]
+fn a_chunk_of_a_webp_ends_within_the_file() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/images/decode/lossless.webp");
+    let plain = std::fs::read(path).expect("reads");
+    let expected = decode("plain", &plain).expect("is read");
+    // Behind a chunk of an odd length stands a byte that belongs to none; the next says `length` and has `n` bytes.
+    let with = |length: u32, n: usize| {
+        let mut bytes = plain.clone();
+        bytes.extend(b"ODD \x05\0\0\0\x01\x02\x03\x04\x05\0NEXT");
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(vec![0; n]);
+        let rest = bytes.len() as u32 - 8;
+        bytes[4..8].copy_from_slice(&rest.to_le_bytes());
+        bytes
+    };
+    for (length, n) in [(0, 0), (4, 4), (2, 4)] {
+        assert_eq!(decode("whole", &with(length, n)).expect("is read"), expected, "{length} of {n}");
+    }
+    for (length, n) in [(1, 0), (5, 4), (u32::MAX, 4)] {
+        let message = refused("cut", &with(length, n));
+        assert!(message.contains(&format!("a chunk `NEXT` of {length} bytes where {n} are left")), "{message}");
+    }
+}

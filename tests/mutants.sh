@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Mutation testing: what decides a number is changed, line by line, and a test must notice.
 #
-#     tests/mutants.sh [PART ...]         parts: splits metrics storage results decode; all by default
+#     tests/mutants.sh [PART ...]         parts: splits metrics storage results decode hub; all by default
+#     MUTANTS="--shard 0/5" tests/mutants.sh hub         more words for cargo-mutants, here to try a fifth of them
 #
 # Needs cargo-mutants (`cargo install cargo-mutants --locked`). What was found stands in tests/README.md; the lists of
-# caught and surviving mutants are left in .wider-clip/mutants/<part>/mutants.out. JOBS is for cargo's own jobs.
+# caught and surviving mutants are left in .wider-clip/mutants/<part>/mutants.out. JOBS is for cargo's own jobs, LONGEST the
+# seconds that tests may take: more on a busy machine, where a mutant that runs out of time would count as noticed.
 #
 # Tests link the whole library, so that a mutant would cost a minute. Here they link a small one of the same name, made of
 # the mutated crates alone, in a copy of the project: a mutant costs seconds. Mutants come one after the other.
@@ -13,7 +15,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 place=${MUTANTS_FOLDER:-$root/.wider-clip/mutants}
 copy=$place/project
-[ $# -gt 0 ] || set -- splits metrics storage results decode
+[ $# -gt 0 ] || set -- splits metrics storage results decode hub
 export CARGO_BUILD_JOBS=${JOBS:-2}
 
 # The project as it is now, without what git ignores. Unchanged files keep their times, so that little is built anew.
@@ -23,9 +25,18 @@ git ls-files -co --exclude-standard -z | grep -zv '^notebooks/' |
         [ -f "$file" ] || continue
         cmp -s "$file" "$copy/$file" || { mkdir -p "$copy/$(dirname "$file")" && cp "$file" "$copy/$file"; }
     done
+# Below the project cargo reads its settings anyway, and would take each flag twice.
+case $copy in "$root"/*) rm -f "$copy/.cargo/config.toml" ;; esac
+
+# What cargo has built of other crates is not built again. A build beside this one may move files meanwhile.
+[ -d "$copy/target" ] || [ ! -d target ] || cp -a --reflink=auto target "$copy/target" || true
 
 # The small library: the crates beneath, and of the thin crate on top the rows.
 small=$copy/small
+metrics=(metrics metrics_parts drift_metrics wilds_intervals)
+results=(rows rows_parts)
+decode=(images images_bands images_bombs images_kinds)
+hub=(hub hub_cache hub_faults hub_hostile hub_https hub_models)
 mkdir -p "$small"
 ln -sfn ../tests "$small/tests"
 ln -sfn ../data_manifests "$small/data_manifests"
@@ -38,34 +49,40 @@ cat > "$small/lib.rs.new" << 'END'
 //! The part of the library that mutants.sh mutates, under its name.
 #[cfg(feature = "rows")]
 pub mod results;
+#[cfg(feature = "rows")]
+pub mod features {
+    //! The one thing that rows need of the crate of backbones, which takes long to compile.
+    pub struct SetAside {
+        pub row: usize,
+        pub id: String,
+        pub reason: String,
+    }
+}
 #[cfg(feature = "data")]
-pub use wider_clip_data::{images, manifest, published};
+pub use wider_clip_data::{hub, images, published};
 #[cfg(any(feature = "data", feature = "rows"))]
-pub use wider_clip_data::datasets;
+pub use wider_clip_data::{datasets, manifest};
 pub use wider_clip_numbers::{clustering, error, guard, key, metrics, neighbours, probe, progress, random, splits, storage};
 pub use ndarray;
+pub use rayon;
 #[cfg(feature = "rows")]
 pub mod prelude {
     pub use crate::results::{ResultRow, frame};
+    pub use ndarray::{Array2, array};
     pub use polars::prelude::{DataFrame, IntoLazy, NamedFrom, SortMultipleOptions, col, df, lit};
 }
 END
 write "$small/lib.rs"
 {
     printf '[package]\nname = "small"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n'
-    printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n[dependencies]\n'
-    printf 'ndarray.workspace = true\nwider-clip-numbers.workspace = true\ntempfile.workspace = true\n'
-    # Beside the numbers only where a test asks for it: these take longest to compile and to link.
-    for crate in csv image polars polars-io rayon serde_json wider-clip-data; do
-        echo "$crate = { workspace = true, optional = true }"
-    done
-    printf '\n[features]\nrows = ["dep:csv", "dep:polars", "dep:polars-io", "dep:rayon", "dep:serde_json", "dep:wider-clip-data"]\n'
-    printf 'data = ["dep:image", "dep:wider-clip-data"]\n'
-    printf '\n[dev-dependencies]\n'
-    for crate in flate2 rand_chacha serde serde_json sha2 toml; do
-        echo "$crate.workspace = true"
-    done
-    for name in splits metrics metrics_parts storage rows images images_bands images_bombs images_kinds; do
+    printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n'
+    # All that the project stands on, used or not: then these crates have the features that they have in the project,
+    # and what it has built of them serves here.
+    printf '[features]\nrows = ["dep:wider-clip-data"]\ndata = ["dep:wider-clip-data"]\n\n[dependencies]\n'
+    printf 'wider-clip-numbers.workspace = true\nwider-clip-data = { workspace = true, optional = true }\n'
+    sed -n '/^\[workspace.dependencies\]/,/^\[package\]/s/^\([a-z][a-z0-9_-]*\) = .*/\1.workspace = true/p' Cargo.toml |
+        grep -v '^wider-clip\|^name\|^version'
+    for name in splits "${metrics[@]}" storage "${results[@]}" "${decode[@]}" "${hub[@]}"; do
         printf '\n[[test]]\nname = "%s"\npath = "tests/%s.rs"\n' "$name" "$name"
     done
 } > "$small/Cargo.toml.new"
@@ -82,11 +99,12 @@ write "$copy/Cargo.toml"
 for part in "$@"; do
     case $part in
         splits) from=(wider-clip-numbers 'src/numbers/splits/*.rs') tests=(splits) ;;
-        metrics) from=(wider-clip-numbers 'src/numbers/metrics/*.rs') tests=(metrics metrics_parts) ;;
+        metrics) from=(wider-clip-numbers 'src/numbers/metrics/*.rs') tests=("${metrics[@]}") ;;
         storage) from=(wider-clip-numbers 'src/numbers/storage.rs' 'src/numbers/key.rs') tests=(storage) ;;
-        results) from=(small 'small/results/*.rs') tests=(rows) ;;
-        decode) from=(wider-clip-data 'src/data/images/decode.rs') tests=(images images_bands images_bombs images_kinds) ;;
-        *) echo "$part: expected splits, metrics, storage, results or decode" >&2 && exit 2 ;;
+        results) from=(small 'small/results/*.rs') tests=("${results[@]}") ;;
+        decode) from=(wider-clip-data 'src/data/images/decode.rs') tests=("${decode[@]}") ;;
+        hub) from=(wider-clip-data 'src/data/hub/*.rs') tests=("${hub[@]}") ;;
+        *) echo "$part: expected splits, metrics, storage, results, decode or hub" >&2 && exit 2 ;;
     esac
     files=()
     for file in "${from[@]:1}"; do files+=(--file "$file"); done
@@ -94,7 +112,7 @@ for part in "$@"; do
     targets=()
     for test in "${tests[@]}"; do targets+=("--cargo-arg=--test=$test"); done
     case $part in
-        decode) targets+=(--cargo-arg=--features=small/data) ;;
+        decode | hub) targets+=(--cargo-arg=--features=small/data) ;;
         results) targets+=(--cargo-arg=--features=small/rows) ;;
     esac
     mkdir -p "$place/$part"
@@ -102,6 +120,6 @@ for part in "$@"; do
     (cd "$copy" && cargo test --package small "${targets[@]#--cargo-arg=}")
     # Two: mutants survived. Three: one did not end. Both are in the lists.
     cargo mutants --dir "$copy" --in-place --package "${from[0]}" "${files[@]}" --test-package small --baseline skip \
-        --output "$place/$part" --timeout 60 --build-timeout 900 "${targets[@]}" ||
+        --output "$place/$part" --timeout "${LONGEST:-60}" --build-timeout 900 "${targets[@]}" ${MUTANTS:-} ||
         [ $? -le 3 ]
 done

@@ -9,7 +9,7 @@ use pools::{assert_complete, counts, pool};
 use wider_clip::error::Error;
 use wider_clip::random::Random;
 use wider_clip::splits::{
-    ClassDraw, Shortage, Split, balanced_subset, draw_per_class, grouped_split, leaky_split, stratified_subset,
+    ClassDraw, Shortage, Split, balanced_subset, draw_per_class, enough, grouped_split, leaky_split, stratified_subset,
     study_counts, study_split,
 };
 
@@ -325,4 +325,42 @@ fn bad_input_is_an_error_that_says_what() {
     assert!(text(grouped(&crossing, 10)).contains("labels 0 and 1 in group `key0`"));
     let few: Vec<String> = (0..40).map(|image| format!("key{}", image / 10)).collect();
     assert!(text(grouped(&few, 10)).contains("at least 3, for train, val and test, found 2 in class 0"));
+}
+
+#[test]
+fn a_pool_has_what_a_split_needs() {
+    let classes = ["ant", "bee", "cow"].map(String::from);
+    let of = |counts: &[usize], budget, shortage| {
+        let labels: Vec<u32> = (0..).zip(counts).flat_map(|(class, &n)| vec![class; n]).collect();
+        enough("pets", &classes[..counts.len()], &labels, budget, shortage).map_err(|error| error.to_string())
+    };
+    for shortage in [Shortage::Fail, Shortage::Cap] {
+        assert_eq!(of(&[3, 20], 10, shortage), Ok(()));
+        assert_eq!(of(&[20, 3, 4], 2, shortage), Ok(()));
+        for none in [&[0, 0][..], &[0; 3]] {
+            let error = of(none, 10, shortage).unwrap_err();
+            assert!(error.contains("at least 2 in the images that pets is split from, found no image"), "{error}");
+        }
+        let error = of(&[0, 20, 0], 10, shortage).unwrap_err();
+        assert!(error.contains("add images of another class, found one, `bee`"), "{error}");
+    }
+    // Of a capped class there are as few as there are.
+    assert_eq!(of(&[20, 1], 10, Shortage::Cap), Ok(()));
+    assert_eq!(of(&[20, 1, 0], 1, Shortage::Cap), Ok(()));
+    for (counts, budget, expected) in [
+        (
+            &[20, 2, 3][..],
+            10,
+            "at least 3 in every class of pets for a label budget of 10; add images, or leave the class \
+                               out, found 2 in `bee`",
+        ),
+        (&[20, 2, 3], 2, "found 2 in `bee`"),
+        (&[20, 20, 0], 10, "found 0 in `cow`"),
+        (&[20, 20], 1, "at least 2 for pets, so that a class has a training image, found 1"),
+        (&[20, 1], 1, "at least 2 for pets, so that a class has a training image, found 1"),
+        (&[20, 20], 0, "found 0"),
+    ] {
+        let error = of(counts, budget, Shortage::Fail).unwrap_err();
+        assert!(error.contains(expected), "{error}\nlacks\n{expected}");
+    }
 }

@@ -120,6 +120,27 @@ fn sums_per_unit_equal_a_plain_bootstrap_on_any_number_of_threads() {
 }
 
 #[test]
+fn a_resample_without_a_domain_says_nothing_of_the_worst() {
+    let mut drawn = Drawn::new(60, 4, 5);
+    // Two units in four have regions, so that one resample in sixteen has none.
+    let units: Vec<usize> = (0..60).map(|image| image % 4).collect();
+    for (domain, unit) in drawn.domains.iter_mut().zip(&units) {
+        *domain = if *unit == 0 { REGIONS[2] } else { UNCOUNTED };
+    }
+    for (image, unit) in units.iter().enumerate() {
+        // A second region of its own, so that resamples differ.
+        if *unit == 1 && image > 30 {
+            drawn.domains[image] = REGIONS[3];
+        }
+    }
+    let found = wilds_bootstrap(&drawn.answers(), &units, 200, 6).expect("draws");
+    for (i, (ours, plain)) in ends(&found).into_iter().zip(slow(&drawn, &units, 200, 6)).enumerate() {
+        let ((low, high), (plain_low, plain_high)) = (ours.expect("an interval"), plain.expect("an interval"));
+        assert!((low - plain_low).abs() < 1e-12 && (high - plain_high).abs() < 1e-12, "score {i}: {low} to {high}");
+    }
+}
+
+#[test]
 fn nothing_is_claimed_of_what_resamples_do_not_show() {
     let drawn = Drawn::new(50, 4, 4);
     let answers = drawn.answers();

@@ -11,16 +11,29 @@ use super::{names, proxy};
 use crate::error::{Error, Result};
 use crate::progress::duration;
 use std::io::ErrorKind;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_RANGE, RANGE};
 use ureq::http::{HeaderMap, Method, Request, Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Timeout};
 
 /// Redirects on the way to one answer.
 const MOST_REDIRECTS: usize = 10;
 /// A server that asks to be left alone for longer is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What a test has this process trust.
+static TRUSTED: OnceLock<RootCerts> = OnceLock::new();
+
+/// From now on this process trusts the one certificate (DER) and no other: stand-ins have none that the world vouches
+/// for.
+#[doc(hidden)]
+pub fn trust_for_tests(certificate: &[u8]) {
+    let trusted = RootCerts::new_with_certs(&[Certificate::from_der(certificate).to_owned()]);
+    TRUSTED.get_or_init(|| trusted);
+}
+
 /// One question.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
@@ -81,12 +94,14 @@ impl Transport {
                 advice: "Correct it, or unset it to use https://huggingface.co".into(),
             });
         };
+        let roots = TRUSTED.get().cloned().unwrap_or(RootCerts::WebPki);
         let agent = |proxy: Option<ureq::Proxy>| -> Agent {
             Agent::config_builder()
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .max_redirects_will_error(false)
                 .proxy(proxy)
+                .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
                 .user_agent(concat!("wider-clip/", env!("CARGO_PKG_VERSION")))
                 .build()
                 .into()
@@ -275,6 +290,16 @@ fn warn_if_open(origin: &Origin) {
     }
 }
 
+/// Whether encryption failed, which another try cannot mend: a certificate that nobody vouches for comes as data that
+/// cannot be read.
+fn unencrypted(error: &ureq::Error, origin: &Origin) -> bool {
+    match error {
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
+        ureq::Error::Io(error) => origin.https && error.kind() == ErrorKind::InvalidData,
+        _ => false,
+    }
+}
+
 /// Words for a request without an answer. The address is not among them: what it is signed with stays secret.
 fn unreached(error: ureq::Error, origin: &Origin, proxy: Option<&proxy::Named>, patience: Duration) -> Fault {
     let through = proxy.map_or_else(String::new, |named| format!(" through {}", named.words()));
@@ -297,7 +322,7 @@ fn unreached(error: ureq::Error, origin: &Origin, proxy: Option<&proxy::Named>, 
             ));
         }
         ureq::Error::Protocol(error) => format!("{origin} gave an answer{through} that cannot be read: {error}"),
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
+        _ if unencrypted(&error, origin) => {
             let reason = format!("{origin} was not reached{through}: no encrypted connection: {error}");
             return Fault { again: Again::No, ..Fault::new(Kind::Network(proxy.map(|named| named.variable)), reason) };
         }
