@@ -40,12 +40,16 @@ impl Place {
     }
 
     fn own(&self) -> Result<Own> {
+        self.asked(Request { models: vec!["pixels.raw".into()], ..Request::default() })
+    }
+
+    fn asked(&self, asked: Request) -> Result<Own> {
         let out = self.folder.path().join("out");
         fs::create_dir_all(&out).expect("makes a folder");
         let record = wider_clip::datasets::recognise(&self.folder.path().join("images"), &Default::default())?.record;
         let manifest = format!("{}.toml", record.id);
         fs::write(out.join(&manifest), wider_clip::manifest::own_manifest(&record)).expect("writes");
-        let request = Request { manifest: manifest.into(), models: vec!["pixels.raw".into()], ..Request::default() };
+        let request = Request { manifest: manifest.into(), ..asked };
         request.write(&out.join(own::REQUEST))?;
         let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default")?;
         Own::open(project.with_cache(self.folder.path().join("cache")), &out.join(own::REQUEST))
@@ -157,6 +161,28 @@ fn what_was_kept_says_the_same_when_it_is_read() {
         let error = Predictor::open(own.project(), &kept.folder, &Device::Cpu).err().expect("is refused").to_string();
         assert!(error.contains("classifier.json"), "{error}");
     }
+}
+
+#[test]
+fn minutes_are_kept_and_a_second_call_goes_on() {
+    let place = Place::new(&[("left", 20), ("right", 20)]);
+    let models = ["pixels.raw", "convnext_tiny_pocket.icons", "vit_p16_pocket.icons"].map(String::from).to_vec();
+    let asked = Request { models, minutes: Some(1e-9), ..Request::default() };
+    let ids = |own: &Own| -> Vec<String> {
+        own.choose(&Device::Cpu).expect("chooses").models.into_iter().map(|(id, _)| id).collect()
+    };
+    let own = place.asked(asked).expect("opens");
+    // At least one, the smallest first; the others are named with their minutes.
+    let chosen = own.choose(&Device::Cpu).expect("chooses");
+    assert_eq!((ids(&own).len(), chosen.left_out.len()), (1, 2));
+    assert!(chosen.left_out.iter().all(|(_, minutes)| *minutes > 0.0));
+    let compared = own.compare(&chosen, &own.look().expect("looks"), &Device::Cpu).expect("compares");
+    assert!(paces_table(&own, &chosen, &compared).to_text().contains("left out"));
+    // What was computed takes no time again, so that the next has its turn.
+    assert_eq!(ids(&own).len(), 2);
+    // No limit: all of them.
+    let own = place.asked(Request { minutes: None, ..own.request.clone() }).expect("opens");
+    assert_eq!(ids(&own).len(), 3);
 }
 
 #[test]

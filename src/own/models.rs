@@ -3,8 +3,10 @@
 use super::Own;
 use super::compare::FOLDS;
 use super::probe::METHODS;
+use crate::datasets::note_left_out;
 use crate::error::{Error, Result};
-use crate::features::{Extraction, extract};
+use crate::experiments::Encoding;
+use crate::features::{Extraction, extract, is_cached};
 use crate::manifest::{ModelRecord, Weights};
 use crate::models;
 use candle_core::Device;
@@ -64,19 +66,31 @@ impl Own {
         let elsewhere = away.filter(|record| !records.iter().any(|taken| taken.id == record.id));
         let elsewhere = elsewhere.map(|record| (record.id.clone(), record.params.map(|n| n as f64 / 1e6))).collect();
         let (mut left, mut found) = (self.request.minutes.map(|minutes| 60.0 * minutes), Vec::new());
-        let mut left_out = Vec::new();
+        // Models of which nothing is computed yet; one at least has its turn.
+        let (mut left_out, mut fresh) = (Vec::new(), 0);
         for record in records {
             let pace = self.pace(record, device)?;
-            let asked = pace * self.set.len() as f64 + self.seconds_of_fits(record.features.dim);
+            // What an earlier call has computed takes no time again.
+            let encoding = Encoding::of(&self.project, &self.set, &record.id, device);
+            let cached = encoding.is_ok_and(|encoding| {
+                is_cached(self.project.cache(), &self.set, &record.id, encoding.features_key(), None)
+            });
+            let asked = match cached {
+                true => 0.0,
+                false => pace * self.set.len() as f64 + self.seconds_of_fits(record.features.dim),
+            };
             match left {
-                Some(seconds) if asked > seconds && !found.is_empty() => {
-                    left_out.push((record.id.clone(), asked / 60.0))
-                }
+                Some(seconds) if asked > seconds && fresh > 0 => left_out.push((record.id.clone(), asked / 60.0)),
                 _ => {
                     left = left.map(|seconds| seconds - asked);
+                    fresh += usize::from(!cached);
                     found.push((record.id.clone(), pace));
                 }
             }
+        }
+        if let Some((first, _)) = left_out.first() {
+            // So that the same call, made again, goes on.
+            note_left_out(&format!("{first} and what follows it does not fit into the minutes asked for"))?;
         }
         Ok(Chosen { models: found, left_out, elsewhere })
     }

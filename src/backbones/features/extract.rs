@@ -98,6 +98,13 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
     Ok(table)
 }
 
+/// Whether all features of `set` under the model of that id are in the cache, for [`key`]; `rows` as there. Nothing is read.
+pub fn is_cached(cache: &Path, set: &ImageSet, model: &str, key: &Key, rows: Option<&[usize]>) -> bool {
+    let folder = folder(cache, &set.id, model, key);
+    let shards = rows.map_or(set.len(), <[usize]>::len).div_ceil(SHARD);
+    has_key(&folder, key) && (0..shards).all(|index| shard_path(&folder, index).exists())
+}
+
 /// Everything that decides the features of `set` under the model of `record`, whose weights are known as `weights`
 /// ([`crate::models::weights_id`]), computed as `dtype` on `device`; of some `rows` of the set, or of all. Nothing is loaded.
 pub fn key(

@@ -8,4 +8,4 @@ mod cache;
 mod extract;
 
 pub use cache::{FeatureTable, SetAside};
-pub use extract::{Extraction, extract, key};
+pub use extract::{Extraction, extract, is_cached, key};
