@@ -93,7 +93,10 @@ fn from_a_folder_to_a_classifier() {
     let best = compared.arms[0].clone();
     let held_out = compared.held_out(&best).expect("answers");
     assert_eq!(held_out.said, best.predicted[0]);
-    let suspects = own.suspects(&compared, &best, &held_out).expect("lists");
+    let regression = compared.best_regression().expect("is there").clone();
+    assert_ne!(regression.method, wider_clip::manifest::Method::Knn);
+    let opinions = compared.held_out(&regression).expect("answers");
+    let suspects = own.suspects(&compared, &regression, &opinions).expect("lists");
     assert!(suspects.iter().take(3).any(|one| own.set.ids[one.row] == "right/copy.png"), "{suspects:?}");
 
     // A second look takes the answers that were kept.

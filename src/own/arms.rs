@@ -101,6 +101,11 @@ impl Compared {
         self.arms.iter().find(|arm| arm.model == model && arm.method == method)
     }
 
+    /// The best arm whose probabilities are those of a regression: five votes of neighbours say little of how sure they are.
+    pub fn best_regression(&self) -> Option<&Arm> {
+        self.arms.iter().find(|arm| arm.method != Method::Knn)
+    }
+
     /// Arms that cannot be told apart, the best first.
     pub fn undecided(&self) -> impl Iterator<Item = &Arm> {
         self.arms.iter().filter(|arm| arm.undecided)
