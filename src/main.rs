@@ -18,7 +18,7 @@ use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
 use wider_clip::results::{frame, read_rows, shipped_folder, to_csv};
-use wider_clip::workbench::{Workbench, kernel, lab, report, setup};
+use wider_clip::workbench::{Workbench, images, kernel, lab, report, setup};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -288,7 +288,7 @@ fn run(command: Command) -> Result<()> {
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
         Command::Finetune(arguments) => finetune(&workbench, arguments),
         Command::Classify { classifier, pictures, classes } => command::classify(&classifier, &pictures, classes),
-        Command::Images(arguments) => images(&workbench, arguments),
+        Command::Images(arguments) => report_on_images(&workbench, arguments),
         Command::Predict { classifier, pictures, csv, features } => {
             let project = Project::open(workbench.root(), "default")?;
             own::predict(&project, &classifier, &pictures, csv.as_deref(), features.as_deref())
@@ -333,7 +333,7 @@ fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
     Ok(())
 }
 
-fn images(workbench: &Workbench, arguments: Images) -> Result<()> {
+fn report_on_images(workbench: &Workbench, arguments: Images) -> Result<()> {
     let wanted = Wanted {
         image: arguments.image_column,
         label: arguments.label_column,
@@ -341,7 +341,7 @@ fn images(workbench: &Workbench, arguments: Images) -> Result<()> {
         domain: arguments.domain_column,
         split: arguments.split_column,
     };
-    let asked = own::Asked {
+    let asked = images::Asked {
         images: arguments.images,
         models: arguments.models,
         minutes: arguments.budget,
@@ -351,7 +351,7 @@ fn images(workbench: &Workbench, arguments: Images) -> Result<()> {
         wanted,
         save_manifest: arguments.save_manifest,
     };
-    own::serve(workbench, &asked)
+    images::serve(workbench, &asked)
 }
 
 fn finetune(workbench: &Workbench, arguments: Finetune) -> Result<()> {

@@ -1,6 +1,10 @@
 //! Rows: read back as written, kept once however many processes add them, exported as CSV and Parquet, and held against those
 //! that came with the project.
 
+#[path = "support/a_run.rs"]
+mod a_run;
+
+use a_run::run;
 use std::path::Path;
 use wider_clip::prelude::*;
 use wider_clip::results::{
@@ -298,34 +302,6 @@ fn a_row_says_where_it_was_made() {
     }
     let threads = made.machine.rsplit(", ").next().and_then(|part| part.strip_suffix(" threads"));
     assert!(threads.is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0)), "{made:?}");
-}
-
-/// A run of fine-tuning whose fields all differ.
-fn run(key: &str, seed: u64) -> Run {
-    Run {
-        key: key.into(),
-        dataset: "icons".into(),
-        model: "vit.random".into(),
-        method: "lp_ft".into(),
-        budget: 10,
-        seed,
-        input: "own".into(),
-        rate: 1e-4,
-        chosen: "rate 1e-4".into(),
-        ended: "all steps taken".into(),
-        epochs: 20,
-        steps: 30,
-        best_epoch: Some(7),
-        best_val_loss: Some(0.1 + 0.2),
-        images: 480,
-        seconds: 12.5,
-        peak_memory: Some(350.25),
-        moved: 0.0625,
-        threads: 2,
-        device: "cpu".into(),
-        machine: "a machine".into(),
-        date: "2026-01-02".into(),
-    }
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Rows piece by piece: what a change in a single comparison or sign would move (`tests/mutants.sh`), and the tests of
 //! whole stores may not show.
 
+#[path = "support/a_run.rs"]
+mod a_run;
+
+use a_run::run;
 use std::fs;
 use std::path::Path;
 use wider_clip::datasets::ImageSet;
@@ -49,45 +53,18 @@ fn nothing_agrees_with_nothing_and_no_infinity_with_another() {
     }
 }
 
-fn run(key: &str) -> Run {
-    Run {
-        key: key.into(),
-        dataset: "icons".into(),
-        model: "vit.random".into(),
-        method: "finetune".into(),
-        budget: 10,
-        seed: 1,
-        input: "own".into(),
-        rate: 1e-4,
-        chosen: String::new(),
-        ended: "all steps taken".into(),
-        epochs: 20,
-        steps: 30,
-        best_epoch: None,
-        best_val_loss: None,
-        images: 480,
-        seconds: 12.5,
-        peak_memory: None,
-        moved: 0.0625,
-        threads: 2,
-        device: "cpu".into(),
-        machine: "a machine".into(),
-        date: "2026-01-02".into(),
-    }
-}
-
 #[test]
 fn runs_are_exported_beside_the_rows_that_they_gave() {
     let folder = tempfile::tempdir().expect("a folder");
     let (current, out) = (folder.path().join("current"), folder.path().join("out"));
     write_rows(&current.join("one.parquet"), &[row("a", Some(0.5)), row("b", Some(0.25))]).expect("writes");
     write_rows(&current.join("two.parquet"), &[row("a", Some(0.5))]).expect("writes");
-    write_runs(&current.join("one.runs.parquet"), &[run("a"), run("b"), run("c")]).expect("writes");
+    write_runs(&current.join("one.runs.parquet"), &[run("a", 1), run("b", 1), run("c", 1)]).expect("writes");
     let written = export(&current, &out, |row| row.cell.key != "b").expect("exports");
     let names = ["one.parquet", "one.csv", "one.runs.parquet", "one.runs.csv", "two.parquet", "two.csv"];
     assert_eq!(written, names.map(|name| out.join(name)));
     // Those of rows that are not exported, or of no row, stay behind.
-    assert_eq!(read_runs(&out.join("one.runs.parquet")).expect("reads"), [run("a")]);
+    assert_eq!(read_runs(&out.join("one.runs.parquet")).expect("reads"), [run("a", 1)]);
     let csv = fs::read_to_string(out.join("one.runs.csv")).expect("reads");
     assert!(csv.lines().count() == 2 && csv.contains("vit.random"), "{csv}");
 }
@@ -100,8 +77,8 @@ fn each_run_has_a_file_of_what_it_said() {
 
 #[test]
 fn every_image_per_second_counts() {
-    assert_eq!(run("a").images_per_second(), 38.4);
-    assert_eq!(Run { seconds: 0.0, images: 3, ..run("a") }.images_per_second(), 3e9);
+    assert_eq!(run("a", 1).images_per_second(), 38.4);
+    assert_eq!(Run { seconds: 0.0, images: 3, ..run("a", 1) }.images_per_second(), 3e9);
 }
 
 /// Seven images of three classes, the split `test` in rows 1, 2, 4, 5 and 6.

@@ -46,6 +46,7 @@ pub(crate) use effort::seconds_of_probe;
 pub use encoded::{Encoded, Encoding, Work};
 pub use ledger::{FRESH_VARIABLE, Outcome, is_fresh};
 pub use parts::{Part, Parts, Protocol, test_name};
+pub(crate) use predict::NEIGHBOURS;
 pub use predict::Predictions;
 pub use runner::{Experiment, Tell, run};
 pub use score::METRICS;

@@ -11,7 +11,7 @@ use linfa::traits::Fit;
 use ndarray::{ArrayView2, Axis};
 
 /// Neighbours that vote in the study.
-const NEIGHBOURS: usize = 5;
+pub(crate) const NEIGHBOURS: usize = 5;
 
 /// Predictions of one fitted probe.
 #[derive(Debug, Clone)]

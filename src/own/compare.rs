@@ -1,6 +1,7 @@
 //! Every model under every method, on the same folds of the same images.
 
 use super::arms::{Answers, Arm, ranked};
+use super::folds::Folds;
 use super::probe::{METHODS, Probe, best};
 use super::{Chosen, Look, Own};
 use crate::error::{Error, Result};
@@ -13,7 +14,6 @@ use crate::soundness::group_folds;
 use crate::storage::write_atomic;
 use candle_core::Device;
 use ndarray::{Array2, Axis};
-use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -98,7 +98,7 @@ impl Own {
         }
         let seeds = seeds(rows.len());
         let n_folds = FOLDS.min(units.iter().max().map_or(0, |last| *last as usize + 1));
-        let divide = |seed| group_folds(&labels, &units, n_classes, n_folds, self.request.seed + seed);
+        let divide = |seed| group_folds(&labels, &units, n_classes, n_folds, self.request.seed.wrapping_add(seed));
         let folds = (0..seeds as u64).map(divide).collect::<Result<Vec<_>>>()?;
         let (arms, project) = (Vec::new(), self.project.clone());
         let mut compared =
@@ -167,20 +167,16 @@ impl Compared {
 
     /// One arm: for each seed, each image by the probe of the other folds.
     fn predict(&self, features: &Array2<f32>, method: Method, tell: &(dyn Fn() + Sync)) -> Result<Vec<Vec<u32>>> {
-        let of_fold = |folds: &Vec<usize>, fold: usize| -> Result<Vec<(usize, u32)>> {
-            let (held, others): (Vec<usize>, Vec<usize>) = (0..folds.len()).partition(|&at| folds[at] == fold);
-            let labels = others.iter().map(|&at| self.labels[at]).collect();
-            let probe = Probe::fit(method, features.select(Axis(0), &others), labels, self.n_classes)?;
-            let said = best(&probe.scores(features.select(Axis(0), &held).view())?);
-            tell();
-            Ok(held.into_iter().zip(said).collect())
-        };
         let of_seed = |folds: &Vec<usize>| {
-            let n = folds.iter().max().map_or(0, |last| last + 1);
-            let said: Result<Vec<Vec<(usize, u32)>>> =
-                (0..n).into_par_iter().map(|fold| of_fold(folds, fold)).collect();
+            let said = Folds::new(folds).each(features.len(), |_, others, held| {
+                let labels = others.iter().map(|&at| self.labels[at]).collect();
+                let probe = Probe::fit(method, features.select(Axis(0), others), labels, self.n_classes)?;
+                let said = best(&probe.scores(features.select(Axis(0), held).view())?);
+                tell();
+                Ok(held.iter().copied().zip(said).collect::<Vec<_>>())
+            })?;
             let mut predicted = vec![0; folds.len()];
-            said?.into_iter().flatten().for_each(|(at, class)| predicted[at] = class);
+            said.into_iter().flatten().for_each(|(at, class)| predicted[at] = class);
             Ok(predicted)
         };
         self.folds.iter().map(of_seed).collect()

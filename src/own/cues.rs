@@ -1,5 +1,6 @@
 //! Spurious cues: what a classifier reaches that sees no picture, only facts about it.
 
+use super::folds::Folds;
 use super::probe::{Probe, best};
 use super::{Compared, Look, Own};
 use crate::error::Result;
@@ -27,25 +28,22 @@ impl Own {
         let most = counts.into_iter().max().unwrap_or(0);
         let mut found = Vec::new();
         for (name, facts) in look.facts(&compared.rows) {
-            found.push((name, accuracy(compared, &facts, &judged)?));
+            found.push((name, accuracy(compared, &facts)?));
         }
         Ok(Cues { chance: most as f64 / judged.len().max(1) as f64, found })
     }
 }
 
-fn accuracy(compared: &Compared, facts: &Array2<f32>, judged: &[usize]) -> Result<f64> {
-    let folds = &compared.folds[0];
-    let mut right = 0;
-    for fold in 0..folds.iter().max().map_or(0, |last| last + 1) {
-        let others: Vec<usize> = (0..folds.len()).filter(|&at| folds[at] != fold).collect();
-        let held: Vec<usize> = judged.iter().copied().filter(|&at| folds[at] == fold).collect();
-        let labels = others.iter().map(|&at| compared.labels[at]).collect();
-        let probe = Probe::fit(Method::LrStandardised, facts.select(Axis(0), &others), labels, compared.n_classes)?;
+fn accuracy(compared: &Compared, facts: &Array2<f32>) -> Result<f64> {
+    let right = Folds::new(&compared.folds[0]).each(facts.len(), |_, others, held| {
+        let held: Vec<usize> = held.iter().copied().filter(|&at| compared.measured[at]).collect();
         if held.is_empty() {
-            continue;
+            return Ok(0);
         }
+        let labels = others.iter().map(|&at| compared.labels[at]).collect();
+        let probe = Probe::fit(Method::LrStandardised, facts.select(Axis(0), others), labels, compared.n_classes)?;
         let said = best(&probe.scores(facts.select(Axis(0), &held).view())?);
-        right += held.iter().zip(said).filter(|(at, class)| compared.labels[**at] == *class).count();
-    }
-    Ok(right as f64 / judged.len().max(1) as f64)
+        Ok(held.iter().zip(said).filter(|(at, class)| compared.labels[**at] == *class).count())
+    })?;
+    Ok(right.iter().sum::<usize>() as f64 / compared.n_measured().max(1) as f64)
 }

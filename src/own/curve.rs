@@ -1,5 +1,6 @@
 //! Accuracy by number of labels, and what more of them would bring.
 
+use super::folds::Folds;
 use super::probe::{Probe, best};
 use super::{Arm, Compared, Own};
 use crate::error::Result;
@@ -7,7 +8,6 @@ use crate::metrics::{CurveForecast, Forecast, Gain, Measured, TestImages};
 use crate::progress::{Progress, thousands};
 use crate::random::Random;
 use ndarray::{Array2, Axis};
-use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Parts of the training images that are learned from, of which each holds the one before.
@@ -101,8 +101,8 @@ impl Own {
         if let Some(folds) = compared.folds.get(repeat) {
             return Ok(folds.clone());
         }
-        let n = compared.folds[0].iter().max().map_or(2, |last| last + 1);
-        let seed = self.request.seed + repeat as u64;
+        let n = Folds::new(&compared.folds[0]).len();
+        let seed = self.request.seed.wrapping_add(repeat as u64);
         crate::soundness::group_folds(&compared.labels, &compared.units, compared.n_classes, n, seed)
     }
 
@@ -116,21 +116,21 @@ impl Own {
         share: f64,
         repeat: usize,
     ) -> Result<(f64, f64)> {
-        let n = folds.iter().max().map_or(0, |last| last + 1);
-        let of_fold = |fold: usize| -> Result<(usize, usize, usize)> {
-            let others: Vec<usize> = (0..folds.len()).filter(|&at| folds[at] != fold).collect();
-            let held: Vec<usize> = (0..folds.len()).filter(|&at| folds[at] == fold && compared.measured[at]).collect();
-            let drawn = part_of(compared, &others, share, self.request.seed + repeat as u64, fold as u64);
+        let seed = self.request.seed.wrapping_add(repeat as u64);
+        let parts = Folds::new(folds).each(features.len(), |fold, others, held| {
+            let held: Vec<usize> = held.iter().copied().filter(|&at| compared.measured[at]).collect();
+            let drawn = part_of(compared, others, share, seed, fold as u64);
             let labels = drawn.iter().map(|&at| compared.labels[at]).collect();
             let probe = Probe::fit(arm.method, features.select(Axis(0), &drawn), labels, compared.n_classes)?;
-            let said =
-                if held.is_empty() { Vec::new() } else { best(&probe.scores(features.select(Axis(0), &held).view())?) };
+            let said = match held.is_empty() {
+                true => Vec::new(),
+                false => best(&probe.scores(features.select(Axis(0), &held).view())?),
+            };
             let right = held.iter().zip(said).filter(|(at, class)| compared.labels[**at] == *class).count();
             Ok((drawn.len(), right, held.len()))
-        };
-        let parts = (0..n).into_par_iter().map(of_fold).collect::<Result<Vec<_>>>()?;
+        })?;
         let sum = parts.iter().fold((0, 0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1, sum.2 + part.2));
-        Ok((sum.0 as f64 / n.max(1) as f64, sum.1 as f64 / sum.2.max(1) as f64))
+        Ok((sum.0 as f64 / parts.len().max(1) as f64, sum.1 as f64 / sum.2.max(1) as f64))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Scores of every image by a probe that did not see it, for what needs more than the class.
 
+use super::folds::Folds;
 use super::probe::{Probe, best};
 use super::{Arm, Compared};
 use crate::error::Result;
 use crate::metrics::{fit_temperature, tempered};
 use ndarray::{Array2, Axis};
-use rayon::prelude::*;
 
 /// What a probe says of images that it did not see.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,15 +27,11 @@ impl Compared {
     /// What the probe says.
     pub fn held_out(&self, arm: &Arm) -> Result<HeldOut> {
         let (features, folds) = (self.features(&arm.model)?, &self.folds[0]);
-        let n = folds.iter().max().map_or(0, |last| last + 1);
-        let of_fold = |fold: usize| -> Result<(Vec<usize>, Array2<f64>)> {
-            let (held, others): (Vec<usize>, Vec<usize>) = (0..folds.len()).partition(|&at| folds[at] == fold);
+        let parts = Folds::new(folds).each(features.len(), |_, others, held| {
             let labels = others.iter().map(|&at| self.labels[at]).collect();
-            let probe = Probe::fit(arm.method, features.select(Axis(0), &others), labels, self.n_classes)?;
-            let scores = probe.scores(features.select(Axis(0), &held).view())?;
-            Ok((held, scores))
-        };
-        let parts = (0..n).into_par_iter().map(of_fold).collect::<Result<Vec<_>>>()?;
+            let probe = Probe::fit(arm.method, features.select(Axis(0), others), labels, self.n_classes)?;
+            Ok((held.to_vec(), probe.scores(features.select(Axis(0), held).view())?))
+        })?;
         let mut scores = Array2::zeros((folds.len(), self.n_classes));
         for (held, part) in &parts {
             held.iter().zip(part.axis_iter(Axis(0))).for_each(|(&at, row)| scores.row_mut(at).assign(&row));

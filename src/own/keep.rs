@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::metrics::accuracy;
 use crate::models;
 use crate::storage::write_atomic;
-use ndarray::{Array2, Axis};
+use ndarray::{ArrayView2, Axis};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -128,14 +128,14 @@ impl Own {
 
 /// Writes the numbers of a probe.
 fn write_probe(path: &Path, probe: &Probe) -> Result<()> {
-    let bytes_of = |numbers: &Array2<f32>| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+    let bytes_of = |numbers: ArrayView2<f32>| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
     let (first, second): ((&str, Vec<usize>, Vec<u8>), (&str, Dtype, Vec<u8>)) = match probe {
         Probe::Linear { weights, biases } => (
-            ("weights", weights.shape().to_vec(), bytes_of(weights)),
+            ("weights", weights.shape().to_vec(), bytes_of(weights.view())),
             ("biases", Dtype::F32, biases.iter().flat_map(|n| n.to_le_bytes()).collect()),
         ),
         Probe::Neighbours { features, labels, .. } => (
-            ("features", features.shape().to_vec(), bytes_of(features)),
+            ("features", features.shape().to_vec(), bytes_of(features.view())),
             ("labels", Dtype::I64, labels.iter().flat_map(|&label| i64::from(label).to_le_bytes()).collect()),
         ),
     };

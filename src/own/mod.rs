@@ -15,11 +15,11 @@
 //! Near duplicates are kept on one side of every fold, with what the data say belongs together.
 
 mod arms;
-mod command;
 mod compare;
 mod cues;
 mod curve;
 mod domains;
+mod folds;
 mod held_out;
 mod keep;
 mod look;
@@ -31,7 +31,6 @@ mod request;
 mod suspects;
 
 pub use arms::Arm;
-pub use command::{Asked, serve};
 pub use compare::Compared;
 pub use cues::Cues;
 pub use curve::{Ahead, Curve, CurvePoint};

@@ -2,7 +2,6 @@
 
 use super::{Arm, Compared, Own};
 use crate::clustering::umap::Umap;
-use crate::display::MapChart;
 use crate::error::{Error, Result};
 use ndarray::Axis;
 
@@ -19,13 +18,13 @@ pub struct Places {
 const NEIGHBOURS: usize = 15;
 
 impl Own {
-    /// A map by the features of an arm: of all images, or of every so-manieth where a chart would not take them all.
+    /// A map by the features of an arm: of all images, or of every so-manieth where they are more than `most`.
     ///
     /// # Errors
     /// Fewer than three images.
-    pub fn places(&self, compared: &Compared, arm: &Arm) -> Result<Places> {
+    pub fn places(&self, compared: &Compared, arm: &Arm, most: usize) -> Result<Places> {
         let features = compared.features(&arm.model)?;
-        let step = compared.rows.len().div_ceil(MapChart::MOST_POINTS).max(1);
+        let step = compared.rows.len().div_ceil(most.max(1)).max(1);
         let shown: Vec<usize> = (0..compared.rows.len()).step_by(step).collect();
         if shown.len() < 3 {
             return Err(Error::argument("images", "at least three for a map", shown.len().to_string()));

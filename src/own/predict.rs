@@ -192,7 +192,7 @@ fn read_probe(path: &Path, facts: &Facts) -> Result<Probe> {
             let labels: Option<Vec<u32>> =
                 labels.map(|n| u32::try_from(n).ok().filter(|n| (*n as usize) < classes)).collect();
             let expected = || Error::data(path, format!("labels below {classes}"), "others");
-            Ok(Probe::Neighbours { features, labels: labels.ok_or_else(expected)?, k, classes })
+            Ok(Probe::Neighbours { features: features.into_shared(), labels: labels.ok_or_else(expected)?, k, classes })
         }
         None => {
             let weights = matrix("weights")?;

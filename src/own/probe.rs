@@ -1,13 +1,13 @@
 //! A fitted probe that can be kept: a linear layer, or the labelled features that neighbours are looked for in.
 
 use crate::error::{Error, Result};
+use crate::experiments::NEIGHBOURS;
 use crate::manifest::Method;
-use crate::probe::{knn::Knn, labelled, logistic::Logistic};
+use crate::probe::{Labelled, knn::Knn, labelled, logistic::Logistic};
+use linfa::DatasetBase;
 use linfa::traits::Fit;
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis};
 
-/// Neighbours that vote, as in the study.
-pub(super) const NEIGHBOURS: usize = 5;
 /// What every class has before a neighbour votes, so that no probability is 0.
 const PRIOR: f64 = 0.5;
 
@@ -27,7 +27,7 @@ pub enum Probe {
     /// Scores are logarithms of the votes of the nearest, and half a vote for each class.
     Neighbours {
         /// `(N, D)`.
-        features: Array2<f32>,
+        features: ArcArray2<f32>,
         /// `N`.
         labels: Vec<u32>,
         /// How many vote.
@@ -48,7 +48,7 @@ impl Probe {
             Method::LrStandardised => true,
             Method::Knn => {
                 let k = NEIGHBOURS.min(labels.len());
-                return Ok(Probe::Neighbours { features, labels, k, classes });
+                return Ok(Probe::Neighbours { features: features.into_shared(), labels, k, classes });
             }
             other => return Err(Error::argument("method", "lr, lr_standardised or knn", other.as_str())),
         };
@@ -73,7 +73,7 @@ impl Probe {
                 Ok(scores)
             }
             Probe::Neighbours { features, labels, k, classes } => {
-                let known = labelled(features.clone(), labels.clone())?;
+                let known: Labelled = DatasetBase::new(features.clone(), Array1::from(labels.clone()));
                 let found = Knn::params(*k).fit(&known)?.neighbours(queries)?;
                 let mut votes = Array2::from_elem((queries.nrows(), *classes), PRIOR);
                 for (query, rows) in found.rows.axis_iter(Axis(0)).enumerate() {

@@ -6,6 +6,7 @@
 //! | [`kernel`] | starts the Rust kernel so that cells link the library this program is built with |
 //! | [`notebooks`] | runs notebooks, and skips those of which nothing changed |
 //! | [`report`] | turns executed notebooks into one folder of pages that needs no network |
+//! | [`images`] | a reader's own images: recognised, the notebook run on them, one page made |
 //! | [`times`] | how long the parts of a report took |
 //! | [`page_check`] | finds anything in a page that a browser would fetch from elsewhere |
 //! | [`browser`] | headless Chromium: static images of charts, and the pages opened with the network refused |
@@ -16,6 +17,7 @@
 //! the pages. Everything a notebook needs at run time is found from [`Workbench::root`].
 
 pub mod browser;
+pub mod images;
 pub mod kernel;
 pub mod lab;
 pub mod notebooks;

@@ -158,6 +158,8 @@ fn request(download: &Download, file: &Path, have: u64, validator: Option<&str>)
     let request = request
         .config()
         .http_status_as_error(false)
+        // Nothing that was asked for over an encrypted connection comes over another.
+        .https_only(download.url.to_ascii_lowercase().starts_with("https://"))
         .timeout_connect(Some(PATIENCE))
         .timeout_recv_response(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))

@@ -1,14 +1,14 @@
 //! `wider-clip images`: what lies in a folder, a report on it, and a classifier.
 
-use super::{REQUEST, Request};
+use super::{Workbench, notebooks, report, setup};
 use crate::datasets::{self, Wanted, recognise, sorted_parts};
 use crate::error::{Error, Result};
 use crate::manifest::{DatasetRecord, OfficialSplit, SplitRule, own_manifest};
+use crate::own::{REQUEST, Request};
 use crate::progress::thousands;
 use crate::project::Project;
 use crate::say::{path as shown, plain};
 use crate::storage::write_atomic;
-use crate::workbench::{Workbench, notebooks, report, setup};
 use std::path::{Path, PathBuf};
 
 /// The notebook that is run.
