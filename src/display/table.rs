@@ -73,7 +73,9 @@ impl Table {
             return format!("<p class=\"{NO_FORMULAS}\">{}</p>", escape(&self.caption));
         }
         let right: Vec<bool> = (0..self.header.len()).map(|column| self.is_numeric(column)).collect();
-        let align = |column: usize| if right[column] { " style=\"text-align:right;white-space:nowrap\"" } else { "" };
+        let align = |column: usize| if right[column] { " style=\"text-align:right\"" } else { "" };
+        // A number and its interval stay on one line; what stands above them may break.
+        let in_line = |column: usize| if right[column] { " style=\"text-align:right;white-space:nowrap\"" } else { "" };
         let mut html = format!("<div class=\"{NO_FORMULAS}\" style=\"overflow-x:auto\"><table>");
         if !self.caption.is_empty() {
             html.push_str(&format!("<caption>{}</caption>", escape(&self.caption)));
@@ -90,7 +92,7 @@ impl Table {
                 let text = if cell.best { format!("<strong>{text}</strong>") } else { text };
                 match column {
                     0 => html.push_str(&format!("<th scope=\"row\">{text}</th>")),
-                    _ => html.push_str(&format!("<td{}>{text}</td>", align(column))),
+                    _ => html.push_str(&format!("<td{}>{text}</td>", in_line(column))),
                 }
             }
             html.push_str("</tr>");
