@@ -25,6 +25,11 @@ git ls-files -co --exclude-standard -z | grep -zv '^notebooks/' |
         [ -f "$file" ] || continue
         cmp -s "$file" "$copy/$file" || { mkdir -p "$copy/$(dirname "$file")" && cp "$file" "$copy/$file"; }
     done
+# What the project no longer has.
+for folder in src tests data_manifests; do
+    [ ! -d "$copy/$folder" ] || (cd "$copy" && find "$folder" -type f -print0) |
+        while IFS= read -r -d '' file; do [ -e "$file" ] || rm -f "$copy/$file"; done
+done
 # Below the project cargo reads its settings anyway, and would take each flag twice.
 case $copy in "$root"/*) rm -f "$copy/.cargo/config.toml" ;; esac
 

@@ -5,15 +5,18 @@
 //! escapes names for their medium: what a stranger called a class is shown, never run.
 
 mod accuracy;
+mod answer;
 mod catalogue;
 mod chart;
 mod clusterings;
 mod colours;
+mod dots;
 mod drift;
 mod finetuning;
 mod gallery;
 mod map;
 mod own;
+mod published;
 mod same_data;
 mod selection;
 mod sprites;
@@ -22,6 +25,7 @@ mod text;
 mod words;
 
 pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, metric_table, other_tables, published_table};
+pub use answer::{ChoiceMap, choice_map, choice_words, needed_chart, needed_words, regret_chart, regret_words};
 pub use catalogue::{datasets_table, models_table, suite_table};
 pub use chart::{Chart, Series, Style};
 pub use clusterings::{ari_chart, ari_table, published_ranking_table};
@@ -41,8 +45,13 @@ pub use own::{
     left_out_table, look_gallery, look_table, next_gallery, outliers_gallery, own_table, paces_table, sizes_table,
     suspects_gallery, twins_gallery, twins_table, verdict,
 };
+pub use published::{
+    claims_table, column_chart, counts_table, difference_chart, fitted_table, hub_table, order_table, places_chart,
+    replicate_chart, shares_table, study_regret_chart,
+};
 pub use same_data::{against_table, alignment_chart, pooling_table, relatives_table, survival_table};
 pub use sprites::SpriteSheet;
 pub use table::{Cell, Table, Tables};
+pub(crate) use text::json_for_pages;
 pub use text::{escape, shorten};
 pub use words::Words;

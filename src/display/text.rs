@@ -29,7 +29,7 @@ pub(super) fn emit(mime: &str, content: &str) {
 }
 
 /// JSON in one line that means the same and can stand in a script element, in a script, and between evcxr's markers.
-pub(super) fn json_for_pages(json: &str) -> String {
+pub(crate) fn json_for_pages(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
         match character {

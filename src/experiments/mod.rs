@@ -15,6 +15,8 @@
 //! | `encoded` | [`Encoding`]: a data set and a model, known by key; [`Encoded`]: its images and features |
 //! | `parts` | [`Parts`]: what is learned from and what is measured on |
 //! | `predict`, `words` | the only dispatch on methods; classes asked for by words ([`Words`]) |
+//! | [`choices`] | the winner of every test, and what cannot be told apart from it, by answers that were kept |
+//! | [`needed`] | how many labels a way needs to be as good as another with few |
 //! | `answered` | [`Answered`]: which test images an arm had right, with class and group of each |
 //! | `score` | the only list of metrics of classification |
 //! | `ledger`, `runner` | cells of work that are not done become rows: [`run`] an [`Experiment`] |
@@ -24,6 +26,7 @@
 
 mod all;
 mod answered;
+pub mod choices;
 pub mod clustering;
 mod current;
 pub mod drift;
@@ -31,6 +34,7 @@ mod effort;
 mod encoded;
 pub mod finetuning;
 mod ledger;
+pub mod needed;
 mod parts;
 mod predict;
 pub mod representations;

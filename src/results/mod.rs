@@ -13,9 +13,11 @@
 //! | `predictions` | what a classifier said of each image |
 //! | `wilds` | predictions in the files that WILDS' own evaluation reads |
 //! | `checks` | shipped rows held against rows that were computed here |
+//! | `board` | every published number beside ours |
 //! | `export` | the rows of a suite, for a report |
 //! | `left_out` | what a suite asked for and did not get |
 
+mod board;
 mod checks;
 mod export;
 mod left_out;
@@ -26,6 +28,7 @@ mod store;
 mod table;
 mod wilds;
 
+pub use board::{BoardLine, board, board_frame, write_board};
 pub use checks::{AGREEMENT, Check, Standing, standing};
 pub use export::{export, rows_in};
 pub use left_out::{LeftOut, left_out_in, write_left_out};

@@ -6,6 +6,7 @@
 //! | [`kernel`] | starts the Rust kernel so that cells link the library this program is built with |
 //! | [`notebooks`] | runs notebooks, and skips those of which nothing changed |
 //! | [`report`] | turns executed notebooks into one folder of pages that needs no network |
+//! | `board` | the page with every published number beside ours |
 //! | [`images`] | a reader's own images: recognised, the notebook run on them, one page made |
 //! | [`times`] | how long the parts of a report took |
 //! | [`page_check`] | finds anything in a page that a browser would fetch from elsewhere |
@@ -16,6 +17,7 @@
 //! Nothing is written outside the project's folder: `.wider-clip/` holds the environment and the kernels, `report/`
 //! the pages. Everything a notebook needs at run time is found from [`Workbench::root`].
 
+mod board;
 pub mod browser;
 pub mod images;
 pub mod kernel;

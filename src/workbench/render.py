@@ -91,6 +91,38 @@ def headings(body):
     return [{"id": html.unescape(anchor), "text": text(inner).strip()} for anchor, inner in found]
 
 
+CAPTIONS = re.compile(
+    r'<figure class="chart">(?P<gap>\s*)<figcaption>(?P<figure>.*?)</figcaption>'
+    r'|<table(?P<attributes>[^>]*)><caption>(?P<table>.*?)</caption>',
+    re.DOTALL,
+)
+
+
+def slug(caption):
+    """A caption as an anchor: its first words, in letters that need no escape."""
+    words = re.findall(r"[a-z0-9]+", html.unescape(re.sub(r"<[^>]+>", "", caption)).lower())
+    return "-".join(words)[:48].strip("-") or "untitled"
+
+
+def numbered(body):
+    """The page with its charts and tables numbered, each with an anchor made of its caption."""
+    counts, used = {"figure": 0, "table": 0}, {}
+
+    def caption(match):
+        kind = "figure" if match["figure"] is not None else "table"
+        counts[kind] += 1
+        anchor = f"{kind}-{slug(match[kind])}"
+        used[anchor] = used.get(anchor, 0) + 1
+        if used[anchor] > 1:
+            anchor = f"{anchor}-{used[anchor]}"
+        number = f'<a class="fig-number" href="#{anchor}">{kind.capitalize()} {counts[kind]}</a> '
+        if kind == "figure":
+            return f'<figure class="chart" id="{anchor}">{match["gap"]}<figcaption>{number}{match[kind]}</figcaption>'
+        return f'<table id="{anchor}"{match["attributes"]}><caption>{number}{match[kind]}</caption>'
+
+    return CAPTIONS.sub(caption, body)
+
+
 def question(notebook):
     """What a notebook asks, for the time when it has no answer yet."""
     found = re.search(r"^\*\*Question\.?\*\*\s*(.+)$", first_prose(notebook), re.MULTILINE)
@@ -156,7 +188,8 @@ class Renderer:
             "numbers": {cell.get("id"): number for number, cell in enumerate(code, start=1)},
             "headings": headings("\n".join(map(html_of, markdown))),
         }
-        return self.export.from_notebook_node(notebook, resources={"page": page})[0].rstrip("\n") + "\n"
+        body = self.export.from_notebook_node(notebook, resources={"page": page})[0]
+        return numbered(body).rstrip("\n") + "\n"
 
 
 def describe(path, versions, coming):
@@ -218,13 +251,36 @@ def alone(page, assets):
     return head + end + body
 
 
+def front(pages):
+    """What the first notebook says on the first page: the outputs of its cells tagged `front`, as they are shown there."""
+    first = next((page for page in pages if page["stem"] == "00_start_here"), None)
+    if first is None:
+        return []
+    shown = []
+    for cell in read(first["path"])[0]["cells"]:
+        if "front" not in cell["metadata"].get("tags", []):
+            continue
+        for output in cell.get("outputs", []):
+            data = {kind: "".join(value) if isinstance(value, list) else value for kind, value in output.get("data", {}).items()}
+            words = data.get("text/plain", "")
+            if FORMS[0] in data:
+                chart = data[FORMS[0]]
+                chart = json.loads(chart) if isinstance(chart, str) else chart
+                height = int(chart.get("layout", {}).get("height", 440))
+                shown.append({"chart": json_for_script(chart), "words": words, "title": words.split("\n")[0], "height": height})
+            elif "text/html" in data:
+                shown.append({"html": data["text/html"]})
+    return shown
+
+
 def index_page(args, information, pages):
     coming, ended = information["coming"], information["ended"]
     failed = any(item["state"] == "failed" for item in coming)
     going_on = bool(coming) and not ended and not failed
     made = f"Made on {time.strftime('%Y-%m-%d at %H:%M' if going_on else '%Y-%m-%d')}. {information['versions']}"
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(args.template), autoescape=True)
-    return environment.get_template("index.html.j2").render(
+    page = environment.get_template("index.html.j2").render(
+        front=front(pages),
         entries=entries(pages, coming),
         coming=[item for item in coming if item["state"] != "failed"],
         going_on=going_on,
@@ -237,13 +293,17 @@ def index_page(args, information, pages):
         left_out=information["left_out"],
         facts=made,
     )
+    return numbered(page)
 
 
 def style(template):
     colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
     colours += "\n.highlight .err { border: 0; color: inherit; }\n.highlight { background: var(--tint); }\n"
     ours = (template / "style.css").read_text(encoding="utf-8")
-    return f"{ours}\n/* Code, from Pygments. */\n{colours}"
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    dark += "\n.highlight .err { border: 0; color: inherit; }\n.highlight { background: var(--tint); }\n"
+    dark = f"@media screen and (prefers-color-scheme: dark) {{\n{dark}}}\n"
+    return f"{ours}\n/* Code, from Pygments. */\n{colours}\n{dark}"
 
 
 def main():

@@ -11,9 +11,10 @@ use super::page_check::{local_files, outside_addresses, outside_addresses_of_sty
 use super::process::{self, Board, failed};
 use super::times::Times;
 use super::{Workbench, browser, setup};
-use crate::display::shorten;
+use crate::display::{json_for_pages, shorten};
 use crate::error::{Error, Result};
 use crate::experiments::current_keys;
+use crate::manifest::{Manifests, ModelRecord};
 use crate::models::best_device;
 use crate::progress::{duration, thousands};
 use crate::project::Project;
@@ -36,6 +37,7 @@ const TEMPLATE: [(&str, &str); 4] = [
     ("page/index.html.j2", include_str!("template/page/index.html.j2")),
 ];
 const CHARTS: &str = include_str!("template/charts.js");
+const READER: &str = include_str!("template/reader.js");
 const MATHJAX_SETTINGS: &str = include_str!("template/mathjax-settings.js");
 
 /// What the names of folders begin with in which pages are made.
@@ -366,13 +368,13 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
     let mut rows = results::export(&current, &out.join("data"), counts)?;
     let (origin, disagreeing) = describe_origin(&results::standing(&current, counts)?);
     rows.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
-    write_libraries(&out.join("assets"))?;
+    write_libraries(workbench, &out.join("assets"))?;
     let staging = tempfile::Builder::new()
         .prefix(PAGES)
         .tempdir_in(out)
         .map_err(Error::io(out, "creating a temporary folder"))?;
     let information = serde_json::json!({
-        "versions": format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION")),
+        "versions": versions(),
         "tools": setup::requirements_hash(),
         "rows": describe_rows(&rows),
         "origin": origin,
@@ -389,6 +391,11 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         names.extend(executed.iter().map(|path| format!("{}.html", stem(path))));
     }
     names.push("index.html".into());
+    let project = Project::open(workbench.root(), standing.suite)?;
+    let counted: Vec<ResultRow> = results::rows_in(&current)?.into_iter().filter(&counts).collect();
+    let lines = results::board(&project, &counted)?;
+    super::board::write(&lines, standing.suite, &versions(), &names, staging.path(), &out.join("data"))?;
+    names.push(super::board::PAGE.into());
     for name in &names {
         check_page(staging.path(), name, &names, out)?;
     }
@@ -403,6 +410,11 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
     Ok(names.iter().map(|name| out.join(name)).collect())
 }
 
+/// What made a page.
+fn versions() -> String {
+    format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION"))
+}
+
 /// Makes one page of an executed notebook that needs no other file, at `page`: styles and scripts stand in it.
 ///
 /// # Errors
@@ -413,9 +425,9 @@ pub fn write_one_page(workbench: &Workbench, executed: &Path, page: &Path) -> Re
         .prefix(PAGES)
         .tempdir_in(out)
         .map_err(Error::io(out, "creating a temporary folder"))?;
-    write_libraries(&staging.path().join("assets"))?;
+    write_libraries(workbench, &staging.path().join("assets"))?;
     let information = serde_json::json!({
-        "versions": format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION")),
+        "versions": versions(),
         "tools": setup::requirements_hash(), "rows": [], "origin": "", "disagreeing": [], "left_out": [], "coming": [],
         "took": null, "ended": null, "alone": true,
     });
@@ -501,7 +513,7 @@ fn check_style(path: &Path) -> Result<()> {
 }
 
 /// plotly.js and MathJax as the plotly crate carries them, and the scripts that use them.
-fn write_libraries(assets: &Path) -> Result<()> {
+fn write_libraries(workbench: &Workbench, assets: &Path) -> Result<()> {
     let opening = "<script type=\"text/javascript\">";
     let both = plotly::Plot::offline_js_sources();
     let (first, second) = both.rsplit_once(opening).unwrap_or((&both, ""));
@@ -513,6 +525,8 @@ fn write_libraries(assets: &Path) -> Result<()> {
         ("plotly.min.js", inside(first)),
         ("mathjax.js", inside(second)),
         ("charts.js", CHARTS.to_string()),
+        ("reader.js", READER.to_string()),
+        ("models.js", models_script(&Manifests::load(workbench.root())?)),
         ("mathjax-settings.js", MATHJAX_SETTINGS.to_string()),
     ];
     for (name, text) in files {
@@ -522,6 +536,22 @@ fn write_libraries(assets: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The models' records, which a page shows at their names: facts in the order in which they are read.
+fn models_script(manifests: &Manifests) -> String {
+    let of = |record: &ModelRecord| {
+        let mut facts = vec![("id", record.id.clone()), ("architecture", record.architecture.clone())];
+        facts.extend(record.params.map(|params| ("parameters", thousands(params as usize))));
+        facts.push(("feature", format!("{}, {} numbers", record.features.default, thousands(record.features.dim))));
+        facts.push(("input", format!("{0} x {0} pixels", record.input.size)));
+        facts.push(("licence", record.licence.clone()));
+        facts.extend(record.notes.clone().map(|notes| ("note", notes)));
+        facts.extend(record.papers.first().cloned().map(|paper| ("paper", paper)));
+        serde_json::json!({ "id": record.id, "name": record.name, "facts": facts })
+    };
+    let models = serde_json::Value::from(manifests.models().map(of).collect::<Vec<_>>());
+    format!("window.widerClipModels = {};\n", json_for_pages(&models.to_string()))
 }
 
 /// What the index page says of a notebook that is still to come.

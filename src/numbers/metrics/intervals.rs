@@ -214,7 +214,7 @@ pub fn paired_group_bootstrap<G: Ord>(
 }
 
 /// The 97.5% point of the normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub(super) const Z: f64 = 1.959_963_984_540_054;
 
 /// The bootstrap of differences that lie within `range`.
 fn bootstrap<G: Ord>(

@@ -10,14 +10,18 @@ mod calibration;
 mod class_mix;
 mod clusterings;
 mod crossing;
+mod denominators;
 mod forecast;
 mod groups;
 mod intervals;
 mod line;
+mod over_sets;
 mod probabilities;
+mod proportions;
 mod ranks;
 mod resamples;
 mod several;
+mod sources;
 mod wilds;
 mod wilds_intervals;
 
@@ -26,6 +30,7 @@ pub use calibration::{ReliabilityBin, fit_temperature, negative_log_likelihood, 
 pub use class_mix::ClassMix;
 pub use clusterings::{adjusted_rand, normalised_mutual_information};
 pub use crossing::{AtSize, Crossing, crossing};
+pub use denominators::denominators;
 pub use forecast::{
     CurveForecast, FORM, Forecast, Gain, HalfWidths, LabelsFor, LogitLine, Measured, PowerLaw, TestImages,
 };
@@ -35,10 +40,13 @@ pub use intervals::{
     paired_group_bootstrap,
 };
 pub use line::{DriftLine, Stretch, above_chance};
+pub use over_sets::{Regret, SetResamples, Standing, Standings, critical_difference, ranks_of, regrets};
 pub use probabilities::{expected_calibration_error, top_k_accuracy};
+pub use proportions::{Proportions, SameImages, mcnemar, wilson};
 pub use ranks::spearman;
 pub use resamples::{Estimate, Resamples};
 pub use several::holm;
+pub use sources::{TwoWay, VarianceShares};
 pub use wilds::{UNCOUNTED, WildsAnswers, WildsScores, wilds_scores};
 pub use wilds_intervals::{WildsIntervals, wilds_bootstrap};
 

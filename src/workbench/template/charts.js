@@ -30,6 +30,12 @@ function draw(figure, sheets) {
   delete layout.width;
   const plot = figure.querySelector(".plot");
   if (layout.height) plot.style.height = `${layout.height}px`;
+  // What the figure's caption says already.
+  if (figure.querySelector("figcaption")) {
+    delete layout.title;
+    layout.margin = Object.assign({}, layout.margin, { t: 28 });
+  }
+  for (const name of Object.keys(layout).filter(name => /^xaxis/.test(name))) layout[name] = wrapped(layout[name], plot.clientWidth);
   // On a phone a legend beside the chart would leave no room for the chart; a slider has its place below the axis.
   const y = layout.sliders ? -0.6 : -0.25;
   if (plot.clientWidth < 560) layout.legend = Object.assign({}, layout.legend, { orientation: "h", x: 0, y, yanchor: "top" });
@@ -40,6 +46,20 @@ function draw(figure, sheets) {
   const sheet = sheets.get(layout.meta?.sprites);
   const data = sheet ? chart.data.map(trace => Object.assign({}, trace, { hoverinfo: "none" })) : chart.data;
   return Promise.resolve(Plotly.newPlot(plot, data, layout, settings)).then(() => sheet && followPointer(plot, sheet));
+}
+// The title of an axis in as many lines as the width asks for; its text is escaped already.
+function wrapped(axis, width) {
+  const text = axis?.title?.text ?? axis?.title;
+  if (typeof text !== "string") return axis;
+  const most = Math.max(20, Math.floor((width - 60) / 6.6));
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const last = lines[lines.length - 1];
+    if (last && last.length + word.length >= most) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  const title = Object.assign({}, typeof axis.title === "object" ? axis.title : {}, { text: lines.join("<br>") });
+  return Object.assign({}, axis, { title, automargin: true });
 }
 // A printed page is narrower than the window: charts follow.
 window.addEventListener("beforeprint", () => {

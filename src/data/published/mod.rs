@@ -1,7 +1,9 @@
 //! The study's published figures, read from `data_manifests/published/`.
 //!
-//! They stand beside our own results on the page. What they can and cannot say is in that folder's README: several
-//! were scored on other images than the study's split table says, and none has an interval.
+//! They stand beside our own results on the page; [`audit`] says what they allow. That folder's README says where they do not fit
+//! together: several were scored on other images than the study's split table says, and none has an interval.
+
+pub mod audit;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,6 +76,8 @@ pub struct PublishedResult {
     pub metric: String,
     /// The figure.
     pub value: f64,
+    /// Its digits as they were printed, which say how many images it was measured on.
+    pub printed: String,
     /// Its line in the file.
     pub line: usize,
 }
@@ -232,8 +236,9 @@ impl Row<'_> {
         };
         let parsed = value.parse().ok().filter(|value| range.contains(value));
         let expected = || format!("`value` to be a number from {} to {}", range.start(), range.end());
+        let printed = value.to_string();
         let value = parsed.ok_or_else(|| self.error(expected(), format!("`{value}`")))?;
-        Ok(PublishedResult { key, metric: metric.into(), value, line: self.line() })
+        Ok(PublishedResult { key, metric: metric.into(), value, printed, line: self.line() })
     }
 
     fn split(&self) -> Result<PublishedSplit> {
