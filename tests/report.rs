@@ -64,7 +64,7 @@ fn pages_need_no_network() {
     let pages = report::write_pages(&workbench, "smoke", folder.path()).unwrap();
     let names: Vec<String> =
         pages.iter().map(|page| page.file_name().unwrap().to_string_lossy().into_owned()).collect();
-    assert_eq!(names, ["00_first.html", "01_second.html", "index.html"]);
+    assert_eq!(names, ["00_first.html", "01_second.html", "index.html", "board.html"]);
     for page in &pages {
         let html = std::fs::read_to_string(page).unwrap();
         assert_eq!(outside_addresses(&html), Vec::<String>::new(), "{}", page.display());

@@ -171,6 +171,8 @@ class Renderer:
         config.NbConvertBase.display_data_priority = FORMS
         self.export = HTMLExporter(config=config, template_name="page", extra_template_basedirs=[str(self.template)])
         self.export.register_filter("json_for_script", json_for_script)
+        self.export.register_filter("first_line", first_line)
+        self.export.register_filter("chart_height", chart_height)
         self.export.register_filter("base64_only", lambda text: re.sub(r"[^A-Za-z0-9+/=]", "", str(text)))
 
     def render(self, page):
@@ -251,6 +253,18 @@ def alone(page, assets):
     return head + end + body
 
 
+def first_line(words):
+    """What a chart says that it shows, for its caption."""
+    return str(words).split("\n")[0][:300]
+
+
+def chart_height(chart):
+    """The height in pixels that a chart asks for, so that its place is there before it is."""
+    layout = chart.get("layout") if isinstance(chart, dict) else None
+    height = layout.get("height") if isinstance(layout, dict) else None
+    return int(height) if isinstance(height, (int, float)) and 0 < height < 10_000 else 440
+
+
 def front(pages):
     """What the first notebook says on the first page: the outputs of its cells tagged `front`, as they are shown there."""
     first = next((page for page in pages if page["stem"] == "00_start_here"), None)
@@ -266,8 +280,8 @@ def front(pages):
             if FORMS[0] in data:
                 chart = data[FORMS[0]]
                 chart = json.loads(chart) if isinstance(chart, str) else chart
-                height = int(chart.get("layout", {}).get("height", 440))
-                shown.append({"chart": json_for_script(chart), "words": words, "title": words.split("\n")[0], "height": height})
+                chart_of = {"chart": json_for_script(chart), "words": words, "title": first_line(words)}
+                shown.append({**chart_of, "height": chart_height(chart)})
             elif "text/html" in data:
                 shown.append({"html": data["text/html"]})
     return shown
@@ -297,7 +311,7 @@ def index_page(args, information, pages):
 
 
 def style(template):
-    colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    colours = HtmlFormatter(style="default").get_style_defs(".highlight")
     colours += "\n.highlight .err { border: 0; color: inherit; }\n.highlight { background: var(--tint); }\n"
     ours = (template / "style.css").read_text(encoding="utf-8")
     dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")

@@ -10,13 +10,11 @@ document.addEventListener("DOMContentLoaded", () => {
 // One switch for all code of a page, remembered from page to page where the browser lets files remember.
 function codeSwitch() {
   const cells = [...document.querySelectorAll("details.code")];
-  const bar = document.querySelector(".top nav");
-  if (cells.length === 0 || !bar) return;
+  const button = document.querySelector("button.switch");
+  if (!button) return;
+  if (cells.length === 0) return button.remove();
   const remember = value => { try { localStorage.setItem("wider-clip-code", value); } catch { /* a file may not */ } };
   const remembered = () => { try { return localStorage.getItem("wider-clip-code"); } catch { return null; } };
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "switch";
   const set = open => {
     for (const cell of cells) cell.open = open;
     button.setAttribute("aria-pressed", String(open));
@@ -29,7 +27,6 @@ function codeSwitch() {
   });
   const kept = remembered();
   set(kept === null ? cells[0].open : kept === "shown");
-  bar.append(button);
 }
 
 // The heading that was passed last is the section in view.
@@ -49,9 +46,6 @@ function contents() {
     requestAnimationFrame(() => { waiting = false; mark(); });
   }, { passive: true });
   mark();
-  // On a phone the list would stand before the text: it begins folded there.
-  const list = document.querySelector(".contents details");
-  if (list && window.innerWidth < 1056) list.open = false;
 }
 
 // A model's name in a row's head, or its id in the text, shows its record: under a pointer, with the keyboard, by a tap.
