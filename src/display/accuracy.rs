@@ -1,6 +1,6 @@
 //! The study's kind of table: models down, methods and budgets across, with the intervals it lacked.
 
-use super::selection::{Column, Selection, comparison, model_name, n_seeds, percent};
+use super::selection::{Column, Selection, comparison, fitted, model_name, n_seeds, percent};
 use super::{Cell, Chart, Series, Style, Table, Tables, look};
 use crate::error::Result;
 use crate::experiments::test_name;
@@ -64,7 +64,11 @@ pub fn metric_table(project: &Project, rows: &[ResultRow], dataset: &str, split:
     Ok(comparison(project, caption, &columns, score, percent))
 }
 
-/// Accuracy against labels a class, one line a model, with 95% intervals over seeds.
+/// Accuracy against the training images per class that budgets really draw, one line per model, with 95% intervals over seeds.
+/// Budgets that draw the same images are one point.
+///
+/// # Errors
+/// A data set that cannot be opened; a value that is not finite.
 pub fn accuracy_chart(
     project: &Project,
     rows: &[ResultRow],
@@ -73,18 +77,25 @@ pub fn accuracy_chart(
     method: Method,
 ) -> Result<Chart> {
     let intervals = Selection::new(rows, dataset, split, "accuracy", false).intervals()?;
+    let fitted = fitted(project, rows, dataset)?;
     let mut series: Vec<Series> = Vec::new();
-    let mut ticks = BTreeSet::new();
+    let mut ticks: Vec<f64> = Vec::new();
     for ((model, used, budget), interval) in intervals {
-        let Some(budget) = budget.filter(|_| used == method.as_str()) else { continue };
-        ticks.insert(budget);
+        let Some(labels) = budget.filter(|_| used == method.as_str()).and_then(|budget| fitted.get(&budget)) else {
+            continue;
+        };
+        // To a tenth: seeds draw a few images more or less.
+        let labels = (10.0 * labels).round() / 10.0;
+        if !ticks.contains(&labels) {
+            ticks.push(labels);
+        }
         let name = model_name(project, &model);
         if series.last().is_none_or(|line| line.name != name) {
             let look = look(project, &model);
             series.push(Series { name, look, x: Vec::new(), y: Vec::new(), interval: Vec::new() });
         }
-        let Some(line) = series.last_mut() else { continue };
-        line.x.push(f64::from(budget));
+        let Some(line) = series.last_mut().filter(|line| !line.x.contains(&labels)) else { continue };
+        line.x.push(labels);
         line.y.push(100.0 * interval.mean);
         if let (Some(low), Some(high)) = (interval.low, interval.high) {
             line.interval.push((100.0 * low, 100.0 * high));
@@ -93,10 +104,11 @@ pub fn accuracy_chart(
     series.sort_by(|a, b| b.y.last().unwrap_or(&0.0).total_cmp(a.y.last().unwrap_or(&0.0)));
     let style = Style {
         title: format!("{dataset}, {split}: {}", method.label()),
-        x: "label budget N (images a class drawn for train and val)".into(),
+        x: "training images per class (logarithmic)".into(),
         y: "accuracy (%)".into(),
         log_x: true,
-        x_ticks: ticks.into_iter().map(f64::from).collect(),
+        x_names: ticks.iter().map(|labels| format!("{labels:.0}")).collect(),
+        x_ticks: ticks,
         ..Style::default()
     };
     Ok(Chart::lines(&style, &series))

@@ -15,6 +15,7 @@ mod drift;
 mod finetuning;
 mod gallery;
 mod map;
+mod methods;
 mod own;
 mod published;
 mod same_data;
@@ -40,6 +41,7 @@ pub use finetuning::{
 };
 pub use gallery::{Gallery, Picture};
 pub use map::MapChart;
+pub use methods::{leakage_chart, methods_chart, neighbours_ahead_table, umap_chart, umap_table};
 pub use own::{
     arms_chart, arms_table, card_table, confused_gallery, cues_table, curve_chart, domains_table, labels_table,
     left_out_table, look_gallery, look_table, next_gallery, outliers_gallery, own_table, paces_table, sizes_table,
@@ -51,7 +53,7 @@ pub use published::{
 };
 pub use same_data::{against_table, alignment_chart, pooling_table, relatives_table, survival_table};
 pub use sprites::SpriteSheet;
-pub use table::{Cell, Table, Tables};
+pub use table::{Cell, Folded, Table, Tables};
 pub(crate) use text::json_for_pages;
 pub use text::{escape, shorten};
 pub use words::Words;

@@ -20,6 +20,11 @@ pub(super) struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
+    /// The rows themselves.
+    pub(super) fn rows(&self) -> &[&'a ResultRow] {
+        &self.rows
+    }
+
     pub(super) fn new(rows: &'a [ResultRow], dataset: &str, split: &str, metric: &str, leaky: bool) -> Selection<'a> {
         let wanted = |row: &&ResultRow| {
             row.cell.dataset == dataset
@@ -45,6 +50,40 @@ impl<'a> Selection<'a> {
         values.retain(|_, values| !values.is_empty());
         values.into_iter().map(|(key, values)| Ok((key, mean_t_interval(&values, LEVEL)?))).collect()
     }
+}
+
+/// Training images per class, by budget, mean over rows: what a budget really draws.
+pub(super) fn fitted(project: &Project, rows: &[ResultRow], dataset: &str) -> Result<BTreeMap<u32, f64>> {
+    let classes = project.images(dataset)?.classes.len() as f64;
+    let mut drawn: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    let wanted = |row: &&ResultRow| row.cell.dataset == dataset && row.n_train > 0 && row.cell.protocol != "leaky";
+    for row in rows.iter().filter(wanted) {
+        drawn.entry(row.cell.budget.unwrap_or_default()).or_default().push(f64::from(row.n_train) / classes);
+    }
+    Ok(drawn.into_iter().map(|(budget, of)| (budget, of.iter().sum::<f64>() / of.len() as f64)).collect())
+}
+
+/// The values of each seed, by model, method and budget.
+pub(super) fn by_seed(selection: &[&ResultRow]) -> BTreeMap<Key, BTreeMap<u64, f64>> {
+    let mut values: BTreeMap<Key, BTreeMap<u64, f64>> = BTreeMap::new();
+    for row in selection {
+        let key = (row.cell.model.clone(), row.cell.method.clone(), row.cell.budget);
+        if let Some(value) = row.value {
+            values.entry(key).or_default().insert(row.cell.seed, value);
+        }
+    }
+    values
+}
+
+/// The mean difference of two ways over the seeds that both have, with its t-interval.
+pub(super) fn paired(a: &BTreeMap<u64, f64>, b: &BTreeMap<u64, f64>) -> Result<Option<Interval>> {
+    let differences: Vec<f64> = a.iter().filter_map(|(seed, value)| Some(value - b.get(seed)?)).collect();
+    (!differences.is_empty()).then(|| mean_t_interval(&differences, LEVEL)).transpose()
+}
+
+/// Whether an interval leaves a difference open; one seed leaves everything open.
+pub(super) fn is_open(difference: &Interval) -> bool {
+    !matches!((difference.low, difference.high), (Some(low), Some(high)) if low > 0.0 || high < 0.0)
 }
 
 /// For a caption: how many of the numbers behind a table were computed on this machine, if not all were.

@@ -163,6 +163,30 @@ impl Tables {
     }
 }
 
+/// A table behind its caption, for numbers that a chart beside it shows: a reader opens it, a reader without a browser has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folded(pub Table);
+
+impl Table {
+    /// The table, folded.
+    pub fn folded(self) -> Folded {
+        Folded(self)
+    }
+}
+
+impl Folded {
+    /// As HTML that is open on paper and closed on a screen.
+    pub fn to_html(&self) -> String {
+        format!("<details class=\"folded\"><summary>The numbers, as a table</summary>{}</details>", self.0.to_html())
+    }
+
+    /// Called by the notebook kernel.
+    pub fn evcxr_display(&self) {
+        emit("text/html", &self.to_html());
+        emit("text/plain", &self.0.to_text());
+    }
+}
+
 /// Takes away the zeros that all numbers of a column end with behind the point: 90.0000 and 6.5000 become 90.0 and 6.5.
 fn drop_common_zeros(mut cells: Vec<&mut Cell>) {
     let zeros = |cell: &&mut Cell| cell.text.len() - cell.text.trim_end_matches('0').len();
