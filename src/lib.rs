@@ -21,7 +21,7 @@
 //! | | [`pretrain`] | six objectives on one small corpus, for the command line and its notebook |
 //! | `wider-clip-backbones`, `src/backbones/` | [`models`], [`ops`] | backbones, frozen or trained, and the fast operations beneath them |
 //! | | [`features`], [`by_name`] | features cached on disk; classes by their names with CLIP's text tower |
-//! | `wider-clip-data`, `src/data/` | [`manifest`], [`published`] | what there is: data sets, models, suites; the study's own numbers |
+//! | `wider-clip-data`, `src/data/` | [`manifest`], [`published`] | what there is: data sets, models, suites; the study's own numbers, and what they allow |
 //! | | [`hub`] | the Hugging Face hub: one client, one cache, weights held to a lock file |
 //! | | [`datasets`], [`images`] | opened from Parquet, the hub, archives or folders; decoded and resized as Pillow does; made worse as in ImageNet-C |
 //! | | [`text`] | class names into prompts, prompts into tokens |
@@ -47,6 +47,8 @@
 //! | an architecture | a folder in `src/backbones/models/`, its `mod` and `pub use` in `mod.rs` there, a variant and a name in `architecture.rs`, how training begins in `initial.rs`, what training costs in `src/trainers/pretrain/recipe.rs`; a model's record; golden values by `tests/reference/backbones.py`, held in `tests/convnets.rs` or `tests/transformers.rs` |
 //! | a corruption of images | a variant of [`images::CorruptionKind`] with its name and its arm in `src/data/images/corrupt/mod.rs`, its strengths in `strengths.rs` there; expected values by `tests/reference/corruptions.py`, held in `tests/corruptions.rs` |
 //! | a page | one notebook `NN_topic.ipynb` in `notebooks/`; `tests/notebooks.rs` says what it must have, so begin with a copy of `00_start_here` |
+//! | a verdict on the study's figures | `src/data/published/audit/` (expected values by `tests/reference/published.py`, held in `tests/published_audit.rs`), what it shows in `src/display/published/` |
+//! | what a page does for its reader | `src/workbench/template/` (`style.css`, `reader.js`), held in `tests/page_quality.rs` |
 //! | a table or chart | one file in `src/display/`, its line in `mod.rs`; `prelude.rs` |
 //! | a way to train | a [`training::Job`]: one file in `src/trainers/`, its line in `src/trainers/lib.rs` and in the re-exports below (`tests/support/small_job.rs` is the smallest); an objective of pretraining: one file and its recipe in `src/trainers/pretrain/` |
 //! | a source of images | one file in `src/data/datasets/` and its arm in `mod.rs` there, what it opens of a reader's own in `opened.rs`, a variant of `Source` with its check in `src/data/manifest/source.rs`, its words in `src/display/catalogue.rs` |

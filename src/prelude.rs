@@ -13,8 +13,9 @@ pub use crate::display::{
     needed_words, neighbours_ahead_table, next_gallery, order_table, orders_table, other_tables, outliers_gallery,
     own_table, paces_table, places_chart, pooling_table, published_finetuning_table, published_ranking_table,
     published_table, regret_chart, regret_words, relatives_table, reliability_chart, replicate_chart, runs_table,
-    shares_table, sizes_table, spread_table, study_drift_chart, study_regret_chart, suite_table, survival_table,
-    suspects_gallery, tuning_table, twins_gallery, twins_table, umap_chart, umap_table, verdict, wise_chart,
+    shares_table, sizes_table, spread_table, standardised_table, study_drift_chart, study_regret_chart, suite_table,
+    survival_table, suspects_gallery, tuning_table, twins_gallery, twins_table, umap_chart, umap_table, verdict,
+    wise_chart,
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::choices::{self, Choice};

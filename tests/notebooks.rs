@@ -46,6 +46,10 @@ fn a_notebook_opens_with_its_question_and_answer() {
         assert!(!first.code && first.source.starts_with("# "), "{}: the first cell is the title", path.display());
         assert!(first.source.contains("**Question.**"), "{}: the question comes first", path.display());
         assert!(first.source.contains("**Answer"), "{}: the answer follows", path.display());
+        // Goals, prerequisites and minutes; the notebook for a reader's own images asks for none.
+        let opens = cells.iter().take(3).any(|cell| !cell.code && cell.source.contains("**Before you start.**"));
+        let own = path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with("10_"));
+        assert!(own || opens, "{}: what to know before, and how long it takes", path.display());
         let titles = cells.iter().filter(|cell| !cell.code).flat_map(|cell| cell.source.lines());
         assert_eq!(titles.filter(|line| line.starts_with("# ")).count(), 1, "{}: one title", path.display());
     }

@@ -51,7 +51,9 @@ pub use published::{
     claims_table, column_chart, counts_table, difference_chart, fitted_table, hub_table, order_table, places_chart,
     replicate_chart, shares_table, study_regret_chart,
 };
-pub use same_data::{against_table, alignment_chart, pooling_table, relatives_table, survival_table};
+pub use same_data::{
+    against_table, alignment_chart, pooling_table, relatives_table, standardised_table, survival_table,
+};
 pub use sprites::SpriteSheet;
 pub use table::{Cell, Folded, Table, Tables};
 pub(crate) use text::json_for_pages;

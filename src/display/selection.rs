@@ -52,9 +52,13 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Training images per class, by budget, mean over rows: what a budget really draws.
+/// Training images per class, by budget, mean over rows: what a budget really draws. Of a data set without a record nobody knows
+/// how many classes it has: there it is training images, of all classes together.
 pub(super) fn fitted(project: &Project, rows: &[ResultRow], dataset: &str) -> Result<BTreeMap<u32, f64>> {
-    let classes = project.images(dataset)?.classes.len() as f64;
+    let classes = match project.manifests.dataset(dataset) {
+        Ok(_) => project.images(dataset)?.classes.len() as f64,
+        Err(_) => 1.0,
+    };
     let mut drawn: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     let wanted = |row: &&ResultRow| row.cell.dataset == dataset && row.n_train > 0 && row.cell.protocol != "leaky";
     for row in rows.iter().filter(wanted) {

@@ -171,6 +171,7 @@ pub fn show(name: &str) -> Vec<Kind> {
         model: "pixels.raw".into(),
         control: name.into(),
         paired: paired_bootstrap(&answers, &answers, 50, 1).expect("a bootstrap"),
+        holm: 0.01,
     };
     cell(Kind::Html, &|| against_table(&project, std::slice::from_ref(&against), name).evcxr_display());
 

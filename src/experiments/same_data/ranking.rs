@@ -97,14 +97,32 @@ fn places_of_rows(project: &Project, rows: &[ResultRow], seed: u64) -> Result<Ve
 /// # Errors
 /// No row of all nine models for that data set and split; a published table that cannot be read.
 pub fn survival(project: &Project, rows: &[ResultRow], ours: Option<(&str, &str)>) -> Result<Survival> {
-    let study = places_of_study(project)?;
+    survival_without(project, rows, ours, &[])
+}
+
+/// [`survival`] with some of the study's models left out, by its names for them.
+///
+/// # Errors
+/// As there.
+pub fn survival_without(
+    project: &Project,
+    rows: &[ResultRow],
+    ours: Option<(&str, &str)>,
+    without: &[&str],
+) -> Result<Survival> {
+    let kept = |place: Place| {
+        let scores = RELATIVES.iter().zip(&place.scores).filter(|((name, _), _)| !without.contains(name));
+        Place { scores: scores.map(|(_, score)| *score).collect(), ..place }
+    };
+    let study: Vec<Place> = places_of_study(project)?.into_iter().map(kept).collect();
     let datasets: Vec<&str> = study.iter().map(|p| p.dataset.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
     let seeds: Vec<u64> = rows.iter().map(|row| row.cell.seed).collect::<BTreeSet<_>>().into_iter().collect();
     let mut by_seed: Vec<Place> = Vec::new();
     if let Some((dataset, split)) = ours {
         for &seed in &seeds {
             let places = places_of_rows(project, rows, seed)?;
-            by_seed.extend(places.into_iter().filter(|place| place.dataset == dataset && place.split == split));
+            let here = places.into_iter().filter(|place| place.dataset == dataset && place.split == split);
+            by_seed.extend(here.map(kept));
         }
         if by_seed.is_empty() {
             let expected = format!("rows of nine pocket models on {dataset}, {split}");
