@@ -5,6 +5,7 @@
 //! escapes names for their medium: what a stranger called a class is shown, never run.
 
 mod accuracy;
+mod alignment;
 mod answer;
 mod catalogue;
 mod chart;
@@ -26,6 +27,7 @@ mod text;
 mod words;
 
 pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, metric_table, other_tables, published_table};
+pub use alignment::alignment_chart;
 pub use answer::{ChoiceMap, choice_map, choice_words, needed_chart, needed_words, regret_chart, regret_words};
 pub use catalogue::{datasets_table, models_table, suite_table};
 pub use chart::{Chart, Series, Style};
@@ -51,9 +53,7 @@ pub use published::{
     claims_table, column_chart, counts_table, difference_chart, fitted_table, hub_table, order_table, places_chart,
     replicate_chart, shares_table, study_regret_chart,
 };
-pub use same_data::{
-    against_table, alignment_chart, pooling_table, relatives_table, standardised_table, survival_table,
-};
+pub use same_data::{against_table, pooling_table, relatives_table, standardised_table, survival_table};
 pub use sprites::SpriteSheet;
 pub use table::{Cell, Folded, Table, Tables};
 pub(crate) use text::json_for_pages;

@@ -3,6 +3,7 @@
 mod claims;
 mod columns;
 mod counts;
+mod here;
 mod places;
 mod regret;
 
