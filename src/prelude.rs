@@ -5,17 +5,17 @@ pub use crate::datasets::{ImageSet, open_folder};
 pub use crate::display::{
     Chart, Folded, Gallery, MapChart, Picture, Series, SpriteSheet, Style, Table, accuracy_chart, accuracy_table,
     against_table, ahead_table, alignment_chart, ari_chart, ari_table, arms_chart, arms_table, calibration_table,
-    card_table, choice_map, choice_words, claims_table, column_chart, confused_gallery, cost_chart, counts_table,
-    crossover_table, cues_table, curve_chart, datasets_table, difference_chart, domains_table, dose_chart, dose_table,
-    drift_chart, drift_claims, drift_table, finetuning_claims, fitted_table, folds_chart, folds_table, gain_chart,
-    gain_table, hub_table, labels_chart, labels_table, last_best_table, leakage_chart, leakage_table, learning_chart,
-    left_out_table, look, look_gallery, look_table, methods_chart, metric_table, models_table, needed_chart,
-    needed_words, neighbours_ahead_table, next_gallery, order_table, orders_table, other_tables, outliers_gallery,
-    own_table, paces_table, places_chart, pooling_table, published_finetuning_table, published_ranking_table,
-    published_table, regret_chart, regret_words, relatives_table, reliability_chart, replicate_chart, runs_table,
-    shares_table, sizes_table, spread_table, standardised_table, study_drift_chart, study_regret_chart, suite_table,
-    survival_table, suspects_gallery, tuning_table, twins_gallery, twins_table, umap_chart, umap_table, verdict,
-    wise_chart,
+    card_table, choice_map, choice_table, choice_words, claims_table, column_chart, confused_gallery, cost_chart,
+    counts_table, crossover_table, cues_table, curve_chart, datasets_table, difference_chart, domains_table,
+    dose_chart, dose_table, drift_chart, drift_claims, drift_table, finetuning_claims, fitted_table, folds_chart,
+    folds_table, gain_chart, gain_table, hub_table, labels_chart, labels_table, last_best_table, leakage_chart,
+    leakage_table, learning_chart, left_out_table, look, look_gallery, look_table, methods_chart, metric_table,
+    models_table, needed_chart, needed_words, neighbours_ahead_table, next_gallery, order_table, orders_table,
+    other_tables, outliers_gallery, own_shares_table, own_table, paces_table, places_chart, pooling_table,
+    published_finetuning_table, published_ranking_table, published_table, regret_chart, regret_words, relatives_table,
+    reliability_chart, replicate_chart, runs_table, shares_table, sizes_table, spread_table, standardised_table,
+    study_drift_chart, study_regret_chart, suite_table, survival_table, suspects_gallery, tuning_table, twins_gallery,
+    twins_table, umap_chart, umap_table, verdict, wise_chart,
 };
 pub use crate::error::{Error, Result};
 pub use crate::experiments::choices::{self, Choice};

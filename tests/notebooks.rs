@@ -106,6 +106,15 @@ fn a_notebook_ends_with_checks_limits_exercises_and_references() {
     }
 }
 
+/// The board leads there.
+#[test]
+fn what_the_study_measured_has_its_results() {
+    let leads_to = ["01_representations", "02_fine_tuning", "03_drift", "04_clustering"];
+    let found = notebooks().into_iter().filter(|(_, cells)| sections(cells).iter().any(|section| section == "Results"));
+    let found: Vec<String> = found.map(|(path, _)| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    assert!(leads_to.iter().all(|name| found.iter().any(|other| other == name)), "{found:?}");
+}
+
 #[test]
 fn nothing_of_a_machine_is_in_a_notebook() {
     let home = ["/home/", concat!("/", "root/"), "/Users/", "/tmp/", "C:\\"];

@@ -28,7 +28,9 @@ mod words;
 
 pub use accuracy::{accuracy_chart, accuracy_table, leakage_table, metric_table, other_tables, published_table};
 pub use alignment::alignment_chart;
-pub use answer::{ChoiceMap, choice_map, choice_words, needed_chart, needed_words, regret_chart, regret_words};
+pub use answer::{
+    ChoiceMap, choice_map, choice_table, choice_words, needed_chart, needed_words, regret_chart, regret_words,
+};
 pub use catalogue::{datasets_table, models_table, suite_table};
 pub use chart::{Chart, Series, Style};
 pub use clusterings::{ari_chart, ari_table, published_ranking_table};
@@ -50,8 +52,8 @@ pub use own::{
     suspects_gallery, twins_gallery, twins_table, verdict,
 };
 pub use published::{
-    claims_table, column_chart, counts_table, difference_chart, fitted_table, hub_table, order_table, places_chart,
-    replicate_chart, shares_table, study_regret_chart,
+    claims_table, column_chart, counts_table, difference_chart, fitted_table, hub_table, order_table, own_shares_table,
+    places_chart, replicate_chart, shares_table, study_regret_chart,
 };
 pub use same_data::{against_table, pooling_table, relatives_table, standardised_table, survival_table};
 pub use sprites::SpriteSheet;

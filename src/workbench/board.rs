@@ -85,8 +85,8 @@ fn cells(line: &BoardLine) -> [Shown; 12] {
     ]
 }
 
-/// Writes the page, and the board as CSV and Parquet under `data/`. The notebook of a number is linked where its page is among
-/// `pages`.
+/// Writes the page, and the board as CSV and Parquet under `data/`. The results of the notebook that asks for a number are linked
+/// where its page is among `pages`.
 ///
 /// # Errors
 /// A folder that cannot be written.
@@ -113,7 +113,7 @@ fn page(lines: &[BoardLine], suite: &str, versions: &str, pages: &[String]) -> S
             let value = cell.value.map_or_else(String::new, |value| format!(" data-value=\"{value}\""));
             let page = format!("{}.html", line.notebook());
             let inner = match column == cells.len() - 1 && line.missing.is_none() && pages.contains(&page) {
-                true => format!("<a href=\"{page}\">{}</a>", line.notebook()),
+                true => format!("<a href=\"{page}#Results\">{}</a>", line.notebook()),
                 false => escape(&cell.text),
             };
             let _ = write!(rows, "<td{class}{value}>{inner}</td>");

@@ -2,7 +2,7 @@
 
 use super::{labels_words, part_words, percent, way_name};
 use crate::display::text::{NO_FORMULAS, emit, escape, plain};
-use crate::display::{Words, look};
+use crate::display::{Cell, Table, Words, look};
 use crate::experiments::choices::{Choice, Did, Way};
 use crate::project::Project;
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,6 +105,29 @@ fn cell_html(project: &Project, choice: &Choice) -> String {
         escape(&way_name(project, &winner.way)),
         escape(&percent(&winner.accuracy)),
     )
+}
+
+/// One test in full: every way with its accuracy and how far it is behind the winner, paired; bold is what cannot be told apart from
+/// it.
+pub fn choice_table(project: &Project, choice: &Choice) -> Table {
+    let row = |did: &Did| {
+        let mut cells = [way_name(project, &did.way), percent(&did.accuracy), percent(&did.behind)].map(Cell::from);
+        cells[1].best = did.undecided;
+        cells.to_vec()
+    };
+    Table {
+        caption: format!(
+            "{}, {}, {} labels per class: accuracy in percent and points behind the winner [95% over {} split seeds and {} families \
+             of test images, paired]; bold cannot be told apart from it",
+            choice.dataset,
+            part_words(&choice.split),
+            labels_words(choice.labels),
+            choice.n_seeds,
+            choice.n_families
+        ),
+        header: ["model and method", "accuracy", "behind"].map(String::from).to_vec(),
+        rows: choice.ways.iter().map(row).collect(),
+    }
 }
 
 /// The map in a sentence: the way that wins, or cannot be told apart from the winner, most often.

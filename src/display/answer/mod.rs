@@ -4,7 +4,7 @@ mod map;
 mod needed;
 mod regret;
 
-pub use map::{ChoiceMap, choice_map, choice_words};
+pub use map::{ChoiceMap, choice_map, choice_table, choice_words};
 pub use needed::{needed_chart, needed_words};
 pub use regret::{regret_chart, regret_words};
 

@@ -11,7 +11,7 @@ pub use claims::{claims_table, hub_table};
 pub use columns::{column_chart, order_table, replicate_chart};
 pub use counts::{counts_table, fitted_table};
 pub use places::{difference_chart, places_chart};
-pub use regret::{shares_table, study_regret_chart};
+pub use regret::{own_shares_table, shares_table, study_regret_chart};
 
 use super::{Look, look};
 use crate::project::Project;

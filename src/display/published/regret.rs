@@ -4,9 +4,13 @@ use super::{method, study_look};
 use crate::display::dots::{Dot, Dots};
 use crate::display::{Cell, Chart, Table};
 use crate::error::Result;
+use crate::metrics::{Stretch, VarianceShares};
 use crate::project::Project;
 use crate::published::audit::Audit;
 use crate::published::audit::over_sets::regret;
+use crate::results::ResultRow;
+use ndarray::Array3;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Choices that the chart shows.
 const SHOWN: usize = 12;
@@ -45,6 +49,48 @@ pub fn study_regret_chart(project: &Project, budget: usize) -> Result<Chart> {
         ..Dots::default()
     }
     .chart())
+}
+
+/// The same of the accuracies here, by training images of a budget: data sets with their parts, the models of the suite, kNN and LR;
+/// means over seeds. A budget that some model lacks is left out.
+///
+/// # Errors
+/// Accuracies that are all the same.
+pub fn own_shares_table(rows: &[ResultRow]) -> Result<Table> {
+    let mut values: BTreeMap<u32, BTreeMap<(&str, (&str, &str), &str), Vec<f64>>> = BTreeMap::new();
+    let probe = |row: &&ResultRow| row.metric == "accuracy" && matches!(row.cell.method.as_str(), "knn" | "lr");
+    for row in rows.iter().filter(probe).filter(|row| row.cell.protocol != "leaky") {
+        let (Some(budget), Some(value)) = (row.cell.budget, row.value) else { continue };
+        let place =
+            (row.cell.method.as_str(), (row.cell.dataset.as_str(), row.split.as_str()), row.cell.model.as_str());
+        values.entry(budget).or_default().entry(place).or_default().push(value);
+    }
+    let mut table = Table {
+        caption: "Where the spread of the accuracies here comes from (logits of means over seeds, kNN and LR)".into(),
+        header: ["budget", "data sets and parts", "data set", "model", "method", "rest"].map(String::from).to_vec(),
+        rows: Vec::new(),
+    };
+    for (budget, of) in values {
+        let methods: BTreeSet<&str> = of.keys().map(|(method, ..)| *method).collect();
+        let sets: BTreeSet<(&str, &str)> = of.keys().map(|(_, set, _)| *set).collect();
+        let models: BTreeSet<&str> = of.keys().map(|(.., model)| *model).collect();
+        let mut logits = Vec::new();
+        for method in &methods {
+            for set in &sets {
+                for model in &models {
+                    let mean = of.get(&(*method, *set, *model)).map(|v| v.iter().sum::<f64>() / v.len() as f64);
+                    logits.extend(mean.and_then(|mean| Stretch::Logit.of(mean.clamp(0.002, 0.998))));
+                }
+            }
+        }
+        let Ok(logits) = Array3::from_shape_vec((methods.len(), sets.len(), models.len()), logits) else { continue };
+        let shares = VarianceShares::of(logits.view())?;
+        let parts = [shares.set, shares.model, shares.method, shares.rest].map(|part| format!("{:.0}%", 100.0 * part));
+        table
+            .rows
+            .push([budget.to_string(), sets.len().to_string()].into_iter().chain(parts).map(Cell::from).collect());
+    }
+    Ok(table)
 }
 
 /// Where the spread of the study's accuracies comes from, by budget: shares of the sums of squares of their logits.
