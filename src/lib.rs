@@ -76,6 +76,7 @@
 
 #![deny(missing_docs)]
 
+pub mod course;
 pub mod display;
 pub mod experiments;
 pub mod own;

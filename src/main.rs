@@ -18,6 +18,7 @@ use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
 use wider_clip::results::{frame, read_rows, shipped_folder, to_csv};
+use wider_clip::workbench::course::{self, command::Course};
 use wider_clip::workbench::{Workbench, images, kernel, lab, report, setup};
 
 const EXAMPLES: &str = "\
@@ -91,6 +92,9 @@ enum Command {
         /// A file of results/ or of a report's data/
         file: PathBuf,
     },
+    /// The course: build what students get, check, mark, write feedback
+    #[command(subcommand)]
+    Course(Course),
     /// Make the Python environment and compile the notebook kernel (the other commands do so when needed)
     Setup,
     /// Become the Rust kernel that serves a connection file; Jupyter calls this
@@ -293,6 +297,10 @@ fn run(command: Command) -> Result<()> {
             let project = Project::open(workbench.root(), "default")?;
             own::predict(&project, &classifier, &pictures, csv.as_deref(), features.as_deref())
         }
+        Command::Course(asked) => match course::command::run(&workbench, asked)? {
+            0 => Ok(()),
+            code => std::process::exit(code),
+        },
         Command::Setup => setup::ensure(&workbench).map(|_| wider_clip::say!("ready")),
         Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
     }

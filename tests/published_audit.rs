@@ -4,11 +4,13 @@
 use serde_json::Value;
 use std::path::Path;
 use std::sync::LazyLock;
+use wider_clip::display::finetuning_claims;
 use wider_clip::metrics::{
     Proportions, SameImages, SetResamples, Standings, TwoWay, VarianceShares, critical_difference, denominators,
     mcnemar, ranks_of, regrets, wilson,
 };
 use wider_clip::ndarray::{Array2, Array3, array};
+use wider_clip::project::Project;
 use wider_clip::published::audit::columns::{Column, Counted, neighbours};
 use wider_clip::published::audit::drops::{drops, drops_less, line, tally};
 use wider_clip::published::audit::firsts::{First, OverSets, difference_over_sets, firsts, head_to_head, last_places};
@@ -484,4 +486,19 @@ fn holds_places(key: &str, found: &Places, expected: &Value) {
             assert_eq!(standing.undecided, names("bootstrap").contains(&model), "{key} {model}");
         }
     }
+}
+
+#[test]
+fn the_table_of_claims_on_fine_tuning_asks_for_models_by_their_published_names() {
+    let golden = |key: &str, wanted: fn(&str) -> bool| {
+        let firsts = claim("firsts")[key].as_object().unwrap().iter();
+        firsts.filter(|(model, _)| wanted(model)).map(|(_, first)| count(&first[0])).sum::<usize>()
+    };
+    let of = |wanted: fn(&str) -> bool| golden("general_finetuning", wanted) + golden("drift_finetuning", wanted);
+    let (convnext, all) = (of(|model| model.starts_with("convnext_")), of(|_| true));
+    assert!(convnext > 0);
+    let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default").unwrap();
+    let claims = finetuning_claims(&project, &[]).unwrap();
+    let row = claims.rows.iter().find(|row| row[0].text.starts_with("ConvNeXt is best")).unwrap();
+    assert_eq!(row[1].text, format!("first in {convnext} of {all} columns"));
 }

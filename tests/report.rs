@@ -370,3 +370,25 @@ fn a_page_may_load_itself_again_and_nothing_else() {
         assert_eq!(outside_addresses(&html), ["meta: refresh"], "{content}");
     }
 }
+
+#[test]
+fn a_number_of_the_board_leads_to_the_table_that_is_about_it() {
+    let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default").unwrap();
+    let lines = board(&project, &[]).unwrap();
+    let of = |dataset: &str, split: &str, method: &str| {
+        let is = |line: &&BoardLine| {
+            let key = &line.published.key;
+            (key.dataset.as_str(), key.split.as_str(), key.method.as_str()) == (dataset, split, method)
+        };
+        lines.iter().find(is).unwrap().clone()
+    };
+    let page = r#"<h2 id="Results">x</h2><figure class="chart" id="figure-fmow-ood-lr-by-model"></figure>
+        <table id="table-fmow-ood-accuracy-in-percent"></table><table id="table-fmow-id-accuracy"></table><table id="table-dtd-test-lr"></table>"#;
+    let anchors = Anchors::of("03_drift.html", page);
+    assert_eq!(anchors.of.len(), 4);
+    assert_eq!(anchors.place(&of("fmow", "ood", "knn")), "03_drift.html#table-fmow-ood-accuracy-in-percent");
+    assert_eq!(anchors.place(&of("fmow", "id", "lr")), "03_drift.html#table-fmow-id-accuracy");
+    // The chart is about the method too, the table is not.
+    assert_eq!(anchors.place(&of("fmow", "ood", "lr")), "03_drift.html#figure-fmow-ood-lr-by-model");
+    assert_eq!(anchors.place(&of("iwildcam", "ood", "lr")), "03_drift.html#Results");
+}

@@ -16,6 +16,7 @@ mod drift;
 mod finetuning;
 mod gallery;
 mod map;
+mod marks;
 mod methods;
 mod own;
 mod published;

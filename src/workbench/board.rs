@@ -85,7 +85,47 @@ fn cells(line: &BoardLine) -> [Shown; 12] {
     ]
 }
 
-/// Writes the page, and the board as CSV and Parquet under `data/`. The results of the notebook that asks for a number are linked
+/// A page of the report, and the anchors of its tables and charts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Anchors {
+    /// The file's name.
+    pub page: String,
+    /// What its captions are called in an address, in the order of the page.
+    pub of: Vec<String>,
+}
+
+impl Anchors {
+    /// Those of a page, as `render.py` makes them.
+    pub fn of(page: &str, html: &str) -> Anchors {
+        let quoted = html.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let captions = quoted.filter(|id| id.starts_with("table-") || id.starts_with("figure-"));
+        Anchors { page: page.into(), of: captions.map(String::from).collect() }
+    }
+
+    /// Where a number of a data set, part and method stands: the first table about all of them, else about fewer, else the section
+    /// with the results.
+    pub fn place(&self, line: &BoardLine) -> String {
+        let dataset = line.dataset.as_deref().unwrap_or(&line.published.key.dataset);
+        let key = &line.published.key;
+        let words = [anchor_words(dataset), anchor_words(&key.split), anchor_words(&key.method)];
+        let of = |words: &[String]| {
+            let about = |anchor: &&String| words.iter().all(|word| format!("{anchor}-").contains(&format!("-{word}-")));
+            let kinds = ["table-", "figure-"].into_iter();
+            kinds.filter_map(|kind| self.of.iter().filter(|anchor| anchor.starts_with(kind)).find(about)).next()
+        };
+        let found = of(&words).or_else(|| of(&words[..2])).or_else(|| of(&words[..1]));
+        format!("{}#{}", self.page, found.map_or("Results", String::as_str))
+    }
+}
+
+/// A name as it stands in an anchor.
+fn anchor_words(name: &str) -> String {
+    let name = name.to_lowercase();
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// Writes the page, and the board as CSV and Parquet under `data/`. A number leads to the table of the notebook that asks for it,
 /// where its page is among `pages`.
 ///
 /// # Errors
@@ -94,7 +134,7 @@ pub(super) fn write(
     lines: &[BoardLine],
     suite: &str,
     versions: &str,
-    pages: &[String],
+    pages: &[Anchors],
     staging: &Path,
     data: &Path,
 ) -> Result<()> {
@@ -103,7 +143,7 @@ pub(super) fn write(
     write_atomic(&staging.join(PAGE), page(lines, suite, versions, pages).as_bytes())
 }
 
-fn page(lines: &[BoardLine], suite: &str, versions: &str, pages: &[String]) -> String {
+fn page(lines: &[BoardLine], suite: &str, versions: &str, pages: &[Anchors]) -> String {
     let shown: Vec<[Shown; 12]> = lines.iter().map(cells).collect();
     let mut rows = String::new();
     for (line, cells) in lines.iter().zip(&shown) {
@@ -112,9 +152,10 @@ fn page(lines: &[BoardLine], suite: &str, versions: &str, pages: &[String]) -> S
             let class = if COLUMNS[column].1 { " class=\"number\"" } else { "" };
             let value = cell.value.map_or_else(String::new, |value| format!(" data-value=\"{value}\""));
             let page = format!("{}.html", line.notebook());
-            let inner = match column == cells.len() - 1 && line.missing.is_none() && pages.contains(&page) {
-                true => format!("<a href=\"{page}#Results\">{}</a>", line.notebook()),
-                false => escape(&cell.text),
+            let asked = pages.iter().find(|of| of.page == page);
+            let inner = match asked.filter(|_| column == cells.len() - 1 && line.missing.is_none()) {
+                Some(of) => format!("<a href=\"{}\">{}</a>", of.place(line), line.notebook()),
+                None => escape(&cell.text),
             };
             let _ = write!(rows, "<td{class}{value}>{inner}</td>");
         }

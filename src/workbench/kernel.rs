@@ -228,7 +228,10 @@ impl Slot {
         if cells.exists() {
             fs::remove_dir_all(&cells).map_err(Error::io(&cells, "removing the cells of an earlier kernel"))?;
         }
-        write_atomic(&self.folder.join("settings").join("evcxr.toml"), SETTINGS.as_bytes())?;
+        // The library is a dependency from the start, so that a notebook that was copied elsewhere needs no path to it.
+        let root = serde_json::Value::from(workbench.root().to_string_lossy());
+        let settings = format!("{SETTINGS}\n[dependencies]\nwider-clip = {{ path = {root} }}\n");
+        write_atomic(&self.folder.join("settings").join("evcxr.toml"), settings.as_bytes())?;
         write_atomic(&self.folder.join("settings").join("crates_for_types.py"), CRATES_FOR_TYPES.as_bytes())?;
         let lock_file = workbench.root().join("Cargo.lock");
         let locked = fs::read(&lock_file).map_err(Error::io(&lock_file, "reading"))?;

@@ -17,8 +17,9 @@
 //! Nothing is written outside the project's folder: `.wider-clip/` holds the environment and the kernels, `report/`
 //! the pages. Everything a notebook needs at run time is found from [`Workbench::root`].
 
-mod board;
+pub mod board;
 pub mod browser;
+pub mod course;
 pub mod images;
 pub mod kernel;
 pub mod lab;

@@ -394,7 +394,13 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
     let project = Project::open(workbench.root(), standing.suite)?;
     let counted: Vec<ResultRow> = results::rows_in(&current)?.into_iter().filter(&counts).collect();
     let lines = results::board(&project, &counted)?;
-    super::board::write(&lines, standing.suite, &versions(), &names, staging.path(), &out.join("data"))?;
+    let anchors = names.iter().map(|name| {
+        let page = Some(staging.path().join(name)).filter(|path| path.exists()).unwrap_or_else(|| out.join(name));
+        let html = fs::read_to_string(&page).map_err(Error::io(&page, "reading"))?;
+        Ok(super::board::Anchors::of(name, &html))
+    });
+    let anchors = anchors.collect::<Result<Vec<_>>>()?;
+    super::board::write(&lines, standing.suite, &versions(), &anchors, staging.path(), &out.join("data"))?;
     names.push(super::board::PAGE.into());
     for name in &names {
         check_page(staging.path(), name, &names, out)?;

@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use wider_clip::models::best_device;
 use wider_clip::workbench::browser;
+use wider_clip::workbench::course::sandbox::Walls;
 
 /// The variable by which everything, or a list, is demanded.
 pub const DEMAND: &str = "WIDER_CLIP_DEMAND";
@@ -28,7 +29,7 @@ pub struct Tool {
 }
 
 /// Everything that a test may ask for.
-pub static TOOLS: [Tool; 6] = [
+pub static TOOLS: [Tool; 7] = [
     Tool { name: "browser", what: "browser", advice: browser::ADVICE, is_here: || browser::find().is_some() },
     Tool {
         name: "c++",
@@ -54,6 +55,12 @@ pub static TOOLS: [Tool; 6] = [
         what: "build with the project's own profile and flags",
         advice: "Run `cargo test` without RUSTFLAGS and without --release",
         is_here: has_own_profile,
+    },
+    Tool {
+        name: "sandbox",
+        what: "namespaces for users (unshare or bwrap)",
+        advice: "Install bubblewrap, or allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1` on some systems)",
+        is_here: || Walls::find().is_ok(),
     },
     Tool {
         name: "bits",

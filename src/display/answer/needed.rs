@@ -60,7 +60,6 @@ pub fn needed_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
     };
     let edge = target.range.1 * 1.15;
     let shown: Vec<&Needed> = all.iter().filter(|needed| needed.reached > 0).take(SHOWN).collect();
-    let never = all.len() - shown.len();
     let row = |needed: &&Needed| {
         let Look { colour, marker, dash } = look(project, &needed.way.model);
         let dot = Dot {
@@ -82,10 +81,13 @@ pub fn needed_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
         ticks.push(tick.round());
         tick *= 2.0;
     }
-    let more = if never > 0 { format!("; {never} other ways need more") } else { String::new() };
+    let part = match all.len() - shown.len() {
+        0 => String::new(),
+        _ => format!("; the {} of {} ways that need least", shown.len(), all.len()),
+    };
     Ok(Dots {
         title: format!(
-            "{dataset}, {}: labels needed for {:.1}%{more}",
+            "{dataset}, {}: labels needed for {:.1}%{part}",
             super::part_words(split),
             100.0 * target.accuracy
         ),

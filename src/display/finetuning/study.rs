@@ -3,12 +3,12 @@
 use super::reported;
 use crate::display::accuracy::published_columns;
 use crate::display::{Cell, Table};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::experiments::finetuning::Gain;
 use crate::manifest::Tuning;
 use crate::project::Project;
 use crate::published::{self, PublishedKey, PublishedResult, PublishedTable};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The study's own table of fine-tuning for one of its data sets, in percent, in its order; drift sets have both tests.
 ///
@@ -49,7 +49,7 @@ pub fn finetuning_claims(project: &Project, gains: &[Gain]) -> Result<Table> {
     push("With 10 images simple learners on features are better", study.behind(10), behind(gains, smallest));
     push(
         "ConvNeXt is best when fine-tuned",
-        study.first("ConvNeXt", "finetune"),
+        study.first("convnext_", "finetune")?,
         "not asked here: the pocket models are another comparison".into(),
     );
     push("More images help fine-tuning", study.rising(), rising(gains));
@@ -95,8 +95,8 @@ impl<'a> Study<'a> {
         format!("LR higher in {} of {}", all.iter().filter(|difference| **difference < 0.0).count(), all.len())
     }
 
-    /// In how many columns a model whose name begins so is first.
-    fn first(&self, name: &str, method: &str) -> String {
+    /// In how many columns a model whose published name begins so is first.
+    fn first(&self, name: &str, method: &str) -> Result<String> {
         let mut columns: BTreeMap<(PublishedTable, &str, &str, usize), (&str, f64)> = BTreeMap::new();
         for ((table, dataset, split, model, of, budget), value) in &self.values {
             if *of == method {
@@ -106,8 +106,13 @@ impl<'a> Study<'a> {
                 }
             }
         }
+        // A name that no column knows would be first in none of them.
+        if !self.values.keys().any(|(.., model, of, _)| *of == method && model.starts_with(name)) {
+            let names: BTreeSet<&str> = self.values.keys().map(|(.., model, _, _)| *model).collect();
+            return Err(Error::argument("name", format!("one of {names:?}"), name.to_string()));
+        }
         let first = columns.values().filter(|(model, _)| model.starts_with(name)).count();
-        format!("first in {first} of {} columns", columns.len())
+        Ok(format!("first in {first} of {} columns", columns.len()))
     }
 
     /// How many steps to the next larger budget go up.

@@ -2,7 +2,7 @@
 
 use super::here::Here;
 use crate::display::{Cell, Table};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::experiments::choices::Choice;
 use crate::project::Project;
 use crate::published::audit::drops::{DropTally, drops, drops_less, tally};
@@ -46,14 +46,18 @@ impl Board {
     }
 }
 
-fn first(of: &BTreeMap<String, First>, model: &str) -> First {
-    of.get(model).copied().unwrap_or_default()
+/// How often a model is first; nothing where it is in no column. A name that is not the study's is an error: it would be first nowhere.
+fn first(audit: &Audit, of: &BTreeMap<String, First>, model: &str) -> Result<First> {
+    if !audit.columns.iter().any(|column| column.of(model).is_some()) {
+        return Err(Error::argument("model", "a model as the published tables name it", model.to_string()));
+    }
+    Ok(of.get(model).copied().unwrap_or_default())
 }
 
 fn probes(audit: &Audit, here: &Here, board: &mut Board) -> Result<()> {
     let (general, drift) = (firsts(audit.general_probes())?, firsts(audit.drift_probes())?);
     let (dino, n_general, n_drift) =
-        (first(&general, "DINO"), audit.general_probes().count(), audit.drift_probes().count());
+        (first(audit, &general, "DINO")?, audit.general_probes().count(), audit.drift_probes().count());
     let lead = difference_over_sets(audit.general_probes(), "DINO", "CLIP")?;
     board.push(
         "DINO is the best representation in most cases",
@@ -68,8 +72,8 @@ fn probes(audit: &Audit, here: &Here, board: &mut Board) -> Result<()> {
             100.0 * lead.interval.1,
             lead.by_set.len(),
             100.0 * lead.without("isic")?.mean,
-            first(&drift, "DINO").columns,
-            first(&drift, "CLIP").columns
+            first(audit, &drift, "DINO")?.columns,
+            first(audit, &drift, "CLIP")?.columns
         ),
         here.first_of_same_data(),
         "half true",
@@ -118,7 +122,7 @@ fn counted(tally: &Tally) -> String {
 fn tuning(audit: &Audit, here: &Here, board: &mut Board) -> Result<()> {
     let of = |sets: &[&str], budget, models| tuned_against_probe(&audit.columns, sets, budget, models);
     board.push(
-        "With 100 labels fine-tuning is always better (drift)",
+        "With 100 labels fine-tuning is always better than a simple learner",
         format!(
             "ahead of the same model's better probe in {}; without drift in {}",
             counted(&of(&DRIFT, 100, None)?.tally),
@@ -136,7 +140,7 @@ fn tuning(audit: &Audit, here: &Here, board: &mut Board) -> Result<()> {
     });
     let lead = crate::published::audit::firsts::OverSets::of(against_dino)?;
     board.push(
-        "With 10 labels prefer DINO or CLIP with a simple learner",
+        "With little and easy data a simple learner on DINO or CLIP features may be a good choice",
         format!(
             "for these two fine-tuning is ahead in {}; but fine-tuned ConvNeXt-B beats DINO with LR by {:+.1} points [{:+.1}, {:+.1}], on \
              {} of {} sets",
@@ -148,7 +152,7 @@ fn tuning(audit: &Audit, here: &Here, board: &mut Board) -> Result<()> {
             lead.by_set.len()
         ),
         here.tuned(false),
-        "true of these two, false as advice",
+        "as good for these two; a fine-tuned ConvNeXt-B is better",
     );
     let best = firsts(audit.tuned(false).chain(audit.tuned(true)))?;
     let against = against_others(&audit.columns, "convnext_base", "convnext")?;
@@ -156,7 +160,7 @@ fn tuning(audit: &Audit, here: &Here, board: &mut Board) -> Result<()> {
         "ConvNeXt is best when fine-tuned",
         format!(
             "ConvNeXt-B first in {} of {} columns; against other architectures {} times clearly ahead, {} clearly behind",
-            first(&best, "convnext_base").columns,
+            first(audit, &best, "convnext_base")?.columns,
             audit.tuned(false).count() + audit.tuned(true).count(),
             against.ahead_clear,
             against.behind_clear
@@ -177,7 +181,7 @@ fn drift(audit: &Audit, here: &Here, board: &mut Board) -> Result<()> {
     let effect = most.iter().map(|drop| drop.design_effect()).fold(f64::MAX, f64::min);
     let ends = |of: fn(f64, f64) -> f64, from| 100.0 * most.iter().map(|drop| drop.drop.difference).fold(from, of);
     board.push(
-        "FMoW: no significant drop out of distribution",
+        "FMoW: not a significant difference out of distribution",
         format!(
             "{} of {} drops clear when fine-tuned, {} after Holm; at 1000 all drop by {:.1} to {:.1} points, clear even if {effect:.0} images \
              count as one; probes {} of {}",

@@ -92,7 +92,7 @@ pub fn order_table(project: &Project, drift: bool) -> Result<Table> {
     })
 }
 
-/// Two runs of the same probe on Flowers102: filled, the run that is printed alone; open, the one that the printed mean of two hides.
+/// Two runs of the same probe on Flowers102: filled, the run that is printed alone; open, the one that follows from it and the printed mean of two.
 ///
 /// # Errors
 /// A published table that cannot be read.
@@ -102,12 +102,12 @@ pub fn replicate_chart(project: &Project, of: &str) -> Result<Chart> {
     let mut runs = found.runs.clone();
     runs.sort_by(|a, b| b.first.total_cmp(&a.first));
     let dot = |model: &str, value: f64, open: bool| Dot {
-        series: if open { "the hidden run".into() } else { "the printed run".into() },
+        series: if open { "the run worked out".into() } else { "the printed run".into() },
         at: 100.0 * value,
         interval: None,
         look: Look { dash: "solid".into(), ..study_look(project, model) },
         open,
-        words: format!("{} run {:.1}", if open { "hidden" } else { "printed" }, 100.0 * value),
+        words: format!("{} {:.1}", if open { "run worked out" } else { "printed run" }, 100.0 * value),
     };
     let row = |run: &crate::published::audit::replicate::TwoRuns| {
         (run.model.clone(), vec![dot(&run.model, run.first, false), dot(&run.model, run.second, true)])
@@ -118,7 +118,7 @@ pub fn replicate_chart(project: &Project, of: &str) -> Result<Chart> {
             method(of),
             100.0 * found.deviation
         ),
-        x: "accuracy (%); filled: the printed run, open: the one that the printed mean hides".into(),
+        x: "accuracy (%); filled: the run that is printed alone, open: twice the printed mean of two less that".into(),
         rows: runs.iter().map(row).collect(),
         ..Dots::default()
     }

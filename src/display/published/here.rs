@@ -135,7 +135,8 @@ impl Here<'_> {
         match of {
             0 => NOTHING.into(),
             _ => format!(
-                "the study's fine-tuning is ahead of the better probe in {ahead} of {of}, {clear} clearly, {behind} clearly behind"
+                "at the study's rate, within this suite's limit of epochs, fine-tuning is ahead of the better probe in {ahead} of {of}, {clear} \
+                 clearly, {behind} clearly behind"
             ),
         }
     }

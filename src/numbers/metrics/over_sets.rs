@@ -83,7 +83,8 @@ impl SetResamples {
 
     /// The probability of what holds in a resample.
     fn share(&self, holds: impl Fn(usize) -> bool) -> f64 {
-        self.weights.iter().enumerate().filter(|(kind, _)| holds(*kind)).map(|(_, weight)| weight).sum()
+        // Not `sum`: that of nothing is -0.
+        self.weights.iter().enumerate().filter(|(kind, _)| holds(*kind)).fold(0.0, |sum, (_, weight)| sum + weight)
     }
 }
 

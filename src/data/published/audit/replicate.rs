@@ -1,4 +1,4 @@
-//! A second run that the study printed without saying so: the probes on Flowers102 stand once alone, and once as a mean of two.
+//! A second run, worked out: the study repeats its runs on Flowers102 and prints their mean, and in another table one of them alone.
 
 use super::EFFICIENTNETS;
 use super::columns::Column;

@@ -1,0 +1,36 @@
+//! The marks of a task, as an output of a cell: its text is the number of points alone, which is what nbgrader reads.
+
+use super::text::emit;
+use super::{Cell, Table};
+use crate::course::{CASE_SECONDS, Case, Marks, Outcome};
+
+impl Marks {
+    /// Every case with what became of it.
+    pub fn table(&self) -> Table {
+        let row = |case: &Case| {
+            let became = match &case.outcome {
+                Outcome::Right => "right".to_string(),
+                Outcome::Wrong(said) if said.is_empty() => "not yet".to_string(),
+                Outcome::Wrong(said) => said.clone(),
+                Outcome::NotWritten => "not written yet".to_string(),
+                Outcome::Panicked(message) => format!("it panicked: {message}"),
+                Outcome::TookTooLong => format!("it took more than {CASE_SECONDS} s"),
+            };
+            let counts = if case.weight > 0.0 { "hidden" } else { "shown" };
+            let mut became = Cell::from(became);
+            became.best = case.outcome == Outcome::Right;
+            vec![Cell::from(case.asks), Cell::from(counts), became]
+        };
+        Table {
+            caption: format!("{}: {} of {} points", self.task, self.points(), self.of),
+            header: ["case", "kind", "what came of it"].map(String::from).to_vec(),
+            rows: self.cases.iter().map(row).collect(),
+        }
+    }
+
+    /// Called by the notebook kernel.
+    pub fn evcxr_display(&self) {
+        emit("text/html", &self.table().to_html());
+        emit("text/plain", &self.points().to_string());
+    }
+}

@@ -1,0 +1,549 @@
+//! Marks submissions: each runs by itself inside walls, every task gives its points, and a page tells the student what came of it.
+//!
+//! Points are given as nbgrader gives them: nothing for a cell that failed or wrote to standard error, else the number that is its
+//! last value; a text is left to be read. A submission that does harm, hangs or ends its kernel costs its own points and no other's.
+
+use super::assignments::{Mark, Notebook, assignments, mark, source, to_be_marked};
+use super::folder_of_assignments;
+use super::sandbox::{End, Limits, View, Walls, run_within};
+use crate::course::SEED_VARIABLE;
+use crate::error::{Error, Result};
+use crate::storage::write_atomic;
+use crate::workbench::process::{self, Board};
+use crate::workbench::{KERNEL_NAME, Workbench, report, setup};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const RUNNER: &str = include_str!("run_submission.py");
+/// Where in its folder a submission's kernel keeps what it makes.
+const KERNEL: &str = "kernel";
+
+/// How submissions are marked.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Submissions that run at the same time.
+    pub jobs: usize,
+    /// What each may use.
+    pub limits: Limits,
+    /// Seconds for one cell.
+    pub cell_seconds: f64,
+    /// What stands around them.
+    pub walls: Walls,
+    /// The seed of hidden cases; `None` for that of every student.
+    pub seed: Option<u64>,
+}
+
+/// A notebook that somebody handed in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Submission {
+    /// Whose it is: the name of the folder.
+    pub student: String,
+    /// The assignment: the name of the notebook.
+    pub assignment: String,
+    /// The notebook.
+    pub path: PathBuf,
+}
+
+/// What a task gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Points {
+    /// Whose.
+    pub student: String,
+    /// Which notebook.
+    pub assignment: String,
+    /// The name of the cell.
+    pub task: String,
+    /// The points; `None` where somebody has to read a text.
+    pub points: Option<f64>,
+    /// What it is worth.
+    pub of: f64,
+    /// Why there are none, where there are none.
+    pub why: String,
+}
+
+/// Every `<student>/<assignment>.ipynb` and `<student>/<assignment>/<assignment>.ipynb` under a folder; other notebooks are told.
+///
+/// # Errors
+/// A folder that cannot be read, and one without a single submission.
+pub fn submissions(folder: &Path, known: &[Notebook]) -> Result<(Vec<Submission>, Vec<PathBuf>)> {
+    let list = |folder: &Path| -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(folder).map_err(Error::io(folder, "listing"))?;
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        Ok(paths)
+    };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    // Links lead out of the folder of a student.
+    let is_own = |path: &Path, folder: bool| {
+        path.symlink_metadata().is_ok_and(|of| if folder { of.is_dir() } else { of.is_file() })
+    };
+    for student in list(folder)?.into_iter().filter(|path| is_own(path, true)) {
+        let inside = list(&student)?;
+        let nested =
+            inside.iter().filter(|path| is_own(path, true)).map(|path| list(path)).collect::<Result<Vec<_>>>()?;
+        for path in inside.iter().chain(nested.iter().flatten()).filter(|path| is_own(path, false)) {
+            if path.extension().is_none_or(|extension| extension != "ipynb") {
+                continue;
+            }
+            let assignment = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            match known.iter().any(|known| known.stem() == assignment) {
+                true => found.push(Submission { student: name(&student), assignment, path: path.clone() }),
+                false => others.push(path.clone()),
+            }
+        }
+    }
+    if found.is_empty() {
+        let names: Vec<String> = known.iter().map(Notebook::stem).collect();
+        let expected = format!("<student>/<assignment>.ipynb, where an assignment is one of {}", names.join(", "));
+        return Err(Error::data(folder, expected, format!("none, and {} other notebooks", others.len())));
+    }
+    Ok((found, others))
+}
+
+/// Marks all submissions of a folder: `grades.csv` (a line per student and task), `totals.csv` and the notebooks as they ran, under
+/// `executed/`, in `out`.
+///
+/// # Errors
+/// A folder that cannot be read or written. What is wrong with one submission stands in its lines.
+pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options) -> Result<Vec<Points>> {
+    setup::ensure(workbench)?;
+    let known = assignments(&folder_of_assignments(workbench))?;
+    let (all, others) = submissions(folder, &known)?;
+    for path in &others {
+        println!("{}: no assignment of this course, passed over", path.display());
+    }
+    fs::create_dir_all(out).map_err(Error::io(out, "creating the folder"))?;
+    let (next, marked) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let board = Board::new();
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.clamp(1, all.len()) {
+            scope.spawn(|| {
+                while let Some(submission) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let original = known.iter().find(|known| known.stem() == submission.assignment);
+                    let points = original.map(|original| one(workbench, original, submission, out, options));
+                    let earned: f64 = points.iter().flatten().filter_map(|points| points.points).sum();
+                    board.say(&format!("{} {}: {earned} points", submission.student, submission.assignment));
+                    if let Ok(mut marked) = marked.lock() {
+                        marked.insert(submission.clone(), points.unwrap_or_default());
+                    }
+                }
+            });
+        }
+    });
+    let marked = marked.into_inner().unwrap_or_default();
+    let points: Vec<Points> = marked.into_values().flatten().collect();
+    write_atomic(&out.join("grades.csv"), &csv_of(&points)?)?;
+    write_atomic(&out.join("totals.csv"), &totals_of(&points)?)?;
+    Ok(points)
+}
+
+/// One submission; whatever is wrong with it costs it the points.
+fn one(
+    workbench: &Workbench,
+    original: &Notebook,
+    submission: &Submission,
+    out: &Path,
+    options: &Options,
+) -> Vec<Points> {
+    match executed(workbench, original, submission, options) {
+        Ok((notebook, end)) => {
+            if let Err(error) = keep(submission, &notebook, out) {
+                println!("{} {}: not kept ({error})", submission.student, submission.assignment);
+            }
+            points_of(original, submission, &notebook, &end)
+        }
+        Err(error) => {
+            let nothing = Notebook { path: submission.path.clone(), json: json!({ "cells": [] }) };
+            points_of(original, submission, &nothing, &error.to_string())
+        }
+    }
+}
+
+/// Where the notebook of a submission lies as it ran.
+fn kept(out: &Path, student: &str, assignment: &str) -> PathBuf {
+    out.join("executed").join(student).join(format!("{assignment}.ipynb"))
+}
+
+fn keep(submission: &Submission, notebook: &Notebook, out: &Path) -> Result<()> {
+    let path = kept(out, &submission.student, &submission.assignment);
+    let folder = path.parent().unwrap_or(out);
+    fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
+    write_atomic(&path, notebook.to_text().as_bytes())
+}
+
+/// The submission as it was run, and what ended it where it did not end by itself.
+pub fn executed(
+    workbench: &Workbench,
+    original: &Notebook,
+    submission: &Submission,
+    options: &Options,
+) -> Result<(Notebook, String)> {
+    let merged = to_be_marked(original, &Notebook::read(&submission.path)?);
+    let folder = tempfile::Builder::new()
+        .prefix("submission-")
+        .tempdir()
+        .map_err(Error::io(&std::env::temp_dir(), "creating a folder in"))?;
+    let place = fs::canonicalize(folder.path()).map_err(Error::io(folder.path(), "finding"))?;
+    let notebook = place.join("submission.ipynb");
+    write_atomic(&notebook, merged.to_text().as_bytes())?;
+    let (runner, executed) = (place.join("run.py"), place.join("executed.ipynb"));
+    write_atomic(&runner, RUNNER.as_bytes())?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let arguments = [
+        text(&workbench.python()),
+        text(&runner),
+        "--notebook".into(),
+        text(&notebook),
+        "--executed".into(),
+        text(&executed),
+        "--kernel".into(),
+        KERNEL_NAME.to_string(),
+        "--cell-seconds".into(),
+        options.cell_seconds.to_string(),
+    ];
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = options.walls.around(&arguments, &view(workbench, submission, options, &place)?);
+    command.envs(workbench.jupyter_environment());
+    for (variable, folder) in toolchain_homes() {
+        command.env(variable, folder);
+    }
+    // What Jupyter writes goes where it may.
+    for (variable, name) in
+        [("JUPYTER_RUNTIME_DIR", "runtime"), ("IPYTHONDIR", "ipython"), ("HOME", "home"), ("TMPDIR", "tmp")]
+    {
+        let folder = place.join(name);
+        fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating the folder"))?;
+        command.env(variable, folder);
+    }
+    command.env_remove(SEED_VARIABLE);
+    if let Some(seed) = options.seed {
+        command.env(SEED_VARIABLE, seed.to_string());
+    }
+    for (variable, _) in std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy())) {
+        command.env_remove(variable);
+    }
+    let log = place.join("log");
+    let end = run_within(command, &options.limits, &place, &log)?;
+    let end = match end {
+        End::Over(why) => why,
+        End::Ended(0) => String::new(),
+        End::Ended(code) => {
+            let log = fs::read(&log).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log[log.len().saturating_sub(2000)..]).into_owned();
+            format!("the run ended with {code}: {}", log.trim().lines().last().unwrap_or("nothing was said"))
+        }
+    };
+    match executed.is_file() {
+        true => Ok((Notebook::read(&executed)?, end)),
+        false => Ok((merged, if end.is_empty() { "nothing came back".into() } else { end })),
+    }
+}
+
+/// Where rustup and Cargo keep their things; they find them by the home folder otherwise, which a submission does not have.
+fn toolchain_homes() -> Vec<(&'static str, PathBuf)> {
+    let home = std::env::home_dir().unwrap_or_default();
+    [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")]
+        .into_iter()
+        .map(|(variable, name)| (variable, std::env::var_os(variable).map_or_else(|| home.join(name), PathBuf::from)))
+        .filter(|(_, folder)| folder.is_dir())
+        .collect()
+}
+
+/// What a submission sees: nothing of the home folder but what compiles and runs it, nothing of other submissions, no solution.
+fn view(workbench: &Workbench, submission: &Submission, options: &Options, place: &Path) -> Result<View> {
+    let whole = |path: &Path| fs::canonicalize(path).map_err(Error::io(path, "finding"));
+    let mut view = View { open: vec![(place.to_path_buf(), place.to_path_buf())], ..View::default() };
+    if options.walls == Walls::None {
+        return Ok(view);
+    }
+    let kernel = workbench.folder().join("kernel");
+    for made in [&place.join(KERNEL), &kernel] {
+        fs::create_dir_all(made).map_err(Error::io(made, "creating the folder"))?;
+    }
+    view.open.push((place.join(KERNEL), whole(&kernel)?));
+    let asked = process::output(
+        "python",
+        Command::new(workbench.python()).args(["-c", "import sys; print(sys.base_prefix)"]),
+        "Run `cargo run -- setup`",
+    )?;
+    let root = whole(workbench.root())?;
+    let mut kept = vec![root.clone(), PathBuf::from(asked)];
+    kept.extend(toolchain_homes().into_iter().map(|(_, folder)| folder));
+    let mut hidden = vec![whole(&folder_of_assignments(workbench))?];
+    // The folder with one folder per student is one or two above the notebook.
+    let student = submission
+        .path
+        .ancestors()
+        .find(|path| path.file_name().is_some_and(|name| name == submission.student.as_str()));
+    hidden.extend(student.and_then(Path::parent).map(whole).transpose()?);
+    let home = std::env::home_dir()
+        .filter(|home| home.is_dir() && *home != Path::new("/"))
+        .map(|home| whole(&home))
+        .transpose()?;
+    // In the order in which they are laid over: home first, then what is kept of it, in which something may be hidden again.
+    view.kept = kept
+        .into_iter()
+        .filter(|path| home.as_ref().is_some_and(|home| path.starts_with(home)))
+        .map(|path| whole(&path))
+        .collect::<Result<_>>()?;
+    view.home = home;
+    view.hidden = hidden.into_iter().filter(|path| !path.starts_with(place) && !root.starts_with(path)).collect();
+    Ok(view)
+}
+
+/// Variables that are nobody's business.
+fn is_secret(name: &str) -> bool {
+    ["TOKEN", "SECRET", "PASSWORD", "API_KEY", "CREDENTIAL"].iter().any(|word| name.to_uppercase().contains(word))
+}
+
+/// What every task of the original gave.
+pub fn points_of(original: &Notebook, submission: &Submission, executed: &Notebook, end: &str) -> Vec<Points> {
+    let of = |wanted: &Mark| executed.cells().iter().find(|cell| mark(cell).is_some_and(|mark| mark.id == wanted.id));
+    let tasks = original.cells().iter().filter_map(|cell| Some((cell, mark(cell)?))).filter(|(_, mark)| mark.grade);
+    tasks
+        .map(|(ours, task)| {
+            let (points, why) = match of(&task) {
+                None => (Some(0.0), if end.is_empty() { "the cell is missing".into() } else { end.to_string() }),
+                Some(cell) if task.solution && source(cell).trim() == source(ours).trim() => {
+                    (Some(0.0), "nothing was written".into())
+                }
+                Some(_) if task.solution => (None, "to be read".into()),
+                Some(cell) => points_of_cell(cell, task.points, end),
+            };
+            Points {
+                student: submission.student.clone(),
+                assignment: submission.assignment.clone(),
+                task: task.id,
+                points,
+                of: task.points,
+                why,
+            }
+        })
+        .collect()
+}
+
+fn points_of_cell(cell: &Value, of: f64, end: &str) -> (Option<f64>, String) {
+    let mut number = None;
+    for output in cell["outputs"].as_array().into_iter().flatten() {
+        match output["output_type"].as_str() {
+            Some("error") => {
+                let said = [&output["ename"], &output["evalue"]].map(|text| text.as_str().unwrap_or_default());
+                return (Some(0.0), said.join(": "));
+            }
+            Some("stream") if output["name"] == "stderr" => {
+                return (Some(0.0), "the cell wrote to standard error".into());
+            }
+            Some("execute_result") if number.is_none() => {
+                number = joined(&output["data"]["text/plain"]).trim().parse::<f64>().ok();
+            }
+            _ => {}
+        }
+    }
+    match number {
+        Some(points) if (0.0..=of).contains(&points) => (Some(points), String::new()),
+        Some(points) => (Some(0.0), format!("{points} is no number of points from 0 to {of}")),
+        None if end.is_empty() => (Some(0.0), "the cell gave no points".into()),
+        None => (Some(0.0), end.to_string()),
+    }
+}
+
+fn joined(text: &Value) -> String {
+    match text {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().unwrap_or_default().into(),
+    }
+}
+
+fn csv_text(lines: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let wrong = |error: csv::Error| Error::argument("grades", "what CSV can hold", error.to_string());
+    for line in lines {
+        writer.write_record(&line).map_err(wrong)?;
+    }
+    writer.into_inner().map_err(|error| Error::argument("grades", "what CSV can hold", error.to_string()))
+}
+
+/// A name or message as a field that no spreadsheet takes for a formula.
+fn field(text: &str) -> String {
+    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if flat.starts_with(['=', '+', '-', '@']) { format!("'{flat}") } else { flat }
+}
+
+fn csv_of(points: &[Points]) -> Result<Vec<u8>> {
+    let header = ["student", "assignment", "task", "points", "of", "why"].map(String::from).to_vec();
+    let line = |points: &Points| {
+        let given = points.points.map_or_else(String::new, |points| points.to_string());
+        vec![
+            field(&points.student),
+            field(&points.assignment),
+            field(&points.task),
+            given,
+            points.of.to_string(),
+            field(&points.why),
+        ]
+    };
+    csv_text(std::iter::once(header).chain(points.iter().map(line)))
+}
+
+fn totals_of(points: &[Points]) -> Result<Vec<u8>> {
+    let mut totals: BTreeMap<(&str, &str), (f64, f64, f64)> = BTreeMap::new();
+    for one in points {
+        let total = totals.entry((&one.student, &one.assignment)).or_default();
+        total.0 += one.points.unwrap_or(0.0);
+        total.1 += if one.points.is_none() { one.of } else { 0.0 };
+        total.2 += one.of;
+    }
+    let header = ["student", "assignment", "points", "to be read", "of"].map(String::from).to_vec();
+    let line = |((student, assignment), total): (&(&str, &str), &(f64, f64, f64))| {
+        let numbers = [total.0, total.1, total.2].map(|number| number.to_string());
+        [field(student), field(assignment)].into_iter().chain(numbers).collect()
+    };
+    csv_text(std::iter::once(header).chain(totals.iter().map(line)))
+}
+
+/// Reads `grades.csv` as [`grade`] wrote it, with what somebody has filled in since.
+///
+/// # Errors
+/// A file that cannot be read, or a line whose points are no number from 0 to what the task is worth.
+pub fn read_grades(path: &Path) -> Result<Vec<Points>> {
+    let wrong = |found: String| Error::data(path, "student, assignment, task, points, of, why per line", found);
+    let mut reader = csv::Reader::from_path(path).map_err(|error| wrong(error.to_string()))?;
+    let mut all = Vec::new();
+    for (number, line) in reader.records().enumerate() {
+        let line = line.map_err(|error| wrong(error.to_string()))?;
+        let text = |at: usize| line.get(at).unwrap_or_default().trim().to_string();
+        let of: f64 = text(4).parse().map_err(|_| wrong(format!("`{}` in line {}", text(4), number + 2)))?;
+        let points = match text(3).as_str() {
+            "" => None,
+            given => match given.parse::<f64>() {
+                Ok(points) if (0.0..=of).contains(&points) => Some(points),
+                _ => return Err(wrong(format!("{given} points of {of} in line {}", number + 2))),
+            },
+        };
+        all.push(Points { student: text(0), assignment: text(1), task: text(2), points, of, why: text(5) });
+    }
+    Ok(all)
+}
+
+/// Writes a page per submission under `feedback/`, with the points of `grades.csv` in a folder that [`grade`] made: those of texts are
+/// filled in there by whoever read them. Gives the pages, and what could not be made.
+///
+/// # Errors
+/// As [`read_grades`].
+pub fn feedback(workbench: &Workbench, out: &Path) -> Result<(Vec<PathBuf>, Vec<String>)> {
+    setup::ensure_python(workbench)?;
+    let all = read_grades(&out.join("grades.csv"))?;
+    write_atomic(&out.join("totals.csv"), &totals_of(&all)?)?;
+    let mut of: BTreeMap<(String, String), Vec<Points>> = BTreeMap::new();
+    for points in all {
+        of.entry((points.student.clone(), points.assignment.clone())).or_default().push(points);
+    }
+    let (mut pages, mut without) = (Vec::new(), Vec::new());
+    for ((student, assignment), points) in of {
+        // Names come from a file that anybody may have written: they must stay names.
+        let inside = |name: &str| !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != "..";
+        let made = match inside(&student) && inside(&assignment) {
+            false => Err(Error::argument("grades.csv", "names of folders", format!("{student}, {assignment}"))),
+            true => Notebook::read(&kept(out, &student, &assignment))
+                .and_then(|notebook| page(workbench, (&student, &assignment), &notebook, &points, out)),
+        };
+        match made {
+            Ok(page) => pages.push(page),
+            Err(error) => without.push(format!("{student} {assignment}: {error}")),
+        }
+    }
+    Ok((pages, without))
+}
+
+/// What a student sees: the points, then the notebook with what its cells gave. Forms of output that a browser would run are left
+/// out, whoever made them.
+fn page(
+    workbench: &Workbench,
+    (student, assignment): (&str, &str),
+    executed: &Notebook,
+    points: &[Points],
+    out: &Path,
+) -> Result<PathBuf> {
+    let mut shown = executed.clone();
+    let title = format!("{assignment}: {student}");
+    let mut text = format!("# {}\n\n| task | points | of | |\n|---|---|---|---|\n", plain(&title));
+    for one in points {
+        let given = one.points.map_or_else(|| "–".into(), |points| points.to_string());
+        text += &format!("| {} | {given} | {} | {} |\n", plain(&one.task), one.of, plain(&one.why));
+    }
+    let earned: f64 = points.iter().filter_map(|one| one.points).sum();
+    text += &format!(
+        "\n**{earned} of {} points**, and what has to be read.\n",
+        points.iter().map(|one| one.of).sum::<f64>()
+    );
+    if let Some(cells) = shown.json["cells"].as_array_mut() {
+        for cell in cells.iter_mut() {
+            for output in cell["outputs"].as_array_mut().into_iter().flatten() {
+                if let Some(data) = output["data"].as_object_mut() {
+                    data.retain(|kind, _| matches!(kind.as_str(), "text/plain" | "image/png" | "image/jpeg"));
+                }
+            }
+            if cell["cell_type"] == "markdown" {
+                let written = source(cell);
+                cell["source"] = Value::from(written.replace('<', "&lt;").replace("![", "["));
+                if let Some(cell) = cell.as_object_mut() {
+                    cell.remove("attachments");
+                }
+            }
+        }
+        cells.insert(0, json!({ "cell_type": "markdown", "id": "points", "metadata": {}, "source": text }));
+    }
+    let folder = out.join("feedback").join(student);
+    fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating the folder"))?;
+    let copy =
+        tempfile::Builder::new().prefix("feedback-").tempdir_in(&folder).map_err(Error::io(&folder, "creating in"))?;
+    let notebook = copy.path().join(format!("{assignment}.ipynb"));
+    write_atomic(&notebook, shown.to_text().as_bytes())?;
+    let page = folder.join(format!("{assignment}.html"));
+    report::write_one_page(workbench, &notebook, &page)?;
+    Ok(page)
+}
+
+/// Text that Markdown leaves as it is.
+fn plain(text: &str) -> String {
+    let special = |c: char| {
+        matches!(
+            c,
+            '\\' | '`'
+                | '*'
+                | '_'
+                | '{'
+                | '}'
+                | '['
+                | ']'
+                | '('
+                | ')'
+                | '#'
+                | '+'
+                | '!'
+                | '|'
+                | '<'
+                | '>'
+                | '$'
+                | '&'
+                | '~'
+        )
+    };
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                vec![' ']
+            } else if special(c) {
+                vec!['\\', c]
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}

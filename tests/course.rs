@@ -1,0 +1,280 @@
+//! The course without a kernel: what marks an answer, what students get, what is put back before marking.
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+use wider_clip::course::{Case, Marks, Outcome, rust_for_data};
+use wider_clip::workbench::Workbench;
+use wider_clip::workbench::course::assignments::{
+    Notebook, STUB, assignments, mark, source, student_version, to_be_marked,
+};
+use wider_clip::workbench::course::build::build;
+use wider_clip::workbench::course::grade::{Submission, points_of, read_grades, submissions};
+
+fn all() -> Vec<Notebook> {
+    assignments(&Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/assignments")).unwrap()
+}
+
+fn outcomes(marks: &Marks) -> Vec<&Outcome> {
+    marks.cases.iter().map(|case: &Case| &case.outcome).collect()
+}
+
+#[test]
+fn accuracy_is_marked_case_by_case() {
+    fn right(truth: &[u32], predicted: &[u32]) -> Option<f64> {
+        let right = truth.iter().zip(predicted).filter(|(a, b)| a == b).count();
+        (!truth.is_empty()).then(|| right as f64 / truth.len() as f64)
+    }
+    fn zero_for_nothing(truth: &[u32], predicted: &[u32]) -> Option<f64> {
+        right(truth, predicted).or(Some(0.0))
+    }
+    fn hard_coded(_: &[u32], _: &[u32]) -> Option<f64> {
+        Some(0.5)
+    }
+    fn panics(truth: &[u32], _: &[u32]) -> Option<f64> {
+        Some(f64::from(truth[0]))
+    }
+    fn unwritten(_: &[u32], _: &[u32]) -> Option<f64> {
+        todo!()
+    }
+    fn hangs(truth: &[u32], predicted: &[u32]) -> Option<f64> {
+        while truth.is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        right(truth, predicted)
+    }
+    assert_eq!(rust_for_data::accuracy(right).points(), 4.0);
+    assert_eq!(rust_for_data::accuracy(zero_for_nothing).points(), 3.0);
+    assert_eq!(rust_for_data::accuracy(hard_coded).points(), 0.0);
+    let marks = rust_for_data::accuracy(panics);
+    assert_eq!(marks.points(), 0.0);
+    assert!(matches!(outcomes(&marks)[3], Outcome::Panicked(why) if why.contains("index out of bounds")), "{marks:?}");
+    assert!(outcomes(&rust_for_data::accuracy(unwritten)).iter().all(|outcome| **outcome == Outcome::NotWritten));
+    let marks = rust_for_data::accuracy(hangs);
+    assert_eq!((outcomes(&marks)[3], marks.points()), (&Outcome::TookTooLong, 3.0));
+    // A visible case says what it expected; a hidden one only that it failed.
+    let wrong = rust_for_data::accuracy(|_, _| Some(0.25));
+    assert!(matches!(outcomes(&wrong)[0], Outcome::Wrong(said) if said.contains("0.5") && said.contains("0.25")));
+    assert_eq!(outcomes(&wrong)[1], &Outcome::Wrong(String::new()));
+}
+
+#[test]
+fn recall_mean_and_errors_are_marked_case_by_case() {
+    fn recall(truth: &[u32], predicted: &[u32], classes: usize) -> Vec<Option<f64>> {
+        let of = |class: u32| {
+            let n = truth.iter().filter(|label| **label == class).count();
+            let right = truth.iter().zip(predicted).filter(|(a, b)| **a == class && a == b).count();
+            (n > 0).then(|| right as f64 / n as f64)
+        };
+        (0..classes as u32).map(of).collect()
+    }
+    fn zero_recall(truth: &[u32], predicted: &[u32], classes: usize) -> Vec<Option<f64>> {
+        recall(truth, predicted, classes).into_iter().map(|recall| recall.or(Some(0.0))).collect()
+    }
+    fn precision(truth: &[u32], predicted: &[u32], classes: usize) -> Vec<Option<f64>> {
+        recall(predicted, truth, classes)
+    }
+    assert_eq!(rust_for_data::recall(recall).points(), 4.0);
+    assert_eq!(rust_for_data::recall(zero_recall).points(), 2.0);
+    assert_eq!(rust_for_data::recall(precision).points(), 1.0, "right where there is nothing to swap");
+    fn mean(numbers: &[Option<f64>]) -> Option<f64> {
+        let there: Vec<f64> = numbers.iter().flatten().copied().collect();
+        (!there.is_empty()).then(|| there.iter().sum::<f64>() / there.len() as f64)
+    }
+    fn gaps_as_zero(numbers: &[Option<f64>]) -> Option<f64> {
+        Some(numbers.iter().map(|number| number.unwrap_or(0.0)).sum::<f64>() / numbers.len() as f64)
+    }
+    assert_eq!(rust_for_data::mean_of_some(mean).points(), 2.0);
+    assert_eq!(rust_for_data::mean_of_some(gaps_as_zero).points(), 0.0);
+    fn checked(truth: &[u32], predicted: &[u32]) -> Result<f64, String> {
+        if truth.len() != predicted.len() || truth.is_empty() {
+            return Err(format!("{} and {}", truth.len(), predicted.len()));
+        }
+        Ok(truth.iter().zip(predicted).filter(|(a, b)| a == b).count() as f64 / truth.len() as f64)
+    }
+    fn says_nothing(truth: &[u32], predicted: &[u32]) -> Result<f64, String> {
+        checked(truth, predicted).map_err(|_| "wrong".into())
+    }
+    assert_eq!(rust_for_data::checked(checked).points(), 4.0);
+    assert_eq!(rust_for_data::checked(says_nothing).points(), 3.0);
+    assert_eq!(rust_for_data::checked(|_, _| Err("13 and 29".into())).points(), 0.0, "an error whatever comes");
+}
+
+fn cell(id: &str, kind: &str, text: &str, of: Value) -> Value {
+    let mut marks = json!({ "grade_id": id, "schema_version": 3, "grade": false, "solution": false, "locked": false });
+    marks.as_object_mut().unwrap().extend(of.as_object().unwrap().clone());
+    let mut cell = json!({ "cell_type": kind, "id": id, "metadata": { "nbgrader": marks }, "source": text });
+    if kind == "code" {
+        cell["outputs"] = json!([]);
+    }
+    cell
+}
+
+fn notebook(cells: Vec<Value>) -> Notebook {
+    Notebook {
+        path: "made.ipynb".into(),
+        json: json!({ "cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5 }),
+    }
+}
+
+#[test]
+fn solutions_and_hidden_tests_are_taken_out() {
+    let teacher = notebook(vec![
+        cell(
+            "f",
+            "code",
+            "fn f() -> u32 {\n    // BEGIN SOLUTION\n    7\n    // END SOLUTION\n}",
+            json!({ "solution": true }),
+        ),
+        cell(
+            "t",
+            "code",
+            "assert_eq!(f(), 7);\n// BEGIN HIDDEN TESTS\nassert!(secret());\n// END HIDDEN TESTS\n1.0",
+            json!({ "grade": true }),
+        ),
+    ]);
+    let student = student_version(&teacher).unwrap();
+    let texts: Vec<String> = student.cells().iter().map(source).collect();
+    assert_eq!(texts[0], "fn f() -> u32 {\n    // YOUR CODE HERE\n    todo!()\n}");
+    assert_eq!(texts[1], "assert_eq!(f(), 7);\n1.0");
+    for broken in
+        ["// BEGIN SOLUTION\n7", "7\n// END SOLUTION", "// BEGIN SOLUTION\n// BEGIN SOLUTION\n// END SOLUTION", "7"]
+    {
+        let made = notebook(vec![cell("f", "code", broken, json!({ "solution": true }))]);
+        assert!(student_version(&made).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn what_is_locked_is_put_back_and_what_was_written_stays() {
+    let teacher = notebook(vec![
+        cell("f", "code", "// BEGIN SOLUTION\nfn f() {}\n// END SOLUTION", json!({ "solution": true })),
+        cell("t", "code", "check(f)", json!({ "grade": true, "locked": true, "points": 2 })),
+        cell("u", "code", "check(u)", json!({ "grade": true, "locked": true, "points": 1 })),
+    ]);
+    let handed_in = notebook(vec![
+        json!({ "cell_type": "code", "id": "own", "metadata": {}, "source": "let scratch = 1;", "outputs": [] }),
+        cell("f", "code", "fn f() { mine() }", json!({ "solution": true })),
+        cell("t", "code", "2.0", json!({ "grade": true, "locked": false, "points": 100 })),
+        cell("t", "code", "2.0", json!({ "grade": true, "points": 100 })),
+        cell("new", "code", "1", json!({ "grade": true, "points": 5 })),
+    ]);
+    let marked = to_be_marked(&teacher, &handed_in);
+    let texts: Vec<String> = marked.cells().iter().map(source).collect();
+    assert_eq!(texts, ["let scratch = 1;", "fn f() { mine() }", "check(f)", "2.0", "1"]);
+    let ids: Vec<Option<String>> = marked.cells().iter().map(|cell| mark(cell).map(|mark| mark.id)).collect();
+    assert_eq!(
+        ids,
+        [None, Some("f".into()), Some("t".into()), None, None],
+        "the second of a name and new names count nothing"
+    );
+    assert_eq!(mark(&marked.cells()[2]).unwrap().points, 2.0);
+    let submission = Submission { student: "a".into(), assignment: "made".into(), path: "made.ipynb".into() };
+    let points = points_of(&teacher, &submission, &marked, "");
+    assert_eq!(points.iter().map(|one| one.points).collect::<Vec<_>>(), [Some(0.0), Some(0.0)]);
+    assert!(points[1].why.contains("missing"), "{points:?}");
+}
+
+#[test]
+fn points_are_the_last_value_and_nothing_where_something_failed() {
+    let teacher = notebook(vec![
+        cell("t", "code", "check(f)", json!({ "grade": true, "locked": true, "points": 2 })),
+        cell("w", "markdown", "Your text", json!({ "grade": true, "solution": true, "points": 2 })),
+    ]);
+    let submission = Submission { student: "a".into(), assignment: "made".into(), path: "made.ipynb".into() };
+    let value = |text: &str| json!({ "output_type": "execute_result", "data": { "text/plain": text }, "metadata": {}, "execution_count": 1 });
+    let with = |outputs: Value, text: &str| {
+        let mut ran = teacher.clone();
+        ran.json["cells"][0]["outputs"] = outputs;
+        ran.json["cells"][1]["source"] = json!(text);
+        points_of(&teacher, &submission, &ran, "").into_iter().map(|one| (one.points, one.why)).collect::<Vec<_>>()
+    };
+    assert_eq!(with(json!([value("1.5")]), "mine"), [(Some(1.5), String::new()), (None, "to be read".into())]);
+    assert_eq!(with(json!([value("1.5")]), "Your text")[1], (Some(0.0), "nothing was written".into()));
+    for (outputs, why) in [
+        (json!([value("3")]), "3 is no number of points from 0 to 2"),
+        (json!([value("-1")]), "-1 is no number of points from 0 to 2"),
+        (json!([value("NaN")]), "NaN is no number of points from 0 to 2"),
+        (json!([value("two")]), "the cell gave no points"),
+        (json!([]), "the cell gave no points"),
+        (
+            json!([value("2"), { "output_type": "error", "ename": "E0425", "evalue": "no `f`", "traceback": [] }]),
+            "E0425: no `f`",
+        ),
+        (
+            json!([{ "output_type": "stream", "name": "stderr", "text": "x" }, value("2")]),
+            "the cell wrote to standard error",
+        ),
+    ] {
+        assert_eq!(with(outputs, "mine")[0], (Some(0.0), why.to_string()));
+    }
+}
+
+#[test]
+fn every_assignment_is_whole_and_its_solutions_are_in_no_file_that_students_get() {
+    let folder = tempfile::tempdir().unwrap();
+    let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).unwrap();
+    let built = build(&workbench, folder.path()).unwrap();
+    assert!(built.assignments.iter().all(|(_, points)| *points >= 10.0), "{built:?}");
+    for notebook in all() {
+        let release = folder.path().join("release").join(format!("{}.ipynb", notebook.stem()));
+        let text = std::fs::read_to_string(&release).unwrap();
+        assert!(!text.contains("SOLUTION") && !text.contains("HIDDEN TESTS"), "{}", notebook.stem());
+        let mut ids = BTreeSet::new();
+        for cell in notebook.cells() {
+            let code = source(cell);
+            assert!(code.lines().all(|line| cell["cell_type"] != "code" || line.chars().count() <= 120), "{code}");
+            let Some(of) = mark(cell) else { continue };
+            assert!(ids.insert(of.id.clone()), "{} {}", notebook.stem(), of.id);
+            if !of.solution || cell["cell_type"] != "code" {
+                continue;
+            }
+            let inside = code.split("BEGIN SOLUTION").nth(1).and_then(|rest| rest.split("END SOLUTION").next());
+            for line in inside.unwrap().lines().map(str::trim).filter(|line| line.len() > 24) {
+                assert!(!text.contains(&line.replace('"', "\\\"")), "{}: {line}", notebook.stem());
+            }
+            assert!(text.contains(STUB[0]));
+        }
+        let page = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("notebooks/assignments/instructors")
+            .join(format!("{}.md", notebook.stem()));
+        assert!(page.is_file(), "{}", page.display());
+    }
+    assert!(folder.path().join("nbgrader/nbgrader_config.py").is_file());
+}
+
+#[test]
+fn submissions_are_found_in_both_forms_and_links_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = all();
+    let name = known[0].stem();
+    let put = |path: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, known[0].to_text()).unwrap();
+    };
+    put(&format!("ada/{name}.ipynb"));
+    put(&format!("bob/{name}/{name}.ipynb"));
+    put("bob/other.ipynb");
+    std::os::unix::fs::symlink("/etc", folder.path().join("eve")).unwrap();
+    let (found, others) = submissions(folder.path(), &known).unwrap();
+    assert_eq!(found.iter().map(|one| one.student.as_str()).collect::<Vec<_>>(), ["ada", "bob"]);
+    assert_eq!(others.len(), 1);
+    let empty = tempfile::tempdir().unwrap();
+    assert!(submissions(empty.path(), &known).unwrap_err().to_string().contains(&name));
+}
+
+#[test]
+fn grades_that_were_filled_in_by_hand_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grades.csv");
+    let header = "student,assignment,task,points,of,why\n";
+    std::fs::write(&path, format!("{header}ada,1,text,1.5,2,to be read\nada,1,f,,2,\n")).unwrap();
+    let points: Vec<Option<f64>> = read_grades(&path).unwrap().into_iter().map(|one| one.points).collect();
+    assert_eq!(points, [Some(1.5), None]);
+    for wrong in ["3", "-1", "NaN", "good"] {
+        std::fs::write(&path, format!("{header}ada,1,text,{wrong},2,\n")).unwrap();
+        let said = read_grades(&path).unwrap_err().to_string();
+        assert!(said.contains("line 2") && said.contains(wrong), "{said}");
+    }
+}

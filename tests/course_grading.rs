@@ -1,0 +1,240 @@
+//! Submissions of all kinds, run and marked inside walls: right, half right, wrong, broken and hostile ones.
+
+#[path = "support/require.rs"]
+mod require;
+
+use require::require;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use wider_clip::workbench::course::assignments::{Notebook, assignments, mark, source, student_version};
+use wider_clip::workbench::course::grade::{Options, Points, feedback, grade};
+use wider_clip::workbench::course::sandbox::{Limits, Walls};
+use wider_clip::workbench::course::{check, folder_of_assignments};
+use wider_clip::workbench::{Workbench, setup};
+
+const NAME: &str = "1_rust_for_data";
+const TASKS: [&str; 4] = ["accuracy", "recall", "mean-of-some", "checked-accuracy"];
+
+fn workbench() -> Workbench {
+    let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).unwrap();
+    setup::ensure(&workbench).unwrap();
+    workbench
+}
+
+/// The teacher's notebook, with the answers to some tasks replaced.
+fn answered(teacher: &Notebook, answers: &[(&str, &str)]) -> Notebook {
+    let mut made = teacher.clone();
+    for cell in made.json["cells"].as_array_mut().unwrap() {
+        let Some(of) = mark(cell) else { continue };
+        if let Some((_, answer)) = answers.iter().find(|(task, _)| *task == of.id) {
+            cell["source"] = json!(answer);
+        }
+    }
+    made
+}
+
+fn put(folder: &Path, student: &str, notebook: &Notebook) {
+    let path = folder.join(student).join(format!("{NAME}.ipynb"));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, notebook.to_text()).unwrap();
+}
+
+/// Points of the tasks that code answers, in the order of [`TASKS`].
+fn of<'a>(points: &'a [Points], student: &str) -> Vec<&'a Points> {
+    let find = |task: &&str| {
+        let name = format!("{task}-points");
+        points.iter().find(|one| one.student == student && one.task == name).unwrap()
+    };
+    TASKS.iter().map(find).collect()
+}
+
+const ALL: &str = "fn accuracy(truth: &[u32], predicted: &[u32]) -> Option<f64> ";
+
+#[test]
+fn every_kind_of_submission_is_marked_and_none_harms_another() {
+    if !require("sandbox") {
+        return;
+    }
+    let workbench = workbench();
+    let teacher =
+        assignments(&folder_of_assignments(&workbench)).unwrap().into_iter().find(|of| of.stem() == NAME).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (target, proof) = (outside.path().join("precious"), outside.path().join("proof"));
+    fs::write(&target, "kept").unwrap();
+
+    let solved = [(
+        "accuracy",
+        format!(
+            "{ALL}{{ if truth.is_empty() {{ return None; }} let right = truth.iter().zip(predicted).filter(|(a, b)| a == b).count(); Some(right as f64 / truth.len() as f64) }}"
+        ),
+    )];
+    let right = answered(&teacher, &[]);
+    put(folder.path(), "right", &right);
+    put(folder.path(), "empty", &student_version(&teacher).unwrap());
+    put(
+        folder.path(),
+        "half",
+        &answered(
+            &teacher,
+            &[(
+                "accuracy",
+                &format!(
+                    "{ALL}{{ Some(truth.iter().zip(predicted).filter(|(a, b)| a == b).count() as f64 / truth.len() as f64) }}"
+                ),
+            )],
+        ),
+    );
+    put(
+        folder.path(),
+        "does not compile",
+        &answered(&teacher, &[("accuracy", &format!("{ALL}{{ let x: u32 = \"text\"; None }}"))]),
+    );
+    put(folder.path(), "panics", &answered(&teacher, &[("accuracy", &format!("{ALL}{{ panic!(\"no\") }}"))]));
+    put(
+        folder.path(),
+        "loops",
+        &answered(
+            &teacher,
+            &[("accuracy", &format!("{ALL}{{ loop {{ std::thread::sleep(std::time::Duration::from_millis(5)); }} }}"))],
+        ),
+    );
+    put(
+        folder.path(),
+        "aborts",
+        &answered(
+            &teacher,
+            &[("mean-of-some", "fn mean_of_some(n: &[Option<f64>]) -> Option<f64> { std::process::abort() }")],
+        ),
+    );
+    let mut deleted = right.clone();
+    deleted.json["cells"].as_array_mut().unwrap().retain(|cell| !mark(cell).is_some_and(|of| of.id == "recall-points"));
+    put(folder.path(), "deleted", &deleted);
+    put(
+        folder.path(),
+        "edited",
+        &answered(&student_version(&teacher).unwrap(), &[("accuracy-points", "4.0"), ("accuracy", &solved[0].1)]),
+    );
+    // What harms: each before an answer that is right.
+    let harm = |body: &str| format!("fn harm() {{ {body} }}\nharm();\n{}", solved[0].1);
+    let delete = format!(
+        "let _ = std::fs::remove_file({target:?}); let _ = std::fs::write({proof:?}, \"was here\"); let _ = std::fs::remove_dir_all({root:?});",
+        root = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/assignments"),
+    );
+    put(folder.path(), "deletes", &answered(&teacher, &[("accuracy", &harm(&delete))]));
+    let call = "assert!(std::net::TcpStream::connect_timeout(&\"1.1.1.1:53\".parse().unwrap(), std::time::Duration::from_secs(2)).is_err());\n\
+                assert!(std::fs::read_dir(\"/proc\").unwrap().flatten().filter(|e| e.file_name().to_string_lossy().parse::<u32>().is_ok()).count() < 40);";
+    put(folder.path(), "calls out", &answered(&teacher, &[("accuracy", &harm(call))]));
+    put(
+        folder.path(),
+        "prints",
+        &answered(&teacher, &[("accuracy", &harm("for _ in 0..2_000_000 { println!(\"{}\", \"x\".repeat(100)); }"))]),
+    );
+    put(
+        folder.path(),
+        "forks",
+        &answered(
+            &teacher,
+            &[(
+                "accuracy",
+                &harm("for _ in 0..2000 { let _ = std::process::Command::new(\"sleep\").arg(\"600\").spawn(); }"),
+            )],
+        ),
+    );
+    put(
+        folder.path(),
+        "swallows",
+        &answered(
+            &teacher,
+            &[(
+                "accuracy",
+                &harm(
+                    "let mut all: Vec<Vec<u8>> = Vec::new(); loop { all.push(vec![1; 1 << 26]); std::thread::sleep(std::time::Duration::from_millis(20)); }",
+                ),
+            )],
+        ),
+    );
+    fs::create_dir_all(folder.path().join("broken file")).unwrap();
+    fs::write(folder.path().join("broken file").join(format!("{NAME}.ipynb")), "{ no notebook").unwrap();
+
+    let out = tempfile::tempdir().unwrap();
+    let options = Options {
+        jobs: 2,
+        limits: Limits { memory: 4 << 30, processes: 300, seconds: 300.0, ..Limits::default() },
+        cell_seconds: 60.0,
+        walls: Walls::find().unwrap(),
+        seed: Some(20_261),
+    };
+    let points = grade(&workbench, folder.path(), out.path(), &options).unwrap();
+    let expected: BTreeMap<&str, [f64; 4]> = BTreeMap::from([
+        ("right", [4.0, 4.0, 2.0, 4.0]),
+        ("empty", [0.0; 4]),
+        ("half", [3.0, 4.0, 2.0, 4.0]),
+        ("does not compile", [0.0, 4.0, 2.0, 4.0]),
+        ("panics", [0.0, 4.0, 2.0, 4.0]),
+        ("loops", [0.0, 4.0, 2.0, 4.0]),
+        ("deleted", [4.0, 0.0, 2.0, 4.0]),
+        ("edited", [4.0, 0.0, 0.0, 0.0]),
+        ("deletes", [4.0, 4.0, 2.0, 4.0]),
+        ("calls out", [4.0, 4.0, 2.0, 4.0]),
+        ("forks", [0.0; 4]),
+        ("swallows", [0.0; 4]),
+        ("broken file", [0.0; 4]),
+    ]);
+    for (student, expected) in expected {
+        let found = of(&points, student);
+        let given: Vec<f64> = found.iter().map(|one| one.points.unwrap()).collect();
+        assert_eq!(given, expected, "{student}: {found:?}");
+    }
+    // A process that aborts takes its own task along; what was marked before it stays.
+    let aborted = of(&points, "aborts");
+    assert_eq!(
+        (aborted[0].points, aborted[1].points, aborted[2].points),
+        (Some(4.0), Some(4.0), Some(0.0)),
+        "{aborted:?}"
+    );
+    assert!(of(&points, "swallows")[0].why.contains("memory"), "{:?}", of(&points, "swallows"));
+    assert!(of(&points, "forks")[0].why.contains("processes"), "{:?}", of(&points, "forks"));
+    assert!(of(&points, "broken file")[0].why.contains("notebook"), "{:?}", of(&points, "broken file"));
+    // A gigabyte of output is nobody's harm.
+    let kept = fs::metadata(out.path().join("executed/prints").join(format!("{NAME}.ipynb"))).map_or(0, |of| of.len());
+    assert!(kept < 2_000_000, "{kept} bytes kept of what was printed");
+    assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
+    assert!(!proof.exists() && folder_of_assignments(&workbench).join(format!("{NAME}.ipynb")).exists());
+
+    let (pages, without) = feedback(&workbench, out.path()).unwrap();
+    // What ended without a notebook has no page, and is told.
+    assert!(pages.len() + without.len() == 15 && pages.len() >= 12, "{} pages, {without:?}", pages.len());
+    let page = pages.iter().find(|page| page.to_string_lossy().contains("half")).unwrap();
+    let html = fs::read_to_string(page).unwrap();
+    assert!(html.contains("13 of 16 points") && html.contains("no label at all"), "points and the titles of cases");
+    assert!(!html.contains("SOLUTION"));
+}
+
+/// The student's own machine: no walls, the same points.
+#[test]
+fn a_student_sees_the_points_that_marking_gives() {
+    let workbench = workbench();
+    let teacher =
+        assignments(&folder_of_assignments(&workbench)).unwrap().into_iter().find(|of| of.stem() == NAME).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("mine.ipynb");
+    fs::write(
+        &path,
+        answered(
+            &teacher,
+            &[("recall", "fn recall(a: &[u32], b: &[u32], n: usize) -> Vec<Option<f64>> { Vec::new() }")],
+        )
+        .to_text(),
+    )
+    .unwrap();
+    let points = check(&workbench, &path, 60.0).unwrap();
+    let given: Vec<f64> = of(&points, "you").iter().map(|one| one.points.unwrap()).collect();
+    assert_eq!(given, [4.0, 0.0, 2.0, 4.0]);
+    assert!(source(&Notebook::read(&path).unwrap().cells()[0]).contains("Assignment 1"), "the file is left as it is");
+    let stranger = folder.path().join("stranger.ipynb");
+    fs::write(&stranger, r#"{ "cells": [] }"#).unwrap();
+    assert!(check(&workbench, &stranger, 60.0).unwrap_err().to_string().contains(NAME));
+}
