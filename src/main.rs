@@ -189,6 +189,8 @@ struct Lab {
     /// The suite that cells find in their environment
     #[arg(long, default_value = "default")]
     suite: String,
+    /// The folder to open, instead of the project's notebooks
+    folder: Option<PathBuf>,
     /// Passed on to JupyterLab, after --
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -270,7 +272,9 @@ fn run(command: Command) -> Result<()> {
     let workbench = Workbench::find()?;
     match command {
         Command::Report(arguments) => make_report(&workbench, arguments),
-        Command::Lab(arguments) => lab::serve(&workbench, &arguments.suite, &arguments.arguments),
+        Command::Lab(arguments) => {
+            lab::serve(&workbench, &arguments.suite, arguments.folder.as_deref(), &arguments.arguments)
+        }
         Command::Models => {
             let project = Project::open(workbench.root(), "default")?;
             wider_clip::say!("{}", models_table(&project).to_text());

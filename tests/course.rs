@@ -100,6 +100,29 @@ fn recall_mean_and_errors_are_marked_case_by_case() {
     assert_eq!(rust_for_data::checked(|_, _| Err("13 and 29".into())).points(), 0.0, "an error whatever comes");
 }
 
+#[test]
+fn the_checks_of_the_page_for_python_readers() {
+    fn rises(numbers: &[f64]) -> Result<Vec<f64>, String> {
+        if numbers.len() < 2 {
+            Err("too few".into())
+        } else {
+            Ok(numbers.windows(2).map(|two| two[1] - two[0]).collect())
+        }
+    }
+    assert_eq!(
+        rust_for_data::count(|labels, wanted| labels.iter().filter(|label| **label == wanted).count()).points(),
+        2.0
+    );
+    assert_eq!(rust_for_data::count(|_, _| 0).points(), 0.0);
+    assert_eq!(rust_for_data::count(|labels, _| labels.iter().filter(|label| **label == 1).count()).points(), 0.0);
+    assert_eq!(rust_for_data::rises(rises).points(), 2.0);
+    assert_eq!(
+        rust_for_data::rises(|numbers| Ok(numbers.windows(2).map(|two| two[1] - two[0]).collect())).points(),
+        1.0
+    );
+    assert_eq!(rust_for_data::rises(|_| Err("no".into())).points(), 0.0);
+}
+
 fn cell(id: &str, kind: &str, text: &str, of: Value) -> Value {
     let mut marks = json!({ "grade_id": id, "schema_version": 3, "grade": false, "solution": false, "locked": false });
     marks.as_object_mut().unwrap().extend(of.as_object().unwrap().clone());
@@ -241,6 +264,17 @@ fn every_assignment_is_whole_and_its_solutions_are_in_no_file_that_students_get(
         assert!(page.is_file(), "{}", page.display());
     }
     assert!(folder.path().join("nbgrader/nbgrader_config.py").is_file());
+    // The page that JupyterLab opens with leads to all of them, and to every notebook.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
+    let start = std::fs::read_to_string(root.join("START.md")).unwrap();
+    for (name, points) in &built.assignments {
+        let line = start.lines().find(|line| line.contains(&format!("(assignments/{name}.ipynb)")));
+        assert!(line.is_some_and(|line| line.ends_with(&format!("| {points} |"))), "{name}: {points} points");
+    }
+    for notebook in wider_clip::workbench::notebooks::numbered_notebooks(&root).unwrap() {
+        let name = notebook.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(start.contains(&format!("({name})")), "{name}");
+    }
 }
 
 #[test]

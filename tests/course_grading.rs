@@ -130,7 +130,7 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     put(
         folder.path(),
         "prints",
-        &answered(&teacher, &[("accuracy", &harm("for _ in 0..2_000_000 { println!(\"{}\", \"x\".repeat(100)); }"))]),
+        &answered(&teacher, &[("accuracy", &harm("for _ in 0..400_000 { println!(\"{}\", \"x\".repeat(100)); }"))]),
     );
     put(
         folder.path(),
@@ -162,7 +162,7 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     let out = tempfile::tempdir().unwrap();
     let options = Options {
         jobs: 2,
-        limits: Limits { memory: 4 << 30, processes: 300, seconds: 300.0, ..Limits::default() },
+        limits: Limits { memory: 4 << 30, processes: 300, seconds: 200.0, ..Limits::default() },
         cell_seconds: 60.0,
         walls: Walls::find().unwrap(),
         seed: Some(20_261),
@@ -206,7 +206,7 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
 
     let (pages, without) = feedback(&workbench, out.path()).unwrap();
     // What ended without a notebook has no page, and is told.
-    assert!(pages.len() + without.len() == 15 && pages.len() >= 12, "{} pages, {without:?}", pages.len());
+    assert_eq!((pages.len(), without.len()), (14, 1), "{without:.300?}");
     let page = pages.iter().find(|page| page.to_string_lossy().contains("half")).unwrap();
     let html = fs::read_to_string(page).unwrap();
     assert!(html.contains("13 of 16 points") && html.contains("no label at all"), "points and the titles of cases");

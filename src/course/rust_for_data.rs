@@ -45,6 +45,43 @@ pub fn accuracy(f: fn(&[u32], &[u32]) -> Option<f64>) -> Marks {
         .marks()
 }
 
+/// How many labels are the wanted one: the check at the end of *Rust for Python readers*.
+pub fn count(f: fn(&[u32], u32) -> usize) -> Marks {
+    Sheet::new("count", 2.0)
+        .visible("0, 1 and 1: how many are 1?", move || same(f(&[0, 1, 1], 1), 2))
+        .hidden("a thousand labels", 1.0, move || {
+            let (labels, _) = answers(1000, 7, 4);
+            let of = |wanted: u32| labels.iter().filter(|label| **label == wanted).count();
+            (0..7).try_for_each(|wanted| same(f(&labels, wanted), of(wanted)))
+        })
+        .hidden("a label that is not there, and no label at all", 1.0, move || {
+            same(f(&[3, 3], 4), 0)?;
+            same(f(&[], 0), 0)?;
+            same(f(&[9], 9), 1)
+        })
+        .marks()
+}
+
+/// The rise from each number to the next, or what is wrong: the second check at the end of *Rust for Python readers*.
+pub fn rises(f: fn(&[f64]) -> Result<Vec<f64>, String>) -> Marks {
+    let close = |found: Vec<f64>, expected: Vec<f64>| {
+        same(found.len(), expected.len())?;
+        found.iter().zip(&expected).try_for_each(|(found, expected)| near(*found, *expected, 1e-12))
+    };
+    Sheet::new("rises", 2.0)
+        .visible("1, 4 and 2", move || close(f(&[1.0, 4.0, 2.0])?, vec![3.0, -2.0]))
+        .hidden("fifty numbers", 1.0, move || {
+            let mut random = Random::new("course, rises", seed(), 0);
+            let numbers: Vec<f64> = (0..50).map(|_| random.unit()).collect();
+            close(f(&numbers)?, (1..50).map(|i| numbers[i] - numbers[i - 1]).collect())
+        })
+        .hidden("fewer than two numbers are an error, and two are none", 1.0, move || {
+            holds(f(&[]).is_err() && f(&[1.0]).is_err(), "errors")?;
+            close(f(&[1.0, 1.5])?, vec![0.5])
+        })
+        .marks()
+}
+
 /// For every class the part of its images that is predicted right; `None` for a class without images.
 pub fn recall(f: fn(&[u32], &[u32], usize) -> Vec<Option<f64>>) -> Marks {
     fn expected(truth: &[u32], predicted: &[u32], classes: usize) -> Vec<Option<f64>> {

@@ -56,8 +56,11 @@ pub struct Marks {
 impl Marks {
     /// The points earned, in quarters: the part of the weight of cases that are right.
     pub fn points(&self) -> f64 {
-        let total: f64 = self.cases.iter().map(|case| case.weight).sum();
-        let right: f64 = self.cases.iter().filter(|case| case.outcome == Outcome::Right).map(|case| case.weight).sum();
+        let weight = |of: &dyn Fn(&Case) -> bool| {
+            // Not `sum`: that of nothing is -0.
+            self.cases.iter().filter(|case| of(case)).fold(0.0, |sum, case| sum + case.weight)
+        };
+        let (total, right) = (weight(&|_| true), weight(&|case| case.outcome == Outcome::Right));
         if total > 0.0 { (4.0 * self.of * right / total).floor() / 4.0 } else { 0.0 }
     }
 }

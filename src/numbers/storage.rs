@@ -192,18 +192,29 @@ pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Where features are cached: the folder named by `WIDER_CLIP_CACHE`, else `.wider-clip/cache` under `root`.
+/// The variable that names a folder of one's own for everything that running writes, where the project's folder is shared between
+/// users and not theirs to write.
+pub const STATE_VARIABLE: &str = "WIDER_CLIP_STATE";
+
+/// The folder of [`STATE_VARIABLE`], where it is set.
+pub fn own_state() -> Option<PathBuf> {
+    std::env::var_os(STATE_VARIABLE).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+/// Where features are cached: the folder named by `WIDER_CLIP_CACHE`, else `cache` in that of `WIDER_CLIP_STATE`, else
+/// `.wider-clip/cache` under `root`.
 pub fn cache_folder(root: &Path) -> PathBuf {
     match std::env::var_os("WIDER_CLIP_CACHE") {
         Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => root.join(".wider-clip").join("cache"),
+        _ => own_state().unwrap_or_else(|| root.join(".wider-clip")).join("cache"),
     }
 }
 
-/// Where result rows are kept: the folder named by `WIDER_CLIP_RESULTS`, else `results` under `root`.
+/// Where result rows are kept: the folder named by `WIDER_CLIP_RESULTS`, else `results` in that of `WIDER_CLIP_STATE`, else `results`
+/// under `root`.
 pub fn results_folder(root: &Path) -> PathBuf {
     match std::env::var_os("WIDER_CLIP_RESULTS") {
         Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => root.join("results"),
+        _ => own_state().unwrap_or_else(|| root.to_path_buf()).join("results"),
     }
 }

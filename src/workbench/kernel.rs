@@ -98,7 +98,7 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
     }
     let toolchain = Toolchain::find(workbench)?;
     let compiled = Compiled::find(workbench.program(), &toolchain)?;
-    let slot = Slot::take(&workbench.folder().join("kernel"))?;
+    let slot = Slot::take(&workbench.state().join("kernel"))?;
     slot.prepare(workbench, &toolchain, &compiled)?;
 
     let mut command = Command::new(&evcxr);

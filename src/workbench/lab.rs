@@ -5,13 +5,15 @@
 
 use super::{SUITE_VARIABLE, Workbench, process, setup};
 use crate::error::Result;
+use std::path::Path;
 use std::process::Command;
 
-/// Runs JupyterLab until it is stopped (Ctrl-C, or its own menu). `arguments` are passed on.
+/// Runs JupyterLab until it is stopped (Ctrl-C, or its own menu) on the project's notebooks, which it opens with a page that leads
+/// through them, or on another folder. `arguments` are passed on.
 ///
 /// # Errors
 /// Those of [`setup::ensure`]; [`crate::error::Error::Program`] where JupyterLab ends with an error.
-pub fn serve(workbench: &Workbench, suite: &str, arguments: &[String]) -> Result<()> {
+pub fn serve(workbench: &Workbench, suite: &str, folder: Option<&Path>, arguments: &[String]) -> Result<()> {
     setup::ensure(workbench)?;
     println!("JupyterLab opens in the browser; stop it here with Ctrl-C. The first cell of a notebook takes a moment.");
     let mut command = Command::new(workbench.python());
@@ -20,8 +22,9 @@ pub fn serve(workbench: &Workbench, suite: &str, arguments: &[String]) -> Result
         // The kernel's first answer waits for type inference to load the crate graph.
         .arg("--MappingKernelManager.kernel_info_timeout=600")
         .args(["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None"])
+        .args(folder.is_none().then_some("--LabApp.default_url=/lab/tree/START.md"))
         .args(arguments)
-        .current_dir(workbench.notebooks())
+        .current_dir(folder.map_or_else(|| workbench.notebooks(), Path::to_path_buf))
         .envs(workbench.jupyter_environment())
         .env(SUITE_VARIABLE, suite);
     // Ctrl-C reaches JupyterLab and this program alike; this one must outlive the other.

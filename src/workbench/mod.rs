@@ -20,6 +20,7 @@
 pub mod board;
 pub mod browser;
 pub mod course;
+pub mod export;
 pub mod images;
 pub mod kernel;
 pub mod lab;
@@ -31,6 +32,7 @@ pub mod setup;
 pub mod times;
 
 use crate::error::{Error, Result};
+use crate::storage::own_state;
 use std::path::{Path, PathBuf};
 
 /// The environment variable that tells a notebook where the project is.
@@ -94,6 +96,11 @@ impl Workbench {
         self.root.join(".wider-clip")
     }
 
+    /// The folder for what running writes: that of `WIDER_CLIP_STATE`, else `.wider-clip` as well.
+    pub fn state(&self) -> PathBuf {
+        own_state().unwrap_or_else(|| self.folder())
+    }
+
     /// The Python interpreter of the project's own environment.
     pub fn python(&self) -> PathBuf {
         self.folder().join("venv").join("bin").join("python")
@@ -101,7 +108,7 @@ impl Workbench {
 
     /// What Python and Jupyter must be told so that they keep to the project's folder.
     pub fn jupyter_environment(&self) -> Vec<(&'static str, PathBuf)> {
-        let jupyter = self.folder().join("jupyter");
+        let jupyter = self.state().join("jupyter");
         vec![
             (ROOT_VARIABLE, self.root.clone()),
             ("JUPYTER_CONFIG_DIR", jupyter.join("config")),
@@ -121,7 +128,7 @@ impl Workbench {
     /// # Errors
     /// [`Error::Io`] where the script cannot be written.
     fn python_script(&self, name: &str, source: &str) -> Result<std::process::Command> {
-        let path = self.folder().join("scripts").join(name);
+        let path = self.state().join("scripts").join(name);
         if std::fs::read_to_string(&path).ok().as_deref() != Some(source) {
             crate::storage::write_atomic(&path, source.as_bytes())?;
         }

@@ -131,10 +131,10 @@ pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Out
     }
     let folder = run.executed.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
-    let failure = tempfile::NamedTempFile::new_in(workbench.folder())
-        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
-    let opened = tempfile::NamedTempFile::new_in(workbench.folder())
-        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
+    let failure = tempfile::NamedTempFile::new_in(workbench.state())
+        .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
+    let opened = tempfile::NamedTempFile::new_in(workbench.state())
+        .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
     let record = serde_json::json!({ "key": key, "suite": run.suite });
     let mut command = workbench.python_script("execute.py", EXECUTE)?;
     command

@@ -85,7 +85,7 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
     let _lock = notebooks::lock(&out)?;
     // What killed runs have left: of pages here, where nobody else writes now, and of files between programs.
     sweep(&out, PAGES, Duration::ZERO);
-    sweep(&workbench.folder(), BETWEEN, Duration::from_secs(24 * 3600));
+    sweep(&workbench.state(), BETWEEN, Duration::from_secs(24 * 3600));
     let chosen = notebooks::list(workbench, options.only.as_deref())?;
     forget_removed(workbench, &out)?;
     let pages = run_all(workbench, options, &chosen, &out, &mut times)?;
@@ -466,15 +466,15 @@ fn render(
     executed: &[PathBuf],
     only_index: bool,
 ) -> Result<()> {
-    let template = workbench.folder().join("scripts").join("template");
+    let template = workbench.state().join("scripts").join("template");
     for (name, text) in TEMPLATE {
         write_atomic(&template.join(name), text.as_bytes())?;
     }
     let mut command = workbench.python_script("render.py", RENDER)?;
     command.arg("--template").arg(&template).arg("--report").arg(report).arg("--out").arg(staging);
     // In a file: a command line has an end.
-    let told = tempfile::NamedTempFile::new_in(workbench.folder())
-        .map_err(Error::io(workbench.folder(), "creating a temporary file"))?;
+    let told = tempfile::NamedTempFile::new_in(workbench.state())
+        .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
     fs::write(told.path(), information.to_string()).map_err(Error::io(told.path(), "writing"))?;
     command.arg("--information").arg(told.path());
     if only_index {
@@ -518,18 +518,23 @@ fn check_style(path: &Path) -> Result<()> {
     }
 }
 
-/// plotly.js and MathJax as the plotly crate carries them, and the scripts that use them.
-fn write_libraries(workbench: &Workbench, assets: &Path) -> Result<()> {
+/// plotly.js and MathJax, as the plotly crate embeds them.
+pub(super) fn libraries() -> [String; 2] {
     let opening = "<script type=\"text/javascript\">";
     let both = plotly::Plot::offline_js_sources();
     let (first, second) = both.rsplit_once(opening).unwrap_or((&both, ""));
-    let inside = |part: &str| {
+    [first, second].map(|part| {
         let part = part.trim().trim_start_matches(opening);
         part.strip_suffix("</script>").unwrap_or(part).to_string()
-    };
+    })
+}
+
+/// plotly.js and MathJax as the plotly crate carries them, and the scripts that use them.
+fn write_libraries(workbench: &Workbench, assets: &Path) -> Result<()> {
+    let [plotly, mathjax] = libraries();
     let files = [
-        ("plotly.min.js", inside(first)),
-        ("mathjax.js", inside(second)),
+        ("plotly.min.js", plotly),
+        ("mathjax.js", mathjax),
         ("charts.js", CHARTS.to_string()),
         ("reader.js", READER.to_string()),
         ("models.js", models_script(&Manifests::load(workbench.root())?)),
@@ -649,8 +654,8 @@ pub fn check_in_browser(workbench: &Workbench, pages: &[PathBuf]) -> Result<()> 
 /// Puts the executed copies of `sources` back in their place, with a static picture beside every chart and without the
 /// sprite sheets.
 fn save(workbench: &Workbench, sources: &[PathBuf], out: &Path) -> Result<()> {
-    let staging = tempfile::tempdir_in(workbench.folder())
-        .map_err(Error::io(workbench.folder(), "creating a temporary folder"))?;
+    let staging =
+        tempfile::tempdir_in(workbench.state()).map_err(Error::io(workbench.state(), "creating a temporary folder"))?;
     let name = |source: &PathBuf| source.file_name().unwrap_or_default().to_os_string();
     let copies: Vec<PathBuf> = sources.iter().map(|source| out.join("notebooks").join(name(source))).collect();
     let plotly = out.join("assets").join("plotly.min.js");

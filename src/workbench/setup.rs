@@ -72,8 +72,11 @@ const KERNEL_LEVELS: [(&str, &[&str]); 2] = [
 
 /// JupyterLab asks whether it may fetch news; here it neither asks nor fetches.
 const LAB_SETTINGS: &str = r#"{ "@jupyterlab/apputils-extension:notification":
-  { "fetchNews": "false", "checkForUpdates": false } }
+  { "fetchNews": "false", "checkForUpdates": false },
+  "@jupyterlab/docmanager-extension:plugin": { "defaultViewers": { "markdown": "Markdown Preview" } } }
 "#;
+/// What stands on the kernel's tile in JupyterLab's launcher.
+const TILE: &str = include_str!("template/tile.svg");
 
 const STEPS: usize = 4;
 
@@ -122,9 +125,9 @@ pub fn ensure_python(workbench: &Workbench) -> Result<()> {
 
 /// Takes the lock and makes the folders.
 fn begin(workbench: &Workbench) -> Result<FolderLock> {
-    let folder = workbench.folder();
-    let lock = FolderLock::acquire(&folder, || println!("another process is setting up; waiting for it"))?;
-    for (_, path) in workbench.jupyter_environment().iter().filter(|(_, path)| path.starts_with(&folder)) {
+    let state = workbench.state();
+    let lock = FolderLock::acquire(&state, || println!("another process is setting up; waiting for it"))?;
+    for (_, path) in workbench.jupyter_environment().iter().filter(|(_, path)| path.starts_with(&state)) {
         std::fs::create_dir_all(path).map_err(Error::io(path, "creating the folder"))?;
     }
     Ok(lock)
@@ -271,7 +274,13 @@ fn register(workbench: &Workbench) -> Result<()> {
     if std::fs::read_to_string(&lab_settings).ok().as_deref() != Some(LAB_SETTINGS) {
         write_atomic(&lab_settings, LAB_SETTINGS.as_bytes())?;
     }
-    let path = workbench.folder().join("venv/share/jupyter/kernels").join(KERNEL_NAME).join("kernel.json");
+    super::export::install(workbench)?;
+    let kernel = workbench.folder().join("venv/share/jupyter/kernels").join(KERNEL_NAME);
+    let tile = kernel.join("logo-svg.svg");
+    if std::fs::read_to_string(&tile).ok().as_deref() != Some(TILE) {
+        write_atomic(&tile, TILE.as_bytes())?;
+    }
+    let path = kernel.join("kernel.json");
     let text = format!("{specification:#}\n");
     if std::fs::read_to_string(&path).ok().as_deref() == Some(&text) {
         return Ok(());

@@ -262,7 +262,7 @@ fn view(workbench: &Workbench, submission: &Submission, options: &Options, place
     if options.walls == Walls::None {
         return Ok(view);
     }
-    let kernel = workbench.folder().join("kernel");
+    let kernel = workbench.state().join("kernel");
     for made in [&place.join(KERNEL), &kernel] {
         fs::create_dir_all(made).map_err(Error::io(made, "creating the folder"))?;
     }
@@ -484,8 +484,8 @@ fn page(
     );
     if let Some(cells) = shown.json["cells"].as_array_mut() {
         for cell in cells.iter_mut() {
-            for output in cell["outputs"].as_array_mut().into_iter().flatten() {
-                if let Some(data) = output["data"].as_object_mut() {
+            for output in cell.get_mut("outputs").and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(data) = output.get_mut("data").and_then(Value::as_object_mut) {
                     data.retain(|kind, _| matches!(kind.as_str(), "text/plain" | "image/png" | "image/jpeg"));
                 }
             }
