@@ -90,6 +90,7 @@ pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
 pub use wider_clip_numbers::{
     clustering, error, guard, key, metrics, neighbours, probe, progress, random, say, soundness, splits, storage,
 };
+pub use wider_clip_proxy as proxy;
 pub use wider_clip_trainers::{augment, finetune, pretrain, training};
 
 pub use candle_core;

@@ -306,7 +306,7 @@ fn run(command: Command) -> Result<()> {
             code => std::process::exit(code),
         },
         Command::Setup => setup::ensure(&workbench).map(|_| wider_clip::say!("ready")),
-        Command::Kernel { connection_file } => match kernel::launch(&workbench, &connection_file)? {},
+        Command::Kernel { connection_file } => std::process::exit(kernel::launch(&workbench, &connection_file)?),
     }
 }
 

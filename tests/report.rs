@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use wider_clip::display::{MapChart, SpriteSheet};
 use wider_clip::project::Project;
+use wider_clip::results::{BoardLine, board};
+use wider_clip::workbench::board::Anchors;
 use wider_clip::workbench::page_check::{local_files, outside_addresses, outside_addresses_of_style};
 use wider_clip::workbench::report::{Coming, State};
 use wider_clip::workbench::{Workbench, browser, report, setup};

@@ -68,9 +68,14 @@ out=target/cell
 emit=link
 [ "$verb" = build ] || emit=metadata
 mkdir -p "$out"
+# The end of a cell, on both ways. Not of the first, which the kernel runs for itself before it reads what cells print.
+end=
+grep -q 'fn run_user_code_0(' src/lib.rs || end='::std::println!("[cell ended]"); ::std::eprintln!("[cell ended]");'
 sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|::std::println!("[cell failed: panic]"); ::std::&|' \
     -e 's|println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);|::std::println!("[cell failed: error]"); ::std::&|' \
     -e 's|println!("{VARIABLE_CHANGED_TYPE}{name}");|::std::&|' \
+    -e 's|eprintln!("\({[:?]*}\)", error);|::std::eprintln!("[cell failed: error]"); ::std::eprintln!("\1", error);|' \
+    -e "s|^evcxr_variable_store\$|$end evcxr_variable_store|" \
     -e "1s|^#!\[.*\]\$|&$shadow|" \
     src/lib.rs > "$out/lib.rs"
 "$WIDER_CLIP_RUSTC" --crate-name ctx --edition=2024 "$out/lib.rs" --crate-type cdylib --emit="$emit" \

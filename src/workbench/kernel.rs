@@ -10,21 +10,25 @@
 //! the kernel starts: a later `cargo build` does not pull it from under a running notebook, and a kernel that is
 //! started again has the new one.
 //!
+//! Between clients and the kernel stands the proxy of `src/proxy`, in this very process: failures have names and tracebacks, cells count
+//! from 1, progress is one line that updates. `cargo_for_cells.sh` has cells say when they end, so that it need not wait.
+//!
 //! Different from evcxr on purpose: variables are dropped after a panic rather than kept where they are `Copy`
 //! (keeping them costs a second compilation), and the kernel's own files in the user's home are left alone.
 
 use super::process::{self, failed};
 use super::{ROOT_VARIABLE, Workbench, setup};
 use crate::error::{Error, Result};
+use crate::progress::STATUS_VARIABLE;
 use crate::storage::write_atomic;
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use wider_clip_proxy::events::Settings;
+use wider_clip_proxy::{Failed, RAW_STATUS_VARIABLE};
 
 /// What the kernel runs in place of cargo.
 const CARGO_FOR_CELLS: &str = include_str!("cargo_for_cells.sh");
@@ -56,6 +60,8 @@ pub struct Toolchain {
     pub cargo: PathBuf,
     /// The host triple.
     pub target: String,
+    /// The compiler's version, such as 1.95.0.
+    pub version: String,
 }
 
 impl Toolchain {
@@ -70,13 +76,14 @@ impl Toolchain {
         };
         let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?);
         let version = ask(&["-vV"])?;
-        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-        let target = host.ok_or_else(|| failed("rustc", "`rustc -vV` names no host", advice))?.to_string();
+        let told = |what: &str| version.lines().find_map(|line| line.strip_prefix(what));
+        let release = told("release: ").unwrap_or_default().to_string();
+        let target = told("host: ").ok_or_else(|| failed("rustc", "`rustc -vV` names no host", advice))?.to_string();
         let tool = |name: &str| {
             let inside = sysroot.join("bin").join(name);
             if inside.exists() { inside } else { PathBuf::from(name) }
         };
-        Ok(Toolchain { rustc: tool("rustc"), cargo: tool("cargo"), sysroot, target })
+        Ok(Toolchain { rustc: tool("rustc"), cargo: tool("cargo"), sysroot, target, version: release })
     }
 
     /// The folder with the standard library that cells load.
@@ -85,12 +92,12 @@ impl Toolchain {
     }
 }
 
-/// Becomes the kernel that serves `connection_file`; returns only where that fails.
+/// Serves `connection_file` until the kernel is shut down, and gives what the program ends with. To be called on the main thread.
 ///
 /// # Errors
-/// [`Error::Program`] where the kernel is not installed or cannot be started, [`Error::Data`] where the compiled
+/// [`Error::Program`] where the kernel is not installed or cannot be started, or the file is none, [`Error::Data`] where the compiled
 /// library is not beside the program, [`Error::Io`] where the slot cannot be written.
-pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallible> {
+pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<i32> {
     end_with_parent()?;
     let evcxr = setup::kernel_program(workbench);
     if !evcxr.exists() {
@@ -103,8 +110,8 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
 
     let mut command = Command::new(&evcxr);
     command
-        .arg("--control_file")
-        .arg(connection_file)
+        // Cells tell of their progress; the proxy makes one line of it, or leaves it to a client that knows such lines.
+        .env(STATUS_VARIABLE, "1")
         .env(ROOT_VARIABLE, workbench.root())
         .env("EVCXR_TMPDIR", slot.folder.join("crate"))
         .env("EVCXR_CONFIG_DIR", slot.folder.join("settings"))
@@ -136,8 +143,17 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<Infallibl
         .env_remove("RUSTC")
         .env_remove("RUSTC_WRAPPER");
     slot.hold_beyond_exec()?;
-    let error = command.exec();
-    Err(failed("evcxr_jupyter", format!("could not be started ({error})"), "Remove .wider-clip/evcxr and run setup"))
+    let settings = Settings {
+        raw_status: std::env::var_os(RAW_STATUS_VARIABLE).is_some_and(|value| !value.is_empty()),
+        cells_tell_end: true,
+        language_version: toolchain.version,
+    };
+    let child = |inner: &Path| {
+        command.arg("--control_file").arg(inner);
+        command
+    };
+    let failed = |error: Failed| failed("kernel", error.0, "Remove .wider-clip/evcxr and run `cargo run -- setup`");
+    wider_clip_proxy::run(connection_file, &slot.folder, settings, child).map_err(failed)
 }
 
 /// The compiled library and what it was compiled from, beside the program.
