@@ -1,7 +1,7 @@
 """Runs one notebook from its first cell to its last and writes the executed copy.
 
-A cell fails the run when the kernel reports an error, when the kernel caught a panic or a returned error (it answers
-"ok" to both; cargo_for_cells.sh makes it print a notice), and when the cell writes to standard error. The failure goes
+A cell fails the run when the kernel reports an error (src/proxy makes one of every panic and every returned error) and when it writes
+to standard error. The failure goes
 to a JSON file. So does a cell that goes on too long: one that says nothing for two hours, or, where a number of seconds is
 given, one that takes longer than that; its kernel is killed with all that it started. Everything meant for people goes to standard output: in a terminal as one line that is replaced, else
 one whole line at a time. Lines with the mark of a status (src/numbers/progress.rs) are shown and not kept.
@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import json
 import os
-import queue
 import re
 import shutil
 import signal
@@ -25,25 +24,21 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-NOTICES = {
-    "[cell failed: panic]": "the cell panicked",
-    "[cell failed: error]": "the cell returned an error",
-}
+# What the names of errors mean (src/proxy/errors.rs); any other is a compiler's.
+MEANINGS = {"Panic": "the cell panicked", "Error": "the cell returned an error"}
 # As in src/numbers/progress.rs.
 STATUS_VARIABLE = "WIDER_CLIP_STATUS"
 STATUS_MARK = "[status] "
 # As in src/workbench/process.rs.
 RELAY_VARIABLE = "WIDER_CLIP_RELAY"
-# Colours of terminals, which the kernel puts into compiler messages.
 # Seconds that a cell may go on without a word, where no limit is given. Progress speaks up more often than that.
 SILENT_SECONDS = 7200
 # As in src/workbench/notebooks.rs.
 LIMIT_VARIABLE = "WIDER_CLIP_CELL_SECONDS"
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
+# As in src/proxy/lib.rs.
+RAW_STATUS_VARIABLE = "WIDER_CLIP_STATUS_RAW"
 
 LANGUAGE = {"name": "rust", "pygments_lexer": "rust", "file_extension": ".rs", "mimetype": "text/rust"}
-
 
 class CellFailed(Exception):
     def __init__(self, cell_index, message):
@@ -153,22 +148,11 @@ class Runner(NotebookClient):
         try:
             await self.within_limit(index, self.async_execute_cell(cell, index, execution_count=number))
         except CellExecutionError as error:
-            # A panic ends the process behind the kernel; its message comes on standard error, perhaps later.
-            message = readable_error(cell, error)
-            if "terminated" in message:
-                await self.late_messages(cell, index)
-                message = without_backtrace(text_of(cell, "stderr")) + message
-            raise CellFailed(index, message) from None
+            raise CellFailed(index, readable_error(cell, error)) from None
         except CellTimeoutError as error:
             raise CellFailed(index, str(error)) from None
         except DeadKernelError:
             raise CellFailed(index, "the kernel died") from None
-        # The kernel passes on what a cell printed beside its answer; the notice may come a moment after that.
-        await self.late_messages(cell, index, 0.1 if number < len(self.code_cells) else 1.0)
-        failure = notice(cell)
-        if failure:
-            await self.late_messages(cell, index)
-            raise CellFailed(index, failure + "\n" + without_backtrace(text_of(cell, "stderr")))
         stderr = text_of(cell, "stderr")
         if stderr.strip():
             raise CellFailed(index, "the cell wrote to standard error\n" + stderr)
@@ -202,53 +186,17 @@ class Runner(NotebookClient):
             return f"the cell took longer than {given}, so its kernel was ended. {advice}"
         return None
 
-    async def late_messages(self, cell, index, quiet=None):
-        """Takes what the cell still prints: until `quiet` seconds without a message, else until standard error, which
-        comes by another way than the notice, is there."""
-        deadline = time.monotonic() + 3.0
-        while time.monotonic() < deadline:
-            try:
-                message = await self.kc.iopub_channel.get_msg(timeout=quiet or 0.3)
-            except queue.Empty:
-                if quiet or text_of(cell, "stderr"):
-                    return
-                continue
-            if message["msg_type"] == "stream":
-                self.process_message(message, cell, index)
-
 
 def text_of(cell, name):
     return "".join(out.text for out in cell.get("outputs", []) if out.output_type == "stream" and out.name == name)
 
 
-def notice(cell):
-    for line in text_of(cell, "stdout").split("\n"):
-        if line in NOTICES:
-            return NOTICES[line]
-    return None
-
-
-def without_backtrace(text):
-    """A panic's message and place; the frames beneath are those of the kernel."""
-    kept, skipping = [], False
-    for line in text.split("\n"):
-        if line.startswith("stack backtrace:"):
-            skipping = True
-        elif line.startswith("note: Some details are omitted") or not line.strip():
-            skipping = False
-        elif "cannot unwind" in line or "non-unwinding panic" in line or "core/src/panicking.rs" in line:
-            continue
-        elif not skipping:
-            kept.append(line)
-    return "\n".join(kept).rstrip("\n") + "\n"
-
-
 def readable_error(cell, error):
-    lines = []
     for out in cell.get("outputs", []):
         if out.output_type == "error":
-            lines += list(out.get("traceback") or [out.get("evalue", "")])
-    return COLOUR.sub("", "\n".join(lines) or str(error))
+            lines = [MEANINGS[out.ename]] if out.ename in MEANINGS else []
+            return "\n".join(lines + list(out.get("traceback") or [out.get("evalue", "")]))
+    return str(error)
 
 
 def prepared(path):
@@ -267,10 +215,6 @@ def tidy(notebook):
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if out.get("data") != {"text/plain": "()"}]
-            # The kernel counts its own first cell too.
-            for out in cell.outputs:
-                if "execution_count" in out:
-                    out["execution_count"] = cell.execution_count
     return notebook
 
 
@@ -294,7 +238,7 @@ def main():
     args = parser.parse_args()
 
     notebook = prepared(args.notebook)
-    os.environ[STATUS_VARIABLE] = "1"
+    os.environ[STATUS_VARIABLE] = os.environ[RAW_STATUS_VARIABLE] = "1"
     runner = Runner(
         notebook,
         f"notebook {args.position} {args.notebook.stem}" if args.position else args.notebook.stem,
