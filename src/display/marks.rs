@@ -1,8 +1,12 @@
-//! The marks of a task, as an output of a cell: its text is the number of points alone, which is what nbgrader reads.
+//! The marks of a task, as an output of a cell: its text is the number of points alone, which is what nbgrader reads. Beside it stand
+//! the cases, as a table and as data, of which the page of feedback makes a table of its own.
 
 use super::text::emit;
 use super::{Cell, Table};
 use crate::course::{CASE_SECONDS, Case, Marks, Outcome};
+
+/// The form in which the cases are data: a list of three texts each.
+pub const MARKS_MIME: &str = "application/vnd.wider-clip.marks+json";
 
 impl Marks {
     /// Every case with what became of it.
@@ -30,7 +34,11 @@ impl Marks {
 
     /// Called by the notebook kernel.
     pub fn evcxr_display(&self) {
-        emit("text/html", &self.table().to_html());
+        let table = self.table();
+        let cases: Vec<Vec<&str>> =
+            table.rows.iter().map(|row| row.iter().map(|cell| cell.text.as_str()).collect()).collect();
+        emit(MARKS_MIME, &serde_json::json!(cases).to_string());
+        emit("text/html", &table.to_html());
         emit("text/plain", &self.points().to_string());
     }
 }

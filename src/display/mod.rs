@@ -46,6 +46,7 @@ pub use finetuning::{
 };
 pub use gallery::{Gallery, Picture};
 pub use map::MapChart;
+pub use marks::MARKS_MIME;
 pub use methods::{leakage_chart, methods_chart, neighbours_ahead_table, umap_chart, umap_table};
 pub use own::{
     arms_chart, arms_table, card_table, confused_gallery, cues_table, curve_chart, domains_table, labels_table,

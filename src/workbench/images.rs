@@ -81,7 +81,7 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     };
     notebooks::execute(workbench, &run)?;
     let page = out.join("index.html");
-    report::write_one_page(workbench, &executed, &page)?;
+    report::write_one_page(workbench, &executed, &page, false)?;
     crate::say!("the report: {}", shown(&page));
     crate::say!("the classifier: cargo run -- predict {} <pictures>", shown(&out.join("classifier")));
     if out.join("predictions.csv").exists() {

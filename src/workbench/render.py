@@ -341,7 +341,8 @@ def main():
         programs = digest(*(path.read_text(encoding="utf-8") for path in programs))
         renderer = Renderer(args.template)
         for page, before, after in zip(pages, [None, *pages], [*pages[1:], None]):
-            page["previous"], page["next"], page["alone"] = before, after, information["alone"]
+            page["previous"], page["next"] = before, after
+            page["alone"], page["code"] = information["alone"], information["code"]
             inputs = made_from(page, information, programs)
             if not is_made(args.report / page["file"], inputs):
                 text = with_stamp(renderer.render(page), inputs)

@@ -384,6 +384,7 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         "took": standing.took,
         "ended": standing.ended,
         "alone": false,
+        "code": true,
     });
     render(workbench, &information, out, staging.path(), &executed, standing.ended.is_some())?;
     let mut names: Vec<String> = Vec::new();
@@ -421,11 +422,12 @@ fn versions() -> String {
     format!("Wider CLIP {}, evcxr 0.22.0.", env!("CARGO_PKG_VERSION"))
 }
 
-/// Makes one page of an executed notebook that needs no other file, at `page`: styles and scripts stand in it.
+/// Makes one page of an executed notebook that needs no other file, at `page`: styles and scripts stand in it. Code is folded, or
+/// shown where `code` says so.
 ///
 /// # Errors
 /// As [`write_pages`].
-pub fn write_one_page(workbench: &Workbench, executed: &Path, page: &Path) -> Result<()> {
+pub fn write_one_page(workbench: &Workbench, executed: &Path, page: &Path, code: bool) -> Result<()> {
     let out = page.parent().unwrap_or(Path::new("."));
     let staging = tempfile::Builder::new()
         .prefix(PAGES)
@@ -435,7 +437,7 @@ pub fn write_one_page(workbench: &Workbench, executed: &Path, page: &Path) -> Re
     let information = serde_json::json!({
         "versions": versions(),
         "tools": setup::requirements_hash(), "rows": [], "origin": "", "disagreeing": [], "left_out": [], "coming": [],
-        "took": null, "ended": null, "alone": true,
+        "took": null, "ended": null, "alone": true, "code": code,
     });
     render(workbench, &information, out, staging.path(), &[executed.to_path_buf()], false)?;
     let made = staging.path().join(format!("{}.html", stem(executed)));

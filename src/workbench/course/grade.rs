@@ -7,6 +7,7 @@ use super::assignments::{Mark, Notebook, assignments, mark, source, to_be_marked
 use super::folder_of_assignments;
 use super::sandbox::{End, Limits, View, Walls, run_within};
 use crate::course::SEED_VARIABLE;
+use crate::display::MARKS_MIME;
 use crate::error::{Error, Result};
 use crate::storage::write_atomic;
 use crate::workbench::process::{self, Board};
@@ -485,8 +486,17 @@ fn page(
     if let Some(cells) = shown.json["cells"].as_array_mut() {
         for cell in cells.iter_mut() {
             for output in cell.get_mut("outputs").and_then(Value::as_array_mut).into_iter().flatten() {
+                if output["output_type"] == "error" {
+                    let lines = output["traceback"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                    let text = lines.collect::<Vec<_>>().join("\n") + "\n";
+                    *output = json!({ "output_type": "stream", "name": "stderr", "text": text });
+                }
                 if let Some(data) = output.get_mut("data").and_then(Value::as_object_mut) {
+                    let cases = data.remove(MARKS_MIME);
                     data.retain(|kind, _| matches!(kind.as_str(), "text/plain" | "image/png" | "image/jpeg"));
+                    if let Some(cases) = cases.as_ref().and_then(Value::as_array) {
+                        data.insert("text/markdown".into(), Value::from(table_of(cases)));
+                    }
                 }
             }
             if cell["cell_type"] == "markdown" {
@@ -506,8 +516,18 @@ fn page(
     let notebook = copy.path().join(format!("{assignment}.ipynb"));
     write_atomic(&notebook, shown.to_text().as_bytes())?;
     let page = folder.join(format!("{assignment}.html"));
-    report::write_one_page(workbench, &notebook, &page)?;
+    report::write_one_page(workbench, &notebook, &page, true)?;
     Ok(page)
+}
+
+/// The cases of a check as a table in Markdown; what they say is text, whoever made them.
+fn table_of(cases: &[Value]) -> String {
+    let mut text = "| case | kind | what came of it |\n|---|---|---|\n".to_string();
+    for case in cases {
+        let cell = |at: usize| plain(case[at].as_str().unwrap_or_default());
+        text += &format!("| {} | {} | {} |\n", cell(0), cell(1), cell(2));
+    }
+    text
 }
 
 /// Text that Markdown leaves as it is.
