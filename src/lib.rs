@@ -14,7 +14,9 @@
 //! | | [`own`] | a reader's own images: sound or not, which model, how many labels, a classifier |
 //! | | [`results`] | tidy rows: kept, shipped, checked, exported |
 //! | | [`display`] | tables, charts and galleries for a notebook |
-//! | | [`workbench`] | the kernel, the runner, the HTML report |
+//! | | [`course`] | what marks the answers to assignments |
+//! | | [`workbench`] | the kernel, the runner, the HTML report, JupyterLab, a course from build to feedback |
+//! | `wider-clip-proxy`, `src/proxy/` | [`proxy`] | between Jupyter clients and the kernel: errors, counts, interrupts, progress |
 //! | `wider-clip-trainers`, `src/trainers/` | [`training`] | one engine for pretraining and fine-tuning, a classifier, early stopping |
 //! | | [`finetune`] | all of a backbone learns from labelled images: the study's way, and better ones |
 //! | | [`mod@augment`] | random views of an image |
@@ -46,6 +48,7 @@
 //! | a model of a known architecture | one file in `data_manifests/models/`, with a look that no other has; a suite of your own names it |
 //! | an architecture | a folder in `src/backbones/models/`, its `mod` and `pub use` in `mod.rs` there, a variant and a name in `architecture.rs`, how training begins in `initial.rs`, what training costs in `src/trainers/pretrain/recipe.rs`; a model's record; golden values by `tests/reference/backbones.py`, held in `tests/convnets.rs` or `tests/transformers.rs` |
 //! | a corruption of images | a variant of [`images::CorruptionKind`] with its name and its arm in `src/data/images/corrupt/mod.rs`, its strengths in `strengths.rs` there; expected values by `tests/reference/corruptions.py`, held in `tests/corruptions.rs` |
+//! | an assignment | a file in `src/course/` with a check per task, held by `tests/course_<name>.rs` with right and wrong answers; a notebook in `notebooks/assignments/` and its page in `instructors/` there; its line in `notebooks/START.md` |
 //! | a page | one notebook `NN_topic.ipynb` in `notebooks/`; `tests/notebooks.rs` says what it must have, so begin with a copy of `00_start_here` |
 //! | a verdict on the study's figures | `src/data/published/audit/` (expected values by `tests/reference/published.py`, held in `tests/published_audit.rs`), what it shows in `src/display/published/` |
 //! | what a page does for its reader | `src/workbench/template/` (`style.css`, `reader.js`), held in `tests/page_quality.rs` |

@@ -118,11 +118,12 @@ pub fn needed_words(project: &Project, rows: &[ResultRow], dataset: &str, split:
     let nobody = || format!("no other model gets there with {}", labels_words(target.range.1));
     let others: Vec<String> = same.map(say).into_iter().chain([other.map_or_else(nobody, say)]).collect();
     Ok(Words(format!(
-        "{dataset}, {}: {} reaches {:.1}% with {} labels per class. For the same, {}.",
+        "{dataset}, {}: {} reaches {:.1}% with {} labels per class (mean over {} seeds). For the same, {}.",
         super::part_words(split),
         way_name(project, &target.way),
         100.0 * target.accuracy,
         labels_words(target.labels),
+        all.first().map_or(0, |first| first.n_seeds),
         others.join(", and ")
     )))
 }

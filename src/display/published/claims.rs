@@ -152,16 +152,17 @@ fn tuning(audit: &Audit, here: &Here, board: &mut Board) -> Result<()> {
             lead.by_set.len()
         ),
         here.tuned(false),
-        "as good for these two; a fine-tuned ConvNeXt-B is better",
+        "better for these two; a fine-tuned ConvNeXt-B is better still",
     );
     let best = firsts(audit.tuned(false).chain(audit.tuned(true)))?;
     let against = against_others(&audit.columns, "convnext_base", "convnext")?;
     board.push(
         "ConvNeXt is best when fine-tuned",
         format!(
-            "ConvNeXt-B first in {} of {} columns; against other architectures {} times clearly ahead, {} clearly behind",
+            "ConvNeXt-B first in {} of {} columns, ConvNeXt-T in {}; against other architectures {} times clearly ahead, {} clearly behind",
             first(audit, &best, "convnext_base")?.columns,
             audit.tuned(false).count() + audit.tuned(true).count(),
+            first(audit, &best, "convnext_tiny")?.columns,
             against.ahead_clear,
             against.behind_clear
         ),

@@ -49,7 +49,7 @@ impl Here<'_> {
             often.iter().map(|(model, n)| format!("{} {n}", model_name(self.project, model))).collect();
         let dino = tests.iter().filter(|ranked| ranked[0].way.model.starts_with("dino")).count();
         format!(
-            "first with LR among models of the same data, of {} tests: {}; DINO {dino}",
+            "first with LR among models of the same data, on the seeds that all ways share, of {} tests: {}; DINO {dino}",
             tests.len(),
             names.join(", ")
         )
