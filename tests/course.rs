@@ -6,7 +6,7 @@ use std::path::Path;
 use wider_clip::course::{Case, Marks, Outcome, rust_for_data};
 use wider_clip::workbench::Workbench;
 use wider_clip::workbench::course::assignments::{
-    Notebook, STUB, assignments, mark, source, student_version, to_be_marked,
+    Notebook, STUB, TEXT_STUB, assignments, mark, source, student_version, to_be_marked,
 };
 use wider_clip::workbench::course::build::build;
 use wider_clip::workbench::course::grade::{Submission, points_of, read_grades, submissions};
@@ -155,9 +155,12 @@ fn solutions_and_hidden_tests_are_taken_out() {
             "assert_eq!(f(), 7);\n// BEGIN HIDDEN TESTS\nassert!(secret());\n// END HIDDEN TESTS\n1.0",
             json!({ "grade": true }),
         ),
+        cell("w", "markdown", "What a teacher would write", json!({ "grade": true, "solution": true })),
+        cell("v", "markdown", "Why?\nBEGIN SOLUTION\nSo.\nEND SOLUTION", json!({ "solution": true })),
     ]);
     let student = student_version(&teacher).unwrap();
     let texts: Vec<String> = student.cells().iter().map(source).collect();
+    assert_eq!(texts[2..], [TEXT_STUB, "Why?\n*Your text here.*"], "a text without a region is all answer");
     assert_eq!(texts[0], "fn f() -> u32 {\n    // YOUR CODE HERE\n    todo!()\n}");
     assert_eq!(texts[1], "assert_eq!(f(), 7);\n1.0");
     for broken in
@@ -178,31 +181,36 @@ fn what_is_locked_is_put_back_and_what_was_written_stays() {
     let handed_in = notebook(vec![
         json!({ "cell_type": "code", "id": "own", "metadata": {}, "source": "let scratch = 1;", "outputs": [] }),
         cell("f", "code", "fn f() { mine() }", json!({ "solution": true })),
+        cell("t", "code", "3.0", json!({ "grade": true, "points": 100 })),
         cell("t", "code", "2.0", json!({ "grade": true, "locked": false, "points": 100 })),
-        cell("t", "code", "2.0", json!({ "grade": true, "points": 100 })),
         cell("new", "code", "1", json!({ "grade": true, "points": 5 })),
     ]);
     let marked = to_be_marked(&teacher, &handed_in);
     let texts: Vec<String> = marked.cells().iter().map(source).collect();
-    assert_eq!(texts, ["let scratch = 1;", "fn f() { mine() }", "check(f)", "2.0", "1"]);
+    assert_eq!(texts, ["let scratch = 1;", "fn f() { mine() }", "3.0", "check(f)", "1"]);
     let ids: Vec<Option<String>> = marked.cells().iter().map(|cell| mark(cell).map(|mark| mark.id)).collect();
     assert_eq!(
         ids,
-        [None, Some("f".into()), Some("t".into()), None, None],
-        "the second of a name and new names count nothing"
+        [None, Some("f".into()), None, Some("t".into()), None],
+        "the first of a name and new names count nothing"
     );
-    assert_eq!(mark(&marked.cells()[2]).unwrap().points, 2.0);
+    assert_eq!(mark(&marked.cells()[3]).unwrap().points, 2.0);
     let submission = Submission { student: "a".into(), assignment: "made".into(), path: "made.ipynb".into() };
     let points = points_of(&teacher, &submission, &marked, "");
     assert_eq!(points.iter().map(|one| one.points).collect::<Vec<_>>(), [Some(0.0), Some(0.0)]);
     assert!(points[1].why.contains("missing"), "{points:?}");
+    // A cell that was made one of another kind is one of code again, with what the student wrote.
+    let handed_in = notebook(vec![cell("f", "markdown", "fn f() { mine() }", json!({ "solution": true }))]);
+    let marked = to_be_marked(&teacher, &handed_in);
+    let back = &marked.cells()[0];
+    assert_eq!((source(back).as_str(), back["cell_type"].as_str()), ("fn f() { mine() }", Some("code")));
 }
 
 #[test]
 fn points_are_the_last_value_and_nothing_where_something_failed() {
     let teacher = notebook(vec![
         cell("t", "code", "check(f)", json!({ "grade": true, "locked": true, "points": 2 })),
-        cell("w", "markdown", "Your text", json!({ "grade": true, "solution": true, "points": 2 })),
+        cell("w", "markdown", "What a teacher would write", json!({ "grade": true, "solution": true, "points": 2 })),
     ]);
     let submission = Submission { student: "a".into(), assignment: "made".into(), path: "made.ipynb".into() };
     let value = |text: &str| json!({ "output_type": "execute_result", "data": { "text/plain": text }, "metadata": {}, "execution_count": 1 });
@@ -213,7 +221,7 @@ fn points_are_the_last_value_and_nothing_where_something_failed() {
         points_of(&teacher, &submission, &ran, "").into_iter().map(|one| (one.points, one.why)).collect::<Vec<_>>()
     };
     assert_eq!(with(json!([value("1.5")]), "mine"), [(Some(1.5), String::new()), (None, "to be read".into())]);
-    assert_eq!(with(json!([value("1.5")]), "Your text")[1], (Some(0.0), "nothing was written".into()));
+    assert_eq!(with(json!([value("1.5")]), TEXT_STUB)[1], (Some(0.0), "nothing was written".into()));
     for (outputs, why) in [
         (json!([value("3")]), "3 is no number of points from 0 to 2"),
         (json!([value("-1")]), "-1 is no number of points from 0 to 2"),

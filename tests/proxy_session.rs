@@ -110,6 +110,19 @@ fn nothing_goes_to_a_child_whose_output_is_not_heard_yet() {
 }
 
 #[test]
+fn the_value_follows_all_that_the_cell_wrote() {
+    let mut world = World::ready(Settings::default());
+    let request = world.cell("1");
+    world.publish(&request, "status", json!({"execution_state": "busy"}));
+    world.publish(&request, "execute_result", json!({"data": {}, "metadata": {}, "execution_count": 7}));
+    world.publish(&request, "stream", json!({"name": "stderr", "text": "a word\n"}));
+    world.publish(&request, "stream", json!({"name": "stdout", "text": "another\n"}));
+    world.done(&request, "ok");
+    world.wait();
+    assert_eq!(world.kinds(), ["status", "stream", "stream", "execute_result", "status", "execute_reply"]);
+}
+
+#[test]
 fn a_good_cell() {
     let mut world = World::ready(Settings::default());
     let request = world.cell("1");

@@ -54,6 +54,8 @@ pub struct Cell {
     tells_end: bool,
     has_ended: (bool, bool),
     has_value: bool,
+    /// The value, which follows all that the cell wrote: what marks notebooks reads outputs in their order.
+    values: Vec<Message>,
     has_output: bool,
     child_number: Option<u64>,
     errors: Vec<Value>,
@@ -78,6 +80,7 @@ impl Cell {
             tells_end: settings.cells_tell_end && !notices::is_only_commands(code),
             has_ended: (false, false),
             has_value: false,
+            values: Vec::new(),
             has_output: false,
             number,
             is_silent: content["silent"].as_bool().unwrap_or(false),
@@ -117,7 +120,12 @@ impl Cell {
                     return Vec::new();
                 }
                 content["execution_count"] = self.number.into();
-                vec![message.with_content(&content)]
+                let message = message.with_content(&content);
+                if message.kind == "execute_result" {
+                    self.values.push(message);
+                    return Vec::new();
+                }
+                vec![message]
             }
             "error" => {
                 self.errors.push(message.content());
@@ -293,6 +301,7 @@ impl Cell {
         let failed = !self.errors.is_empty() || self.notice.is_some() || status == "error";
         if !failed {
             out.extend(self.release_all());
+            out.append(&mut self.values);
             return (out, None);
         }
         let ending = errors::ending(&self.errors);
@@ -306,6 +315,7 @@ impl Cell {
         let text: String = self.held.drain(from..).map(|held| held.text).collect();
         let text: String = text.split_inclusive('\n').filter(|line| !is_notice(line)).collect();
         out.extend(self.release_all());
+        out.append(&mut self.values);
         let error = match (ending, self.notice) {
             (Some(_), _) if self.is_interrupted => errors::interrupted(true),
             (Some(status), _) => errors::ended(&status, &text),

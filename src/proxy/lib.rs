@@ -6,6 +6,7 @@
 //! | answers `ok` to a panic that it caught and to a failed `?` | `error`, once, with name, value and traceback |
 //! | an error without a name in `execute_reply` | the same three there |
 //! | last output after `idle` | `idle` and the reply when all of it is in |
+//! | the value before lines of standard error that the cell wrote first | the value after all that it wrote |
 //! | counts from 2, and everything | counts from 1 what a user ran |
 //! | kills its variables at an interrupt, also when idle | an interrupt when idle does nothing; else the error says so |
 //! | runs on after an error | the cells that waited behind it are aborted |

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// What stands in place of a solution.
 pub const STUB: [&str; 2] = ["// YOUR CODE HERE", "todo!()"];
+/// What stands in place of a text.
+pub const TEXT_STUB: &str = "*Your text here.*";
 /// Between these words a solution stands.
 const SOLUTION: (&str, &str) = ("BEGIN SOLUTION", "END SOLUTION");
 /// Between these words stands what only the teacher's version has.
@@ -64,7 +66,7 @@ impl Notebook {
         self.json["cells"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    fn cells_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+    fn cells_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Value> {
         self.json["cells"].as_array_mut().into_iter().flatten()
     }
 
@@ -135,9 +137,12 @@ pub fn student_version(source_of: &Notebook) -> Result<Notebook> {
         let mut left = without(&text, HIDDEN, &[], wrong)?;
         let solution = mark(cell).is_some_and(|mark| mark.solution);
         if left.contains(SOLUTION.0) || left.contains(SOLUTION.1) {
-            left = without(&left, SOLUTION, if code { &STUB } else { &[] }, wrong)?;
+            left = without(&left, SOLUTION, if code { &STUB } else { &[TEXT_STUB] }, wrong)?;
         } else if solution && code {
             return Err(wrong(format!("a cell for a solution without `{}`", SOLUTION.0)));
+        } else if solution {
+            // All of a text is its answer, as nbgrader has it.
+            left = TEXT_STUB.into();
         }
         if left != text {
             set_source(cell, &left);
@@ -151,13 +156,13 @@ pub fn student_version(source_of: &Notebook) -> Result<Notebook> {
 }
 
 /// A submission as it is marked: the student's cells, with everything that is locked put back as the teacher wrote it. A name that
-/// comes twice counts the first time. What was deleted stays deleted, and is worth nothing.
+/// comes twice counts the last time, as in nbgrader. What was deleted stays deleted, and is worth nothing.
 pub fn to_be_marked(original: &Notebook, submission: &Notebook) -> Notebook {
     let own: BTreeMap<String, &Value> =
         original.cells().iter().filter_map(|cell| Some((mark(cell)?.id, cell))).collect();
     let mut made = submission.clone();
     let mut seen = BTreeSet::new();
-    for cell in made.cells_mut() {
+    for cell in made.cells_mut().rev() {
         let Some(theirs) = mark(cell) else { continue };
         let ours = own.get(&theirs.id).filter(|_| seen.insert(theirs.id.clone()));
         let Some(ours) = ours else {
@@ -166,7 +171,8 @@ pub fn to_be_marked(original: &Notebook, submission: &Notebook) -> Notebook {
             }
             continue;
         };
-        let keep = mark(ours).is_some_and(|mark| mark.solution) && ours["cell_type"] == cell["cell_type"];
+        // Also of a cell that was made one of another kind: the teacher's text would be the solution.
+        let keep = mark(ours).is_some_and(|mark| mark.solution);
         let text = if keep { source(cell) } else { source(ours) };
         *cell = (*ours).clone();
         set_source(cell, &text);

@@ -3,7 +3,7 @@
 //! Points are given as nbgrader gives them: nothing for a cell that failed or wrote to standard error, else the number that is its
 //! last value; a text is left to be read. A submission that does harm, hangs or ends its kernel costs its own points and no other's.
 
-use super::assignments::{Mark, Notebook, assignments, mark, source, to_be_marked};
+use super::assignments::{Mark, Notebook, assignments, mark, source, student_version, to_be_marked};
 use super::folder_of_assignments;
 use super::sandbox::{End, Limits, View, Walls, run_within};
 use crate::course::SEED_VARIABLE;
@@ -306,7 +306,9 @@ fn is_secret(name: &str) -> bool {
 /// What every task of the original gave.
 pub fn points_of(original: &Notebook, submission: &Submission, executed: &Notebook, end: &str) -> Vec<Points> {
     let of = |wanted: &Mark| executed.cells().iter().find(|cell| mark(cell).is_some_and(|mark| mark.id == wanted.id));
-    let tasks = original.cells().iter().filter_map(|cell| Some((cell, mark(cell)?))).filter(|(_, mark)| mark.grade);
+    // A text as it was handed out, without what the teacher would have written.
+    let released = student_version(original).unwrap_or_else(|_| original.clone());
+    let tasks = released.cells().iter().filter_map(|cell| Some((cell, mark(cell)?))).filter(|(_, mark)| mark.grade);
     tasks
         .map(|(ours, task)| {
             let (points, why) = match of(&task) {

@@ -53,8 +53,16 @@ pub fn check(workbench: &Workbench, notebook: &Path, cell_seconds: f64) -> Resul
 /// [`Error::Program`] where it cannot be started.
 pub fn nbgrader(workbench: &Workbench, arguments: &[String]) -> Result<i32> {
     super::setup::ensure(workbench)?;
-    let advice = "Install it beside the project's Jupyter: `.wider-clip/venv/bin/pip install nbgrader==0.9.6`";
+    let advice =
+        "Install it beside the project's Jupyter: `.wider-clip/venv/bin/pip install nbgrader==0.9.6 'notebook<7.6'`";
     let mut command = Command::new(workbench.python());
     command.args(["-m", "nbgrader"]).args(arguments).envs(workbench.jupyter_environment());
+    // nbgrader starts `alembic`, which is installed beside it, by its name.
+    let python = workbench.python();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let folders = python.parent().map(Path::to_path_buf).into_iter().chain(std::env::split_paths(&others));
+    let path = std::env::join_paths(folders)
+        .map_err(|error| Error::argument("PATH", "folders without a colon", error.to_string()))?;
+    command.env("PATH", path);
     Ok(super::process::run("nbgrader", &mut command, advice)?.code().unwrap_or(1))
 }

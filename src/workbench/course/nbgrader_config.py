@@ -8,6 +8,7 @@ c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "wider-clip"
 # What stands in place of a solution, in the words of each language that a cell may be in.
 c.ClearSolutions.code_stub = {"rust": "// YOUR CODE HERE\ntodo!()"}
+c.ClearSolutions.text_stub = "*Your text here.*"
 c.ClearSolutions.begin_solution_delimeter = "BEGIN SOLUTION"
 c.ClearSolutions.end_solution_delimeter = "END SOLUTION"
 c.ClearHiddenTests.begin_test_delimeter = "BEGIN HIDDEN TESTS"
@@ -15,5 +16,7 @@ c.ClearHiddenTests.end_test_delimeter = "END HIDDEN TESTS"
 # A cell is compiled before it runs, and the first one loads the library.
 c.Execute.timeout = 120
 c.Execute.startup_timeout = 600
+# A cell that prints much is done long before all of it is read; nbgrader would give the submission up after 4 s.
+c.Execute.iopub_timeout = 60
 c.Execute.interrupt_on_timeout = True
 c.Execute.error_on_timeout = {"ename": "Timeout", "evalue": "the cell took too long", "traceback": ["the cell took too long"]}

@@ -23,6 +23,8 @@ MOUNT_ATTR_RDONLY, AT_RECURSIVE, AT_FDCWD = 1, 0x8000, -100
 SYS_MOUNT_SETATTR = 442
 # Characters that one cell's outputs may have; the rest is left out, and told.
 MOST_TEXT = 200_000
+# Seconds in which what a cell printed has to be read once it is done.
+IOPUB_SECONDS = 60
 # Seconds that a kernel has to answer an interrupt.
 TO_ANSWER = 20
 
@@ -99,6 +101,8 @@ def drop_rights():
 
 def shortened(cell):
     """Outputs up to a limit, and a line where something was left out."""
+    import nbformat
+
     left, kept = MOST_TEXT, []
     for output in cell.outputs:
         size = len(json.dumps(output))
@@ -110,7 +114,8 @@ def shortened(cell):
             kept.append(output)
             left = 0
         else:
-            kept.append({"output_type": "stream", "name": "stdout", "text": "[an output was left out: it is too long]\n"})
+            text = "[an output was left out: it is too long]\n"
+            kept.append(nbformat.v4.new_output("stream", name="stdout", text=text))
     cell.outputs = kept
 
 
@@ -138,6 +143,8 @@ def client_of(notebook, args):
         kernel_name=args.kernel,
         timeout=args.cell_seconds,
         startup_timeout=600,
+        # Of a cell that printed much the last messages are read long after its reply; those of the next cell would be lost.
+        iopub_timeout=IOPUB_SECONDS,
         interrupt_on_timeout=True,
         error_on_timeout=failed("Timeout", f"the cell took more than {args.cell_seconds:g} s"),
         allow_errors=True,
@@ -147,6 +154,7 @@ def client_of(notebook, args):
 
 
 async def run(notebook, args):
+    import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     client = client_of(notebook, args)
@@ -157,7 +165,7 @@ async def run(notebook, args):
                 continue
             number += 1
             if dead:
-                cell.outputs = [failed("KernelDied", dead)]
+                cell.outputs = [nbformat.from_dict(failed("KernelDied", dead))]
                 continue
             client.printed = 0
             begun = time.monotonic()
@@ -167,10 +175,10 @@ async def run(notebook, args):
                 await asyncio.wait_for(work, args.cell_seconds + TO_ANSWER)
             except DeadKernelError:
                 dead = "the kernel died: what its cells left is lost, and later cells were not run"
-                cell.outputs = [*cell.outputs, failed("KernelDied", dead)]
+                cell.outputs = [*cell.outputs, nbformat.from_dict(failed("KernelDied", dead))]
             except (CellTimeoutError, asyncio.TimeoutError):
                 dead = f"a cell took more than {args.cell_seconds:g} s and could not be interrupted; later cells were not run"
-                cell.outputs = [*cell.outputs, failed("Timeout", dead)]
+                cell.outputs = [*cell.outputs, nbformat.from_dict(failed("Timeout", dead))]
                 client.shutdown_kernel = "immediate"
             cell.metadata["seconds"] = round(time.monotonic() - begun, 2)
             shortened(cell)
