@@ -61,5 +61,5 @@ pub use same_data::{against_table, pooling_table, relatives_table, standardised_
 pub use sprites::SpriteSheet;
 pub use table::{Cell, Folded, Table, Tables};
 pub(crate) use text::json_for_pages;
-pub use text::{escape, shorten};
+pub use text::{escape, from_cell, line_is_open, shorten};
 pub use words::Words;

@@ -5,6 +5,8 @@
 
 use crate::say::{self, visible};
 use std::borrow::Cow;
+use std::fmt::Arguments;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Characters of a title in a chart, and of a name beside one: longer ones would leave no room for the chart.
@@ -25,7 +27,27 @@ pub(super) fn emit(mime: &str, content: &str) {
         "text/html" => content.replace("EVCXR_", "&#69;VCXR_").replace('\r', "&#13;").into(),
         _ => say::lines(content),
     };
+    if line_is_open() {
+        println!();
+    }
     println!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT");
+}
+
+/// Whether the last `print!` of a cell left its line open.
+static LINE_IS_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// What `println!` and `print!` in a cell become: [`say::from_cell`].
+#[doc(hidden)]
+pub fn from_cell(written: &str, text: Arguments<'_>, newline: bool) {
+    LINE_IS_OPEN.store(!newline, Relaxed);
+    say::from_cell(written, text, newline);
+}
+
+/// Whether a cell has begun a line with `print!` and not ended it; asked again, no. A value needs a line of its own: what
+/// stands before it, the kernel drops.
+#[doc(hidden)]
+pub fn line_is_open() -> bool {
+    LINE_IS_OPEN.swap(false, Relaxed)
 }
 
 /// JSON in one line that means the same and can stand in a script element, in a script, and between evcxr's markers.

@@ -119,6 +119,9 @@ impl Cell {
                 if self.is_silent {
                     return Vec::new();
                 }
+                if content["data"] == json!({"text/plain": "()"}) {
+                    return Vec::new();
+                }
                 content["execution_count"] = self.number.into();
                 let message = message.with_content(&content);
                 if message.kind == "execute_result" {

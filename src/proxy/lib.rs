@@ -8,6 +8,7 @@
 //! | last output after `idle` | `idle` and the reply when all of it is in |
 //! | the value before lines of standard error that the cell wrote first | the value after all that it wrote |
 //! | counts from 2, and everything | counts from 1 what a user ran |
+//! | the value `()` of a cell without one | nothing |
 //! | kills its variables at an interrupt, also when idle | an interrupt when idle does nothing; else the error says so |
 //! | runs on after an error | the cells that waited behind it are aborted |
 //! | goes deaf at a malformed message, at binary buffers, at an interrupt while it waits for input | does not get there |

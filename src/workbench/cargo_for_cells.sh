@@ -11,7 +11,7 @@
 # below make such a cell known on its standard output, where the runner of the notebooks looks for them.
 #
 # What a cell prints is read by the kernel line by line, commands among them; a name that a stranger gave must not be
-# one. So `println!` and `print!` of a cell go through src/numbers/say.rs, all on the first line, that no other moves;
+# one. So `println!` and `print!` of a cell go through src/display/text.rs, all on the first line, that no other moves;
 # the kernel's own stay what they are. `std::println!` is still there for who wants it.
 #
 # Environment, set by `wider-clip kernel`: WIDER_CLIP_REAL_CARGO, WIDER_CLIP_RUSTC, WIDER_CLIP_PYTHON and
@@ -56,11 +56,15 @@ if [ -n "$others" ]; then
 fi
 set --
 shadow=
+begin=
+value=
 if grep -q '^wider-clip[[:space:]]*=' Cargo.toml; then
     set -- --extern "wider_clip=$WIDER_CLIP_LIB/libwider_clip$WIDER_CLIP_SUFFIX" \
         --extern "wider_clip=$WIDER_CLIP_LIB/libwider_clip.rlib"
-    shadow=' #[allow(unused_macros)] macro_rules! println { () => { ::std::println!() }; ($($t:tt)+) => { ::wider_clip::say::from_cell(::std::stringify!($($t)+), ::std::format_args!($($t)+), true) } }'
-    shadow="$shadow"' #[allow(unused_macros)] macro_rules! print { ($($t:tt)+) => { ::wider_clip::say::from_cell(::std::stringify!($($t)+), ::std::format_args!($($t)+), false) } }'
+    shadow=' #[allow(unused_macros)] macro_rules! println { () => { ::wider_clip::display::from_cell("", ::std::format_args!(""), true) }; ($($t:tt)+) => { ::wider_clip::display::from_cell(::std::stringify!($($t)+), ::std::format_args!($($t)+), true) } }'
+    shadow="$shadow"' #[allow(unused_macros)] macro_rules! print { ($($t:tt)+) => { ::wider_clip::display::from_cell(::std::stringify!($($t)+), ::std::format_args!($($t)+), false) } }'
+    begin='::wider_clip::display::line_is_open();'
+    value='if ::wider_clip::display::line_is_open() { ::std::println!(); }'
 fi
 
 level=$(sed -n 's/^opt-level = "\{0,1\}\([0-9sz]\)"\{0,1\}$/\1/p' Cargo.toml)
@@ -75,6 +79,9 @@ sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|::std::println!("[cell failed: p
     -e 's|println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);|::std::println!("[cell failed: error]"); ::std::&|' \
     -e 's|println!("{VARIABLE_CHANGED_TYPE}{name}");|::std::&|' \
     -e 's|eprintln!("\({[:?]*}\)", error);|::std::eprintln!("[cell failed: error]"); ::std::eprintln!("\1", error);|' \
+    -e "s|^evcxr_variable_store: \*mut u8) -> \*mut u8 {\$|& $begin|" \
+    -e "s|^  -> \*mut evcxr_internal_runtime::VariableStore {\$|& $begin|" \
+    -e "s|let stdout = io::stdout(); let mut output = stdout.lock();|$value &|" \
     -e "s|^evcxr_variable_store\$|$end evcxr_variable_store|" \
     -e "1s|^#!\[.*\]\$|&$shadow|" \
     src/lib.rs > "$out/lib.rs"

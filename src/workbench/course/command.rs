@@ -77,9 +77,9 @@ pub fn run(workbench: &Workbench, asked: Course) -> Result<i32> {
         Course::Build { out } => {
             let built = build::build(workbench, &out)?;
             for (name, points) in &built.assignments {
-                println!("{name}: {points} points");
+                crate::say!("{name}: {points} points");
             }
-            println!("{}: release/ for students, nbgrader/ for nbgrader", built.folder.display());
+            crate::say!("{}: release/ for students, nbgrader/ for nbgrader", built.folder.display());
         }
         Course::Check { notebook, cell_seconds } => show(&check(workbench, &notebook, cell_seconds)?),
         Course::Grade(grade) => {
@@ -89,7 +89,7 @@ pub fn run(workbench: &Workbench, asked: Course) -> Result<i32> {
             let options = Options { jobs, limits, cell_seconds, walls, seed };
             let points = grade::grade(workbench, &grade.submissions, &grade.out, &options)?;
             let open = points.iter().filter(|one| one.points.is_none()).count();
-            println!(
+            crate::say!(
                 "{0}: grades.csv, totals.csv, executed/. {open} texts have to be read: put their points into grades.csv, then \
                  `wider-clip course feedback {0}`",
                 grade.out.display()
@@ -97,8 +97,8 @@ pub fn run(workbench: &Workbench, asked: Course) -> Result<i32> {
         }
         Course::Feedback { grades } => {
             let (pages, without) = grade::feedback(workbench, &grades)?;
-            without.iter().for_each(|line| println!("no page: {line}"));
-            println!("{} pages in {}", pages.len(), grades.join("feedback").display());
+            without.iter().for_each(|line| crate::say!("no page: {line}"));
+            crate::say!("{} pages in {}", pages.len(), grades.join("feedback").display());
         }
         Course::Nbgrader { arguments } => return super::nbgrader(workbench, &arguments),
     }
@@ -109,8 +109,8 @@ fn show(points: &[grade::Points]) {
     for one in points {
         let given = one.points.map_or_else(|| "–".into(), |points| points.to_string());
         let why = if one.why.is_empty() { String::new() } else { format!("  ({})", one.why) };
-        println!("{given:>5} of {:<4} {}{why}", one.of, one.task);
+        crate::say!("{given:>5} of {:<4} {}{why}", one.of, one.task);
     }
     let earned: f64 = points.iter().filter_map(|one| one.points).sum();
-    println!("{earned} of {} points, and what has to be read", points.iter().map(|one| one.of).sum::<f64>());
+    crate::say!("{earned} of {} points, and what has to be read", points.iter().map(|one| one.of).sum::<f64>());
 }

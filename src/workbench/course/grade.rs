@@ -117,7 +117,7 @@ pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options
     let known = assignments(&folder_of_assignments(workbench))?;
     let (all, others) = submissions(folder, &known)?;
     for path in &others {
-        println!("{}: no assignment of this course, passed over", path.display());
+        crate::say!("{}: no assignment of this course, passed over", path.display());
     }
     fs::create_dir_all(out).map_err(Error::io(out, "creating the folder"))?;
     let (next, marked) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
@@ -155,7 +155,7 @@ fn one(
     match executed(workbench, original, submission, options) {
         Ok((notebook, end)) => {
             if let Err(error) = keep(submission, &notebook, out) {
-                println!("{} {}: not kept ({error})", submission.student, submission.assignment);
+                crate::say!("{} {}: not kept ({error})", submission.student, submission.assignment);
             }
             points_of(original, submission, &notebook, &end)
         }
