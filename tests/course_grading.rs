@@ -210,7 +210,10 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     let page = pages.iter().find(|page| page.to_string_lossy().contains("half")).unwrap();
     let html = fs::read_to_string(page).unwrap();
     assert!(html.contains("13 of 16 points") && html.contains("no label at all"), "points and the titles of cases");
-    assert!(!html.contains("SOLUTION"));
+    // Who handed in nothing learns no answer from what comes back.
+    let empty = pages.iter().find(|page| page.to_string_lossy().contains("empty")).unwrap();
+    let html = fs::read_to_string(empty).unwrap();
+    assert!(html.contains("0 of 16 points") && !html.contains("SOLUTION") && !html.contains("truth.len() as f64"));
 }
 
 /// The student's own machine: no walls, the same points.
