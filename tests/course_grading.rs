@@ -216,6 +216,27 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     assert!(html.contains("0 of 16 points") && !html.contains("SOLUTION") && !html.contains("truth.len() as f64"));
 }
 
+/// What the teacher has written in all eight.
+#[test]
+fn every_solution_has_all_points() {
+    let workbench = workbench();
+    let (folder, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let all = assignments(&folder_of_assignments(&workbench)).unwrap();
+    assert_eq!(all.len(), 8);
+    let own = folder.path().join("teacher");
+    fs::create_dir_all(&own).unwrap();
+    for notebook in &all {
+        fs::copy(&notebook.path, own.join(notebook.path.file_name().unwrap())).unwrap();
+    }
+    let walls = Walls::find().unwrap_or(Walls::None);
+    let options = Options { jobs: 2, limits: Limits::default(), cell_seconds: 60.0, walls, seed: Some(7) };
+    let points = grade(&workbench, folder.path(), out.path(), &options).unwrap();
+    // A text is left to be read, or is nobody's yet.
+    let by_code = points.iter().filter(|one| one.task.ends_with("-points")).collect::<Vec<_>>();
+    assert!(by_code.iter().all(|one| one.points == Some(one.of)), "{by_code:#?}");
+    assert_eq!(by_code.iter().map(|one| one.of).sum::<f64>(), 14.0 + 7.0 * 18.0);
+}
+
 /// The student's own machine: no walls, the same points.
 #[test]
 fn a_student_sees_the_points_that_marking_gives() {
@@ -224,20 +245,18 @@ fn a_student_sees_the_points_that_marking_gives() {
         assignments(&folder_of_assignments(&workbench)).unwrap().into_iter().find(|of| of.stem() == NAME).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("mine.ipynb");
-    fs::write(
-        &path,
-        answered(
-            &teacher,
-            &[("recall", "fn recall(a: &[u32], b: &[u32], n: usize) -> Vec<Option<f64>> { Vec::new() }")],
-        )
-        .to_text(),
-    )
-    .unwrap();
-    let points = check(&workbench, &path, 60.0).unwrap();
+    let wrong = "fn recall(a: &[u32], b: &[u32], n: usize) -> Vec<Option<f64>> { Vec::new() }";
+    let mine = answered(&teacher, &[("recall", wrong)]);
+    fs::write(&path, mine.to_text()).unwrap();
+    let points = check(&workbench, &path, 60.0, true).unwrap();
     let given: Vec<f64> = of(&points, "you").iter().map(|one| one.points.unwrap()).collect();
     assert_eq!(given, [4.0, 0.0, 2.0, 4.0]);
-    assert!(source(&Notebook::read(&path).unwrap().cells()[0]).contains("Assignment 1"), "the file is left as it is");
+    // The cells stay, and hold what they gave.
+    let saved = Notebook::read(&path).unwrap();
+    let sources = |of: &Notebook| of.cells().iter().map(source).collect::<Vec<_>>();
+    assert_eq!(sources(&saved), sources(&mine));
+    assert!(saved.to_text().contains("lengths that differ, both ways"), "the cases of a check");
     let stranger = folder.path().join("stranger.ipynb");
     fs::write(&stranger, r#"{ "cells": [] }"#).unwrap();
-    assert!(check(&workbench, &stranger, 60.0).unwrap_err().to_string().contains(NAME));
+    assert!(check(&workbench, &stranger, 60.0, false).unwrap_err().to_string().contains(NAME));
 }

@@ -40,10 +40,10 @@ pub const CLIP_CONTEXT: usize = 77;
 /// What marks the last symbol of a word.
 pub const WORD_END: &str = "</w>";
 
-/// OpenAI's vocabulary, as the Python package open_clip_torch 3.3.0 carries it (MIT).
+/// OpenAI's pairs, as the Python package open_clip_torch 3.3.0 carries them (MIT): those of its file that CLIP uses.
 const CLIP_FILE: &str = "data_manifests/embedded/bpe_simple_vocab_16e6.txt.gz";
 const CLIP_BYTES: &[u8] = include_bytes!("../../../data_manifests/embedded/bpe_simple_vocab_16e6.txt.gz");
-/// The file lists more pairs than CLIP uses: 49,408 tokens are these, 512 for the bytes, and two special ones.
+/// Pairs in the file: 49,408 tokens are these, 512 for the bytes, and two special ones.
 const CLIP_MERGES: usize = 48_894;
 
 /// What a piece of text is: a special token, the end of a contraction, a word, a digit, a run of anything else.

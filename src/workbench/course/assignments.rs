@@ -70,6 +70,15 @@ impl Notebook {
         self.json["cells"].as_array_mut().into_iter().flatten()
     }
 
+    /// Takes the outputs of the same notebook as it ran, cell by cell.
+    pub fn take_outputs(&mut self, ran: &Notebook) {
+        for (own, ran) in self.cells_mut().zip(ran.cells()).filter(|(own, _)| own["cell_type"] == "code") {
+            for part in ["outputs", "execution_count"] {
+                own[part] = ran[part].clone();
+            }
+        }
+    }
+
     /// The text of the notebook, as Jupyter writes it.
     pub fn to_text(&self) -> String {
         let mut out = Vec::new();
@@ -81,9 +90,14 @@ impl Notebook {
     }
 }
 
-/// The source of a cell, whichever way it is written.
+/// The source of a cell.
 pub fn source(cell: &Value) -> String {
-    match &cell["source"] {
+    text_of(&cell["source"])
+}
+
+/// A text of a notebook, whichever of the two ways it is written in.
+pub fn text_of(text: &Value) -> String {
+    match text {
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
         other => other.as_str().unwrap_or_default().into(),
     }

@@ -24,6 +24,9 @@ pub enum Course {
         /// Seconds that a cell may take
         #[arg(long, default_value_t = 120.0)]
         cell_seconds: f64,
+        /// Put what its cells gave into the notebook
+        #[arg(long)]
+        save: bool,
     },
     /// Mark a folder with one folder per student; every submission runs by itself, inside walls
     Grade(Grade),
@@ -81,7 +84,7 @@ pub fn run(workbench: &Workbench, asked: Course) -> Result<i32> {
             }
             crate::say!("{}: release/ for students, nbgrader/ for nbgrader", built.folder.display());
         }
-        Course::Check { notebook, cell_seconds } => show(&check(workbench, &notebook, cell_seconds)?),
+        Course::Check { notebook, cell_seconds, save } => show(&check(workbench, &notebook, cell_seconds, save)?),
         Course::Grade(grade) => {
             let walls = if grade.no_walls { Walls::None } else { Walls::find()? };
             let limits = Limits { seconds: grade.seconds, memory: grade.memory << 20, ..Limits::default() };

@@ -3,7 +3,7 @@
 //! Points are given as nbgrader gives them: nothing for a cell that failed or wrote to standard error, else the number that is its
 //! last value; a text is left to be read. A submission that does harm, hangs or ends its kernel costs its own points and no other's.
 
-use super::assignments::{Mark, Notebook, assignments, mark, source, student_version, to_be_marked};
+use super::assignments::{Mark, Notebook, assignments, mark, source, student_version, text_of, to_be_marked};
 use super::folder_of_assignments;
 use super::sandbox::{End, Limits, View, Walls, run_within};
 use crate::course::SEED_VARIABLE;
@@ -343,7 +343,7 @@ fn points_of_cell(cell: &Value, of: f64, end: &str) -> (Option<f64>, String) {
                 return (Some(0.0), "the cell wrote to standard error".into());
             }
             Some("execute_result") if number.is_none() => {
-                number = joined(&output["data"]["text/plain"]).trim().parse::<f64>().ok();
+                number = text_of(&output["data"]["text/plain"]).trim().parse::<f64>().ok();
             }
             _ => {}
         }
@@ -353,13 +353,6 @@ fn points_of_cell(cell: &Value, of: f64, end: &str) -> (Option<f64>, String) {
         Some(points) => (Some(0.0), format!("{points} is no number of points from 0 to {of}")),
         None if end.is_empty() => (Some(0.0), "the cell gave no points".into()),
         None => (Some(0.0), end.to_string()),
-    }
-}
-
-fn joined(text: &Value) -> String {
-    match text {
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-        other => other.as_str().unwrap_or_default().into(),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod sandbox;
 
 use super::Workbench;
 use crate::error::{Error, Result};
+use crate::storage::write_atomic;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,14 +17,15 @@ pub fn folder_of_assignments(workbench: &Workbench) -> PathBuf {
     workbench.notebooks().join("assignments")
 }
 
-/// Runs a student's notebook on the student's own machine as it would be marked, without walls.
+/// Runs a student's notebook on the student's own machine as it would be marked, without walls. With `save` the outputs are put into
+/// the notebook, whose cells stay as they are; not where the run did not come to its end.
 ///
 /// # Errors
 /// A notebook that cannot be read, or is none of this course.
-pub fn check(workbench: &Workbench, notebook: &Path, cell_seconds: f64) -> Result<Vec<grade::Points>> {
+pub fn check(workbench: &Workbench, notebook: &Path, cell_seconds: f64, save: bool) -> Result<Vec<grade::Points>> {
     super::setup::ensure(workbench)?;
     let known = assignments::assignments(&folder_of_assignments(workbench))?;
-    let own = assignments::Notebook::read(notebook)?;
+    let mut own = assignments::Notebook::read(notebook)?;
     let names = |of: &assignments::Notebook| -> Vec<String> {
         of.cells().iter().filter_map(|cell| Some(assignments::mark(cell)?.id)).collect()
     };
@@ -44,6 +46,10 @@ pub fn check(workbench: &Workbench, notebook: &Path, cell_seconds: f64) -> Resul
         seed: None,
     };
     let (ran, end) = grade::executed(workbench, original, &submission, &options)?;
+    if save && end.is_empty() {
+        own.take_outputs(&ran);
+        write_atomic(notebook, own.to_text().as_bytes())?;
+    }
     Ok(grade::points_of(original, &submission, &ran, &end))
 }
 
