@@ -257,7 +257,7 @@ DRAW = """(async () => {
 
 def draw(tab, chart):
     """A static picture of a chart: its mime type and what a notebook holds for it."""
-    svg = stable(urllib.parse.unquote(tab.value(DRAW % (chart, "svg"))))
+    svg = compact(stable(urllib.parse.unquote(tab.value(DRAW % (chart, "svg")))))
     if len(svg) <= LARGEST_SVG:
         return "image/svg+xml", svg
     return "image/png", tab.value(DRAW % (chart, "png"))
@@ -272,6 +272,21 @@ def stable(svg):
     names = {}
     renamed = lambda found: found.group(1) + names.setdefault(found.group(2), f"{len(names):06x}")
     return re.sub(r"((?:top)?defs-|clip|legend|trace|\bg)([0-9a-f]{6})(?![0-9a-f])", renamed, svg)
+
+
+# What plotly.js writes into every style and what is so anyway.
+DEFAULTS = re.compile(r"(?<=[\"; ])(?:stroke-opacity: 1|fill-opacity: 1|opacity: 1|vector-effect: none)(?![0-9.e]);? ?")
+COLOUR = re.compile(r"rgb\((\d+), (\d+), (\d+)\)")
+EMPTY = re.compile(r"<g(?: [^<>]*)?/>|<g(?: [^<>]*)?></g>")
+
+
+def compact(svg):
+    """The same picture in fewer bytes: a notebook holds dozens."""
+    svg = DEFAULTS.sub("", svg)
+    svg = COLOUR.sub(lambda found: "#" + "".join(f"{int(part):02x}" for part in found.groups()), svg)
+    while (less := EMPTY.sub("", svg)) != svg:
+        svg = less
+    return svg.replace(' style=""', "")
 
 
 def images(args):
