@@ -302,6 +302,10 @@ fn submissions_are_found_in_both_forms_and_links_are_not_followed() {
     let (found, others) = submissions(folder.path(), &known).unwrap();
     assert_eq!(found.iter().map(|one| one.student.as_str()).collect::<Vec<_>>(), ["ada", "bob"]);
     assert_eq!(others.len(), 1);
+    // Which of two would count?
+    put(&format!("ada/{name}/{name}.ipynb"));
+    let said = submissions(folder.path(), &known).unwrap_err().to_string();
+    assert!(said.contains("one notebook per student") && said.matches("ada").count() >= 2, "{said}");
     let empty = tempfile::tempdir().unwrap();
     assert!(submissions(empty.path(), &known).unwrap_err().to_string().contains(&name));
 }
@@ -314,6 +318,10 @@ fn grades_that_were_filled_in_by_hand_are_read_or_refused() {
     std::fs::write(&path, format!("{header}ada,1,text,1.5,2,to be read\nada,1,f,,2,\n")).unwrap();
     let points: Vec<Option<f64>> = read_grades(&path).unwrap().into_iter().map(|one| one.points).collect();
     assert_eq!(points, [Some(1.5), None]);
+    // A name that a spreadsheet would take for a formula is written with a mark, and read without.
+    std::fs::write(&path, format!("{header}'-ada,1,text,1,2,\n'bob,1,text,1,2,\n")).unwrap();
+    let names: Vec<String> = read_grades(&path).unwrap().into_iter().map(|one| one.student).collect();
+    assert_eq!(names, ["-ada", "'bob"]);
     for wrong in ["3", "-1", "NaN", "good"] {
         std::fs::write(&path, format!("{header}ada,1,text,{wrong},2,\n")).unwrap();
         let said = read_grades(&path).unwrap_err().to_string();

@@ -71,7 +71,7 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
             "{ALL}{{ if truth.is_empty() {{ return None; }} let right = truth.iter().zip(predicted).filter(|(a, b)| a == b).count(); Some(right as f64 / truth.len() as f64) }}"
         ),
     )];
-    let right = answered(&teacher, &[]);
+    let right = answered(&teacher, &[("in-words", "90% and 50%: one never finds class 1.")]);
     put(folder.path(), "right", &right);
     put(folder.path(), "empty", &student_version(&teacher).unwrap());
     put(
@@ -203,6 +203,19 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     assert!(kept < 2_000_000, "{kept} bytes kept of what was printed");
     assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
     assert!(!proof.exists() && folder_of_assignments(&workbench).join(format!("{NAME}.ipynb")).exists());
+
+    // What was marked is not run again, and a text that somebody has read keeps its points.
+    let grades = out.path().join("grades.csv");
+    let text = fs::read_to_string(&grades).unwrap();
+    let open = text.lines().find(|line| line.starts_with("right,") && line.contains("to be read")).unwrap();
+    fs::write(&grades, text.replace(open, &open.replace(",,2,", ",1.5,2,"))).unwrap();
+    let begun = std::time::Instant::now();
+    let again = grade(&workbench, folder.path(), out.path(), &options).unwrap();
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    let read = |all: &[Points]| all.iter().find(|one| one.student == "right" && one.task == "in-words").unwrap().points;
+    assert_eq!((read(&points), read(&again)), (None, Some(1.5)));
+    let without_texts = |all: &[Points]| all.iter().filter(|one| one.task != "in-words").cloned().collect::<Vec<_>>();
+    assert_eq!(without_texts(&points), without_texts(&again));
 
     let (pages, without) = feedback(&workbench, out.path()).unwrap();
     // What ended without a notebook has no page, and is told.

@@ -50,20 +50,22 @@ pub fn install(workbench: &Workbench) -> Result<()> {
     Ok(())
 }
 
+/// What is shown where an output comes in several forms, the best first; in exports and in the report.
+pub(super) const FORMS: [&str; 8] = [
+    "application/vnd.plotly.v1+json",
+    "text/html",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/markdown",
+    "text/latex",
+    "text/plain",
+];
+
 fn defaults() -> serde_json::Value {
-    let forms = [
-        "application/vnd.plotly.v1+json",
-        "text/html",
-        "image/svg+xml",
-        "image/png",
-        "image/jpeg",
-        "text/markdown",
-        "text/latex",
-        "text/plain",
-    ];
     // Slides and PDF are kinds of HTML to nbconvert, and would take its template.
     json!({
-        "NbConvertBase": { "display_data_priority": forms },
+        "NbConvertBase": { "display_data_priority": FORMS },
         "HTMLExporter": { "template_name": "wider-clip" },
         "SlidesExporter": { "template_name": "wider-clip-slides" },
         "WebPDFExporter": { "template_name": "wider-clip" },

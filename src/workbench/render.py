@@ -17,19 +17,9 @@ from pathlib import Path
 import jinja2
 from pygments.formatters import HtmlFormatter
 
-# What is shown where an output comes in several forms, the best first.
-FORMS = [
-    "application/vnd.plotly.v1+json",
-    # The images behind a map's points: data for charts.js and a line of text.
-    "application/vnd.wider-clip.sprites+json",
-    "text/html",
-    "image/svg+xml",
-    "image/png",
-    "image/jpeg",
-    "text/markdown",
-    "text/latex",
-    "text/plain",
-]
+PLOTLY = "application/vnd.plotly.v1+json"
+# The images behind a map's points: data for charts.js and a line of text.
+SPRITES = "application/vnd.wider-clip.sprites+json"
 
 
 def json_for_script(value):
@@ -145,7 +135,7 @@ def has_math(notebook):
 
 
 def has_charts(notebook):
-    return any(FORMS[0] in out.get("data", {}) for cell in notebook["cells"] for out in cell.get("outputs", []))
+    return any(PLOTLY in out.get("data", {}) for cell in notebook["cells"] for out in cell.get("outputs", []))
 
 
 def facts(record, versions):
@@ -160,15 +150,15 @@ def facts(record, versions):
 class Renderer:
     """nbconvert with our template, loaded only where there is a page to make: that takes a second."""
 
-    def __init__(self, template):
-        self.template, self.export = template, None
+    def __init__(self, template, forms):
+        self.template, self.forms, self.export = template, forms, None
 
     def load(self):
         from nbconvert import HTMLExporter
         from traitlets.config import Config
 
         config = Config()
-        config.NbConvertBase.display_data_priority = FORMS
+        config.NbConvertBase.display_data_priority = [SPRITES, *self.forms]
         self.export = HTMLExporter(config=config, template_name="page", extra_template_basedirs=[str(self.template)])
         self.export.register_filter("json_for_script", json_for_script)
         self.export.register_filter("first_line", first_line)
@@ -216,7 +206,7 @@ def describe(path, versions, coming):
 def made_from(page, information, programs):
     """The digest of everything that decides what a page shows."""
     neighbours = [other and [other["file"], other["title"]] for other in (page["previous"], page["next"])]
-    return digest(page["content"], page["facts"], page["failed"], neighbours, programs, information["tools"])
+    return digest(page["content"], page["facts"], page["failed"], neighbours, programs, information["tools"], information["forms"])
 
 
 def with_stamp(body, inputs):
@@ -277,8 +267,8 @@ def front(pages):
         for output in cell.get("outputs", []):
             data = {kind: "".join(value) if isinstance(value, list) else value for kind, value in output.get("data", {}).items()}
             words = data.get("text/plain", "")
-            if FORMS[0] in data:
-                chart = data[FORMS[0]]
+            if PLOTLY in data:
+                chart = data[PLOTLY]
                 chart = json.loads(chart) if isinstance(chart, str) else chart
                 chart_of = {"chart": json_for_script(chart), "words": words, "title": first_line(words)}
                 shown.append({**chart_of, "height": chart_height(chart)})
@@ -339,7 +329,7 @@ def main():
     else:
         programs = [Path(__file__), *sorted(path for path in (args.template / "page").iterdir() if path.is_file())]
         programs = digest(*(path.read_text(encoding="utf-8") for path in programs))
-        renderer = Renderer(args.template)
+        renderer = Renderer(args.template, information["forms"])
         for page, before, after in zip(pages, [None, *pages], [*pages[1:], None]):
             page["previous"], page["next"] = before, after
             page["alone"], page["code"] = information["alone"], information["code"]

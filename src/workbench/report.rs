@@ -10,7 +10,7 @@ use super::notebooks::{self, Run, stem};
 use super::page_check::{local_files, outside_addresses, outside_addresses_of_style};
 use super::process::{self, Board, failed};
 use super::times::Times;
-use super::{Workbench, browser, setup};
+use super::{Workbench, browser, export, setup};
 use crate::display::{json_for_pages, shorten};
 use crate::error::{Error, Result};
 use crate::experiments::current_keys;
@@ -375,6 +375,7 @@ fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Res
         .map_err(Error::io(out, "creating a temporary folder"))?;
     let information = serde_json::json!({
         "versions": versions(),
+        "forms": export::FORMS,
         "tools": setup::requirements_hash(),
         "rows": describe_rows(&rows),
         "origin": origin,
@@ -436,6 +437,7 @@ pub fn write_one_page(workbench: &Workbench, executed: &Path, page: &Path, code:
     write_libraries(workbench, &staging.path().join("assets"))?;
     let information = serde_json::json!({
         "versions": versions(),
+        "forms": export::FORMS,
         "tools": setup::requirements_hash(), "rows": [], "origin": "", "disagreeing": [], "left_out": [], "coming": [],
         "took": null, "ended": null, "alone": true, "code": code,
     });

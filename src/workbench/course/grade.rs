@@ -9,9 +9,10 @@ use super::sandbox::{End, Limits, View, Walls, run_within};
 use crate::course::SEED_VARIABLE;
 use crate::display::MARKS_MIME;
 use crate::error::{Error, Result};
-use crate::storage::write_atomic;
+use crate::storage::{sha256_hex, write_atomic};
 use crate::workbench::process::{self, Board};
 use crate::workbench::{KERNEL_NAME, Workbench, report, setup};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,7 +52,7 @@ pub struct Submission {
 }
 
 /// What a task gave.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Points {
     /// Whose.
     pub student: String,
@@ -99,6 +100,12 @@ pub fn submissions(folder: &Path, known: &[Notebook]) -> Result<(Vec<Submission>
             }
         }
     }
+    found.sort();
+    let same = |two: &[Submission]| (&two[0].student, &two[0].assignment) == (&two[1].student, &two[1].assignment);
+    if let Some(two) = found.windows(2).find(|two| same(two)) {
+        let both = format!("{} and {}", two[0].path.display(), two[1].path.display());
+        return Err(Error::data(folder, "one notebook per student and assignment", both));
+    }
     if found.is_empty() {
         let names: Vec<String> = known.iter().map(Notebook::stem).collect();
         let expected = format!("<student>/<assignment>.ipynb, where an assignment is one of {}", names.join(", "));
@@ -108,7 +115,8 @@ pub fn submissions(folder: &Path, known: &[Notebook]) -> Result<(Vec<Submission>
 }
 
 /// Marks all submissions of a folder: `grades.csv` (a line per student and task), `totals.csv` and the notebooks as they ran, under
-/// `executed/`, in `out`.
+/// `executed/`, in `out`. What `out` holds of the same submission, marked by the same program in the same way, is taken from there:
+/// a run that was stopped goes on where it was. Points that somebody filled in for texts stay.
 ///
 /// # Errors
 /// A folder that cannot be read or written. What is wrong with one submission stands in its lines.
@@ -127,7 +135,7 @@ pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options
             scope.spawn(|| {
                 while let Some(submission) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let original = known.iter().find(|known| known.stem() == submission.assignment);
-                    let points = original.map(|original| one(workbench, original, submission, out, options));
+                    let points = original.map(|original| once(workbench, original, submission, out, options));
                     let earned: f64 = points.iter().flatten().filter_map(|points| points.points).sum();
                     board.say(&format!("{} {}: {earned} points", submission.student, submission.assignment));
                     if let Ok(mut marked) = marked.lock() {
@@ -138,10 +146,56 @@ pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options
         }
     });
     let marked = marked.into_inner().unwrap_or_default();
-    let points: Vec<Points> = marked.into_values().flatten().collect();
-    write_atomic(&out.join("grades.csv"), &csv_of(&points)?)?;
+    let mut points: Vec<Points> = marked.into_values().flatten().collect();
+    let grades = out.join("grades.csv");
+    if grades.exists() {
+        let read = read_grades(&grades)?;
+        for open in points.iter_mut().filter(|one| one.points.is_none()) {
+            let is = |one: &&Points| {
+                (&one.student, &one.assignment, &one.task) == (&open.student, &open.assignment, &open.task)
+            };
+            open.points = read.iter().find(is).and_then(|one| one.points);
+        }
+    }
+    write_atomic(&grades, &csv_of(&points)?)?;
     write_atomic(&out.join("totals.csv"), &totals_of(&points)?)?;
     Ok(points)
+}
+
+/// One submission, or what is there of it from a run before.
+fn once(
+    workbench: &Workbench,
+    original: &Notebook,
+    submission: &Submission,
+    out: &Path,
+    options: &Options,
+) -> Vec<Points> {
+    let Ok(bytes) = fs::read(&submission.path) else { return one(workbench, original, submission, out, options) };
+    // The checks are compiled into the program.
+    let program = fs::metadata(workbench.program()).ok().and_then(|of| Some((of.len(), of.modified().ok()?)));
+    let Options { limits, cell_seconds, walls, seed, .. } = options;
+    let made_from = format!("{program:?} {limits:?} {cell_seconds} {walls:?} {seed:?} {} ", original.json);
+    let key = sha256_hex(&[made_from.as_bytes(), &bytes[..]].concat());
+    let marks = kept(out, &submission.student, &submission.assignment).with_extension("json");
+    let before = fs::read(&marks).ok().and_then(|text| serde_json::from_slice::<Marked>(&text).ok());
+    if let Some(before) = before.filter(|before| before.key == key) {
+        return before.points;
+    }
+    let points = one(workbench, original, submission, out, options);
+    let marked = Marked { key, points };
+    let text = serde_json::to_vec(&marked).unwrap_or_default();
+    // Where it cannot be kept it is marked again the next time.
+    if fs::create_dir_all(marks.parent().unwrap_or(out)).is_ok() {
+        let _ = write_atomic(&marks, &text);
+    }
+    marked.points
+}
+
+/// The points of a submission, and the digest of all that decides them.
+#[derive(Serialize, Deserialize)]
+struct Marked {
+    key: String,
+    points: Vec<Points>,
 }
 
 /// One submission; whatever is wrong with it costs it the points.
@@ -368,8 +422,16 @@ fn csv_text(lines: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
 /// A name or message as a field that no spreadsheet takes for a formula.
 fn field(text: &str) -> String {
     let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if flat.starts_with(['=', '+', '-', '@']) { format!("'{flat}") } else { flat }
+    if flat.starts_with(FORMULA) { format!("'{flat}") } else { flat }
 }
+
+/// What [`field`] was made of.
+fn unfield(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
+}
+
+/// What a spreadsheet takes for the beginning of a formula.
+const FORMULA: [char; 4] = ['=', '+', '-', '@'];
 
 fn csv_of(points: &[Points]) -> Result<Vec<u8>> {
     let header = ["student", "assignment", "task", "points", "of", "why"].map(String::from).to_vec();
@@ -413,7 +475,7 @@ pub fn read_grades(path: &Path) -> Result<Vec<Points>> {
     let mut all = Vec::new();
     for (number, line) in reader.records().enumerate() {
         let line = line.map_err(|error| wrong(error.to_string()))?;
-        let text = |at: usize| line.get(at).unwrap_or_default().trim().to_string();
+        let text = |at: usize| unfield(line.get(at).unwrap_or_default().trim()).to_string();
         let of: f64 = text(4).parse().map_err(|_| wrong(format!("`{}` in line {}", text(4), number + 2)))?;
         let points = match text(3).as_str() {
             "" => None,

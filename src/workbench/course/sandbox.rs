@@ -131,6 +131,11 @@ impl Walls {
                         return Err(std::io::Error::last_os_error());
                     }
                 }
+                // It ends with this program, whatever ends that; it is in no terminal's group.
+                #[cfg(target_os = "linux")]
+                if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
                 // A group of its own, which is ended as one.
                 if libc::setpgid(0, 0) != 0 {
                     return Err(std::io::Error::last_os_error());
