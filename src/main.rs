@@ -9,6 +9,7 @@ use wider_clip::datasets::Wanted;
 use wider_clip::display::{datasets_table, models_table};
 use wider_clip::error::{Error, Result};
 use wider_clip::experiments::finetuning::command;
+use wider_clip::experiments::work::{self, Ended, What};
 use wider_clip::experiments::{representations, shipping};
 use wider_clip::manifest::{Method, Tuning};
 use wider_clip::models::best_device;
@@ -18,6 +19,7 @@ use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
 use wider_clip::results::{frame, read_rows, shipped_folder, to_csv};
+use wider_clip::storage::write_atomic;
 use wider_clip::workbench::course::{self, command::Course};
 use wider_clip::workbench::{Workbench, images, kernel, lab, report, setup};
 
@@ -86,6 +88,23 @@ enum Command {
         /// The suites whose rows are put there, instead of all that are there
         #[arg(long, value_delimiter = ',', default_values = ["full", "default"])]
         suite: Vec<String>,
+    },
+    /// List what a suite lacks as lines for a scheduler: parts of the work with seconds and memory, JSON line by line
+    Plan(PlanOf),
+    /// Do parts of the work that plan lists; stopped, the same call goes on. Exit status: 0 done, 75 try again, 65 do not
+    Run {
+        /// The suite that they are part of
+        #[arg(long, default_value = "default")]
+        suite: String,
+        /// Ids of parts
+        #[arg(long, required = true, num_args = 1.., value_name = "ID")]
+        cell: Vec<String>,
+    },
+    /// Bring together what many machines did, and say what is missing. Exit status: 0 all is there, 65 something is not
+    Gather {
+        /// The suite that is to be whole
+        #[arg(long, default_value = "default")]
+        suite: String,
     },
     /// Print the rows of a Parquet file as CSV, without where and when they were made
     Rows {
@@ -182,6 +201,22 @@ struct KeyOf {
     /// A seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
+}
+
+#[derive(Args)]
+struct PlanOf {
+    /// The suite
+    #[arg(long, default_value = "default")]
+    suite: String,
+    /// Kinds of work: features, probes, finetune, drift, clusters
+    #[arg(long, value_delimiter = ',', default_values = ["features", "probes", "finetune", "drift", "clusters"])]
+    what: Vec<String>,
+    /// About how long a part may take where it can be cut so small
+    #[arg(long, value_name = "MINUTES", default_value_t = 20.0)]
+    minutes: f64,
+    /// Write a file instead of printing, whole or not at all
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -292,6 +327,9 @@ fn run(command: Command) -> Result<()> {
             wider_clip::say!("{} rows in {}", thousands(n), wider_clip::say::path(&shipped_folder(workbench.root())));
             Ok(())
         }
+        Command::Plan(arguments) => print_plan(&workbench, &arguments),
+        Command::Run { suite, cell } => run_parts(&workbench, &suite, &cell),
+        Command::Gather { suite } => gather_parts(&workbench, &suite),
         Command::Rows { file } => print_rows(&file),
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
         Command::Finetune(arguments) => finetune(&workbench, arguments),
@@ -307,6 +345,77 @@ fn run(command: Command) -> Result<()> {
         },
         Command::Setup => setup::ensure(&workbench).map(|_| wider_clip::say!("ready")),
         Command::Kernel { connection_file } => std::process::exit(kernel::launch(&workbench, &connection_file)?),
+    }
+}
+
+/// A part that may succeed later without anybody's doing (EX_TEMPFAIL of sysexits.h).
+const AGAIN: i32 = 75;
+/// A part that cannot be had (EX_DATAERR).
+const WRONG: i32 = 65;
+
+fn print_plan(workbench: &Workbench, arguments: &PlanOf) -> Result<()> {
+    let project = Project::open(workbench.root(), &arguments.suite)?;
+    let what = arguments.what.iter().map(|name| What::known(name)).collect::<Result<Vec<What>>>()?;
+    let planned = work::plan(&project, &what, arguments.minutes, &best_device()?)?;
+    for left in &planned.left_out {
+        wider_clip::say::aside(&format!("left out: {}", left.line()));
+    }
+    let text: String = planned.lines.iter().map(|line| line.json() + "\n").collect();
+    match &arguments.out {
+        Some(path) => write_atomic(path, text.as_bytes()),
+        None => std::io::stdout().write_all(text.as_bytes()).map_err(Error::io("standard output", "writing to")),
+    }
+}
+
+fn run_parts(workbench: &Workbench, suite: &str, cells: &[String]) -> Result<()> {
+    let project = Project::open(workbench.root(), suite)?;
+    let device = best_device()?;
+    let mut code = 0;
+    for cell in cells {
+        let ended = work::run(&project, cell, &device).unwrap_or_else(|error| match error.is_passing() {
+            true => Ended::Again(vec![error.chain()]),
+            false => Ended::Wrong(vec![error.chain()]),
+        });
+        let (status, reasons) = match ended {
+            Ended::Done => {
+                wider_clip::say!("{cell}: done");
+                continue;
+            }
+            Ended::Again(reasons) => (AGAIN, reasons),
+            Ended::Wrong(reasons) => (WRONG, reasons),
+        };
+        reasons.iter().for_each(|reason| wider_clip::say::aside(&format!("{cell}: {reason}")));
+        // What may succeed later is worth another try of all: what is done is not done again.
+        code = if code == AGAIN { AGAIN } else { status };
+    }
+    if code == 0 { Ok(()) } else { std::process::exit(code) }
+}
+
+fn gather_parts(workbench: &Workbench, suite: &str) -> Result<()> {
+    const SHOWN: usize = 20;
+    let gathered = work::gather(&Project::open(workbench.root(), suite)?, 20.0, &best_device()?)?;
+    wider_clip::say!("{} rows of {} parts gathered", thousands(gathered.rows), thousands(gathered.parts));
+    let missing = &gathered.missing;
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(gathered.busy.iter().map(|id| format!("under way: {id}")));
+    lines.extend(gathered.broken.iter().map(|line| format!("cannot be read: {line}")));
+    lines.extend(missing.left_out.iter().map(|left| format!("left out: {}", left.line())));
+    for (id, reasons) in &gathered.failed {
+        lines.extend(reasons.iter().map(|reason| format!("failed: {id}: {reason}")));
+    }
+    for line in missing.lines.iter().take(SHOWN) {
+        lines.push(format!("missing: {} ({} cells, about {} s)", line.cell, thousands(line.count), line.seconds));
+    }
+    if missing.lines.len() > SHOWN {
+        lines.push(format!("and {} more; wider-clip plan --suite {suite} lists them", missing.lines.len() - SHOWN));
+    }
+    lines.iter().for_each(|line| wider_clip::say!("{line}"));
+    match gathered.is_whole() {
+        true => {
+            wider_clip::say!("all of {suite} is there");
+            Ok(())
+        }
+        false => std::process::exit(WRONG),
     }
 }
 

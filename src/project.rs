@@ -12,8 +12,20 @@ pub struct Project {
     root: PathBuf,
     cache: PathBuf,
     suite: String,
+    rows: Rows,
     /// Data sets, models and suites.
     pub manifests: Manifests,
+}
+
+/// Where rows are kept, and where else they count as done.
+#[derive(Debug, Clone)]
+enum Rows {
+    /// In the folder of results.
+    Gathered,
+    /// There, and parts of the work count too.
+    WithParts,
+    /// In the folder of one part; the others count too.
+    Part(PathBuf),
 }
 
 impl Project {
@@ -35,7 +47,13 @@ impl Project {
     pub fn open(root: &Path, suite: &str) -> Result<Project> {
         let manifests = Manifests::load(root)?;
         manifests.suite(suite)?;
-        Ok(Project { root: root.into(), cache: storage::cache_folder(root), suite: suite.into(), manifests })
+        Ok(Project {
+            root: root.into(),
+            cache: storage::cache_folder(root),
+            suite: suite.into(),
+            rows: Rows::Gathered,
+            manifests,
+        })
     }
 
     /// The folder that holds `data_manifests`.
@@ -68,10 +86,65 @@ impl Project {
         storage::results_folder(&self.root)
     }
 
+    /// Where many machines leave their parts of the work: `parts` in the folder of results.
+    pub(crate) fn parts_folder(&self) -> PathBuf {
+        self.results_folder().join("parts")
+    }
+
+    /// What stands in parts counts as done.
+    pub(crate) fn with_parts(self) -> Project {
+        Project { rows: Rows::WithParts, ..self }
+    }
+
+    /// Keeps rows in `folder`, one part's own; what stands in others counts as done.
+    pub(crate) fn in_part(self, folder: PathBuf) -> Project {
+        Project { rows: Rows::Part(folder), ..self }
+    }
+
+    /// Where the rows of an experiment are kept.
+    pub(crate) fn rows_folder(&self, experiment: &str) -> PathBuf {
+        match &self.rows {
+            Rows::Part(folder) => folder.join(PART_ROWS),
+            _ => self.results_folder().join(experiment),
+        }
+    }
+
+    /// Where else rows of an experiment, data set and model count as done.
+    pub(crate) fn rows_beside(&self, experiment: &str, dataset: &str, model: &str) -> Vec<PathBuf> {
+        let among = self.parts_folder().join(experiment).join(dataset).join(model);
+        match &self.rows {
+            Rows::Gathered => Vec::new(),
+            Rows::WithParts => part_rows_in(&among),
+            Rows::Part(folder) => {
+                let mut all = vec![self.results_folder().join(experiment)];
+                all.extend(part_rows_in(&among).into_iter().filter(|rows| *rows != folder.join(PART_ROWS)));
+                all
+            }
+        }
+    }
+
     /// Where experiments leave the rows of this suite that count today: `results/current/<suite>`.
     pub fn current_folder(&self) -> Result<PathBuf> {
         Ok(self.results_folder().join("current").join(&self.suite()?.id))
     }
+}
+
+/// The folder of a part's rows, in its own.
+pub(crate) const PART_ROWS: &str = "rows";
+
+/// The folders of rows of all parts in `folder`, whatever its depth, in order.
+pub(crate) fn part_rows_in(folder: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    let (rows, deeper): (Vec<PathBuf>, Vec<PathBuf>) =
+        folders.into_iter().partition(|path| path.file_name().is_some_and(|name| name == PART_ROWS));
+    rows.into_iter().chain(deeper.iter().flat_map(|path| part_rows_in(path))).collect()
 }
 
 fn upwards() -> Result<PathBuf> {

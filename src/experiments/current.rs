@@ -28,8 +28,8 @@ pub fn current_keys(project: &Project, rows: &[ResultRow], device: &Device) -> R
         let Ok(set) = project.images(dataset) else { continue };
         for model in models {
             let Ok(encoding) = Encoding::of(project, &set, model, device) else { continue };
-            for experiment in &ALL {
-                let Ok(cells) = (experiment.cells)(project, &encoding) else { continue };
+            for (_, experiment) in &ALL {
+                let Ok(cells) = experiment.cells(project, &encoding) else { continue };
                 keys.extend(cells.into_iter().map(|cell| cell.key));
             }
         }

@@ -14,6 +14,7 @@ use crate::splits::stratified_subset;
 use candle_core::{DType, Device};
 use ndarray::Array2;
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Seed of the subset that `max_images` draws: the same images for every split seed.
@@ -153,6 +154,18 @@ impl Encoding {
             dataset: self.dataset.clone(),
             pooling: self.model.features.default.clone(),
         })
+    }
+
+    /// Positions among the images that take part whose features are not in the cache yet, shard by shard. Nothing is read.
+    pub(super) fn missing_features(&self, project: &Project) -> Vec<Range<usize>> {
+        features::missing_parts(project.cache(), &self.set, &self.model.id, &self.features, self.n_images())
+    }
+
+    /// The features of some positions into the cache; see [`features::extract_part`].
+    pub(super) fn extract_part(&self, project: &Project, positions: Range<usize>) -> Result<()> {
+        let model = models::load(project.root(), &self.model, &self.device)?;
+        let what = Extraction { cache: project.cache(), rows: self.rows.as_deref(), verbose: true, within: None };
+        features::extract_part(&model, &self.set, what, positions)
     }
 
     /// Features of some rows of other sets with the same rows, as of the images made worse.

@@ -44,6 +44,7 @@ type Sample<'a> = Box<dyn Fn(&Cell) -> bool + Send + Sync + 'a>;
 /// Which cells of an experiment have their numbers.
 pub(super) struct Ledger<'a> {
     store: Store,
+    project: Project,
     shipped: Store,
     metrics: &'a [&'a str],
     here: Rows,
@@ -66,7 +67,8 @@ impl<'a> Ledger<'a> {
         sample: impl Fn(&Cell) -> bool + Send + Sync + 'a,
     ) -> Result<Ledger<'a>> {
         Ok(Ledger {
-            store: Store::new(project.results_folder().join(name)),
+            store: Store::new(project.rows_folder(name)),
+            project: project.clone(),
             shipped: Store::new(shipped_folder(project.root()).join(name)),
             metrics,
             here: Rows::new(),
@@ -83,7 +85,12 @@ impl<'a> Ledger<'a> {
     /// Reads what is known of a data set and model.
     pub fn read(&mut self, dataset: &str, model: &str) -> Result<()> {
         if self.read.insert((dataset.into(), model.into())) {
-            for row in self.store.rows(dataset, model)? {
+            let mut here = self.store.rows(dataset, model)?;
+            for folder in self.project.rows_beside(self.name, dataset, model) {
+                // A part that is damaged is not done; gathering names it.
+                here.extend(Store::new(folder).rows(dataset, model).unwrap_or_default());
+            }
+            for row in here {
                 self.here.entry(row.cell.key.clone()).or_default().push(row);
             }
             for row in self.shipped.rows(dataset, model)? {

@@ -21,6 +21,7 @@
 //! | `score` | the only list of metrics of classification |
 //! | `ledger`, `runner` | cells of work that are not done become rows: [`run`] an [`Experiment`] |
 //! | [`shipping`] | rows that come with the project, and the keys that they came under |
+//! | [`work`] | the same work for many machines: planned, done part by part, gathered |
 //! | `all`, `current` | all experiments in one list; which keys count today |
 //! | `effort` | about how long a cell takes, for progress |
 
@@ -43,6 +44,7 @@ pub mod same_data;
 mod score;
 pub mod shipping;
 mod words;
+pub mod work;
 
 pub use answered::{Answered, Tested};
 pub use current::current_keys;

@@ -65,6 +65,11 @@ pub trait Experiment: Sync {
         None
     }
 
+    /// The method whose run a cell of `method` goes on from, with the same budget and seed: it is best done first.
+    fn goes_on_from(&self, _method: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Called when all cells of a data set and model have their numbers: what was kept for going on with `computed`, those
     /// whose numbers are of this machine, may go. Others may be under way in a process that uses no number that came.
     ///
@@ -104,7 +109,7 @@ pub type Tell = Arc<dyn Fn(&str, f64) + Send + Sync>;
 /// The first reason, where nothing at all can be had; a folder of rows that cannot be read or written. Rows kept until then
 /// stay.
 pub fn run<E: Experiment>(project: &Project, experiment: &E, device: &Device) -> Result<Vec<ResultRow>> {
-    let plan = Plan::new(project, experiment, device)?;
+    let plan = Plan::new(project, experiment, device, None)?;
     plan.complete(project, experiment, device)
 }
 
@@ -114,19 +119,29 @@ pub(super) struct Plan<'a> {
     encodings: Vec<(Encoding, Vec<Cell>)>,
     /// Why the first thing was left out.
     first: Option<Error>,
+    /// Whether anything was left out for a reason that may be gone the next time.
+    passing: bool,
 }
 
 impl<'a> Plan<'a> {
-    pub fn new<E: Experiment>(project: &'a Project, experiment: &'a E, device: &Device) -> Result<Plan<'a>> {
+    /// Of the suite's data sets and models, or of the one pair `only`.
+    pub fn new<E: Experiment + ?Sized>(
+        project: &'a Project,
+        experiment: &'a E,
+        device: &Device,
+        only: Option<(&str, &str)>,
+    ) -> Result<Plan<'a>> {
         let sample = move |cell: &Cell| experiment.recomputes(project, cell);
         let ledger = Ledger::open(project, experiment.name(), experiment.metrics(), sample)?;
-        let mut plan = Plan { ledger, encodings: Vec::new(), first: None };
-        let models = experiment.models(project)?;
+        let mut plan = Plan { ledger, encodings: Vec::new(), first: None, passing: false };
+        let mut models = experiment.models(project)?;
+        models.retain(|model| only.is_none_or(|(_, wanted)| model == wanted));
         if models.is_empty() {
             // Nothing is asked for: a data set that is not there is no loss.
             return Ok(plan);
         }
-        for dataset in &project.suite()?.datasets {
+        let is_wanted = |dataset: &&String| only.is_none_or(|(wanted, _)| *dataset == wanted);
+        for dataset in project.suite()?.datasets.iter().filter(is_wanted) {
             let set = match project.images(dataset) {
                 Ok(set) => set,
                 Err(error) => {
@@ -150,10 +165,42 @@ impl<'a> Plan<'a> {
     fn leave_out(&mut self, (dataset, model): (&str, Option<&str>), cells: Option<String>, error: Error) {
         let (dataset, model) = (dataset.into(), model.map(String::from));
         self.ledger.leave_out(LeftOut { dataset, model, cells, reason: error.to_string() });
+        self.passing |= error.is_passing();
         self.first.get_or_insert(error);
     }
 
     fn complete<E: Experiment>(mut self, project: &Project, experiment: &E, device: &Device) -> Result<Vec<ResultRow>> {
+        self.advance(project, experiment, device, true)?;
+        // Data sets and models were there of which this experiment asks nothing.
+        let asks_nothing = !self.encodings.is_empty() && self.encodings.iter().all(|(_, cells)| cells.is_empty());
+        let cells: Vec<Cell> = self.encodings.into_iter().flat_map(|(_, cells)| cells).collect();
+        let left_out = self.ledger.left_out().to_vec();
+        let rows = self.ledger.close(&cells)?;
+        match self.first {
+            Some(error) if rows.is_empty() && !asks_nothing => Err(error),
+            _ => {
+                for left in &left_out {
+                    let line = left.line();
+                    crate::say!("left out: {line}");
+                    note_left_out(&line)?;
+                }
+                Ok(rows)
+            }
+        }
+    }
+
+    /// Computes and keeps the numbers of all cells that are to be done; what cannot be had is left out. `tidy` says whether what was
+    /// kept for going on may go.
+    ///
+    /// # Errors
+    /// Numbers that cannot be kept.
+    pub fn advance<E: Experiment + ?Sized>(
+        &mut self,
+        project: &Project,
+        experiment: &E,
+        device: &Device,
+        tidy: bool,
+    ) -> Result<()> {
         let encodings = std::mem::take(&mut self.encodings);
         let missing = |ledger: &Ledger, cells: &[Cell]| -> Vec<Cell> {
             cells.iter().filter(|cell| ledger.is_to_do(cell)).cloned().collect()
@@ -173,7 +220,9 @@ impl<'a> Plan<'a> {
             let missing = missing(&self.ledger, cells);
             if missing.is_empty() {
                 // A run that was killed behind its last cell has left it to this one.
-                experiment.tidy(project, encoding, &self.ledger.computed(cells))?;
+                if tidy {
+                    experiment.tidy(project, encoding, &self.ledger.computed(cells))?;
+                }
                 continue;
             }
             progress.doing(format!("{dataset} under {model}"));
@@ -193,33 +242,19 @@ impl<'a> Plan<'a> {
                 let cells = cells.into_iter().collect::<Vec<_>>().join(", ");
                 self.leave_out((dataset, Some(model)), Some(cells), error);
             }
-            if whole {
+            if whole && tidy {
                 experiment.tidy(project, encoding, &self.ledger.computed(cells))?;
             }
         }
         if let Some(progress) = Arc::into_inner(progress) {
             progress.finish();
         }
-        // Data sets and models were there of which this experiment asks nothing.
-        let asks_nothing = !encodings.is_empty() && encodings.iter().all(|(_, cells)| cells.is_empty());
-        let cells: Vec<Cell> = encodings.into_iter().flat_map(|(_, cells)| cells).collect();
-        let left_out = self.ledger.left_out().to_vec();
-        let rows = self.ledger.close(&cells)?;
-        match self.first {
-            Some(error) if rows.is_empty() && !asks_nothing => Err(error),
-            _ => {
-                for left in &left_out {
-                    let line = left.line();
-                    crate::say!("left out: {line}");
-                    note_left_out(&line)?;
-                }
-                Ok(rows)
-            }
-        }
+        self.encodings = encodings;
+        Ok(())
     }
 
     /// Measures cells of one encoding and keeps their numbers as they come; gives what failed by its reason, with the cells.
-    fn measure<E: Experiment>(
+    fn measure<E: Experiment + ?Sized>(
         &mut self,
         experiment: &E,
         ready: &E::Ready,
@@ -275,8 +310,18 @@ impl<'a> Plan<'a> {
         &self.encodings
     }
 
+    /// Keeps of all cells those that `wanted` takes.
+    pub fn keep(&mut self, wanted: impl Fn(&Cell) -> bool) {
+        self.encodings.iter_mut().for_each(|(_, cells)| cells.retain(&wanted));
+    }
+
     pub fn ledger(&self) -> &Ledger<'a> {
         &self.ledger
+    }
+
+    /// Whether anything was left out for a reason that may be gone the next time.
+    pub fn is_passing(&self) -> bool {
+        self.passing
     }
 }
 

@@ -27,8 +27,8 @@ pub fn ship(suites: &[Project], device: &Device) -> Result<usize> {
     let Some(project) = suites.first() else { return Err(Error::argument("suites", "at least one", "none")) };
     let mut by_experiment: Vec<(&str, Vec<ResultRow>)> = Vec::new();
     for project in suites {
-        for experiment in &ALL {
-            by_experiment.push((experiment.name, (experiment.run)(project, device)?));
+        for (_, experiment) in &ALL {
+            by_experiment.push((experiment.name(), experiment.run(project, device)?));
         }
         if let Some(left) = left_out_in(&project.current_folder()?)?.first() {
             return Err(Error::argument("suite", "one of which nothing is left out", left.line()));

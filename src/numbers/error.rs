@@ -112,6 +112,27 @@ impl Error {
         move |source| Error::Table { context, source }
     }
 
+    /// Whether the same call may succeed later though nothing is changed by hand: the network, a full or shared disk.
+    pub fn is_passing(&self) -> bool {
+        use std::io::ErrorKind::*;
+        match self {
+            Error::Download { .. } => true,
+            Error::Io { source, .. } => !matches!(
+                source.kind(),
+                NotFound
+                    | PermissionDenied
+                    | ReadOnlyFilesystem
+                    | NotADirectory
+                    | IsADirectory
+                    | InvalidInput
+                    | InvalidData
+                    | InvalidFilename
+                    | UnexpectedEof
+            ),
+            _ => false,
+        }
+    }
+
     /// The error and everything beneath it, one line each, the outermost first.
     pub fn chain(&self) -> String {
         let mut lines = vec![self.to_string()];

@@ -10,6 +10,7 @@ pub mod clustering;
 pub mod error;
 pub mod guard;
 pub mod key;
+mod lock;
 pub mod metrics;
 pub mod neighbours;
 pub mod probe;

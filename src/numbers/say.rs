@@ -160,6 +160,11 @@ pub fn part(text: &str) -> String {
     plain(&cut(text, MOST)).into_owned()
 }
 
+/// Prints a text to standard error, made fit as [`mod@crate::say`] says, where standard output holds what programs read.
+pub fn aside(text: &str) {
+    eprintln!("{}", lines(text));
+}
+
 /// Prints what [`say!`](crate::say!) was given.
 pub fn line(text: Arguments<'_>) {
     println!("{}", lines(&text.to_string()));

@@ -1,16 +1,19 @@
-//! Files written whole or not at all, locks between processes, and content hashes.
+//! Files written whole or not at all, and content hashes.
 //!
 //! A reader never sees half a file: bytes go to a temporary file beside the target, are flushed to the disk, and are
 //! renamed over it; then the folder is flushed, so that the new name is there after a power cut too. A full disk or a kill
-//! leaves the old file, or none, and perhaps a temporary file, which is removed an hour later, by the next one who locks the
-//! folder.
+//! leaves the old file, or none, and perhaps a temporary file, which the next one removes who locks the folder: at once where it
+//! was of a process of this machine, else an hour later.
 
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
+
+pub use crate::lock::FolderLock;
 
 /// What the names of temporary files begin with.
 const TEMPORARY: &str = ".writing-";
@@ -31,7 +34,7 @@ pub fn write_atomic_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
     let mut temporary = temporary_builder()
-        .prefix(TEMPORARY)
+        .prefix(&format!("{TEMPORARY}{}-", process_mark()))
         .tempfile_in(folder)
         .map_err(Error::io(folder, "creating a temporary file"))?;
     fill(temporary.as_file_mut())?;
@@ -84,45 +87,43 @@ pub fn sweep(folder: &Path, prefix: &str, age: Duration) {
     }
 }
 
-/// The temporary files of [`write_atomic`] in a folder in which nobody writes now, whatever their age.
-pub fn sweep_unfinished(folder: &Path) {
-    sweep(folder, TEMPORARY, Duration::ZERO);
-}
-
-/// The same in a folder in which others may write: what is older than any write takes.
+/// The temporary files of [`write_atomic`] in a folder that nobody writes any more: those of processes of this machine that
+/// are gone, and what is older than any write takes.
 pub fn sweep_left_behind(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let mark = name.strip_prefix(TEMPORARY).and_then(|rest| rest.rsplit_once('-'));
+        if mark.is_some_and(|(mark, _)| is_gone(mark)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
     sweep(folder, TEMPORARY, LEFT_BEHIND);
 }
 
-/// An exclusive lock between processes, held until dropped.
-#[derive(Debug)]
-pub struct FolderLock {
-    _file: File,
+/// This process among those of all machines: the machine, and the process on it.
+pub(crate) fn process_mark() -> &'static str {
+    static MARK: OnceLock<String> = OnceLock::new();
+    MARK.get_or_init(|| format!("{}.{}", machine(), std::process::id()))
 }
 
-impl FolderLock {
-    /// Takes the lock `.lock` in `folder`, which is created. Where another process holds it, `waiting` is called once
-    /// and the call blocks until that process is done.
-    pub fn acquire(folder: &Path, waiting: impl FnOnce()) -> Result<FolderLock> {
-        fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
-        let path = folder.join(".lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(Error::io(&path, "opening the lock"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting();
-                file.lock().map_err(Error::io(&path, "locking"))?;
-            }
-            Err(TryLockError::Error(source)) => return Err(Error::io(&path, "locking")(source)),
-        }
-        sweep_left_behind(folder);
-        Ok(FolderLock { _file: file })
-    }
+/// Whether a process with this mark ran on this machine and is gone. Of other machines nothing is known.
+pub(crate) fn is_gone(mark: &str) -> bool {
+    let of_here = mark.split_once('.').filter(|(of, _)| *of == machine());
+    let process = of_here.and_then(|(_, process)| process.parse::<u32>().ok());
+    // Where there is no /proc, nothing is known either.
+    process.is_some_and(|process| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists())
+}
+
+/// Twelve digits for this machine since it was started, and for who counts processes on it, as each container does.
+fn machine() -> &'static str {
+    static MACHINE: OnceLock<String> = OnceLock::new();
+    MACHINE.get_or_init(|| {
+        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let counts = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let started = text("/proc/sys/kernel/random/boot_id");
+        let all = format!("{}{started}{}", text("/proc/sys/kernel/hostname"), counts.display());
+        sha256_hex(all.as_bytes())[..12].to_string()
+    })
 }
 
 /// SHA-256 of `bytes`, as 64 lower-case hexadecimal digits.

@@ -13,6 +13,7 @@ use wider_clip::prelude::*;
 pub const EACH: u32 = 24;
 
 /// Five ways to fine-tune.
+#[allow(dead_code)]
 pub const ALL: &str = "[\"finetune\", \"finetune_augmented\", \"finetune_tuned\", \"lp_ft\", \"wise\"]";
 
 pub fn drawing(class: u32, i: u32) -> RgbImage {

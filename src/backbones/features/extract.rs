@@ -7,14 +7,17 @@ use crate::key::{Key, digest_of};
 use crate::manifest::ModelRecord;
 use crate::models::{LoadedModel, arithmetic};
 use crate::progress::Progress;
-use crate::storage::{FolderLock, sweep_unfinished};
+use crate::storage::FolderLock;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::Path;
 
 /// Images a shard: what a killed run may lose, and what is held in memory at once.
 const SHARD: usize = 256;
+/// What a part of an extraction is best a multiple of, in images.
+pub const PART: usize = SHARD;
 /// Images a forward pass. Part of the code version: another batch may move the last digit.
 const BATCH: usize = 32;
 /// Raised whenever a change in decoding, resizing, batching or a model's arithmetic moves a number.
@@ -60,7 +63,6 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
     let is_whole = || has_key(&folder, &key) && (0..shards.len()).all(|index| shard_path(&folder, index).exists());
     let _lock = match FolderLock::acquire(&folder, waiting) {
         Ok(lock) => {
-            sweep_unfinished(&folder);
             write_key(&folder, &key)?;
             Some(lock)
         }
@@ -96,6 +98,55 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
         return Err(Error::data(&folder, "at least one usable image", format!("none of {}{first}", rows.len())));
     }
     Ok(table)
+}
+
+/// The part of [`extract`] whose positions among the rows that are taken are in `positions`: several machines may do a part
+/// each on one cache, and what is there in the end is what one machine leaves, bit for bit. A shard is done by whoever
+/// begins in it, so that parts are best cut at multiples of [`PART`].
+///
+/// # Errors
+/// As for [`extract`]; positions that are not there.
+pub fn extract_part(model: &LoadedModel, set: &ImageSet, what: Extraction, positions: Range<usize>) -> Result<()> {
+    let all: Vec<usize>;
+    let rows = match what.rows {
+        Some(rows) => checked_rows(rows, set.len())?,
+        None => {
+            all = (0..set.len()).collect();
+            &all
+        }
+    };
+    if positions.is_empty() || positions.end > rows.len() {
+        let found = format!("{} to {}", positions.start, positions.end);
+        return Err(Error::argument("positions", format!("a part of 0 to {}", rows.len()), found));
+    }
+    let key = key(&model.record, &model.weights_id, model.dtype, &model.device, set, what.rows);
+    let folder = folder(what.cache, &set.id, &model.record.id, &key);
+    let label = format!("features of {} under {}", set.id, model.record.id);
+    let waiting = || wider_clip_numbers::say!("{label}: waiting for another process that computes this part");
+    let _lock = FolderLock::named(&folder, &format!(".lock-{}-{}", positions.start, positions.end), waiting)?;
+    write_key(&folder, &key)?;
+    let progress = Progress::new(label, "images", positions.len(), 0);
+    let progress = if what.verbose { progress } else { progress.silent() };
+    for (index, rows) in rows.chunks(SHARD).enumerate() {
+        let path = shard_path(&folder, index);
+        if !positions.contains(&(index * SHARD)) {
+            continue;
+        }
+        match path.exists() {
+            true => progress.advance(rows.len()),
+            false => compute(model, set, rows, &|n| progress.advance(n))?.write(&path)?,
+        }
+    }
+    progress.finish();
+    Ok(())
+}
+
+/// Positions among `n` rows whose features under the model of that id are not in the cache yet, for [`key`], as parts that
+/// begin and end at multiples of [`PART`]. Nothing is read.
+pub fn missing_parts(cache: &Path, set: &ImageSet, model: &str, key: &Key, n: usize) -> Vec<Range<usize>> {
+    let folder = folder(cache, &set.id, model, key);
+    let missing = (0..n.div_ceil(SHARD)).filter(|&index| !shard_path(&folder, index).exists());
+    missing.map(|index| index * SHARD..((index + 1) * SHARD).min(n)).collect()
 }
 
 /// Whether all features of `set` under the model of that id are in the cache, for [`key`]; `rows` as there. Nothing is read.

@@ -110,7 +110,6 @@ impl Squares {
                 wider_clip_numbers::say::plain(&set.id)
             );
         })?;
-        storage::sweep_unfinished(&folder);
         let progress = Progress::new(format!("images of {}, decoded once", set.id), "images", n, 0);
         let mut files = Vec::new();
         for (index, rows) in rows.chunks(SHARD).enumerate() {

@@ -9,9 +9,9 @@ use super::transport::{Ask, is_page, length};
 use super::{names, place, range, verify};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, thousands};
-use crate::storage;
+use crate::storage::{self, FolderLock};
 use hf_hub::Repo;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use ureq::http::Method;
@@ -92,23 +92,11 @@ impl Client {
     }
 
     /// The lock that all programs take that download this file into this cache.
-    fn lock(&self, handle: &Repo, file: &str, etag: &str) -> Result<File> {
-        let path = self.cache.path().join(".locks").join(handle.folder_name()).join(format!("{etag}.lock"));
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(Error::io(&path, "opening the lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                wider_clip_numbers::say!("waiting for another process that downloads {}", from(handle, file));
-                lock.lock().map_err(Error::io(&path, "locking"))?;
-            }
-            // A file system without locks: the hash still tells what arrived.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(Error::io(&path, "locking")(error)),
-        }
-        Ok(lock)
+    fn lock(&self, handle: &Repo, file: &str, etag: &str) -> Result<FolderLock> {
+        let folder = self.cache.path().join(".locks").join(handle.folder_name());
+        FolderLock::named(&folder, &format!("{etag}.lock"), || {
+            wider_clip_numbers::say!("waiting for another process that downloads {}", from(handle, file));
+        })
     }
 
     /// Completes `partial`, in as many attempts as make sense.

@@ -24,8 +24,8 @@ pub use gaps::{Drift, Gap, Lines, drifts};
 pub use study::{StudyDrift, StudyPair};
 pub use wilds::{OfficialPredictions, Unit, predict};
 
-pub(super) use corruptions::{Corruptions, NAME as CORRUPTIONS};
-pub(super) use folds::{Folds, NAME as FOLDS};
+pub(super) use corruptions::Corruptions;
+pub(super) use folds::Folds;
 
 use super::answered::answered;
 use super::ledger::Outcome;
@@ -64,7 +64,7 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
 /// As for [`run`], which it does first.
 pub fn answers(project: &Project, device: &Device) -> Result<Vec<Answered>> {
     run(project, device)?;
-    answered(&Plan::new(project, &Calibrations, device)?)
+    answered(&Plan::new(project, &Calibrations, device, None)?)
 }
 
 /// Reliability diagrams, [`BINS`] bins each, for the test images of `split` (`test`, `id` or `ood`): as the probe is, and at the

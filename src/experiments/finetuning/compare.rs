@@ -117,7 +117,7 @@ pub fn crossover(
 /// As for [`super::run`], which it does first; kept answers of other images than the split's.
 pub fn answers(project: &Project, device: &Device) -> Result<Vec<Answered>> {
     super::run(project, device)?;
-    answered(&Plan::new(project, &Finetuning, device)?)
+    answered(&Plan::new(project, &Finetuning, device, None)?)
 }
 
 /// The same, all seeds together.

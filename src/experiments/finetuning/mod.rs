@@ -61,7 +61,7 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
 /// As for [`run`].
 pub fn runs(project: &Project, device: &Device) -> Result<Vec<Run>> {
     run(project, device)?;
-    let plan = Plan::new(project, &Finetuning, device)?;
+    let plan = Plan::new(project, &Finetuning, device, None)?;
     let cells: Vec<Cell> = plan.encodings().iter().flat_map(|(_, cells)| cells.clone()).collect();
     plan.ledger().runs_of(&cells)
 }
@@ -167,6 +167,10 @@ impl Experiment for Finetuning {
         Some(if small && encoding.device().is_cpu() { threads } else { 1 })
     }
 
+    fn goes_on_from(&self, method: &str) -> Option<&'static str> {
+        (method == Tuning::Wise.as_str()).then_some(Tuning::LpFt.as_str())
+    }
+
     fn tidy(&self, project: &Project, encoding: &Encoding, computed: &[Cell]) -> Result<()> {
         for (_, asked) in asked(project.suite()?, encoding).iter().filter(|(cell, _)| computed.contains(cell)) {
             remove(&folder(project, encoding, asked))?;
@@ -195,7 +199,7 @@ impl Experiment for Finetuning {
             (cell.key, (asked, folder))
         });
         let asked = asked.collect();
-        let store = Store::new(project.results_folder().join(NAME));
+        let store = Store::new(project.rows_folder(NAME));
         Ok(Ready { start: Start::of(project, encoding, encoded, device)?, asked, store })
     }
 

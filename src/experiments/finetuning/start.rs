@@ -369,7 +369,7 @@ impl Start {
             best_val_loss: outcome.best.as_ref().map(|best| best.value),
             images,
             seconds,
-            peak_memory: peak_memory(),
+            peak_memory: super::super::work::peak_memory(),
             moved,
             threads: rayon::current_num_threads() as u32,
             device: device_name(&self.device).into(),
@@ -485,11 +485,4 @@ pub(super) fn runs_folder(project: &Project) -> PathBuf {
 /// The arm of a method for a data set and model.
 pub(super) fn arm(encoding: &Encoding, method: Tuning, max_epochs: u64) -> Arm {
     Arm::of(method, encoding.model.input.size, &encoding.dataset.augment, max_epochs)
-}
-
-/// The largest resident memory of this process so far, in MB; `None` where the system does not say.
-fn peak_memory() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / 1000.0)
 }

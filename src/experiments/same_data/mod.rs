@@ -251,7 +251,7 @@ pub fn against_controls(project: &Project, device: &Device) -> Result<Vec<Agains
         }
     }
     let models: BTreeSet<&str> = pairs.iter().flat_map(|(model, control)| [*model, *control]).collect();
-    let plan = Plan::new(project, &SameData, device)?;
+    let plan = Plan::new(project, &SameData, device, None)?;
     let mut all = Vec::new();
     for dataset in &suite.datasets {
         let of_set = plan.encodings().iter().filter(|(encoding, _)| encoding.dataset.id == *dataset);
