@@ -21,7 +21,7 @@ use wider_clip::project::Project;
 use wider_clip::results::{frame, read_rows, shipped_folder, to_csv};
 use wider_clip::storage::write_atomic;
 use wider_clip::workbench::course::{self, command::Course};
-use wider_clip::workbench::{Workbench, images, kernel, lab, report, setup};
+use wider_clip::workbench::{Workbench, bundle, images, kernel, lab, report, setup};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -105,6 +105,21 @@ enum Command {
         /// The suite that is to be whole
         #[arg(long, default_value = "default")]
         suite: String,
+    },
+    /// Pack program, manifests and data into one file for machines without cargo, Python or network
+    Bundle {
+        /// The file
+        #[arg(long, value_name = "FILE", default_value = "wider-clip.tar.gz")]
+        out: PathBuf,
+        /// Features to build with, such as cuda
+        #[arg(long, value_delimiter = ',')]
+        features: Vec<String>,
+        /// Leave out embedded pictures, weights and rows, for data sets and models from the hub
+        #[arg(long)]
+        without_data: bool,
+        /// Programs of benches/ that come along
+        #[arg(long, value_delimiter = ',')]
+        benches: Vec<String>,
     },
     /// Print the rows of a Parquet file as CSV, without where and when they were made
     Rows {
@@ -330,6 +345,15 @@ fn run(command: Command) -> Result<()> {
         Command::Plan(arguments) => print_plan(&workbench, &arguments),
         Command::Run { suite, cell } => run_parts(&workbench, &suite, &cell),
         Command::Gather { suite } => gather_parts(&workbench, &suite),
+        Command::Bundle { out, features, without_data, benches } => {
+            let bundle =
+                bundle::make(&workbench, &bundle::Asked { out: out.clone(), features, without_data, benches })?;
+            let mb = bundle.size as f64 / 1e6;
+            let (path, glibc) = (wider_clip::say::path(&out), bundle.glibc);
+            wider_clip::say!("{path}: {mb:.1} MB, for machines of this kind with glibc {glibc} or later");
+            wider_clip::say!("There: tar xzf <file>, then wider-clip/wider-clip run --suite <suite> --cell <id>");
+            Ok(())
+        }
         Command::Rows { file } => print_rows(&file),
         Command::Pretrain(arguments) => pretrain(&workbench, arguments),
         Command::Finetune(arguments) => finetune(&workbench, arguments),

@@ -11,6 +11,7 @@
 //! | [`times`] | how long the parts of a report took |
 //! | [`page_check`] | finds anything in a page that a browser would fetch from elsewhere |
 //! | [`browser`] | headless Chromium: static images of charts, and the pages opened with the network refused |
+//! | [`bundle`] | one file for machines without cargo, Python or network |
 //! | [`lab`] | JupyterLab on the same kernel |
 //! | [`process`] | other programs: started with progress lines, and failed with one that says what to do |
 //!
@@ -19,6 +20,7 @@
 
 pub mod board;
 pub mod browser;
+pub mod bundle;
 pub mod course;
 pub mod export;
 pub mod images;
