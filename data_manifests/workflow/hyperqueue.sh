@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# A suite with HyperQueue: features, then the rest, then what is there. Needs its program `hq` (one file, no administrator,
+# no Python), a server (`hq server start`) and workers: `hq worker start` on each machine, or `hq alloc add slurm`, by which
+# Slurm starts them. A worker that is lost costs what it was running, which others begin again.
+#     data_manifests/workflow/hyperqueue.sh SUITE [options of hq submit, such as --resource gpus/nvidia=1]
+set -euo pipefail
+here=$(realpath "$(dirname "$0")") suite=$1
+shift
+export WIDER_CLIP_PROGRAM=${WIDER_CLIP_PROGRAM:-wider-clip} WIDER_CLIP_RESULTS=${WIDER_CLIP_RESULTS:-$PWD/results}
+work=$WIDER_CLIP_RESULTS/workflow/$suite/hyperqueue
+mkdir -p "$work/logs"
+"$WIDER_CLIP_PROGRAM" plan --suite "$suite" --out "$work/plan.jsonl"
+{ grep '"what": *"features"' "$work/plan.jsonl" || true; } > "$work/features.jsonl"
+{ grep -v '"what": *"features"' "$work/plan.jsonl" || true; } > "$work/rest.jsonl"
+for stage in features rest; do
+    [ -s "$work/$stage.jsonl" ] || continue
+    memory=$(sed 's/.*"memory_mb": *\([0-9]*\).*/\1/' "$work/$stage.jsonl" | sort -n | tail -n 1)
+    # A failed line keeps back no other; gather names it.
+    hq submit --name "$suite-$stage" --each-line "$work/$stage.jsonl" --wait --crash-limit 10 \
+        --cpus "${WIDER_CLIP_THREADS:-2}" --resource "mem=$((200 + memory * 3 / 2))" \
+        --stdout "$work/logs/$stage-%{TASK_ID}.out" --stderr "$work/logs/$stage-%{TASK_ID}.err" "$@" \
+        -- bash -c 'printf "%s\n" "$HQ_ENTRY" | bash "$0" "$1"' "$here/cell.sh" "$suite" || true
+done
+exec "$WIDER_CLIP_PROGRAM" gather --suite "$suite"
