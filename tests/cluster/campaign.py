@@ -5,13 +5,13 @@ and equal to what one undisturbed machine makes.
     python3 tests/cluster/campaign.py PROGRAM --suite smoke          Snakemake on Slurm, then HyperQueue
     python3 tests/cluster/campaign.py PROGRAM --engine hq --hq FILE  one of them: snakemake, array, hq
 
-PROGRAM is a built `wider-clip`. Snakemake is that of .wider-clip/venv, or `--snakemake`; Slurm is started by slurm.sh beside this
-and needs root; HyperQueue needs neither. What is lacking is told, and the exit status is 77.
+PROGRAM is a built `wider-clip`. Snakemake is that of .wider-clip/venv, or `--snakemake`; Slurm is started by slurm.sh beside
+this and needs root; HyperQueue needs neither. What is lacking is told, and the exit status is 77.
 
-Jobs call a stand-in for PROGRAM that hands everything on to it, and on the way makes trouble with five cells of the plan: one asks
-for too little memory, one for too little time, one has to be tried again (75), one is refused until it is mended (65); each
-waits a little, so that there is something to kill. `--compare "COMMAND"` is run with the two results folders and ends with 0
-where they are equal; without it every file under parts/ but done.json is compared byte by byte.
+Jobs call a stand-in for PROGRAM that hands everything on to it, and on the way makes trouble with four cells of the plan: one
+asks for too little memory, one for too little time, one has to be tried again (75), one is refused until it is mended (65).
+Each waits a little, so that there is something to kill. `--compare "COMMAND"` is run with the two results folders and ends
+with 0 where they are equal; without it every file under parts/ but done.json is compared byte by byte.
 """
 
 import argparse
@@ -30,8 +30,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-WORKFLOW = HERE.parent.parent / "data_manifests" / "workflow"
-SNAKEFILE = WORKFLOW / "Snakefile"
+ROOT = HERE.parent.parent
+WORKFLOW = ROOT / "data_manifests" / "workflow"
 PARTS = "parts"
 # The stand-in: PROGRAM, with trouble on the way. Its log has a line at the beginning of each attempt and one at the end.
 STAND_IN = """#!{python}
@@ -106,8 +106,8 @@ class Round:
         self.program = folder / "wider-clip"
         self.program.write_text(STAND_IN.format(python=sys.executable, program=str(arguments.program), folder=str(folder)))
         self.program.chmod(0o755)
-        self.environment = {**os.environ, "WIDER_CLIP_RESULTS": str(self.results), "WIDER_CLIP_PROGRAM": str(self.program),
-                            "WIDER_CLIP_WAIT": "5"}
+        self.environment = {"WIDER_CLIP_ROOT": str(ROOT), **os.environ, "WIDER_CLIP_RESULTS": str(self.results),
+                            "WIDER_CLIP_CACHE": str(folder / "cache"), "WIDER_CLIP_PROGRAM": str(self.program), "WIDER_CLIP_WAIT": "5"}
         self.plan = self.left()
         if not self.plan:
             sys.exit(f"nothing to do in the suite {arguments.suite}")
@@ -127,7 +127,8 @@ class Round:
         begins = [line["cell"] for line in self.plan if line["what"] == "features"]
         if len(ends) < 4 or not begins:
             sys.exit("too small a suite: it takes five cells at least, features among them")
-        self.trouble = {"memory": ends[0], "time": ends[-1], "wrong": ends[1], "again": begins[0], "pause": self.arguments.pause}
+        self.trouble = {"memory": ends[0], "time": ends[-1], "wrong": ends[1], "again": begins[0],
+                        "pause": self.arguments.pause}
         (self.folder / "trouble.json").write_text(json.dumps(self.trouble))
 
     def log(self):
@@ -142,13 +143,13 @@ class Round:
                 longer < now - line["time"] < self.arguments.pause]
 
     def snakemake(self, profile, *more):
-        settings = [f"program={self.program}", f"suite={self.arguments.suite}", f"results={self.results}", "wait=5", "least_minutes=1",
-                    "threads=1"]
-        command = [self.arguments.snakemake, "--snakefile", SNAKEFILE, "--profile", WORKFLOW / "profiles" / profile, *more,
+        settings = [f"program={self.program}", f"suite={self.arguments.suite}", f"results={self.results}", "wait=5",
+                    "least_minutes=1", "threads=1"]
+        command = [self.arguments.snakemake, "--snakefile", WORKFLOW / "Snakefile", "--profile", WORKFLOW / "profiles" / profile, *more,
                    "--config", *settings]
         with open(self.folder / "snakemake.log", "a") as out:
-            return subprocess.Popen([str(word) for word in command], cwd=self.folder, env=self.environment, stdout=out, stderr=out,
-                                    start_new_session=True)
+            return subprocess.Popen([str(word) for word in command], cwd=self.folder, env=self.environment, stdout=out,
+                                    stderr=out, start_new_session=True)
 
     def content(self):
         found = {}
@@ -168,13 +169,15 @@ class Round:
         return ours == theirs and len(ours) > 0
 
     def gather(self):
-        done = subprocess.run([self.program, "gather", "--suite", self.arguments.suite], env=self.environment, capture_output=True, text=True)
+        done = subprocess.run([self.program, "gather", "--suite", self.arguments.suite], env=self.environment,
+                              capture_output=True, text=True)
         return done.returncode, done.stdout.strip()
 
     def hold(self, name, undisturbed):
         """Everything is there, nothing is left to do, and it equals what an undisturbed machine made."""
         code, words = self.gather()
-        held = [("gather ends with 0", code == 0), ("nothing is left", not self.left()), ("equal to one machine", self.equals(undisturbed))]
+        held = [("gather ends with 0", code == 0), ("nothing is left", not self.left()),
+                ("equal to one machine", self.equals(undisturbed))]
         for what, holds in held:
             print(f"{name}: {what}: {'yes' if holds else 'NO'}")
         if code:
@@ -246,8 +249,7 @@ def table(round_, ends=(), events=()):
         if len(attempts) == 1 and attempts[0]["cause"] == "done":
             smooth += 1
             continue
-        how = ", ".join(f"{attempt['cause']} ({attempt['node']}, {attempt['seconds']})" if "seconds" in attempt
-                        else f"{attempt['cause']} ({attempt['node']})" for attempt in attempts)
+        how = ", ".join(f"{attempt['cause']} ({attempt['node']})" for attempt in attempts)
         print(f"| `{cell}` | {len(attempts)} | {how} |")
     print(f"| {smooth} others | 1 | done |\n")
     return [attempt["cause"] for attempts in of_cell.values() for attempt in attempts]
@@ -273,7 +275,7 @@ def disturbed_slurm(round_, slurm, undisturbed):
 
     # The machine that Snakemake runs on is gone; its jobs in the queue are not.
     first = round_.snakemake("slurm", *options)
-    wait_for("the first cells", lambda: sum("code" in line and line["code"] == 0 for line in round_.log()) >= 2, while_runs=first)
+    wait_for("the first cells", lambda: sum(line.get("code") == 0 for line in round_.log()) >= 2, while_runs=first)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     print(f"Snakemake was killed with {planned - len(round_.left())} of {planned} cells done")
@@ -290,7 +292,7 @@ def disturbed_slurm(round_, slurm, undisturbed):
     slurm.kill("n1")
     print("n1 was killed")
     strike("n2")
-    urgent = subprocess.run(["sbatch", "--parsable", "--partition=urgent", "--nodelist=n2", "--exclusive", f"--output={round_.folder}/urgent.log",
+    urgent = subprocess.run(["sbatch", "--parsable", "--partition=urgent", "--nodelist=n2", "--exclusive", "--output=/dev/null",
                              "--wrap=sleep 8"], check=True, capture_output=True, text=True).stdout.strip()
     print(f"job {urgent} took n2 for itself")
     time.sleep(10)
@@ -320,19 +322,29 @@ def disturbed_slurm(round_, slurm, undisturbed):
 
 
 def as_array(folder, arguments, undisturbed):
-    """The bare array, twice: the second call brings what the first did not."""
+    """The bare array, twice: a node dies in the first call, and the second brings what the first did not."""
     slurm = Slurm(folder / "array_cluster")
     try:
         round_ = Round(folder / "array", arguments)
         begun = time.monotonic()
-        for _ in range(2):
-            subprocess.run([WORKFLOW / "slurm_array.sh", arguments.suite, "--mem=1500"], check=True, cwd=round_.folder, env=round_.environment)
-            wait_for("the arrays", lambda: not subprocess.run(["squeue", "--noheader"], capture_output=True).stdout, seconds=1200)
+        events = []
+        for call in range(2):
+            subprocess.run([WORKFLOW / "slurm_array.sh", arguments.suite, "--mem=1500"], check=True, cwd=round_.folder,
+                           env=round_.environment)
+            if call == 0:
+                wait_for("a job on n1", lambda: round_.running("n1"))
+                events.append((time.time(), "n1"))
+                slurm.kill("n1")
+                print("n1 was killed")
+                time.sleep(10)
+                slurm.back("n1")
+            queue = ["squeue", "--noheader"]
+            wait_for("the arrays", lambda: not subprocess.run(queue, capture_output=True).stdout, seconds=1200)
             print(f"{len(round_.left())} cells are left")
             (round_.folder / "mended").touch()
-        causes = table(round_, slurm.ends())
+        causes = table(round_, slurm.ends(), events)
         print(f"{len(round_.plan)} cells, {len(causes)} attempts, {time.monotonic() - begun:.0f} s")
-        return round_.hold("Slurm array", undisturbed)
+        return round_.hold("Slurm array", undisturbed) and "node failed" in causes
     finally:
         if not arguments.keep:
             slurm.do("down")
@@ -343,7 +355,8 @@ def with_hyperqueue(folder, arguments, undisturbed):
     if not arguments.hq:
         return skipped("no `hq`, HyperQueue's program: one file, on its page of releases; `--hq` names it")
     round_ = Round(folder / "hyperqueue", arguments)
-    environment = {**round_.environment, "HQ_SERVER_DIR": str(folder / "hq"), "PATH": f"{Path(arguments.hq).resolve().parent}:{os.environ['PATH']}"}
+    path = f"{Path(arguments.hq).resolve().parent}:{os.environ['PATH']}"
+    environment = {**round_.environment, "HQ_SERVER_DIR": str(folder / "hq"), "PATH": path}
     out = open(folder / "hq.log", "w")
     begun = time.monotonic()
 
@@ -352,8 +365,10 @@ def with_hyperqueue(folder, arguments, undisturbed):
 
     started = [start("server", "start", "--host", "localhost")]
     try:
-        wait_for("the server", lambda: subprocess.run([arguments.hq, "server", "info"], env=environment, capture_output=True).returncode == 0, 30)
-        workers = {name: start("worker", "start", "--cpus", "4", "--heartbeat", "2s", CAMPAIGN_NODE=name) for name in ("w1", "w2")}
+        info = [arguments.hq, "server", "info"]
+        wait_for("the server", lambda: subprocess.run(info, env=environment, capture_output=True).returncode == 0, 30)
+        worker = ["worker", "start", "--cpus", "4", "--heartbeat", "2s"]
+        workers = {name: start(*worker, CAMPAIGN_NODE=name) for name in ("w1", "w2")}
         started += workers.values()
         command = [WORKFLOW / "hyperqueue.sh", arguments.suite]
         first = subprocess.Popen(command, cwd=round_.folder, env=environment, stdout=out, stderr=out)
@@ -406,14 +421,15 @@ def main():
     parser.add_argument("program", type=Path)
     parser.add_argument("--suite", default="smoke")
     parser.add_argument("--engine", choices=ENGINES, action="append", help="default: all")
-    parser.add_argument("--snakemake", default=HERE.parent.parent / ".wider-clip" / "venv" / "bin" / "snakemake")
+    parser.add_argument("--snakemake", default=ROOT / ".wider-clip" / "venv" / "bin" / "snakemake")
     parser.add_argument("--hq", default=shutil.which("hq"))
     parser.add_argument("--pause", type=float, default=8, help="seconds that every attempt waits (8)")
     parser.add_argument("--compare", help="a command that is given two results folders")
     parser.add_argument("--keep", action="store_true", help="leave the folder and the cluster")
     arguments = parser.parse_args()
     arguments.program = arguments.program.resolve()
-    # Not in a folder that others may write to: munge refuses it.
+    # What is ended from outside takes its cluster with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = Path(tempfile.mkdtemp(prefix="wider-clip-cluster-"))
     seen = {}
     try:
@@ -422,7 +438,8 @@ def main():
         for line in sorted(undisturbed.plan, key=lambda line: line["what"] != "features"):
             subprocess.run([arguments.program, "run", "--suite", arguments.suite, "--cell", line["cell"]], check=True,
                            env=undisturbed.environment, stdout=subprocess.DEVNULL)
-        print(f"one machine: {len(undisturbed.plan)} cells in {time.monotonic() - begun:.0f} s, gather ends with {undisturbed.gather()[0]}\n")
+        took = time.monotonic() - begun
+        print(f"one machine: {len(undisturbed.plan)} cells in {took:.0f} s, gather ends with {undisturbed.gather()[0]}\n")
         for name in arguments.engine or ENGINES:
             print(f"== {name}")
             seen[name] = ENGINES[name](folder, arguments, undisturbed)
