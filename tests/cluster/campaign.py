@@ -96,6 +96,10 @@ def wait_for(what, ready, seconds=300, while_runs=None):
     sys.exit(f"waited in vain for {what}")
 
 
+class Lacking(Exception):
+    """What an engine takes is not on this machine."""
+
+
 class Round:
     """A results folder, the stand-in for the program, what happened."""
 
@@ -191,8 +195,10 @@ class Slurm:
     def __init__(self, folder):
         self.folder = folder
         started = subprocess.run([HERE / "slurm.sh", "up", folder])
+        if started.returncode == 77:
+            raise Lacking("Slurm cannot be started here")
         if started.returncode:
-            sys.exit(started.returncode)
+            sys.exit("Slurm did not start")
         os.environ["SLURM_CONF"] = str(folder / "etc" / "slurm.conf")
 
     def do(self, *words):
@@ -258,7 +264,7 @@ def table(round_, ends=(), events=()):
 def on_slurm(folder, arguments, undisturbed):
     """Snakemake on Slurm: killed itself, then with every disturbance, then mended, then with nothing to do."""
     if not Path(arguments.snakemake).exists():
-        return skipped(f"no {arguments.snakemake}; `wider-clip setup --workflow` brings Snakemake")
+        raise Lacking(f"no {arguments.snakemake}; `wider-clip setup --workflow` brings Snakemake")
     slurm = Slurm(folder / "cluster")
     try:
         return disturbed_slurm(Round(folder / "snakemake", arguments), slurm, undisturbed)
@@ -353,7 +359,7 @@ def as_array(folder, arguments, undisturbed):
 def with_hyperqueue(folder, arguments, undisturbed):
     """HyperQueue with a server and two workers, one of which is killed."""
     if not arguments.hq:
-        return skipped("no `hq`, HyperQueue's program: one file, on its page of releases; `--hq` names it")
+        raise Lacking("no `hq`, HyperQueue's program: one file, on its page of releases; `--hq` names it")
     round_ = Round(folder / "hyperqueue", arguments)
     path = f"{Path(arguments.hq).resolve().parent}:{os.environ['PATH']}"
     environment = {**round_.environment, "HQ_SERVER_DIR": str(folder / "hq"), "PATH": path}
@@ -408,11 +414,6 @@ def kill_tree(pid):
         pass
 
 
-def skipped(why):
-    print(f"skipped: {why}", file=sys.stderr)
-    return None
-
-
 ENGINES = {"snakemake": on_slurm, "array": as_array, "hq": with_hyperqueue}
 
 
@@ -442,7 +443,11 @@ def main():
         print(f"one machine: {len(undisturbed.plan)} cells in {took:.0f} s, gather ends with {undisturbed.gather()[0]}\n")
         for name in arguments.engine or ENGINES:
             print(f"== {name}")
-            seen[name] = ENGINES[name](folder, arguments, undisturbed)
+            try:
+                seen[name] = ENGINES[name](folder, arguments, undisturbed)
+            except Lacking as why:
+                print(f"skipped: {why}")
+                seen[name] = None
     finally:
         if arguments.keep:
             print(f"left: {folder}")
