@@ -33,6 +33,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WORKFLOW = ROOT / "data_manifests" / "workflow"
 PARTS = "parts"
+# What was started beside this and may have to be ended.
+STARTED = []
 # The stand-in: PROGRAM, with trouble on the way. Its log has a line at the beginning of each attempt and one at the end.
 STAND_IN = """#!{python}
 import json, os, subprocess, sys, time
@@ -84,6 +86,12 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def start(command, **more):
+    """Starts it in a session of its own, which ends with the campaign at the latest."""
+    STARTED.append(subprocess.Popen([str(word) for word in command], stderr=subprocess.STDOUT, start_new_session=True, **more))
+    return STARTED[-1]
+
+
 def wait_for(what, ready, seconds=300, while_runs=None):
     """Waits until `ready()` gives something, and gives it."""
     until = time.monotonic() + seconds
@@ -111,7 +119,8 @@ class Round:
         self.program.write_text(STAND_IN.format(python=sys.executable, program=str(arguments.program), folder=str(folder)))
         self.program.chmod(0o755)
         self.environment = {"WIDER_CLIP_ROOT": str(ROOT), **os.environ, "WIDER_CLIP_RESULTS": str(self.results),
-                            "WIDER_CLIP_CACHE": str(folder / "cache"), "WIDER_CLIP_PROGRAM": str(self.program), "WIDER_CLIP_WAIT": "5"}
+                            "WIDER_CLIP_CACHE": str(folder / "cache"), "WIDER_CLIP_PROGRAM": str(self.program),
+                            "WIDER_CLIP_WAIT": "5"}
         self.plan = self.left()
         if not self.plan:
             sys.exit(f"nothing to do in the suite {arguments.suite}")
@@ -149,11 +158,10 @@ class Round:
     def snakemake(self, profile, *more):
         settings = [f"program={self.program}", f"suite={self.arguments.suite}", f"results={self.results}", "wait=5",
                     "least_minutes=1", "threads=1"]
-        command = [self.arguments.snakemake, "--snakefile", WORKFLOW / "Snakefile", "--profile", WORKFLOW / "profiles" / profile, *more,
-                   "--config", *settings]
+        command = [self.arguments.snakemake, "--snakefile", WORKFLOW / "Snakefile", "--profile", WORKFLOW / "profiles" / profile,
+                   *more, "--config", *settings]
         with open(self.folder / "snakemake.log", "a") as out:
-            return subprocess.Popen([str(word) for word in command], cwd=self.folder, env=self.environment, stdout=out,
-                                    stderr=out, start_new_session=True)
+            return start(command, cwd=self.folder, env=self.environment, stdout=out)
 
     def content(self):
         found = {}
@@ -366,18 +374,15 @@ def with_hyperqueue(folder, arguments, undisturbed):
     out = open(folder / "hq.log", "w")
     begun = time.monotonic()
 
-    def start(*words, **more):
-        return subprocess.Popen([arguments.hq, *words], env=environment | more, stdout=out, stderr=out, start_new_session=True)
-
-    started = [start("server", "start", "--host", "localhost")]
+    started = [start([arguments.hq, "server", "start", "--host", "localhost"], env=environment, stdout=out)]
     try:
         info = [arguments.hq, "server", "info"]
         wait_for("the server", lambda: subprocess.run(info, env=environment, capture_output=True).returncode == 0, 30)
-        worker = ["worker", "start", "--cpus", "4", "--heartbeat", "2s"]
-        workers = {name: start(*worker, CAMPAIGN_NODE=name) for name in ("w1", "w2")}
+        worker = [arguments.hq, "worker", "start", "--cpus", "4", "--heartbeat", "2s"]
+        workers = {name: start(worker, env=environment | {"CAMPAIGN_NODE": name}, stdout=out) for name in ("w1", "w2")}
         started += workers.values()
         command = [WORKFLOW / "hyperqueue.sh", arguments.suite]
-        first = subprocess.Popen(command, cwd=round_.folder, env=environment, stdout=out, stderr=out)
+        first = start(command, cwd=round_.folder, env=environment, stdout=out)
         found = wait_for("a job on w1", lambda: round_.running("w1"), while_runs=first)
         print(f"w1 runs {', '.join(line['cell'] for line in found)}")
         workers["w1"].kill()
@@ -449,6 +454,10 @@ def main():
                 print(f"skipped: {why}")
                 seen[name] = None
     finally:
+        for process in STARTED:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         if arguments.keep:
             print(f"left: {folder}")
         else:

@@ -79,8 +79,8 @@ ReturnToService=2
 MpiDefault=none
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4 RealMemory=4000
-NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4 RealMemory=4000 Gres=gpu:1
+NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4 RealMemory=8000
+NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4 RealMemory=8000 Gres=gpu:1
 PartitionName=work Nodes=n1,n2 Default=YES PriorityTier=1 DefMemPerCPU=500
 PartitionName=gpu Nodes=n2 PriorityTier=1 DefMemPerCPU=500
 PartitionName=urgent Nodes=n1,n2 PriorityTier=10 PreemptMode=OFF DefMemPerCPU=500
