@@ -130,7 +130,11 @@ enum Command {
     #[command(subcommand)]
     Course(Course),
     /// Make the Python environment and compile the notebook kernel (the other commands do so when needed)
-    Setup,
+    Setup {
+        /// Install Snakemake with its Slurm plugin too; it needs Python 3.11
+        #[arg(long)]
+        workflow: bool,
+    },
     /// Become the Rust kernel that serves a connection file; Jupyter calls this
     #[command(hide = true)]
     Kernel { connection_file: PathBuf },
@@ -367,7 +371,14 @@ fn run(command: Command) -> Result<()> {
             0 => Ok(()),
             code => std::process::exit(code),
         },
-        Command::Setup => setup::ensure(&workbench).map(|_| wider_clip::say!("ready")),
+        Command::Setup { workflow } => {
+            setup::ensure(&workbench)?;
+            if workflow {
+                setup::ensure_workflow(&workbench)?;
+            }
+            wider_clip::say!("ready");
+            Ok(())
+        }
         Command::Kernel { connection_file } => std::process::exit(kernel::launch(&workbench, &connection_file)?),
     }
 }

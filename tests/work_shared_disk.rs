@@ -80,7 +80,8 @@ fn two_hundred_processes_on_one_cache_lose_nothing() -> Result<()> {
             killed += 1;
         }
         let (code, said) = ended(child);
-        assert!(code.is_none() || code == Some(0), "{cell}: {code:?} {said}");
+        // 75: another does that very part.
+        assert!(matches!(code, None | Some(0 | 75)), "{cell}: {code:?} {said}");
     }
     assert!(n >= PROCESSES && killed > 5, "{killed} of {n} killed");
     // What a kill left undone is planned, and done without one.
@@ -95,24 +96,33 @@ fn two_hundred_processes_on_one_cache_lose_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_machine_that_is_gone_is_waited_for_and_one_that_is_alive_is_never_passed() -> Result<()> {
+fn a_machine_that_is_gone_is_not_waited_for_without_end_and_one_that_is_alive_is_never_passed() -> Result<()> {
     let root = tempfile::tempdir().expect("a folder");
     let project = project(root.path());
-    let lease = |method: &str| {
-        let part = project.results_folder().join("parts/representations/good/pixels.raw").join(method);
-        fs::create_dir_all(&part).expect("makes a folder");
-        part.join(".lock.lease")
+    let parts = project.results_folder().join("parts/representations/good/pixels.raw");
+    let id = |method: &str| format!("representations/good/pixels.raw/{method}");
+    // A part is not waited for: the scheduler tries again.
+    fs::create_dir_all(parts.join("knn")).expect("makes a folder");
+    let (dead, lease) = (parts.join("knn/.lock.lease"), "000000000000.1-0 00000000000000000007\n");
+    fs::write(&dead, lease).expect("writes");
+    let (code, said) = ended(machine(root.path(), &id("knn")));
+    assert!(code == Some(75) && said.contains("is done by another process now"), "{code:?} {said}");
+    // Rows are: `knn` by a machine that no longer is, `lr` by one that is.
+    fs::remove_file(&dead).expect("removes");
+    let rows = |method: &str| {
+        let folder = parts.join(method).join("rows/good");
+        fs::create_dir_all(&folder).expect("makes a folder");
+        folder.join(".lock.lease")
     };
-    // Of a machine that no longer is, of one that is, and of a process of this one that is gone.
-    let (gone, alive) = (lease("knn"), lease("lr"));
-    fs::write(&gone, "000000000000.1-0 00000000000000000007\n").expect("writes");
-    let began = Instant::now();
-    let mut waits_for_gone = machine(root.path(), "representations/good/pixels.raw/knn");
+    let (gone, alive) = (rows("knn"), rows("lr"));
+    fs::write(&gone, lease).expect("writes");
     let beat = |n: u64| fs::write(&alive, format!("000000000000.2-0 {n:020}\n")).expect("writes");
     beat(0);
-    let mut waits_for_alive = machine(root.path(), "representations/good/pixels.raw/lr");
+    let began = Instant::now();
+    let mut waits_for_gone = machine(root.path(), &id("knn"));
+    let mut waits_for_alive = machine(root.path(), &id("lr"));
     let mut passed = None;
-    for n in 1..75 {
+    for n in 1..80 {
         std::thread::sleep(Duration::from_secs(1));
         beat(n);
         assert!(waits_for_alive.try_wait().expect("asked").is_none(), "it passed a machine that is alive");

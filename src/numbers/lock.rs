@@ -46,7 +46,7 @@ impl FolderLock {
         FolderLock::named(folder, ".lock", waiting)
     }
 
-    /// The lock of `folder` where nobody holds it, at once; `None` where somebody does.
+    /// The lock of `folder` where nobody holds it; `None` where somebody does.
     ///
     /// # Errors
     /// As [`FolderLock::acquire`].

@@ -3,7 +3,7 @@
 //! Every step leaves a stamp and is skipped while its stamp holds; a lock keeps two set-ups apart. The environment and the
 //! kernel are made at the same time. All of it goes to `.wider-clip/` in the project's folder.
 
-use super::process::{self, Board, Counted, failed};
+use super::process::{self, Board, Counted, Step, failed};
 use super::{KERNEL_NAME, Workbench};
 use crate::error::{Error, Result};
 use crate::storage::{FolderLock, sha256_hex, write_atomic};
@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// The pinned Python packages, each with the hashes of its files.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// What many machines need beside them, installed after them: one package of theirs takes the place of another version.
+const WORKFLOW: &str = include_str!("../../data_manifests/workflow/requirements.txt");
 
 /// The version of evcxr_jupyter; [`super::kernel`] knows the inside of exactly this one.
 const KERNEL_VERSION: &str = "0.22.0";
@@ -123,6 +126,36 @@ pub fn ensure_python(workbench: &Workbench) -> Result<()> {
     python_environment(workbench, &Board::new()).map(drop)
 }
 
+/// Snakemake and its Slurm plugin, into the same Python environment.
+///
+/// # Errors
+/// As [`ensure_python`]; [`Error::Program`] where its Python is older than 3.11.
+pub fn ensure_workflow(workbench: &Workbench) -> Result<()> {
+    ensure_python(workbench)?;
+    let _lock = begin(workbench)?;
+    let stamp = workbench.folder().join("venv").join("wider-clip-workflow.stamp");
+    let hash = sha256_hex(WORKFLOW.as_bytes());
+    if holds(&stamp, &hash) {
+        return Ok(());
+    }
+    let new_enough = "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 3)";
+    let status = process::run("python", Command::new(workbench.python()).args(["-c", new_enough]), "")?;
+    if !status.success() {
+        let advice = "Remove .wider-clip/venv, name a newer one by PYTHON=python3.11 and run the command again";
+        return Err(failed(
+            "python",
+            "Snakemake needs Python 3.11 or later, and the project's environment has an older one",
+            advice,
+        ));
+    }
+    let board = Board::new();
+    let step = board.begin(1, 1, "Snakemake with its Slurm plugin", "once, about a minute");
+    install(workbench, &step, "requirements-workflow.txt", WORKFLOW)?;
+    write_atomic(&stamp, hash.as_bytes())?;
+    step.end("done");
+    Ok(())
+}
+
 /// Takes the lock and makes the folders.
 fn begin(workbench: &Workbench) -> Result<FolderLock> {
     let state = workbench.state();
@@ -154,8 +187,15 @@ fn python_environment(workbench: &Workbench, board: &Board) -> Result<Option<Dur
     let advice = "Install Python 3.9 or later with venv: `apt install python3-venv` (Debian, Ubuntu), \
                   `dnf install python3` (Fedora), `brew install python` (macOS)";
     process::output("python3 -m venv", Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv), advice)?;
-    let list = workbench.folder().join("requirements.txt");
-    write_atomic(&list, REQUIREMENTS.as_bytes())?;
+    install(workbench, &step, "requirements.txt", REQUIREMENTS)?;
+    write_atomic(&stamp, requirements_hash().as_bytes())?;
+    Ok(Some(step.end("done")))
+}
+
+/// Installs pinned packages by a list, which is left in the folder under `name`.
+fn install(workbench: &Workbench, step: &Step, name: &str, requirements: &str) -> Result<()> {
+    let list = workbench.folder().join(name);
+    write_atomic(&list, requirements.as_bytes())?;
     let mut pip = Command::new(workbench.python());
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r"])
         .arg(&list);
@@ -165,12 +205,10 @@ fn python_environment(workbench: &Workbench, board: &Board) -> Result<Option<Dur
             program: "pip install",
             advice: "The network or the package index may be out of reach; run the command again when it is back",
             counts: |line| line.starts_with("Collecting "),
-            total: REQUIREMENTS.lines().filter(|line| line.contains("==") && !line.contains("win32")).count(),
+            total: requirements.lines().filter(|line| line.contains("==") && !line.contains("win32")).count(),
             unit: "packages",
         },
-    )?;
-    write_atomic(&stamp, requirements_hash().as_bytes())?;
-    Ok(Some(step.end("done")))
+    )
 }
 
 /// A Python with a usable venv module. `PYTHON` in the environment names one.

@@ -18,7 +18,7 @@ use std::time::Instant;
 pub enum Ended {
     /// All of it is there, now or since before.
     Done,
-    /// Something is missing for a reason that may be gone the next time: the network, a disk.
+    /// Something is missing for a reason that may be gone the next time: the network, a disk, another process that does it.
     Again(Vec<String>),
     /// Something cannot be had, and trying again will not change that.
     Wrong(Vec<String>),
@@ -53,9 +53,9 @@ pub fn run(project: &Project, cell: &str, device: &Device) -> Result<Ended> {
     }
 }
 
-/// Takes the lock of a part, in whose folder the file is left that says how it ended.
-fn begin(id: &WorkId, folder: &Path) -> Result<FolderLock> {
-    FolderLock::acquire(folder, || crate::say!("{id}: waiting for another process that does it"))
+/// A part that another process does: a machine that waits for it would do nothing else meanwhile.
+fn taken(id: &WorkId) -> Ended {
+    Ended::Again(vec![format!("{id} is done by another process now")])
 }
 
 /// Features of some images.
@@ -65,7 +65,7 @@ fn features(project: &Project, id: &WorkId, positions: Range<usize>, device: &De
         return Err(of_nothing(id, format!("{} images", encoding.n_images())));
     }
     let folder = id.folder(project);
-    let _lock = begin(id, &folder)?;
+    let Some(_lock) = FolderLock::free(&folder)? else { return Ok(taken(id)) };
     let began = Instant::now();
     let missing = encoding.missing_features(project).into_iter().filter(|shard| positions.contains(&shard.start));
     let effort = missing.map(|shard| shard.len()).sum::<usize>() as f64 * estimate::of_image(&encoding);
@@ -93,7 +93,7 @@ fn cells(project: &Project, id: &WorkId, device: &Device) -> Result<Ended> {
     if cells.is_empty() && asked.ledger().left_out().is_empty() {
         return Err(of_nothing(id, "no such cells"));
     }
-    let _lock = begin(id, &folder)?;
+    let Some(_lock) = FolderLock::free(&folder)? else { return Ok(taken(id)) };
     let began = Instant::now();
     // Read again: whoever held the lock has done some of it.
     let mut plan = of_part()?;
