@@ -137,6 +137,19 @@ fn mistakes_are_named_with_file_line_and_expectation() {
         ),
         ("models/pixels.raw.toml", "weights = \"none\"", "weights = \"some\"", "found unknown variant `some`"),
         ("models/pixels.raw.toml", "mean = [0.5, 0.5, 0.5]", "mean = [0.5, 0.5]", "an array of length 3"),
+        (
+            "suites/smoke.toml",
+            "max_images = 900",
+            "dtype = \"f16\"",
+            "expected `dtype` to be `f32` or `bf16`, found `f16`",
+        ),
+        (
+            "suites/smoke.toml",
+            "max_images = 900",
+            "dtype = \"bf16\"",
+            "expected `dtype` to be `f32` in a suite that fine-tunes: training is f32 (bf16 features may have a suite of their own), \
+             found `bf16`",
+        ),
         ("suites/smoke.toml", "[\"knn\", \"lr\"]", "[\"knn\", \"svm\"]", "found unknown variant `svm`"),
         ("suites/smoke.toml", "seeds = [0, 1]\nmax_i", "seeds = 0, 1]\nmax_i", ""),
         // Values out of range.

@@ -16,6 +16,7 @@ use wider_clip::manifest::Manifests;
 use wider_clip::models::{
     Architecture, Backbone, Pixels, Transformer, TransformerConfig, grid_mean, load, load_as, read_weights,
 };
+use wider_clip::ops::has_bf16;
 
 const SIZE: usize = 32;
 
@@ -274,12 +275,19 @@ fn attention_maps_are_what_the_class_token_takes_from_patches() -> Result<()> {
 }
 
 #[test]
-fn half_precision_wants_a_gpu() -> Result<()> {
+fn half_precision_wants_a_gpu_or_a_processor_that_has_it() -> Result<()> {
     let (root, manifests) = (Path::new(env!("CARGO_MANIFEST_DIR")), manifests()?);
     let record = manifests.model("vit_tiny.random")?;
-    for dtype in [DType::BF16, DType::F16, DType::F64] {
+    for dtype in [DType::F16, DType::F64] {
         let error = load_as(root, record, &Device::Cpu, dtype).err().expect("refused").to_string();
-        assert!(error.contains("f32, or f16 or bf16 on a GPU") && error.contains("cpu"), "{error}");
+        assert!(error.contains("f32; f16 or bf16 on a GPU; bf16 on a processor") && error.contains("cpu"), "{error}");
+    }
+    match load_as(root, record, &Device::Cpu, DType::BF16) {
+        Ok(model) => assert!(has_bf16() && model.dtype == DType::BF16),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(!has_bf16() && error.contains("AVX512-BF16 (or dtype f32), found "), "{error}");
+        }
     }
     Ok(())
 }

@@ -95,7 +95,7 @@ fn a_demand_is_everything_or_a_list_and_knows_its_names() {
     // A slip must not pass for a demand that is met.
     for list in ["browsers", "1", "all,-cpp", "yes"] {
         let error = demands(list, "browser").expect_err(list);
-        assert!(error.contains("browser, c++, cuda, parity, profile, sandbox, bits"), "{error}");
+        assert!(error.contains("bf16, browser, c++, cuda, parity, profile, sandbox, bits"), "{error}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Cell, Table};
 use crate::error::Result;
 use crate::hub;
-use crate::manifest::{DatasetRecord, FinetuningRecord, ModelRecord, Source, Weights, own_folder};
+use crate::manifest::{DTypeRecord, DatasetRecord, FinetuningRecord, ModelRecord, Source, Weights, own_folder};
 use crate::models;
 use crate::progress::thousands;
 use crate::project::Project;
@@ -94,12 +94,18 @@ pub fn suite_table(project: &Project) -> Result<Table> {
         ("computed here at the first seed, though they came", join(suite.recomputed.clone())),
         ("note", suite.note.clone().unwrap_or_default()),
     ];
+    let dtype = computed_in(suite.dtype).map(|dtype| ("features computed in", dtype));
     let tuned = suite.finetuning.iter().map(|runs| ("fine-tuned", finetuned(runs)));
     Ok(Table {
         caption: suite.description.clone(),
         header: vec!["what".into(), "in this run".into()],
-        rows: rows.into_iter().chain(tuned).map(|(what, value)| vec![what.into(), value.into()]).collect(),
+        rows: rows.into_iter().chain(dtype).chain(tuned).map(|(what, value)| vec![what.into(), value.into()]).collect(),
     })
+}
+
+/// What features are computed in, in words, where it is not f32.
+fn computed_in(dtype: DTypeRecord) -> Option<String> {
+    (dtype == DTypeRecord::Bf16).then(|| "bf16 (factors of matrix products rounded, sums in f32)".into())
 }
 
 /// Runs of fine-tuning in words.

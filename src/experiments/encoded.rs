@@ -5,7 +5,7 @@ use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::features::{self, Extraction, FeatureTable, extract};
 use crate::key::Key;
-use crate::manifest::{DatasetRecord, InputRecord, ModelRecord, SplitRule};
+use crate::manifest::{DTypeRecord, DatasetRecord, InputRecord, ModelRecord, SplitRule};
 use crate::models::{self, device_name};
 use crate::progress::Progress;
 use crate::project::Project;
@@ -33,6 +33,8 @@ pub struct Encoding {
     rows: Option<Vec<usize>>,
     subset: String,
     device: Device,
+    /// What features are computed in.
+    dtype: DType,
     features: Key,
     parts: Key,
 }
@@ -58,20 +60,38 @@ pub struct Work<'a> {
 
 impl Encoding {
     /// Of a data set of the project that is open already, so that its images are decoded once for all models. The suite
-    /// decides how many images take part.
+    /// decides how many images take part, and what features are computed in. Nothing is computed: that a processor lacks the
+    /// instructions for bf16 is told where features are ([`Encoding::encode`]).
     ///
     /// # Errors
     /// A model that is not known; weights that are not what its record says.
     pub fn of(project: &Project, set: &ImageSet, model: &str, device: &Device) -> Result<Encoding> {
+        let dtype = match project.suite()?.dtype {
+            DTypeRecord::F32 => DType::F32,
+            DTypeRecord::Bf16 => DType::BF16,
+        };
+        Encoding::of_dtype(project, set, model, device, dtype)
+    }
+
+    /// The same with features in f32, whatever the suite says: for what trains, or is kept to be used elsewhere.
+    ///
+    /// # Errors
+    /// As for [`Encoding::of`].
+    pub fn of_f32(project: &Project, set: &ImageSet, model: &str, device: &Device) -> Result<Encoding> {
+        Encoding::of_dtype(project, set, model, device, DType::F32)
+    }
+
+    fn of_dtype(project: &Project, set: &ImageSet, model: &str, device: &Device, dtype: DType) -> Result<Encoding> {
         let dataset = project.manifests.dataset(&set.id)?.clone();
         let model = project.manifests.model(model)?.clone();
         let most = project.suite()?.max_images.filter(|&most| most < set.len());
         let rows = most.map(|most| stratified_subset(&set.labels, set.classes.len(), most, SUBSET_SEED)).transpose()?;
         let weights = models::weights_id(project.root(), &model)?;
-        let features = features::key(&model, &weights, DType::F32, device, set, rows.as_deref());
+        let features = features::key(&model, &weights, dtype, device, set, rows.as_deref());
         let parts = parts_key(&dataset, set);
         let subset = most.map_or_else(|| "all".into(), |most| format!("{most} images"));
-        Ok(Encoding { set: set.clone(), dataset, model, rows, subset, device: device.clone(), features, parts })
+        let device = device.clone();
+        Ok(Encoding { set: set.clone(), dataset, model, rows, subset, device, dtype, features, parts })
     }
 
     /// The same images and features with another record of the data set, as where other domains are held out.
@@ -82,6 +102,12 @@ impl Encoding {
     /// Where features are computed.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The device by name, with what features are computed in where that is not f32: `cpu`, `cpu, bf16`.
+    fn device_and_dtype(&self) -> String {
+        let device = device_name(&self.device);
+        if self.dtype == DType::F32 { device.into() } else { format!("{device}, {}", self.dtype.as_str()) }
     }
 
     /// The images without features, as if none was set aside: enough to draw parts from.
@@ -136,7 +162,7 @@ impl Encoding {
             pooling: work.pooling.into(),
             protocol: work.protocol.into(),
             subset: self.subset.clone(),
-            device: device_name(&self.device).into(),
+            device: self.device_and_dtype(),
             key: self.key(work).digest(),
         }
     }
@@ -175,7 +201,7 @@ impl Encoding {
         sets: &[ImageSet],
         rows: &[usize],
     ) -> Result<Vec<FeatureTable>> {
-        let model = models::load(project.root(), &self.model, &self.device)?;
+        let model = models::load_as(project.root(), &self.model, &self.device, self.dtype)?;
         let what = Extraction { cache: project.cache(), rows: Some(rows), verbose: false, within: None };
         sets.iter().map(|set| extract(&model, set, what)).collect()
     }
@@ -188,7 +214,7 @@ impl Encoding {
         progress: Option<&Progress>,
     ) -> Result<FeatureTable> {
         let record = ModelRecord { input: InputRecord { crop_pct, ..self.model.input.clone() }, ..self.model.clone() };
-        let model = models::load(project.root(), &record, &self.device)?;
+        let model = models::load_as(project.root(), &record, &self.device, self.dtype)?;
         let within = match progress {
             Some(progress) => Some((progress, effort::of_image(&record)?)),
             None => None,

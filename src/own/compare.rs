@@ -63,7 +63,7 @@ impl Own {
         let (mut encodings, mut broken, mut paces) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let mut usable: Option<BTreeSet<usize>> = None;
         for (model, pace) in &chosen.models {
-            let encoding = Encoding::of(&self.project, &self.set, model, device);
+            let encoding = Encoding::of_f32(&self.project, &self.set, model, device);
             match encoding.and_then(|encoding| Ok((encoding.encode(&self.project, None)?.features.rows, encoding))) {
                 Ok((rows, encoding)) => {
                     let rows: BTreeSet<usize> = rows.into_iter().collect();

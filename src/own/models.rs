@@ -71,7 +71,7 @@ impl Own {
         for record in records {
             let pace = self.pace(record, device)?;
             // What an earlier call has computed takes no time again.
-            let encoding = Encoding::of(&self.project, &self.set, &record.id, device);
+            let encoding = Encoding::of_f32(&self.project, &self.set, &record.id, device);
             let cached = encoding.is_ok_and(|encoding| {
                 is_cached(self.project.cache(), &self.set, &record.id, encoding.features_key(), None)
             });

@@ -60,7 +60,7 @@ pub struct Cell {
     pub protocol: String,
     /// Rows of the data set that took part: `all`, or the size of the subset.
     pub subset: String,
-    /// Kind of device the features come from.
+    /// Kind of device the features come from, with what they are computed in where that is not f32: `cpu`, `cpu, bf16`.
     pub device: String,
     /// Digest of everything that decides its numbers.
     pub key: String,

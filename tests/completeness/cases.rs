@@ -714,6 +714,7 @@ pub const CASES: &[Case] = &[
     case("suite", &[("budgets", "[10, 20]")], Effect::Cells),
     case("suite", &[("seeds", "[0, 1]")], Effect::Cells),
     case("suite", &[("max_images", "60")], Effect::Features),
+    case("suite", &[("dtype", "\"bf16\"")], Effect::Features),
     case("suite", &[("recomputed", "[]")], Effect::Nothing("which rows are computed though they came")),
     case("suite", &[("note", "\"Other\"")], WORDS),
     // How images may be changed is in the keys of what is trained on changed images, and in no other.

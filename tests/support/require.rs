@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use wider_clip::models::best_device;
+use wider_clip::ops::has_bf16;
 use wider_clip::workbench::browser;
 use wider_clip::workbench::course::sandbox::Walls;
 
@@ -29,7 +30,13 @@ pub struct Tool {
 }
 
 /// Everything that a test may ask for.
-pub static TOOLS: [Tool; 7] = [
+pub static TOOLS: [Tool; 8] = [
+    Tool {
+        name: "bf16",
+        what: "processor that multiplies bf16",
+        advice: "It takes AVX512-BF16: AMD since Zen 4, Intel since Cooper Lake and Sapphire Rapids",
+        is_here: has_bf16,
+    },
     Tool { name: "browser", what: "browser", advice: browser::ADVICE, is_here: || browser::find().is_some() },
     Tool {
         name: "c++",

@@ -30,9 +30,23 @@ impl Linear {
         Ok(Linear { w: Weight::new(w)?, b })
     }
 
+    /// Rounds the matrix to bf16 ([`Weight::rounded`]).
+    pub(super) fn round(&mut self) -> Result<()> {
+        self.w = self.w.rounded()?;
+        Ok(())
+    }
+
     /// (..., I) to (..., O).
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::linear(x, &self.w, &self.b)
+    }
+
+    /// The same for an operation that takes bf16 where this layer is rounded to it.
+    pub(super) fn forward_half(&self, x: &Tensor) -> Result<Tensor> {
+        match self.w.is_rounded() {
+            true => ops::linear_act_bf16(x, &self.w, &self.b, Activation::Identity),
+            false => self.forward(x),
+        }
     }
 
     /// The same with an activation behind it.
@@ -63,5 +77,13 @@ impl LayerNorm {
     /// (..., D) to (..., D).
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::layer_norm(x, &self.w, &self.b, self.eps)
+    }
+
+    /// The same for `next`, in bf16 where that layer is rounded to it.
+    pub(super) fn forward_to(&self, x: &Tensor, next: &Linear) -> Result<Tensor> {
+        match next.w.is_rounded() {
+            true => ops::layer_norm_bf16(x, &self.w, &self.b, self.eps),
+            false => self.forward(x),
+        }
     }
 }

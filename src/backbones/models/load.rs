@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::hub;
 use crate::images::{Interpolation, Preprocess, ResizeMode};
 use crate::manifest::{InputRecord, InterpolationRecord, ModelRecord, ResizeRecord, Weights, embedded_folder};
+use crate::ops::require_bf16;
 use crate::storage;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -154,19 +155,32 @@ pub fn load(root: &Path, record: &ModelRecord, device: &Device) -> Result<Loaded
     load_as(root, record, device, DType::F32)
 }
 
-/// [`load`] with a forward pass in `dtype`: f32 everywhere, f16 or bf16 on a GPU. Images and features stay f32.
+/// [`load`] with a forward pass in `dtype`: f32 everywhere; on a GPU f16 or bf16; on a processor with AVX512-BF16 bf16 for
+/// the factors of matrix products, and f32 for the rest ([`Backbone::round_to_bf16`]). Images and features stay f32.
 ///
 /// # Errors
-/// As for [`read_weights`]; [`Error::Argument`] for another type, or for half precision on the processor, which has no
-/// arithmetic for it.
+/// As for [`read_weights`]; [`Error::Argument`] for another type, or for half precision on a processor that has no
+/// arithmetic for it, before anything is read.
 pub fn load_as(root: &Path, record: &ModelRecord, device: &Device, dtype: DType) -> Result<LoadedModel> {
-    let half = matches!(dtype, DType::F16 | DType::BF16);
-    if dtype != DType::F32 && !(half && !device.is_cpu()) {
-        let found = format!("{dtype:?} on {}", device_name(device));
-        return Err(Error::argument("precision", "f32, or f16 or bf16 on a GPU", found));
-    }
+    let products = device.is_cpu() && dtype == DType::BF16;
+    let built = match dtype {
+        DType::F32 => DType::F32,
+        DType::BF16 if products => {
+            require_bf16()?;
+            DType::F32
+        }
+        DType::F16 | DType::BF16 if !device.is_cpu() => dtype,
+        other => {
+            let expected = "f32; f16 or bf16 on a GPU; bf16 on a processor with AVX512-BF16";
+            let found = format!("{other:?} on {}", device_name(device));
+            return Err(Error::argument("precision", expected, found));
+        }
+    };
     let weights = read_weights(root, record, device)?;
-    let backbone = weights.architecture.build(VarBuilder::from_tensors(weights.tensors, dtype, device))?;
+    let mut backbone = weights.architecture.build(VarBuilder::from_tensors(weights.tensors, built, device))?;
+    if products {
+        backbone.round_to_bf16()?;
+    }
     let preprocess = preprocess(&record.input);
     preprocess.check()?;
     Ok(LoadedModel {

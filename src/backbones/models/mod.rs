@@ -68,6 +68,14 @@ pub trait Backbone: Send + Sync {
         self.forward(images, Mode::Eval)
     }
 
+    /// From now on rounds the factors of the matrix products to bf16 and sums them in f32, on processors that have the
+    /// instructions ([`crate::ops::require_bf16`]). Everything else stays f32: sums, biases, normalisations, activations,
+    /// softmax, residual sums, depthwise convolutions. Features stay f32.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the processor lacks the instructions, or the model is trained or on another device.
+    fn round_to_bf16(&mut self) -> Result<()>;
+
     /// Where each token of `images` looks in the last block: (B, heads, T, T), rows adding up to 1, the class token
     /// first; `None` from a model without attention.
     ///

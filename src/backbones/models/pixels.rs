@@ -44,4 +44,9 @@ impl Backbone for Pixels {
         let batch = image_batch_check(images, Some(self.size))?;
         Ok(vec![("pixels", images.reshape((batch, 3 * self.size * self.size))?.detach())])
     }
+
+    /// There is no product to round.
+    fn round_to_bf16(&mut self) -> Result<()> {
+        crate::ops::require_bf16()
+    }
 }

@@ -7,10 +7,10 @@
 
 use super::linear::{Matrix, Shared, multiply};
 use super::slices::{map2, map3};
-use super::{require_f32, values};
+use super::{bf16, require_f32, values, values_of};
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, dispatch};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 /// What attention does besides its product.
@@ -25,7 +25,8 @@ pub struct Heads {
 /// softmax(q k^T / sqrt(head length) + `bias`) v, with gradients for `qkv` and `bias`.
 ///
 /// Shapes: `qkv` (B, T, 3 D), each row the query, key and value of a token; `bias` (H, T, T) is added to the scores of
-/// every image; result (B, T, D), the heads side by side.
+/// every image; result (B, T, D), the heads side by side. On the processor `qkv` may also be bf16 and frozen: the result
+/// is bf16 then, with scores and softmax in f32.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -42,9 +43,13 @@ pub struct Heads {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] if the shapes do not fit, or a tensor on the processor is not f32.
+/// [`Error::Argument`] if the shapes do not fit, a tensor on the processor is not f32, or `qkv` is bf16 there and has a
+/// gradient, heads of an odd length, or a processor without the instructions.
 pub fn attention(qkv: &Tensor, heads: Heads, bias: Option<&Tensor>) -> Result<Tensor> {
     let sizes = Sizes::new(qkv, heads, bias)?;
+    if qkv.device().is_cpu() && qkv.dtype() == DType::BF16 {
+        return of_bf16(qkv, sizes, bias);
+    }
     if !qkv.device().is_cpu() {
         let (_, _, v) = sizes.split(qkv)?;
         let mixed = sizes.probabilities(qkv, bias)?.matmul(&v)?;
@@ -61,6 +66,23 @@ pub fn attention(qkv: &Tensor, heads: Heads, bias: Option<&Tensor>) -> Result<Te
     }
 }
 
+/// [`attention`] of a frozen model in bf16 on the processor: (B, T, D) in bf16. `bias` is f32.
+fn of_bf16(qkv: &Tensor, sizes: Sizes, bias: Option<&Tensor>) -> Result<Tensor> {
+    bf16::require_bf16()?;
+    if qkv.track_op() || bias.is_some_and(|bias| bias.track_op()) || !sizes.length.is_multiple_of(2) {
+        let found = format!("something trained, or heads of {} values", sizes.length);
+        return Err(Error::argument("attention in bf16", "frozen weights and heads of an even length", found));
+    }
+    let qkv = qkv.contiguous()?;
+    match bias {
+        None => Ok(qkv.apply_op1_no_bwd(&InBf16(sizes))?),
+        Some(bias) => {
+            require_f32("attention, bias", bias)?;
+            Ok(qkv.apply_op2_no_bwd(&bias.contiguous()?, &InBf16(sizes))?)
+        }
+    }
+}
+
 /// The probabilities of [`attention`], (B, H, T, T): row i is how much token i takes from each token.
 ///
 /// The result has no gradient.
@@ -68,18 +90,21 @@ pub fn attention(qkv: &Tensor, heads: Heads, bias: Option<&Tensor>) -> Result<Te
 /// # Errors
 /// As for [`attention`].
 pub fn attention_weights(qkv: &Tensor, heads: Heads, bias: Option<&Tensor>) -> Result<Tensor> {
-    Sizes::new(qkv, heads, bias)?.probabilities(&qkv.detach(), bias.map(Tensor::detach).as_ref())
+    let sizes = Sizes::new(qkv, heads, bias)?;
+    // candle's product has no bf16 on the processor.
+    let qkv = if qkv.device().is_cpu() { qkv.detach().to_dtype(DType::F32)? } else { qkv.detach() };
+    sizes.probabilities(&qkv, bias.map(Tensor::detach).as_ref())
 }
 
 /// The sizes of one attention, checked.
 #[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    tokens: usize,
-    heads: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) tokens: usize,
+    pub(super) heads: usize,
     /// Length of a head.
-    length: usize,
-    causal: bool,
+    pub(super) length: usize,
+    pub(super) causal: bool,
 }
 
 impl Sizes {
@@ -99,11 +124,11 @@ impl Sizes {
     }
 
     /// D, the length of a token.
-    fn dim(&self) -> usize {
+    pub(super) fn dim(&self) -> usize {
         self.heads * self.length
     }
 
-    fn scale(&self) -> f32 {
+    pub(super) fn scale(&self) -> f32 {
         (self.length as f32).powf(-0.5)
     }
 
@@ -131,7 +156,7 @@ impl Sizes {
     }
 
     /// Where the row [q, k, v] of the first token of (image, head) starts.
-    fn start(&self, image: usize, head: usize) -> usize {
+    pub(super) fn start(&self, image: usize, head: usize) -> usize {
         image * self.tokens * 3 * self.dim() + head * self.length
     }
 
@@ -256,8 +281,9 @@ impl Kernel for Softmax<'_> {
 /// Side by side sums and maxima, so that a long chain of additions does not wait for itself.
 const LANES: usize = 16;
 
+/// One row of scores to probabilities; to be called inside a [`Kernel`].
 #[inline(always)]
-fn soften_row<const FMA: bool>(row: &mut [f32]) {
+pub(super) fn soften_row<const FMA: bool>(row: &mut [f32]) {
     let mut largest = [f32::NEG_INFINITY; LANES];
     let chunks = row.chunks_exact(LANES);
     let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
@@ -303,6 +329,42 @@ impl Kernel for SoftmaxGradient<'_> {
             let sum = sum(ds);
             ds.iter_mut().zip(p).for_each(|(ds, p)| *ds -= p * sum);
         }
+    }
+}
+
+/// On bf16, without a gradient.
+struct InBf16(Sizes);
+
+impl InBf16 {
+    fn run(&self, qkv: &CpuStorage, layout: &Layout, bias: Option<&[f32]>) -> candle_core::Result<(CpuStorage, Shape)> {
+        let y = bf16::attention(&self.0, values_of::<half::bf16>(qkv, layout)?, bias);
+        Ok((CpuStorage::BF16(y), Shape::from((self.0.batch, self.0.tokens, self.0.dim()))))
+    }
+}
+
+impl CustomOp1 for InBf16 {
+    fn name(&self) -> &'static str {
+        "attention in bf16"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.run(qkv, layout, None)
+    }
+}
+
+impl CustomOp2 for InBf16 {
+    fn name(&self) -> &'static str {
+        "attention in bf16 with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        qkv: &CpuStorage,
+        qkv_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.run(qkv, qkv_layout, Some(values(bias, bias_layout)?))
     }
 }
 

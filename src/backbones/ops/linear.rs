@@ -4,18 +4,18 @@
 //! take tiles of the output that stay in their second-level cache: the `gemm` crate (which candle uses too) writes the
 //! product, bias and activation follow before the tile is left. Measured on two cores with AVX-512, gemm reaches 1.5 to
 //! 2.5 times the speed of PyTorch's product on the shapes of ViT-B.
-//!
-//! With (inputs, outputs) in memory the product is up to a third faster than with PyTorch's (outputs, inputs), so
-//! [`Weight`] turns what is frozen once and leaves what is trained as it is.
 
 use super::activation::{Activation, activate, activated, derived};
+use super::bf16::{self, Packed, Rows, Written};
 use super::slices::{map1, map2, map3};
-use super::{require_f32, values};
+use super::weight::{Values, Weight};
+use super::{require_f32, values, values_of};
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, dispatch};
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 /// Rows and columns of a tile, about: with f32 values it fills half of a megabyte.
 const TILE: usize = 384;
@@ -23,48 +23,6 @@ const TILE: usize = 384;
 const MIN_TILE_ROWS: usize = 96;
 /// Tiles that there should at least be. Fixed, so that sums do not depend on the number of threads.
 const TASKS: usize = 8;
-
-/// The matrix of a fully connected layer, (outputs, inputs) as PyTorch has it.
-#[derive(Clone, Debug)]
-pub struct Weight {
-    /// (O, I), or (I, O) where `turned`.
-    matrix: Tensor,
-    turned: bool,
-    outputs: usize,
-    inputs: usize,
-}
-
-impl Weight {
-    /// Takes `w` (O, I, ...); further axes, such as a kernel's, are part of the inputs. A frozen matrix is kept turned.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if `w` has fewer than two axes or no values.
-    pub fn new(w: &Tensor) -> Result<Self> {
-        if w.rank() < 2 || w.elem_count() == 0 {
-            return Err(Error::argument("weight", "(outputs, inputs, ..)", format!("{:?}", w.dims())));
-        }
-        let w = w.flatten_from(1)?;
-        let (outputs, inputs) = w.dims2()?;
-        let turned = !w.track_op();
-        let matrix = if turned { w.t()?.contiguous()? } else { w };
-        Ok(Weight { matrix, turned, outputs, inputs })
-    }
-
-    /// The matrix as (outputs, inputs), perhaps strided.
-    pub(super) fn matrix(&self) -> Result<Tensor> {
-        Ok(if self.turned { self.matrix.t()? } else { self.matrix.clone() })
-    }
-
-    /// Number of outputs.
-    pub fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// Number of inputs.
-    pub fn inputs(&self) -> usize {
-        self.inputs
-    }
-}
 
 /// `x @ w^T + b` over the last axis of `x`, with gradients for all three.
 ///
@@ -95,21 +53,38 @@ pub fn linear(x: &Tensor, w: &Weight, b: &Tensor) -> Result<Tensor> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] if the shapes do not fit, or a tensor on the processor is not f32.
+/// [`Error::Argument`] if the shapes do not fit, or a tensor on the processor is not f32; with a rounded weight `x` may also
+/// be bf16, and neither `x` nor `b` may have a gradient.
 pub fn linear_act(x: &Tensor, w: &Weight, b: &Tensor, activation: Activation) -> Result<Tensor> {
     check(x, w, b)?;
-    let (outputs, inputs) = (w.outputs, w.inputs);
+    let (outputs, inputs) = (w.outputs(), w.inputs());
+    let (matrix, turned) = match w.values() {
+        Values::Plain { matrix, turned } => (matrix, *turned),
+        Values::Rounded(w) => return of_rounded::<f32>(x, w, b, activation),
+    };
     if !x.device().is_cpu() {
-        let matrix = if w.turned { w.matrix.clone() } else { w.matrix.t()? };
+        let matrix = if turned { matrix.clone() } else { matrix.t()? };
         let rows = x.reshape(((), inputs))?.matmul(&matrix)?.broadcast_add(b)?;
         let leading = &x.dims()[..x.rank() - 1];
         return activation.apply_tensor(&rows.reshape([leading, &[outputs]].concat())?);
     }
-    let trained = x.track_op() || w.matrix.track_op() || b.track_op();
+    let trained = x.track_op() || matrix.track_op() || b.track_op();
     let fused = if trained { Activation::Identity } else { activation };
-    let op = Linear { inputs, outputs, turned: w.turned, before: Activation::Identity, after: fused };
-    let y = x.contiguous()?.apply_op3(&w.matrix.contiguous()?, &b.contiguous()?, op)?;
+    let op = Linear { inputs, outputs, turned, before: Activation::Identity, after: fused };
+    let y = x.contiguous()?.apply_op3(&matrix.contiguous()?, &b.contiguous()?, op)?;
     if trained { activate(&y, activation) } else { Ok(y) }
+}
+
+/// [`linear_act`] with a rounded weight ([`Weight::rounded`]), as the bf16 that a product after it takes.
+///
+/// # Errors
+/// As for [`linear_act`]; [`Error::Argument`] if the weight is not rounded.
+pub fn linear_act_bf16(x: &Tensor, w: &Weight, b: &Tensor, activation: Activation) -> Result<Tensor> {
+    check(x, w, b)?;
+    match w.values() {
+        Values::Rounded(w) => of_rounded::<half::bf16>(x, w, b, activation),
+        Values::Plain { .. } => Err(Error::argument("linear_act_bf16, w", "a weight rounded to bf16", "f32")),
+    }
 }
 
 /// Two fully connected layers, as (w, b), with an activation between them; with gradients for everything.
@@ -126,36 +101,80 @@ pub fn mlp(
     activation: Activation,
     second: (&Weight, &Tensor),
 ) -> Result<Tensor> {
-    let tracked = |(w, b): (&Weight, &Tensor)| w.matrix.track_op() || b.track_op();
+    let tracked = |(w, b): (&Weight, &Tensor)| w.is_trained() || b.track_op();
     let (w, b) = second;
+    if first.0.is_rounded() && w.is_rounded() {
+        return linear(&linear_act_bf16(x, first.0, first.1, activation)?, w, b);
+    }
     if !x.device().is_cpu() || !(x.track_op() || tracked(first) || tracked(second)) {
         return linear(&linear_act(x, first.0, first.1, activation)?, w, b);
     }
     let hidden = linear(x, first.0, first.1)?;
     check(&hidden, w, b)?;
-    let op = Linear {
-        inputs: w.inputs,
-        outputs: w.outputs,
-        turned: w.turned,
-        before: activation,
-        after: Activation::Identity,
+    let Values::Plain { matrix, turned } = w.values() else {
+        return linear(&activate(&hidden, activation)?, w, b);
     };
-    Ok(hidden.contiguous()?.apply_op3(&w.matrix.contiguous()?, &b.contiguous()?, op)?)
+    let (inputs, outputs) = (w.inputs(), w.outputs());
+    let op = Linear { inputs, outputs, turned: *turned, before: activation, after: Activation::Identity };
+    Ok(hidden.contiguous()?.apply_op3(&matrix.contiguous()?, &b.contiguous()?, op)?)
 }
 
 /// An error unless the shapes fit and the tensors on the processor are f32.
 fn check(x: &Tensor, w: &Weight, b: &Tensor) -> Result<()> {
-    let (outputs, inputs) = (w.outputs, w.inputs);
+    let (outputs, inputs) = (w.outputs(), w.inputs());
     if x.dims().last() != Some(&inputs) || b.dims() != [outputs] {
         let found = format!("x {:?}, w [{outputs}, {inputs}], b {:?}", x.dims(), b.dims());
         return Err(Error::argument("linear", "x (..., I), w (O, I) and b (O,)", found));
     }
     if x.device().is_cpu() {
-        require_f32("linear, x", x)?;
-        require_f32("linear, w", &w.matrix)?;
+        if !(w.is_rounded() && x.dtype() == DType::BF16) {
+            require_f32("linear, x", x)?;
+        }
         require_f32("linear, b", b)?;
+        w.require_f32()?;
     }
     Ok(())
+}
+
+/// The layer with a rounded weight, on f32 or bf16, written as T.
+fn of_rounded<T: Written + WithDType>(x: &Tensor, w: &Packed, b: &Tensor, activation: Activation) -> Result<Tensor> {
+    if x.track_op() || b.track_op() || !x.device().is_cpu() {
+        let found = format!("something trained, or on {:?}", x.device().location());
+        return Err(Error::argument("linear, rounded to bf16", "frozen tensors on the processor", found));
+    }
+    Ok(x.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &Rounded { w, activation, written: PhantomData::<T> })?)
+}
+
+struct Rounded<'a, T> {
+    w: &'a Packed,
+    activation: Activation,
+    written: PhantomData<T>,
+}
+
+impl<T: Written + WithDType> CustomOp2 for Rounded<'_, T> {
+    fn name(&self) -> &'static str {
+        "linear in bf16"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let b = values(b, b_layout)?;
+        let rows = match x {
+            CpuStorage::BF16(_) => Rows::Bf16(values_of(x, x_layout)?),
+            _ => Rows::F32(values(x, x_layout)?),
+        };
+        let y: Vec<T> = bf16::product(rows, self.w, b, self.activation);
+        let mut dims = x_layout.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = b.len();
+        }
+        Ok((T::to_cpu_storage_owned(y), Shape::from(dims)))
+    }
 }
 
 struct Linear {

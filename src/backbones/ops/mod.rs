@@ -3,9 +3,11 @@
 //! | function | what it is | gradient |
 //! |---|---|---|
 //! | [`linear`], [`linear_act`] | matrix product and bias; with activation in the same pass | all arguments |
+//! | [`linear_act_bf16`] | the same with a weight rounded to bf16 ([`Weight::rounded`]), given as bf16 | none: frozen alone |
 //! | [`mlp`] | two such layers with an activation between | all arguments |
 //! | [`activate`] | an activation by itself | yes |
 //! | [`layer_norm`] | layer normalisation over the last axis | all arguments |
+//! | [`layer_norm_bf16`] | the same, given as bf16 | none: frozen alone |
 //! | [`residual`] | x + gamma y, with or without the scale | all arguments |
 //! | [`attention`] | multi-head attention on packed queries, keys and values | all arguments |
 //! | [`attention_weights`] | its probabilities, for pictures | none: an error, not silence |
@@ -28,13 +30,15 @@
 //!
 //! Convolutional backbones keep their activations channels last (B, H, W, C): a 1x1 convolution is then one matrix
 //! product over all pixels of the batch, and a depthwise convolution reads and writes whole vectors of channels.
-//! On a processor everything is f32 and spread over Rayon's threads; results do not depend on how many there are.
+//! On a processor everything is f32 and spread over Rayon's threads; results do not depend on how many there are. Frozen
+//! weights may be rounded to bf16 where the processor multiplies it ([`has_bf16`]): their products take bf16, too.
 //! On other devices each function is made of candle's own operations, in the precision of its arguments; only the
 //! depthwise convolution has kernels of its own on CUDA.
 
 mod activation;
 mod attention;
 mod batch_norm;
+mod bf16;
 mod bottleneck;
 mod conv;
 #[cfg(feature = "cuda")]
@@ -50,26 +54,29 @@ mod patches;
 mod residual;
 mod slices;
 mod squeeze;
+mod weight;
 
 pub use activation::{Activation, activate};
 pub use attention::{Heads, attention, attention_weights};
 pub use batch_norm::{Moments, batch_norm, batch_norm_running};
+pub use bf16::{has_bf16, require_bf16};
 pub use bottleneck::{Bottleneck, Normed, bottleneck};
 pub use conv::conv2d_nhwc_act;
 pub use depthwise::{
     depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean,
 };
 pub use layout::{to_channels_first, to_channels_last};
-pub use linear::{Weight, linear, linear_act, mlp};
+pub use linear::{linear, linear_act, linear_act_bf16, mlp};
 pub use memory::keep_memory;
-pub use norm::layer_norm;
+pub use norm::{layer_norm, layer_norm_bf16};
 pub use padding::Padding;
 pub use patches::{merge_pixels, patches};
 pub use residual::residual;
 pub use squeeze::{mean_pixels, scale_channels};
+pub use weight::Weight;
 
 use crate::error::{Error, Result};
-use candle_core::{CpuStorage, DType, Layout, Tensor};
+use candle_core::{CpuStorage, DType, Layout, Tensor, WithDType};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
@@ -85,8 +92,13 @@ fn require_f32(what: &'static str, x: &Tensor) -> Result<()> {
 
 /// The values of a contiguous f32 tensor on the processor, as a custom operation receives them.
 pub fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    values_of(storage, layout)
+}
+
+/// The same of any type.
+fn values_of<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [T]> {
     match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
         None => candle_core::bail!("expected a contiguous tensor, found strides {:?}", layout.stride()),
     }
 }
@@ -97,7 +109,7 @@ pub fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Resu
 ///
 /// # Safety
 /// `write` must write every value of the memory that it gets, whatever the piece, before it returns.
-unsafe fn filled(length: usize, piece: usize, write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync) -> Vec<f32> {
+unsafe fn filled<T: Send>(length: usize, piece: usize, write: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync) -> Vec<T> {
     let mut all = Vec::with_capacity(length);
     let memory = &mut all.spare_capacity_mut()[..length];
     memory.par_chunks_mut(piece.max(1)).enumerate().for_each(|(i, piece)| write(i, piece));

@@ -2,6 +2,7 @@
 //!
 //! candle-nn's fused `layer_norm` has no backward and its `layer_norm_slow` makes nine passes over memory on one thread.
 
+use super::bf16::Written;
 use super::linear::column_sums;
 use super::slices::{map1, map2, map3};
 use super::{filled, require_f32, values};
@@ -32,19 +33,41 @@ const PIECE: usize = 32 * 1024;
 /// # Errors
 /// [`Error::Argument`] if the shapes do not fit, or a tensor on the processor is not f32.
 pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f64) -> Result<Tensor> {
+    let dim = check(x, w, b)?;
+    if !x.device().is_cpu() {
+        let trained = x.track_op() || w.track_op() || b.track_op();
+        return if trained { by_steps(x, w, b, eps) } else { Ok(candle_nn::ops::layer_norm(x, w, b, eps as f32)?) };
+    }
+    Ok(x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, LayerNorm { dim, eps: eps as f32 })?)
+}
+
+/// [`layer_norm`] of a frozen model on the processor, as the bf16 that a product after it takes; computed in f32.
+///
+/// # Errors
+/// [`Error::Argument`] as for [`layer_norm`], and for something trained or on another device.
+pub fn layer_norm_bf16(x: &Tensor, w: &Tensor, b: &Tensor, eps: f64) -> Result<Tensor> {
+    let dim = check(x, w, b)?;
+    if x.track_op() || w.track_op() || b.track_op() || !x.device().is_cpu() {
+        let found = format!("something trained, or on {:?}", x.device().location());
+        return Err(Error::argument("layer_norm_bf16", "frozen tensors on the processor", found));
+    }
+    let op = InBf16(LayerNorm { dim, eps: eps as f32 });
+    Ok(x.contiguous()?.apply_op3_no_bwd(&w.contiguous()?, &b.contiguous()?, &op)?)
+}
+
+/// D, or an error unless the shapes fit and the tensors on the processor are f32.
+fn check(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<usize> {
     let dim = x.dims().last().copied().unwrap_or(0);
     if dim == 0 || w.dims() != [dim] || b.dims() != [dim] {
         let found = format!("x {:?}, w {:?}, b {:?}", x.dims(), w.dims(), b.dims());
         return Err(Error::argument("layer_norm", "x (..., D), w (D,) and b (D,)", found));
     }
-    if !x.device().is_cpu() {
-        let trained = x.track_op() || w.track_op() || b.track_op();
-        return if trained { by_steps(x, w, b, eps) } else { Ok(candle_nn::ops::layer_norm(x, w, b, eps as f32)?) };
+    if x.device().is_cpu() {
+        for (what, tensor) in [("layer_norm, x", x), ("layer_norm, w", w), ("layer_norm, b", b)] {
+            require_f32(what, tensor)?;
+        }
     }
-    for (what, tensor) in [("layer_norm, x", x), ("layer_norm, w", w), ("layer_norm, b", b)] {
-        require_f32(what, tensor)?;
-    }
-    Ok(x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, LayerNorm { dim, eps: eps as f32 })?)
+    Ok(dim)
 }
 
 /// The same by differentiable steps, in f32 within.
@@ -66,6 +89,38 @@ impl LayerNorm {
     fn piece(&self) -> usize {
         (PIECE / self.dim).max(1) * self.dim
     }
+
+    fn forward<T: Written>(&self, x: &[f32], w: &[f32], b: &[f32]) -> Vec<T> {
+        let piece = self.piece();
+        let write = |i: usize, y: &mut [MaybeUninit<T>]| {
+            let x = &x[i * piece..][..y.len()];
+            dispatch(Forward { x, w, b, y, eps: self.eps });
+        };
+        // SAFETY: `Forward` writes every value of `y`: pieces are whole rows, and so is `x`.
+        unsafe { filled(x.len(), piece, write) }
+    }
+}
+
+/// Written as bf16, without a gradient.
+struct InBf16(LayerNorm);
+
+impl CustomOp3 for InBf16 {
+    fn name(&self) -> &'static str {
+        "layer norm in bf16"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let y = self.0.forward(values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
+        Ok((CpuStorage::BF16(y), x_layout.shape().clone()))
+    }
 }
 
 impl CustomOp3 for LayerNorm {
@@ -82,14 +137,7 @@ impl CustomOp3 for LayerNorm {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
-        let piece = self.piece();
-        let write = |i: usize, y: &mut [MaybeUninit<f32>]| {
-            let x = &x[i * piece..][..y.len()];
-            dispatch(Forward { x, w, b, y, eps: self.eps });
-        };
-        // SAFETY: `Forward` writes every value of `y`: pieces are whole rows, and so is `x`.
-        let y = unsafe { filled(x.len(), piece, write) };
+        let y = self.forward(values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -161,22 +209,22 @@ fn moments(row: &[f32], eps: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
-struct Forward<'a> {
+struct Forward<'a, T> {
     x: &'a [f32],
     w: &'a [f32],
     b: &'a [f32],
-    y: &'a mut [MaybeUninit<f32>],
+    y: &'a mut [MaybeUninit<T>],
     eps: f32,
 }
 
-impl Kernel for Forward<'_> {
+impl<T: Written> Kernel for Forward<'_, T> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let dim = self.w.len();
         for (x, y) in self.x.chunks_exact(dim).zip(self.y.chunks_exact_mut(dim)) {
             let (mean, scale) = moments(x, self.eps);
             for (((y, x), w), b) in y.iter_mut().zip(x).zip(self.w).zip(self.b) {
-                y.write((x - mean) * scale * w + b);
+                y.write(T::of((x - mean) * scale * w + b));
             }
         }
     }

@@ -36,7 +36,7 @@ pub use model::{
 pub use own::own_manifest;
 pub use source::{ArchiveLayout, Download, ListLabel, Lookup, Source, TablePart};
 pub use split::{OfficialSplit, PerClass, SplitRecord, SplitRule};
-pub use suite::{FinetuningRecord, SuiteRecord};
+pub use suite::{DTypeRecord, FinetuningRecord, SuiteRecord};
 
 use crate::error::{Error, Result};
 use parse::{Loaded, Problem, Record};

@@ -1,6 +1,7 @@
 //! The record of a suite: which models meet which data sets, with which budgets and seeds.
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use toml::de::DeTable;
 
 use super::methods::{Method, Tuning};
@@ -27,6 +28,9 @@ pub struct SuiteRecord {
     /// At most this many images a data set: a seeded, stratified subset. `None` uses all.
     #[serde(default)]
     pub max_images: Option<usize>,
+    /// What features are computed in.
+    #[serde(default)]
+    pub dtype: DTypeRecord,
     /// Ids of models whose rows are computed on this machine at the first seed, though they ship with the project: the
     /// sample that the shipped rows are held against.
     #[serde(default)]
@@ -37,6 +41,37 @@ pub struct SuiteRecord {
     /// What the suite leaves out; shown on the page.
     #[serde(default)]
     pub note: Option<String>,
+}
+
+/// What the features of frozen models are computed in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DTypeRecord {
+    /// f32 throughout.
+    #[default]
+    F32,
+    /// On a processor with AVX512-BF16, matrix products of factors rounded to bf16 and summed in f32, and f32 for the rest;
+    /// on a GPU bf16 throughout. Such features, and the rows on them, have keys of their own.
+    Bf16,
+}
+
+impl DTypeRecord {
+    /// The name in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DTypeRecord::F32 => "f32",
+            DTypeRecord::Bf16 => "bf16",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DTypeRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let known = [DTypeRecord::F32, DTypeRecord::Bf16].into_iter().find(|known| known.as_str() == word);
+        // serde's own words for a variant do not name the key.
+        known
+            .ok_or_else(|| D::Error::custom(format!("invalid value: `{word}`, expected `dtype` to be `f32` or `bf16`")))
+    }
 }
 
 /// Runs of fine-tuning: every method, model, data set, budget and seed of the lists with each other.
@@ -130,6 +165,11 @@ impl Record for SuiteRecord {
         check_list("budgets", &self.budgets)?;
         check_list("seeds", &self.seeds)?;
         check_budgets(&self.budgets)?;
+        if self.dtype != DTypeRecord::F32 && !self.finetuning.is_empty() {
+            let expected =
+                "`f32` in a suite that fine-tunes: training is f32 (bf16 features may have a suite of their own)";
+            return Err(Problem::new("dtype", expected, format!("`{}`", self.dtype.as_str())));
+        }
         for (i, runs) in self.finetuning.iter().enumerate() {
             runs.check(self).map_err(|problem| problem.within(&format!("finetuning.{i}")))?;
         }

@@ -102,7 +102,7 @@ impl Start {
     /// # Errors
     /// A data set or model that is not known or cannot be opened.
     pub fn open(project: &Project, dataset: &str, model: &str, device: &Device) -> Result<Start> {
-        let encoding = Encoding::of(project, &project.images(dataset)?, model, device)?;
+        let encoding = Encoding::of_f32(project, &project.images(dataset)?, model, device)?;
         let encoded = encoding.encode(project, None)?;
         Start::of(project, &encoding, encoded, device)
     }

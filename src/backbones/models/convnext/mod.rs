@@ -227,6 +227,17 @@ impl Backbone for ConvNeXt {
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
         self.pooled().apart(self.features(images, mode, self.pooled())?)
     }
+
+    fn round_to_bf16(&mut self) -> Result<()> {
+        self.stem.0.round()?;
+        self.stages.iter_mut().try_for_each(|stage| {
+            stage.downsample.iter_mut().try_for_each(|(_, merge)| merge.round())?;
+            stage
+                .blocks
+                .iter_mut()
+                .try_for_each(|block| [&mut block.fc1, &mut block.fc2].into_iter().try_for_each(Linear::round))
+        })
+    }
 }
 
 struct Block {
@@ -261,7 +272,7 @@ impl Block {
     fn forward(&self, x: &Tensor, mode: Mode, at: (usize, usize)) -> Result<Tensor> {
         let (w, b) = &self.depthwise;
         let y = depthwise_conv2d_nhwc_act(x, w, b, 1, Padding::symmetric(3), Activation::Identity)?;
-        let y = mlp(&self.norm.forward(&y)?, &self.fc1, Activation::Gelu, &self.fc2)?;
+        let y = mlp(&self.norm.forward_to(&y, &self.fc1)?, &self.fc1, Activation::Gelu, &self.fc2)?;
         let y = mode.drop_path(y, at.0, at.1)?;
         residual(x, &y, self.gamma.as_ref())
     }

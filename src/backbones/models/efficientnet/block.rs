@@ -1,7 +1,7 @@
 //! The layers of EfficientNet: each a convolution with batch normalisation and activation, in one of two kinds.
 
 use super::config::{BlockShape, EfficientNetConfig, LayerNames};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::Mode;
 use crate::models::layers::Linear;
 use crate::ops::{
@@ -128,6 +128,14 @@ impl Pointwise {
             Pointwise::Trained(Trained { w, norm }) => norm.forward(&w.forward(x)?, activation, mode),
         }
     }
+
+    /// Rounds the kernel to bf16.
+    pub(super) fn round(&mut self) -> Result<()> {
+        match self {
+            Pointwise::Frozen(layer) => layer.round(),
+            Pointwise::Trained(_) => Err(trained()),
+        }
+    }
 }
 
 /// The first convolution, 3x3 with stride 2.
@@ -163,6 +171,15 @@ impl Stem {
 
     pub(super) fn is_trained(&self) -> bool {
         matches!(self, Stem::Trained(_))
+    }
+
+    /// Rounds the kernel to bf16.
+    pub(super) fn round(&mut self) -> Result<()> {
+        match self {
+            Stem::Frozen { w, .. } => *w = w.rounded()?,
+            Stem::Trained(_) => return Err(trained()),
+        }
+        Ok(())
     }
 
     pub(super) fn forward(&self, x: &Tensor, config: &EfficientNetConfig, mode: Mode) -> Result<Tensor> {
@@ -217,6 +234,17 @@ impl Block {
         Ok(Block { shape, kind })
     }
 
+    /// Rounds the kernels of the 1x1 convolutions to bf16, but those of squeeze-and-excite.
+    pub(super) fn round(&mut self) -> Result<()> {
+        match &mut self.kind {
+            Kind::Frozen(block) => {
+                block.expand.iter_mut().try_for_each(Linear::round)?;
+                block.project.round()
+            }
+            Kind::Trained(_) => Err(trained()),
+        }
+    }
+
     /// (B, H, W, C) to (B, H', W', C'); the block is the `at.0`-th of `at.1`.
     pub(super) fn forward(
         &self,
@@ -240,6 +268,11 @@ impl Block {
             }
         }
     }
+}
+
+/// What is said where a kernel that is a variable was to be rounded.
+fn trained() -> Error {
+    Error::argument("weights rounded to bf16", "a frozen network", "one that is trained")
 }
 
 /// Where the two layers of squeeze-and-excite lie, and the shapes of their kernels.

@@ -133,4 +133,11 @@ impl Backbone for EfficientNet {
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Vec<(&'static str, Tensor)>> {
         self.pooled().apart(self.features(images, mode, self.pooled())?)
     }
+
+    /// Squeeze-and-excite, which is small, stays f32 as well.
+    fn round_to_bf16(&mut self) -> Result<()> {
+        self.stem.round()?;
+        self.blocks.iter_mut().try_for_each(Block::round)?;
+        self.head.round()
+    }
 }

@@ -91,7 +91,7 @@ impl Block {
         let y = attention(&self.queries(x)?, self.config.heads, bias)?;
         let y = branch(self.proj.forward(&y)?, 1)?;
         let x = residual(x, &y, self.scale1.as_ref())?;
-        let y = branch(mlp(&self.norm2.forward(&x)?, &self.fc1, self.config.activation, &self.fc2)?, 2)?;
+        let y = branch(mlp(&self.norm2.forward_to(&x, &self.fc1)?, &self.fc1, self.config.activation, &self.fc2)?, 2)?;
         residual(&x, &y, self.scale2.as_ref())
     }
 
@@ -101,10 +101,16 @@ impl Block {
     }
 
     fn queries(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.norm1.forward(x)?;
         match &self.qkv {
-            Qkv::Plain(layer) => layer.forward(&x),
-            parts => parts.layer()?.forward(&x),
+            Qkv::Plain(layer) => layer.forward_half(&self.norm1.forward_to(x, layer)?),
+            parts => parts.layer()?.forward(&self.norm1.forward(x)?),
         }
+    }
+
+    /// Rounds the factors of all products to bf16 ([`crate::ops::Weight::rounded`]).
+    pub fn round(&mut self) -> Result<()> {
+        self.qkv = Qkv::Plain(self.qkv.layer()?);
+        let Qkv::Plain(qkv) = &mut self.qkv else { return Ok(()) };
+        [qkv, &mut self.proj, &mut self.fc1, &mut self.fc2].into_iter().try_for_each(Linear::round)
     }
 }

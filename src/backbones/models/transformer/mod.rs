@@ -231,6 +231,11 @@ impl Backbone for Transformer {
         Ok(features)
     }
 
+    fn round_to_bf16(&mut self) -> Result<()> {
+        self.patch_embed.round()?;
+        self.blocks.iter_mut().try_for_each(|(block, _)| block.round())
+    }
+
     /// The probabilities of the last block.
     fn attention(&self, images: &Tensor) -> Result<Option<Tensor>> {
         image_batch_check(images, Some(self.config.image_size))?;
