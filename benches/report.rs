@@ -13,6 +13,8 @@ pub enum Unit {
     Seconds,
     /// More are better.
     ImagesPerSecond,
+    /// The same, of frozen networks beside other runtimes.
+    ImagesPerSecondBesideRuntimes,
     /// Fewer are better.
     SecondsPerEpoch,
 }
@@ -22,6 +24,7 @@ impl Unit {
         match self {
             Unit::Seconds => "s",
             Unit::ImagesPerSecond => "images/s",
+            Unit::ImagesPerSecondBesideRuntimes => "images/s beside runtimes",
             Unit::SecondsPerEpoch => "s/epoch",
         }
     }
@@ -116,7 +119,7 @@ fn quoted(cell: &str) -> String {
 
 /// The table of comparisons in Markdown; rows without a reference are left out.
 pub fn table(unit: Unit, rows: &[Row]) -> String {
-    let unit = unit.as_str();
+    let unit = if unit == Unit::ImagesPerSecondBesideRuntimes { "images/s" } else { unit.as_str() };
     let mut text =
         format!("| work | ours ({unit}) | reference ({unit}) | ratio [lowest, highest] | goal | remarks |\n");
     text.push_str("|---|---|---|---|---|---|\n");

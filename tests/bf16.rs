@@ -218,7 +218,8 @@ fn what_is_trained_is_refused() -> Result<()> {
     let refused = |error: wider_clip::error::Error| assert!(error.to_string().contains("frozen"), "{error}");
     refused(Weight::new(var.as_tensor())?.rounded().expect_err("a variable"));
     let (weight, b) = (Weight::new(&drawn("w", &[6, 4]))?.rounded()?, drawn("b", &[6]));
-    refused(linear(var.as_tensor(), &weight, &b).expect_err("x has a gradient"));
+    let x = Var::from_tensor(&drawn("x", &[2, 4]))?;
+    refused(linear(x.as_tensor(), &weight, &b).expect_err("x has a gradient"));
     refused(
         layer_norm_bf16(var.as_tensor(), &drawn("s", &[6]), &drawn("t", &[6]), 1e-6).expect_err("x has a gradient"),
     );

@@ -94,16 +94,7 @@ fn main() {
         for _ in 0..arguments.rounds {
             let ours = Ours::new(architecture, pooling, dim, batch);
             train_batch = ours.train_batch();
-            forward.0.push(ours.forward(DType::F32));
-            if std::env::var("BF").is_ok() {
-                for _ in 0..2 {
-                    println!(
-                        "{name} f32 {:.2} bf16 {:.2}",
-                        8.0 / ours.forward(DType::F32),
-                        8.0 / ours.forward(DType::BF16)
-                    );
-                }
-            }
+            forward.0.push(ours.forward());
             if !arguments.forward {
                 train.0.push(ours.train());
             }
@@ -189,12 +180,9 @@ impl Ours {
         if parameters > 250_000_000 { LARGE_BATCH } else { self.batch }
     }
 
-    fn forward(&self, dtype: DType) -> f64 {
+    fn forward(&self) -> f64 {
         let vb = VarBuilder::from_tensors(self.weights.clone(), DType::F32, &Device::Cpu);
-        let mut model = self.architecture.build(vb).unwrap();
-        if dtype == DType::BF16 {
-            model.round_to_bf16().unwrap();
-        }
+        let model = self.architecture.build(vb).unwrap();
         let images = random_images(self.batch, SIZE);
         best(FORWARD, || {
             let start = Instant::now();

@@ -68,9 +68,10 @@ pub trait Backbone: Send + Sync {
         self.forward(images, Mode::Eval)
     }
 
-    /// From now on rounds the factors of the matrix products to bf16 and sums them in f32, on processors that have the
+    /// From now on rounds the factors of most matrix products to bf16 and sums them in f32, on processors that have the
     /// instructions ([`crate::ops::require_bf16`]). Everything else stays f32: sums, biases, normalisations, activations,
-    /// softmax, residual sums, depthwise convolutions. Features stay f32.
+    /// softmax, residual sums, depthwise convolutions, and the products to which a family's features are sensitive. Features
+    /// stay f32.
     ///
     /// # Errors
     /// [`Error::Argument`] if the processor lacks the instructions, or the model is trained or on another device.

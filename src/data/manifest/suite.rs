@@ -49,8 +49,8 @@ pub enum DTypeRecord {
     /// f32 throughout.
     #[default]
     F32,
-    /// On a processor with AVX512-BF16, matrix products of factors rounded to bf16 and summed in f32, and f32 for the rest;
-    /// on a GPU bf16 throughout. Such features, and the rows on them, have keys of their own.
+    /// On a processor with AVX512-BF16, most matrix products of factors rounded to bf16 and summed in f32, and f32 for the
+    /// rest; on a GPU bf16 throughout. Such features, and the rows on them, have keys of their own.
     Bf16,
 }
 

@@ -173,15 +173,6 @@ impl Stem {
         matches!(self, Stem::Trained(_))
     }
 
-    /// Rounds the kernel to bf16.
-    pub(super) fn round(&mut self) -> Result<()> {
-        match self {
-            Stem::Frozen { w, .. } => *w = w.rounded()?,
-            Stem::Trained(_) => return Err(trained()),
-        }
-        Ok(())
-    }
-
     pub(super) fn forward(&self, x: &Tensor, config: &EfficientNetConfig, mode: Mode) -> Result<Tensor> {
         let padding = config.padding.padding(x, 3, 2)?;
         match self {
@@ -234,13 +225,10 @@ impl Block {
         Ok(Block { shape, kind })
     }
 
-    /// Rounds the kernels of the 1x1 convolutions to bf16, but those of squeeze-and-excite.
+    /// Rounds the kernel of the 1x1 convolution that widens to bf16.
     pub(super) fn round(&mut self) -> Result<()> {
         match &mut self.kind {
-            Kind::Frozen(block) => {
-                block.expand.iter_mut().try_for_each(Linear::round)?;
-                block.project.round()
-            }
+            Kind::Frozen(block) => block.expand.iter_mut().try_for_each(Linear::round),
             Kind::Trained(_) => Err(trained()),
         }
     }

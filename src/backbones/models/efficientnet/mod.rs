@@ -21,7 +21,7 @@ use super::layers::Linear;
 use super::pooling::Pooled;
 use super::{Backbone, Mode, image_batch_check, in_groups};
 use crate::error::{Error, Result};
-use crate::ops::{mean_pixels, to_channels_last};
+use crate::ops::{mean_pixels, require_bf16, to_channels_last};
 use block::{Block, Pointwise, Stem};
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
@@ -134,10 +134,12 @@ impl Backbone for EfficientNet {
         self.pooled().apart(self.features(images, mode, self.pooled())?)
     }
 
-    /// Squeeze-and-excite, which is small, stays f32 as well.
+    /// The expanding 1x1 convolutions from the third block on, and the head. What narrows again stays f32, as neither a norm
+    /// nor an activation follows it, and so do the stem and the first two blocks, on which all others build, and
+    /// squeeze-and-excite, which is small. With all of them rounded, features of Lite0 had a cosine of 0.9997 to those in f32.
     fn round_to_bf16(&mut self) -> Result<()> {
-        self.stem.round()?;
-        self.blocks.iter_mut().try_for_each(Block::round)?;
+        require_bf16()?;
+        self.blocks.iter_mut().skip(2).try_for_each(Block::round)?;
         self.head.round()
     }
 }

@@ -23,7 +23,7 @@ pub use names::{SCHEMES, depth_of, parameters};
 use super::layers::{LayerNorm, Linear};
 use super::{Backbone, Mode, grid_mean, image_batch_check, in_groups};
 use crate::error::{Error, Result};
-use crate::ops::{Heads, patches};
+use crate::ops::{Heads, patches, require_bf16};
 use crate::random::{Random, truncated_normal};
 use block::{Block, BlockConfig};
 use candle_core::{DType, Device, Tensor};
@@ -231,9 +231,14 @@ impl Backbone for Transformer {
         Ok(features)
     }
 
+    /// The patch embedding and the first block stay f32: all that follows builds on what they give. Rounded as well, the
+    /// class token of the pocket BEiT had a cosine of 0.9996 to the one in f32, and so 0.99994.
     fn round_to_bf16(&mut self) -> Result<()> {
-        self.patch_embed.round()?;
-        self.blocks.iter_mut().try_for_each(|(block, _)| block.round())
+        require_bf16()?;
+        if self.cls_token.track_op() {
+            return Err(Error::argument("weights rounded to bf16", "a frozen network", "one that is trained"));
+        }
+        self.blocks.iter_mut().skip(1).try_for_each(|(block, _)| block.round())
     }
 
     /// The probabilities of the last block.
