@@ -11,6 +11,7 @@ use require::require;
 use std::path::Path;
 use wider_clip::candle_core;
 use wider_clip::error::Result;
+use wider_clip::experiments::Work;
 use wider_clip::models::load_as;
 use wider_clip::ops::{
     Activation, Heads, Weight, attention, attention_weights, layer_norm, layer_norm_bf16, linear, linear_act,
@@ -312,6 +313,12 @@ fn a_suite_in_bf16_has_keys_and_rows_of_its_own_and_the_same_accuracies() -> Res
         let (a, b) = (of(&plain)?, of(&half)?);
         assert_ne!(a.features_key().digest(), b.features_key().digest());
         assert_eq!(b.features_key().digest(), of(&half)?.features_key().digest());
+        let pooling = a.model.features.default.as_str();
+        let (method, protocol, budget) = (("knn", ""), "study", Some(10));
+        let work = Work { table: "representations", method, pooling, protocol, budget, seed: 0, code: 0 };
+        let (cell, half_cell) = (a.cell(&work), b.cell(&work));
+        assert_eq!((cell.device.as_str(), half_cell.device.as_str()), ("cpu", "cpu, bf16"));
+        assert_ne!(cell.key, half_cell.key);
         // What trains or is kept takes f32, whatever the suite says.
         assert_eq!(
             Encoding::of_f32(&half, &set, model, &Device::Cpu)?.features_key().digest(),

@@ -7,7 +7,7 @@
 
 use super::linear::{Matrix, Shared, multiply};
 use super::slices::{map2, map3};
-use super::{bf16, require_f32, values, values_of};
+use super::{bf16, require_f32, values};
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, dispatch};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Shape, Tensor};
@@ -48,7 +48,7 @@ pub struct Heads {
 pub fn attention(qkv: &Tensor, heads: Heads, bias: Option<&Tensor>) -> Result<Tensor> {
     let sizes = Sizes::new(qkv, heads, bias)?;
     if qkv.device().is_cpu() && qkv.dtype() == DType::BF16 {
-        return of_bf16(qkv, sizes, bias);
+        return bf16::attention(qkv, sizes, bias);
     }
     if !qkv.device().is_cpu() {
         let (_, _, v) = sizes.split(qkv)?;
@@ -62,23 +62,6 @@ pub fn attention(qkv: &Tensor, heads: Heads, bias: Option<&Tensor>) -> Result<Te
         Some(bias) => {
             require_f32("attention, bias", bias)?;
             Ok(qkv.apply_op2(&bias.contiguous()?, Attention(sizes))?)
-        }
-    }
-}
-
-/// [`attention`] of a frozen model in bf16 on the processor: (B, T, D) in bf16. `bias` is f32.
-fn of_bf16(qkv: &Tensor, sizes: Sizes, bias: Option<&Tensor>) -> Result<Tensor> {
-    bf16::require_bf16()?;
-    if qkv.track_op() || bias.is_some_and(|bias| bias.track_op()) || !sizes.length.is_multiple_of(2) {
-        let found = format!("something trained, or heads of {} values", sizes.length);
-        return Err(Error::argument("attention in bf16", "frozen weights and heads of an even length", found));
-    }
-    let qkv = qkv.contiguous()?;
-    match bias {
-        None => Ok(qkv.apply_op1_no_bwd(&InBf16(sizes))?),
-        Some(bias) => {
-            require_f32("attention, bias", bias)?;
-            Ok(qkv.apply_op2_no_bwd(&bias.contiguous()?, &InBf16(sizes))?)
         }
     }
 }
@@ -329,42 +312,6 @@ impl Kernel for SoftmaxGradient<'_> {
             let sum = sum(ds);
             ds.iter_mut().zip(p).for_each(|(ds, p)| *ds -= p * sum);
         }
-    }
-}
-
-/// On bf16, without a gradient.
-struct InBf16(Sizes);
-
-impl InBf16 {
-    fn run(&self, qkv: &CpuStorage, layout: &Layout, bias: Option<&[f32]>) -> candle_core::Result<(CpuStorage, Shape)> {
-        let y = bf16::attention(&self.0, values_of::<half::bf16>(qkv, layout)?, bias);
-        Ok((CpuStorage::BF16(y), Shape::from((self.0.batch, self.0.tokens, self.0.dim()))))
-    }
-}
-
-impl CustomOp1 for InBf16 {
-    fn name(&self) -> &'static str {
-        "attention in bf16"
-    }
-
-    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        self.run(qkv, layout, None)
-    }
-}
-
-impl CustomOp2 for InBf16 {
-    fn name(&self) -> &'static str {
-        "attention in bf16 with bias"
-    }
-
-    fn cpu_fwd(
-        &self,
-        qkv: &CpuStorage,
-        qkv_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        self.run(qkv, qkv_layout, Some(values(bias, bias_layout)?))
     }
 }
 

@@ -6,16 +6,15 @@
 //! 2.5 times the speed of PyTorch's product on the shapes of ViT-B.
 
 use super::activation::{Activation, activate, activated, derived};
-use super::bf16::{self, Packed, Rows, Written};
+use super::bf16;
 use super::slices::{map1, map2, map3};
 use super::weight::{Values, Weight};
-use super::{require_f32, values, values_of};
+use super::{require_f32, values};
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, dispatch};
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
 /// Rows and columns of a tile, about: with f32 values it fills half of a megabyte.
 const TILE: usize = 384;
@@ -60,7 +59,7 @@ pub fn linear_act(x: &Tensor, w: &Weight, b: &Tensor, activation: Activation) ->
     let (outputs, inputs) = (w.outputs(), w.inputs());
     let (matrix, turned) = match w.values() {
         Values::Plain { matrix, turned } => (matrix, *turned),
-        Values::Rounded(w) => return of_rounded::<f32>(x, w, b, activation),
+        Values::Rounded(w) => return bf16::linear::<f32>(x, w, b, activation),
     };
     if !x.device().is_cpu() {
         let matrix = if turned { matrix.clone() } else { matrix.t()? };
@@ -82,7 +81,7 @@ pub fn linear_act(x: &Tensor, w: &Weight, b: &Tensor, activation: Activation) ->
 pub fn linear_act_bf16(x: &Tensor, w: &Weight, b: &Tensor, activation: Activation) -> Result<Tensor> {
     check(x, w, b)?;
     match w.values() {
-        Values::Rounded(w) => of_rounded::<half::bf16>(x, w, b, activation),
+        Values::Rounded(w) => bf16::linear::<half::bf16>(x, w, b, activation),
         Values::Plain { .. } => Err(Error::argument("linear_act_bf16, w", "a weight rounded to bf16", "f32")),
     }
 }
@@ -134,47 +133,6 @@ fn check(x: &Tensor, w: &Weight, b: &Tensor) -> Result<()> {
         w.require_f32()?;
     }
     Ok(())
-}
-
-/// The layer with a rounded weight, on f32 or bf16, written as T.
-fn of_rounded<T: Written + WithDType>(x: &Tensor, w: &Packed, b: &Tensor, activation: Activation) -> Result<Tensor> {
-    if x.track_op() || b.track_op() || !x.device().is_cpu() {
-        let found = format!("something trained, or on {:?}", x.device().location());
-        return Err(Error::argument("linear, rounded to bf16", "frozen tensors on the processor", found));
-    }
-    Ok(x.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &Rounded { w, activation, written: PhantomData::<T> })?)
-}
-
-struct Rounded<'a, T> {
-    w: &'a Packed,
-    activation: Activation,
-    written: PhantomData<T>,
-}
-
-impl<T: Written + WithDType> CustomOp2 for Rounded<'_, T> {
-    fn name(&self) -> &'static str {
-        "linear in bf16"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        b: &CpuStorage,
-        b_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let b = values(b, b_layout)?;
-        let rows = match x {
-            CpuStorage::BF16(_) => Rows::Bf16(values_of(x, x_layout)?),
-            _ => Rows::F32(values(x, x_layout)?),
-        };
-        let y: Vec<T> = bf16::product(rows, self.w, b, self.activation);
-        let mut dims = x_layout.dims().to_vec();
-        if let Some(last) = dims.last_mut() {
-            *last = b.len();
-        }
-        Ok((T::to_cpu_storage_owned(y), Shape::from(dims)))
-    }
 }
 
 struct Linear {

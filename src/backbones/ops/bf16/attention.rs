@@ -3,12 +3,71 @@
 //! A task is one head of one image: its keys and values are packed once, and then eight queries at a time go all the way
 //! from scores to their mixed values, in the first-level cache.
 
-use super::Written;
-use super::kernel::{LANES, Line, ROWS, Strip, Tile, VECTORS, WIDTH, strip_times_panel};
+use super::kernel::{LANES, Line, ROWS, Strip, Tile, VECTORS, WIDTH};
+use super::{Written, require_bf16};
+use crate::error::{Error, Result};
 use crate::ops::attention::{Sizes, soften_row};
+use crate::ops::{require_f32, values, values_of};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use half::bf16;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
+
+/// [`crate::ops::attention`] of a frozen model on bf16: (B, T, D) in bf16. `bias` is f32.
+///
+/// # Errors
+/// [`Error::Argument`] if something is trained, heads have an odd length, or the processor lacks the instructions.
+pub(in crate::ops) fn attention(qkv: &Tensor, sizes: Sizes, bias: Option<&Tensor>) -> Result<Tensor> {
+    require_bf16()?;
+    if qkv.track_op() || bias.is_some_and(|bias| bias.track_op()) || !sizes.length.is_multiple_of(2) {
+        let found = format!("something trained, or heads of {} values", sizes.length);
+        return Err(Error::argument("attention in bf16", "frozen weights and heads of an even length", found));
+    }
+    let qkv = qkv.contiguous()?;
+    match bias {
+        None => Ok(qkv.apply_op1_no_bwd(&InBf16(sizes))?),
+        Some(bias) => {
+            require_f32("attention, bias", bias)?;
+            Ok(qkv.apply_op2_no_bwd(&bias.contiguous()?, &InBf16(sizes))?)
+        }
+    }
+}
+
+/// On bf16, without a gradient.
+struct InBf16(Sizes);
+
+impl InBf16 {
+    fn run(&self, qkv: &CpuStorage, layout: &Layout, bias: Option<&[f32]>) -> candle_core::Result<(CpuStorage, Shape)> {
+        let y = forward(&self.0, values_of(qkv, layout)?, bias);
+        Ok((CpuStorage::BF16(y), Shape::from((self.0.batch, self.0.tokens, self.0.dim()))))
+    }
+}
+
+impl CustomOp1 for InBf16 {
+    fn name(&self) -> &'static str {
+        "attention in bf16"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.run(qkv, layout, None)
+    }
+}
+
+impl CustomOp2 for InBf16 {
+    fn name(&self) -> &'static str {
+        "attention in bf16 with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        qkv: &CpuStorage,
+        qkv_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.run(qkv, qkv_layout, Some(values(bias, bias_layout)?))
+    }
+}
 
 /// What a task works in.
 #[derive(Default)]
@@ -27,7 +86,7 @@ struct Scratch {
 ///
 /// # Panics
 /// Where the processor lacks the instructions or the length is odd: callers check both.
-pub(in crate::ops) fn attention(sizes: &Sizes, qkv: &[bf16], bias: Option<&[f32]>) -> Vec<bf16> {
+fn forward(sizes: &Sizes, qkv: &[bf16], bias: Option<&[f32]>) -> Vec<bf16> {
     assert!(super::has_bf16() && sizes.length.is_multiple_of(2), "a processor with bf16, and heads of an even length");
     let (t, dim) = (sizes.tokens, sizes.dim());
     let mut y = Vec::<bf16>::with_capacity(sizes.batch * t * dim);
@@ -55,7 +114,7 @@ pub(in crate::ops) fn attention(sizes: &Sizes, qkv: &[bf16], bias: Option<&[f32]
 /// A pointer that tasks share, each writing its own part.
 struct Out(*mut MaybeUninit<bf16>);
 
-// SAFETY: made by `attention` alone, whose tasks write disjoint parts of memory that outlives them.
+// SAFETY: made by `forward` alone, whose tasks write disjoint parts of memory that outlives them.
 unsafe impl Sync for Out {}
 
 impl Out {
@@ -151,7 +210,7 @@ unsafe fn one_head(
             // SAFETY: each of the strip's rows is a query of `length` values inside `qkv`: `packed` is even as `length` is.
             unsafe {
                 let panel = &keys[start..][..key_pairs * vectors];
-                strip_times_panel(queries, key_pairs, panel, &none, &mut tile);
+                super::kernel::strip_times_panel(queries, key_pairs, panel, &none, &mut tile);
             }
             for (scores, tile) in scores.chunks_exact_mut(wide).zip(&tile.0) {
                 scores[i * WIDTH..][..WIDTH].copy_from_slice(tile);
@@ -168,7 +227,13 @@ unsafe fn one_head(
             // SAFETY: each of the strip's rows is `even` values of `probabilities`. What is written are the columns of a row
             // of the head.
             unsafe {
-                strip_times_panel(mixing, value_pairs, &values[start..][..value_pairs * vectors], &none, &mut tile);
+                super::kernel::strip_times_panel(
+                    mixing,
+                    value_pairs,
+                    &values[start..][..value_pairs * vectors],
+                    &none,
+                    &mut tile,
+                );
                 for (row, mixed) in tile.0[..rows].iter().enumerate() {
                     let columns = WIDTH.min(length - i * WIDTH);
                     let to = std::slice::from_raw_parts_mut(to.add((top + row) * dim + i * WIDTH), columns);
@@ -180,7 +245,7 @@ unsafe fn one_head(
 }
 
 /// # Safety
-/// None: [`attention`] does not come here, as [`super::has_bf16`] says no.
+/// None: [`forward`] does not come here, as [`super::has_bf16`] says no.
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn one_head(_: &Sizes, _: &[bf16], _: Option<&[f32]>, _: &mut Scratch, _: *mut MaybeUninit<bf16>) {
     unreachable!("a processor without bf16");

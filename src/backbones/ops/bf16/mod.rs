@@ -12,12 +12,18 @@
 //! a tensor between two operations is bf16 only where the second would round it anyway. A value depends on its own row
 //! and column alone: not on the batch, the tiles or the number of threads.
 
+// On other processors nothing comes past `require_bf16`.
+#![cfg_attr(not(target_arch = "x86_64"), allow(unused))]
+
 mod attention;
 mod kernel;
+mod linear;
 mod product;
 
 pub(super) use attention::attention;
-pub(super) use product::{Packed, Rows, product};
+pub(super) use linear::linear;
+pub(super) use product::Packed;
+use product::{Rows, product};
 
 use crate::error::{Error, Result};
 use half::bf16;
