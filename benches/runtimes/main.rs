@@ -74,7 +74,9 @@ fn main() {
     let mut rows = Vec::new();
     for (id, architecture, name) in MODELS.into_iter().filter(|(id, ..)| wanted(id)) {
         let facts = twin.ask(&json!({ "work": "load", "model": id, "batch": BATCH, "size": SIZE }));
-        let dtypes: Vec<DType> = [DType::F32, DType::BF16].into_iter().filter(|&dtype| possible(dtype)).collect();
+        // EfficientNet rounds nothing.
+        let rounds = has_bf16() && !architecture.starts_with("efficientnet");
+        let dtypes = if rounds { vec![DType::F32, DType::BF16] } else { vec![DType::F32] };
         let ours: Vec<Ours> = dtypes.into_iter().map(|dtype| Ours::new(architecture, dtype)).collect();
         let mut turns: Vec<Vec<(Times, Times)>> = vec![Vec::new(); PAIRS.len()];
         for _ in 0..arguments.rounds {
@@ -112,10 +114,6 @@ fn main() {
     );
     report::put_between_markers(&here("README.md"), "runtimes", &page);
     println!("written: benches/results.csv, benches/README.md");
-}
-
-fn possible(dtype: DType) -> bool {
-    dtype == DType::F32 || has_bf16()
 }
 
 /// Seconds of a forward pass.

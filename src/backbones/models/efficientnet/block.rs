@@ -1,7 +1,7 @@
 //! The layers of EfficientNet: each a convolution with batch normalisation and activation, in one of two kinds.
 
 use super::config::{BlockShape, EfficientNetConfig, LayerNames};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::Mode;
 use crate::models::layers::Linear;
 use crate::ops::{
@@ -128,14 +128,6 @@ impl Pointwise {
             Pointwise::Trained(Trained { w, norm }) => norm.forward(&w.forward(x)?, activation, mode),
         }
     }
-
-    /// Rounds the kernel to bf16.
-    pub(super) fn round(&mut self) -> Result<()> {
-        match self {
-            Pointwise::Frozen(layer) => layer.round(),
-            Pointwise::Trained(_) => Err(trained()),
-        }
-    }
 }
 
 /// The first convolution, 3x3 with stride 2.
@@ -225,14 +217,6 @@ impl Block {
         Ok(Block { shape, kind })
     }
 
-    /// Rounds the kernel of the 1x1 convolution that widens to bf16.
-    pub(super) fn round(&mut self) -> Result<()> {
-        match &mut self.kind {
-            Kind::Frozen(block) => block.expand.iter_mut().try_for_each(Linear::round),
-            Kind::Trained(_) => Err(trained()),
-        }
-    }
-
     /// (B, H, W, C) to (B, H', W', C'); the block is the `at.0`-th of `at.1`.
     pub(super) fn forward(
         &self,
@@ -256,11 +240,6 @@ impl Block {
             }
         }
     }
-}
-
-/// What is said where a kernel that is a variable was to be rounded.
-fn trained() -> Error {
-    Error::argument("weights rounded to bf16", "a frozen network", "one that is trained")
 }
 
 /// Where the two layers of squeeze-and-excite lie, and the shapes of their kernels.
