@@ -110,6 +110,14 @@ impl Build {
         if !asked.features.is_empty() {
             cargo.arg("--features").arg(asked.features.join(","));
         }
+        // What cargo tells a program that it runs is not for the build: dependencies would be compiled again for it.
+        let told =
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "CARGO_TARGET_TMPDIR"];
+        for (name, _) in std::env::vars_os() {
+            if told.iter().any(|begin| name.to_string_lossy().starts_with(begin)) {
+                cargo.env_remove(name);
+            }
+        }
         let mut child =
             cargo.current_dir(workbench.root()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(
                 |error| {
