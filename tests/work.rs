@@ -1,10 +1,13 @@
 //! Work for many machines: planned, done part by part, gathered; in the end it is what one machine leaves.
 
+#[path = "support/require.rs"]
+mod require;
 #[path = "support/tiny_project.rs"]
 mod tiny_project;
 #[path = "support/work.rs"]
 mod work;
 
+use require::require;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -280,5 +283,28 @@ fn features_in_parts_are_those_of_one_run() -> Result<()> {
         let error = extract_part(&model, &set, what(cut.path()), part).expect_err("not there").to_string();
         assert!(error.contains(&format!("a part of 0 to {n}")), "{error}");
     }
+    Ok(())
+}
+
+#[test]
+fn parts_are_computed_in_what_the_suite_says() -> Result<()> {
+    if !require("bf16") {
+        return Ok(());
+    }
+    let root = folder();
+    let project = project(root.path());
+    let suite = root.path().join("data_manifests/suites/default.toml");
+    let text = fs::read_to_string(&suite).expect("reads");
+    let (text, _) = text.split_once("[[finetuning]]").expect("it fine-tunes");
+    fs::write(&suite, format!("dtype = \"bf16\"\n{text}")).expect("writes");
+    let project = Project::open(project.root(), "default")?.with_cache(root.path().join("cache"));
+    let cell = "features/good/vit_p16_pocket.random/0-48";
+    let features = || -> Result<bool> {
+        let planned = plan(&project, &[What::Features, What::Probes], LONG, &CPU)?;
+        Ok(planned.lines.iter().any(|line| line.cell == cell))
+    };
+    assert!(features()?, "planned");
+    assert_eq!(run(&project, cell, &CPU)?, Ended::Done);
+    assert!(!features()?, "done");
     Ok(())
 }

@@ -189,7 +189,7 @@ impl Encoding {
 
     /// The features of some positions into the cache; see [`features::extract_part`].
     pub(super) fn extract_part(&self, project: &Project, positions: Range<usize>) -> Result<()> {
-        let model = models::load(project.root(), &self.model, &self.device)?;
+        let model = models::load_as(project.root(), &self.model, &self.device, self.dtype)?;
         let what = Extraction { cache: project.cache(), rows: self.rows.as_deref(), verbose: true, within: None };
         features::extract_part(&model, &self.set, what, positions)
     }
