@@ -474,7 +474,13 @@ fn explain_key(workbench: &Workbench, arguments: &KeyOf) -> Result<()> {
 }
 
 fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
-    Project::open(workbench.root(), &arguments.suite)?;
+    let project = Project::open(workbench.root(), &arguments.suite)?;
+    if work::has_parts(&project) {
+        wider_clip::say!(
+            "Parts of the work of other machines are there; `wider-clip gather --suite {}` takes them",
+            arguments.suite
+        );
+    }
     let out = if arguments.out == PathBuf::from("report") { None } else { Some(arguments.out) };
     let options = report::Options {
         suite: arguments.suite,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tiny_project::files;
-use wider_clip::experiments::work::{Ended, Line, What, WorkId, gather, plan, run};
+use wider_clip::experiments::work::{Ended, Line, What, WorkId, gather, has_parts, plan, run};
 use wider_clip::features::{Extraction, extract, extract_part};
 use wider_clip::prelude::*;
 use wider_clip::storage::FolderLock;
@@ -66,7 +66,9 @@ fn many_machines_leave_what_one_leaves() -> Result<()> {
         assert!(planned(&project, minutes)?.is_empty(), "what stands in parts counts as done");
         let parts = files(&project.results_folder().join("parts"));
         assert!(parts.keys().any(|path| path.ends_with("rows/good/pixels.raw.parquet")), "{:?}", parts.keys());
+        assert!(has_parts(&project));
         let gathered = gather(&project, LONG, &CPU)?;
+        assert!(!has_parts(&project));
         assert!(gathered.is_whole() && gathered.failed.is_empty(), "{gathered:?}");
         assert!(gathered.rows > 300 && gathered.parts > 10, "{} rows of {}", gathered.rows, gathered.parts);
         same(one.path(), &place);

@@ -112,6 +112,11 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
     Ok(gathered)
 }
 
+/// Whether there are rows of parts that were not gathered.
+pub fn has_parts(project: &Project) -> bool {
+    !part_rows_in(&project.parts_folder()).is_empty()
+}
+
 /// Takes over what a part holds; gives the number of its rows.
 fn take(project: &Project, id: &WorkId, rows: &Path) -> Result<usize> {
     let (from, to) = (Store::new(rows), Store::new(project.results_folder().join(&id.of)));

@@ -14,7 +14,7 @@ mod id;
 mod plan;
 mod run;
 
-pub use gather::{Gathered, gather};
+pub use gather::{Gathered, gather, has_parts};
 pub use id::{What, WorkId};
 pub use plan::{Line, Planned, plan};
 pub(super) use run::peak_memory;
