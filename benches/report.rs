@@ -88,10 +88,13 @@ pub fn median(values: &[f64]) -> f64 {
 }
 
 /// Puts the rows into the table of all benchmarks (bench, device, ours, reference, unit, ratio, low, high) in place of
-/// those of the same unit, which is the benchmark's own.
+/// those of the same unit on the processor, which are the benchmark's own.
 pub fn put_rows(path: &Path, unit: Unit, rows: &[Row]) {
     let before = std::fs::read_to_string(path).unwrap_or_default();
-    let others = before.lines().skip(1).filter(|line| !line.contains(&format!(",{},", unit.as_str())));
+    let others = before
+        .lines()
+        .skip(1)
+        .filter(|line| !(line.contains(",cpu,") && line.contains(&format!(",{},", unit.as_str()))));
     let mut text = String::from("bench,device,ours,reference,unit,ratio,low,high\n");
     others.for_each(|line| writeln!(text, "{line}").unwrap());
     for row in rows {

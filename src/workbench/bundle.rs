@@ -36,7 +36,8 @@ pub struct Asked {
     pub features: Vec<String>,
     /// Leaves out the embedded pictures and weights, and the rows that came with the project.
     pub without_data: bool,
-    /// Programs of the project's `benches` that come along, by their names in `Cargo.toml`.
+    /// Programs of the project's `benches` that come along, by their names in `Cargo.toml`, with the scripts and pages of
+    /// their folders.
     pub benches: Vec<String>,
 }
 
@@ -82,9 +83,14 @@ pub fn make(workbench: &Workbench, asked: &Asked) -> Result<Bundle> {
             let bytes = fs::read(program).map_err(Error::io(program, "reading"))?;
             put(&mut tar, &name, &bytes, true).map_err(failed)?;
         }
-        for path in files(workbench.root(), asked.without_data)? {
+        let mut all = files(workbench.root(), asked.without_data)?;
+        for name in &asked.benches {
+            all.extend(beside(workbench.root(), name)?);
+        }
+        for path in all {
             let bytes = fs::read(workbench.root().join(&path)).map_err(Error::io(&path, "reading"))?;
-            put(&mut tar, &path.to_string_lossy(), &bytes, false).map_err(failed)?;
+            let runs = path.extension().is_some_and(|end| end == "sh");
+            put(&mut tar, &path.to_string_lossy(), &bytes, runs).map_err(failed)?;
         }
         tar.into_inner().and_then(GzEncoder::finish).map_err(failed)?.flush().map_err(failed)
     })?;
@@ -95,6 +101,8 @@ pub fn make(workbench: &Workbench, asked: &Asked) -> Result<Bundle> {
 /// What cargo has compiled: the library, what the program names beside it, and where native libraries are.
 struct Build {
     toolchain: Toolchain,
+    /// Those of the library, as cargo resolved them.
+    features: Vec<String>,
     externs: Vec<(String, PathBuf)>,
     dependencies: BTreeSet<PathBuf>,
     native: BTreeSet<String>,
@@ -136,8 +144,13 @@ impl Build {
         if !status.success() {
             return Err(failed("cargo build", format!("ended with {status}"), advice));
         }
-        let mut build =
-            Build { toolchain, externs: Vec::new(), dependencies: BTreeSet::new(), native: BTreeSet::new() };
+        let mut build = Build {
+            toolchain,
+            features: Vec::new(),
+            externs: Vec::new(),
+            dependencies: BTreeSet::new(),
+            native: BTreeSet::new(),
+        };
         for message in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             build.hear(&message);
         }
@@ -161,6 +174,9 @@ impl Build {
                         self.dependencies.insert(folder.join("deps"));
                     }
                     let is_named = matches!(name.as_str(), "wider_clip" | "clap");
+                    if name == "wider_clip" {
+                        self.features = texts(&message["features"]);
+                    }
                     if is_named && file.extension().is_some_and(|end| end == "rlib") {
                         self.externs.push((name.clone(), file));
                     }
@@ -194,6 +210,9 @@ impl Build {
             .arg(format!("{}=.", workbench.root().display()))
             .arg("-o")
             .arg(&out);
+        for feature in &self.features {
+            rustc.arg("--cfg").arg(format!("feature=\"{feature}\""));
+        }
         for (name, file) in &self.externs {
             rustc.arg("--extern").arg(format!("{name}={}", file.display()));
         }
@@ -250,6 +269,23 @@ fn files(root: &Path, without_data: bool) -> Result<Vec<PathBuf>> {
                 false if name.starts_with('.') => {}
                 false => all.push(path),
             }
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// What lies beside a bench's source and is no source of it, by its path in the project, in order.
+fn beside(root: &Path, bench: &str) -> Result<Vec<PathBuf>> {
+    let folder = Path::new("benches").join(bench);
+    let place = root.join(&folder);
+    let mut all = Vec::new();
+    for entry in fs::read_dir(&place).map_err(Error::io(&place, "listing"))? {
+        let entry = entry.map_err(Error::io(&place, "listing"))?;
+        let path = folder.join(entry.file_name());
+        let is_source = path.extension().is_some_and(|end| end == "rs");
+        if !is_source && entry.path().is_file() {
+            all.push(path);
         }
     }
     all.sort();
