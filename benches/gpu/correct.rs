@@ -109,15 +109,19 @@ fn model(family: &str) -> Result<(Architecture, &'static str, usize)> {
 /// How it is computed, and what features and gradients may be off.
 const ARITHMETIC: [(&str, DType, bool, f64, f64); 3] = [
     ("f32", DType::F32, false, 1e-4, 1e-3),
-    ("f32, TF32 allowed", DType::F32, true, 2e-2, 5e-2),
-    ("bf16", DType::BF16, false, 1e-1, 2e-1),
+    ("f32, TF32 allowed", DType::F32, true, 5e-3, 3e-2),
+    ("bf16", DType::BF16, false, 4e-2, 2e-1),
 ];
 
 /// Features by their largest error over the largest value; of gradients the worst tensor's distance over its length,
 /// among those with a hundredth of the whole gradient's length.
 pub fn family(name: &str, device: &Device) -> Result<Rows> {
     let (architecture, pooling, size) = model(name)?;
-    let weights = random_weights(&architecture.parameters());
+    let mut weights = random_weights(&architecture.parameters());
+    // With the variances that suit whole networks this small one would have nearly the same features for every image.
+    for (_, variance) in weights.iter_mut().filter(|(name, _)| name.ends_with("running_var")) {
+        *variance = (&*variance * 0.85)?;
+    }
     let images = random_images(8, size);
     let at_home = features(&architecture, pooling, &weights, &images, DType::F32, &Device::Cpu)?;
     let dim = at_home.dim(1)?;
@@ -128,6 +132,8 @@ pub fn family(name: &str, device: &Device) -> Result<Rows> {
         if device.is_cpu() && (tf32 || dtype != DType::F32) {
             continue;
         }
+        // PyTorch's own bf16 is off by 0.04 in such an EfficientNet, and by 0.01 in the others.
+        let bound = if name == "efficientnet" && dtype != DType::F32 { 3.0 * bound } else { bound };
         allow_tf32(tf32);
         rows.push(row(format!("{name}, {how}: features"), bound, || {
             let found = features(&architecture, pooling, &weights, &images, dtype, device)?;
