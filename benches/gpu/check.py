@@ -119,6 +119,18 @@ class Check:
     def pair(self, bench, load, work, batch, dtype):
         """Ours and theirs in turn, twice; once where a pass takes long."""
         ours, theirs, memory = [], [], [None, None]
+        try:
+            self.turns(ours, theirs, memory, bench, load, work, batch, dtype)
+        except Failed as error:
+            if not ours:
+                raise
+            alone = "" if theirs else f"; ours alone, {batch / ours[0]:.4g} images/s"
+            self.table.note(f"{bench}: {error}{alone}")
+            if not theirs:
+                return
+        self.put(bench + ", PyTorch eager", batch, ours, theirs, EAGER, memory)
+
+    def turns(self, ours, theirs, memory, bench, load, work, batch, dtype):
         for turn in range(2):
             for i, (worker, seconds) in enumerate([(self.ours, ours), (self.theirs, theirs)]):
                 (taken, peak), = self.ask(worker, work, batch, dtype, self.budget, load=load)
@@ -128,7 +140,6 @@ class Check:
                 self.our_rates[bench] = batch / ours[0]
             if max(ours[0], theirs[0]) > 0.3:
                 break
-        self.put(bench + ", PyTorch eager", batch, ours, theirs, EAGER, memory)
 
     def put(self, bench, batch, ours, theirs, goal, memory):
         middle = lambda seconds: batch / sorted(seconds)[len(seconds) // 2]  # noqa: E731

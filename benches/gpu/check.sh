@@ -15,12 +15,15 @@ if [ ! -x "$program" ]; then
         "WIDER_CLIP_GPU names it (README.md beside this file)" >&2
     exit 66
 fi
-# cuBLAS, cuRAND and NVRTC come with PyTorch, in nvidia/cu13/lib or in nvidia/<library>/lib.
+# cuBLAS, cuRAND and NVRTC come with PyTorch, in nvidia/cu13/lib, nvidia/<library>/lib, or its own folder.
 libraries=$("$python" -c '
 import importlib.util, pathlib
-spec = importlib.util.find_spec("nvidia")
-roots = map(pathlib.Path, spec.submodule_search_locations if spec else [])
-print(":".join(str(f) for root in roots for f in sorted(root.glob("*/lib")) if any(f.glob("*.so*"))))')
+found = []
+for name, pattern in [("nvidia", "*/lib"), ("torch", "lib")]:
+    spec = importlib.util.find_spec(name)
+    for root in spec.submodule_search_locations if spec else []:
+        found += [str(f) for f in sorted(pathlib.Path(root).glob(pattern)) if any(f.glob("*.so*"))]
+print(":".join(found))')
 LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 # As .cargo/config.toml sets it for what cargo starts.
 CANDLE_BARRIER_POOL_SPIN_LIMIT=0
