@@ -117,7 +117,10 @@ enum Command {
         /// Leave out embedded pictures, weights and rows, for data sets and models from the hub
         #[arg(long)]
         without_data: bool,
-        /// Programs of benches/ that come along
+        /// Leave out the program itself and its manifests, for benches alone
+        #[arg(long, requires = "benches")]
+        without_program: bool,
+        /// Programs of benches/ that come along, with the scripts beside them
         #[arg(long, value_delimiter = ',')]
         benches: Vec<String>,
     },
@@ -349,13 +352,15 @@ fn run(command: Command) -> Result<()> {
         Command::Plan(arguments) => print_plan(&workbench, &arguments),
         Command::Run { suite, cell } => run_parts(&workbench, &suite, &cell),
         Command::Gather { suite } => gather_parts(&workbench, &suite),
-        Command::Bundle { out, features, without_data, benches } => {
-            let bundle =
-                bundle::make(&workbench, &bundle::Asked { out: out.clone(), features, without_data, benches })?;
+        Command::Bundle { out, features, without_data, without_program, benches } => {
+            let asked = bundle::Asked { out: out.clone(), features, without_data, without_program, benches };
+            let bundle = bundle::make(&workbench, &asked)?;
             let mb = bundle.size as f64 / 1e6;
             let (path, glibc) = (wider_clip::say::path(&out), bundle.glibc);
             wider_clip::say!("{path}: {mb:.1} MB, for machines of this kind with glibc {glibc} or later");
-            wider_clip::say!("There: tar xzf <file>, then wider-clip/wider-clip run --suite <suite> --cell <id>");
+            if !without_program {
+                wider_clip::say!("There: tar xzf <file>, then wider-clip/wider-clip run --suite <suite> --cell <id>");
+            }
             Ok(())
         }
         Command::Rows { file } => print_rows(&file),

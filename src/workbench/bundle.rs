@@ -36,6 +36,8 @@ pub struct Asked {
     pub features: Vec<String>,
     /// Leaves out the embedded pictures and weights, and the rows that came with the project.
     pub without_data: bool,
+    /// Leaves out the program itself and its manifests: what is left are benches.
+    pub without_program: bool,
     /// Programs of the project's `benches` that come along, by their names in `Cargo.toml`, with the scripts and pages of
     /// their folders.
     pub benches: Vec<String>,
@@ -58,10 +60,15 @@ pub fn make(workbench: &Workbench, asked: &Asked) -> Result<Bundle> {
     if !cfg!(target_os = "linux") {
         return Err(Error::argument("bundle", "a machine with Linux, as those that run it", std::env::consts::OS));
     }
+    if asked.without_program && asked.benches.is_empty() {
+        return Err(Error::argument("bundle", "the program, or a bench", "neither"));
+    }
     let build = Build::of(workbench, asked)?;
     let folder = tempfile::tempdir().map_err(Error::io("a temporary folder", "creating"))?;
-    let mut programs =
-        vec![build.link(workbench, "wider-clip", &workbench.root().join("src/main.rs"), folder.path())?];
+    let mut programs = Vec::new();
+    if !asked.without_program {
+        programs.push(build.link(workbench, "wider-clip", &workbench.root().join("src/main.rs"), folder.path())?);
+    }
     for name in &asked.benches {
         let source = workbench.root().join("benches").join(name).join("main.rs");
         programs.push(build.link(workbench, name, &source, folder.path())?);
@@ -77,13 +84,15 @@ pub fn make(workbench: &Workbench, asked: &Asked) -> Result<Bundle> {
     write_atomic_with(&asked.out, |file| {
         let failed = |error: std::io::Error| Error::io(&asked.out, "writing")(error);
         let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::best()));
-        put(&mut tar, FOLDER, launcher.as_bytes(), true).map_err(failed)?;
+        if !asked.without_program {
+            put(&mut tar, FOLDER, launcher.as_bytes(), true).map_err(failed)?;
+        }
         for program in &programs {
             let name = format!("bin/{}", program.file_name().unwrap_or_default().to_string_lossy());
             let bytes = fs::read(program).map_err(Error::io(program, "reading"))?;
             put(&mut tar, &name, &bytes, true).map_err(failed)?;
         }
-        let mut all = files(workbench.root(), asked.without_data)?;
+        let mut all = files(workbench.root(), asked)?;
         for name in &asked.benches {
             all.extend(beside(workbench.root(), name)?);
         }
@@ -253,16 +262,16 @@ fn glibc_of(program: &[u8]) -> (u32, u32) {
 }
 
 /// What comes along of the project, by its path there, in order.
-fn files(root: &Path, without_data: bool) -> Result<Vec<PathBuf>> {
+fn files(root: &Path, asked: &Asked) -> Result<Vec<PathBuf>> {
     let mut all = vec![PathBuf::from("LICENSE-MIT"), PathBuf::from("LICENSE-APACHE")];
-    let mut folders = vec![PathBuf::from("data_manifests")];
+    let mut folders = if asked.without_program { Vec::new() } else { vec![PathBuf::from("data_manifests")] };
     while let Some(folder) = folders.pop() {
         let place = root.join(&folder);
         for entry in fs::read_dir(&place).map_err(Error::io(&place, "listing"))? {
             let entry = entry.map_err(Error::io(&place, "listing"))?;
             let (name, path) = (entry.file_name().to_string_lossy().into_owned(), folder.join(entry.file_name()));
             let is_first = folder == Path::new("data_manifests");
-            let is_out = LEFT_OUT.contains(&name.as_str()) || without_data && DATA.contains(&name.as_str());
+            let is_out = LEFT_OUT.contains(&name.as_str()) || asked.without_data && DATA.contains(&name.as_str());
             match entry.path().is_dir() {
                 true if is_first && is_out => {}
                 true => folders.push(path),
