@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::storage::FolderLock;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
@@ -44,14 +45,7 @@ pub struct Extraction<'a> {
 /// Rows out of range or not ascending, a file of the set that cannot be read or was changed, a data set of which no image
 /// could be used, a cache that cannot be written, or features that are not finite (named by image).
 pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<FeatureTable> {
-    let all: Vec<usize>;
-    let rows = match what.rows {
-        Some(rows) => checked_rows(rows, set.len())?,
-        None => {
-            all = (0..set.len()).collect();
-            &all
-        }
-    };
+    let rows = taken(what.rows, set.len())?;
     let key = key(&model.record, &model.weights_id, model.dtype, &model.device, set, what.rows);
     let folder = folder(what.cache, &set.id, &model.record.id, &key);
     let label = format!("features of {} under {}", set.id, model.record.id);
@@ -107,14 +101,7 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
 /// # Errors
 /// As for [`extract`]; positions that are not there.
 pub fn extract_part(model: &LoadedModel, set: &ImageSet, what: Extraction, positions: Range<usize>) -> Result<()> {
-    let all: Vec<usize>;
-    let rows = match what.rows {
-        Some(rows) => checked_rows(rows, set.len())?,
-        None => {
-            all = (0..set.len()).collect();
-            &all
-        }
-    };
+    let rows = taken(what.rows, set.len())?;
     if positions.is_empty() || positions.end > rows.len() {
         let found = format!("{} to {}", positions.start, positions.end);
         return Err(Error::argument("positions", format!("a part of 0 to {}", rows.len()), found));
@@ -183,12 +170,14 @@ fn is_read_only(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-fn checked_rows(rows: &[usize], n: usize) -> Result<&[usize]> {
+/// The rows that are taken of a set of `n`: those that were asked for, or all.
+fn taken(rows: Option<&[usize]>, n: usize) -> Result<Cow<'_, [usize]>> {
+    let Some(rows) = rows else { return Ok((0..n).collect()) };
     if rows.is_empty() || !rows.is_sorted_by(|a, b| a < b) || rows.last().is_some_and(|&last| last >= n) {
         let found = format!("{} rows, the last {:?}", rows.len(), rows.last());
         return Err(Error::argument("rows", format!("ascending rows below {n}"), found));
     }
-    Ok(rows)
+    Ok(Cow::Borrowed(rows))
 }
 
 /// Reads, decodes and embeds the images of one shard; `tell` counts them.
