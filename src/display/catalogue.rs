@@ -90,7 +90,7 @@ pub fn suite_table(project: &Project) -> Result<Table> {
         ("methods", join(methods)),
         ("label budgets", join(budgets)),
         ("seeds", join(seeds)),
-        ("images a data set", most),
+        ("images per data set", most),
         ("computed here at the first seed, though they came", join(suite.recomputed.clone())),
         ("note", suite.note.clone().unwrap_or_default()),
     ];

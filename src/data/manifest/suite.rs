@@ -25,7 +25,7 @@ pub struct SuiteRecord {
     pub budgets: Vec<usize>,
     /// Seeds; tables show the mean over them and, from two on, an interval.
     pub seeds: Vec<u64>,
-    /// At most this many images a data set: a seeded, stratified subset. `None` uses all.
+    /// At most this many images per data set: a seeded, stratified subset. `None` uses all.
     #[serde(default)]
     pub max_images: Option<usize>,
     /// What features are computed in.
