@@ -316,12 +316,22 @@ struct Finetune {
 fn main() -> ExitCode {
     // Before there are other threads.
     keep_memory();
+    let_idle_threads_sleep();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", error.chain());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// .cargo/config.toml says why. cargo sets the same, but a bundle, a job of a cluster or a shell starts this program without it.
+fn let_idle_threads_sleep() {
+    const LIMIT: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
+    if std::env::var_os(LIMIT).is_none() {
+        // SAFETY: there is no other thread yet that could read the environment meanwhile.
+        unsafe { std::env::set_var(LIMIT, "0") };
     }
 }
 

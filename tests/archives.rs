@@ -908,6 +908,54 @@ fn archives_that_are_not_read_say_so_and_stay() {
     assert!(error.contains("unpacks to more than") && error.contains("100 times its size and 1 GiB"), "{error}");
 }
 
+#[test]
+fn a_name_that_takes_megabytes_is_refused_and_what_is_left_out_counts_too() {
+    let header = |name: &str, kind: tar::EntryType, size: usize| {
+        let mut header = tar::Header::new_gnu();
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_entry_type(kind);
+        header.set_size(size as u64);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    };
+    let padded = |mut bytes: Vec<u8>| {
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    };
+    let image = padded(png(4));
+    let files = ["shapes/round/a.png", "shapes/square/b.png"]
+        .map(|name| [header(name, tar::EntryType::Regular, png(4).len()), image.clone()].concat())
+        .concat();
+    let open = |tar: &[u8]| {
+        let place = Place::new();
+        place.put("s.tar.gz", &gz_of(tar));
+        place.open(&format!("{}{FOLDERS}", download(NOWHERE, "s.tar.gz", "")), LABEL)
+    };
+    // Names and links of both ways to state a long one, and of the whole archive.
+    for (kind, name) in [
+        (tar::EntryType::GNULongName, "././@LongLink"),
+        (tar::EntryType::GNULongLink, "././@LongLink"),
+        (tar::EntryType::XHeader, "PaxHeaders/a"),
+    ] {
+        let bomb = [files.clone(), header(name, kind, 64 << 20), vec![b'a'; 64 << 20], files.clone()].concat();
+        let error = open(&bomb).expect_err("is refused").chain();
+        assert!(error.contains("an entry whose names take more than 1048576 bytes"), "{error}");
+        // A long one of a usual length is what it is for.
+        let long = match kind {
+            tar::EntryType::XHeader => b"19 comment=a reader".to_vec(),
+            _ => [b"shapes/round/".as_slice(), &[b'b'; 180], b".png\0"].concat(),
+        };
+        let usual = [files.clone(), header(name, kind, long.len()), padded(long), files.clone()].concat();
+        assert!(open(&usual).is_ok(), "{kind:?}");
+    }
+    // Content behind a name that is taken nowhere is read over, and counts.
+    let nowhere = |size| header("../../a.png", tar::EntryType::Regular, size);
+    let small = [nowhere(3 << 20), vec![1; 3 << 20], files.clone()].concat();
+    assert_eq!(open(&small).expect("the rest is read").len(), 2);
+    let error = open(&[nowhere(1_200 << 20), vec![0; 1_200 << 20], files].concat()).expect_err("is refused").chain();
+    assert!(error.contains("unpacks to more than"), "{error}");
+}
+
 /// The zip with another size stated for what is unpacked.
 fn stating(mut zip: Vec<u8>, from: u32, to: u32) -> Vec<u8> {
     for at in 0..zip.len() - 4 {

@@ -19,6 +19,10 @@ const COMMANDS: [&str; 4] =
     ["Shell command failed", "Failed to execute shell command", "Unrecognised command", "Invalid "];
 /// How the child begins when the process of the cells crashes.
 const CRASHES: [&str; 4] = ["Segmentation fault.", "Illegal instruction.", "Bus error.", "Unexpected signal."];
+/// In the name of the function that the child makes of a cell.
+pub const CELL: &str = "run_user_code_";
+/// The folder, in the child's own, with a folder for each compiled cell (cargo_for_cells.sh).
+pub const COMPILED: &str = "target/cell/";
 /// Characters of a one-line value.
 const MOST: usize = 400;
 /// Lines of a traceback; the middle of a longer one is left out.
@@ -221,6 +225,31 @@ struct Panic {
     header: String,
     message: String,
     frames: Vec<String>,
+    /// The function of the frame that is read, and whether it is the cell itself.
+    frame: Option<(String, bool)>,
+}
+
+impl Panic {
+    /// A line of the backtrace that names a function.
+    fn function(&mut self, line: &str, symbol: &str) {
+        self.end_of_frame();
+        let is_of_cell = symbol.contains(CELL);
+        self.frame = (is_of_cell || !is_of_kernel(symbol)).then(|| (line.to_string(), is_of_cell));
+    }
+
+    /// The line below it that says where that is. A frame of the cell itself is kept for such a line alone, and one whose code
+    /// comes with Rust is not kept at all.
+    fn place(&mut self, line: &str) {
+        let is_of_rust = line.contains("/rustlib/src/rust/library/") || line.contains(" /rustc/");
+        let Some((function, is_of_cell)) = self.frame.take() else { return };
+        if !is_of_rust && (!is_of_cell || line.contains(COMPILED)) {
+            self.frames.extend([function, line.to_string()]);
+        }
+    }
+
+    fn end_of_frame(&mut self) {
+        self.frames.extend(self.frame.take().filter(|(_, is_of_cell)| !is_of_cell).map(|(function, _)| function));
+    }
 }
 
 impl Told {
@@ -228,7 +257,7 @@ impl Told {
         enum At {
             Elsewhere,
             Message,
-            Frames { keep: bool },
+            Frames,
         }
         let (mut told, mut at, mut is_left_out) = (Told::default(), At::Elsewhere, false);
         for line in text.lines() {
@@ -237,22 +266,16 @@ impl Told {
                 at = At::Message;
                 continue;
             }
-            let panic = told.panics.last_mut();
-            match (&mut at, panic) {
-                (At::Message, Some(_)) if line == "stack backtrace:" => at = At::Frames { keep: false },
+            match (&at, told.panics.last_mut()) {
+                (At::Message, Some(_)) if line == "stack backtrace:" => at = At::Frames,
                 _ if line.starts_with("note: ") || ends_abort(line) => at = At::Elsewhere,
                 (At::Message, Some(panic)) => {
                     panic.message.push_str(if panic.message.is_empty() { "" } else { "\n" });
                     panic.message.push_str(line);
                 }
-                (At::Frames { keep }, Some(panic)) => match frame(line) {
-                    Some(symbol) => {
-                        *keep = !is_of_kernel(symbol);
-                        panic.frames.extend(keep.then(|| line.to_string()));
-                    }
-                    None if line.trim_start().starts_with("at ") => {
-                        panic.frames.extend(keep.then(|| line.to_string()));
-                    }
+                (At::Frames, Some(panic)) => match frame(line) {
+                    Some(symbol) => panic.function(line, symbol),
+                    None if line.trim_start().starts_with("at ") => panic.place(line),
                     None => {
                         at = At::Elsewhere;
                         told.others.extend((!line.trim().is_empty()).then(|| line.to_string()));
@@ -268,6 +291,7 @@ impl Told {
                 }
             }
         }
+        told.panics.iter_mut().for_each(Panic::end_of_frame);
         // What Rust adds when a panic may not leave a function.
         if told.panics.len() > 1 {
             told.panics.retain(|panic| !panic.message.starts_with("panic in a function that cannot unwind"));
@@ -297,7 +321,7 @@ impl Told {
 }
 
 /// The symbol of a line such as `   3: ctx::sum`.
-fn frame(line: &str) -> Option<&str> {
+pub fn frame(line: &str) -> Option<&str> {
     let (number, symbol) = line.trim_start().split_once(": ")?;
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| symbol.trim())
 }
@@ -311,6 +335,6 @@ fn is_of_kernel(symbol: &str) -> bool {
             path,
             "main" | "_start" | "_main" | "<unknown>" | "unknown>" | "start_thread" | "clone3" | "__clone3"
         )
-        || path.contains("run_user_code_")
+        || path.contains(CELL)
         || path.contains("evcxr_jupyter::")
 }

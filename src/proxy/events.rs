@@ -1,6 +1,7 @@
 //! What happens to a session and what it wants done.
 
 use crate::wire::Message;
+use std::path::PathBuf;
 
 /// One of the sockets, on either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,4 +53,6 @@ pub struct Settings {
     pub cells_tell_end: bool,
     /// The version of rustc.
     pub language_version: String,
+    /// The folder in which the child keeps the crate that it compiles cells in.
+    pub crate_folder: Option<PathBuf>,
 }

@@ -17,7 +17,7 @@
 //! |---|---|
 //! | [`wire`] | frames and signatures |
 //! | [`events`], [`session`], [`cell`], [`status`], [`notices`] | what each message means; no sockets, no clock |
-//! | [`errors`], `replies` | contents |
+//! | [`errors`], [`places`], `replies` | contents |
 //! | `channels`, `publisher`, `connection`, `process` | sockets, ports, processes |
 
 pub mod cell;
@@ -26,6 +26,7 @@ mod connection;
 pub mod errors;
 pub mod events;
 pub mod notices;
+pub mod places;
 mod process;
 mod publisher;
 mod replies;

@@ -7,6 +7,7 @@
 use crate::cell::Cell;
 use crate::errors::{self, CellError};
 use crate::events::{Action, Channel, Event, Settings};
+use crate::places::Places;
 use crate::replies;
 use crate::wire::Message;
 use bytes::Bytes;
@@ -49,6 +50,7 @@ pub struct Session {
     asked: Option<Vec<Bytes>>,
     /// An interrupt that came when the cell was just done has killed the process of the cells.
     is_killed: bool,
+    places: Places,
     actions: Vec<Action>,
 }
 
@@ -56,6 +58,7 @@ impl Session {
     /// A session before anything happened.
     pub fn new(settings: Settings) -> Session {
         Session {
+            places: Places::new(settings.crate_folder.clone()),
             settings,
             is_connected: false,
             is_ready: false,
@@ -287,6 +290,7 @@ impl Session {
         let cell = (request.kind == "execute_request").then(|| {
             let content = request.content();
             self.count += u64::from(Cell::counts(&content));
+            self.places.remember(self.count, content["code"].as_str().unwrap_or_default());
             Cell::new(&content, self.count, &self.settings, now)
         });
         self.actions.push(Action::Child(Channel::Shell, request.clone()));
@@ -310,6 +314,7 @@ impl Session {
         if std::mem::take(&mut self.is_killed) && cell.lost_variables() {
             error = Some(errors::interrupted(true));
         }
+        error = error.map(|error| self.places.name(error));
         // Killed after it had run to its end: the next cell will find the process gone.
         self.is_killed = cell.is_interrupted && !cell.lost_variables();
         if let Some(error) = &error {

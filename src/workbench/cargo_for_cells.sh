@@ -68,7 +68,9 @@ if grep -q '^wider-clip[[:space:]]*=' Cargo.toml; then
 fi
 
 level=$(sed -n 's/^opt-level = "\{0,1\}\([0-9sz]\)"\{0,1\}$/\1/p' Cargo.toml)
-out=target/cell
+# A folder for each cell, which stays: a panic names line and file, and src/proxy/places.rs looks there what the line says.
+number=$(sed -n 's/.*fn run_user_code_\([0-9]*\)(.*/\1/p' src/lib.rs | head -n 1)
+out=target/cell/${number:-0}
 emit=link
 [ "$verb" = build ] || emit=metadata
 mkdir -p "$out"
@@ -87,7 +89,7 @@ sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|::std::println!("[cell failed: p
     src/lib.rs > "$out/lib.rs"
 "$WIDER_CLIP_RUSTC" --crate-name ctx --edition=2024 "$out/lib.rs" --crate-type cdylib --emit="$emit" \
     --error-format=json --out-dir "$out" --target "$WIDER_CLIP_TARGET" \
-    -C "opt-level=${level:-2}" -C codegen-units=16 -C prefer-dynamic -C rpath -C strip=debuginfo \
+    -C "opt-level=${level:-2}" -C codegen-units=16 -C prefer-dynamic -C rpath -C debuginfo=line-tables-only \
     -L "dependency=$WIDER_CLIP_LIB" -L "dependency=$WIDER_CLIP_DEPS" -L "dependency=$WIDER_CLIP_HOST_DEPS" "$@"
 [ "$verb" = build ] || exit 0
 echo "$PWD/$out/libctx$WIDER_CLIP_SUFFIX" | tr -d '\n' > "${EVCXR_EXECUTION_SO_PATH:-$out/path}"

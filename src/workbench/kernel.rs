@@ -147,6 +147,7 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<i32> {
         raw_status: std::env::var_os(RAW_STATUS_VARIABLE).is_some_and(|value| !value.is_empty()),
         cells_tell_end: true,
         language_version: toolchain.version,
+        crate_folder: Some(slot.folder.join("crate")),
     };
     let child = |inner: &Path| {
         command.arg("--control_file").arg(inner);

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// The pinned Python packages, each with the hashes of its files.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
+/// What only exported slides need; no notebook is run or drawn with it.
+const SLIDES: &str = include_str!("requirements-slides.txt");
 
 /// What many machines need beside them, installed after them: one package of theirs takes the place of another version.
 const WORKFLOW: &str = include_str!("../../data_manifests/workflow/requirements.txt");
@@ -179,7 +181,8 @@ pub fn kernel_program(workbench: &Workbench) -> PathBuf {
 fn python_environment(workbench: &Workbench, board: &Board) -> Result<Option<Duration>> {
     let venv = workbench.folder().join("venv");
     let stamp = venv.join("wider-clip.stamp");
-    if holds(&stamp, &requirements_hash()) && workbench.python().exists() {
+    let hash = sha256_hex(format!("{REQUIREMENTS}{SLIDES}").as_bytes());
+    if holds(&stamp, &hash) && workbench.python().exists() {
         return Ok(None);
     }
     let step = board.begin(1, STEPS, "Python environment with pinned Jupyter packages", "once, about a minute");
@@ -188,7 +191,8 @@ fn python_environment(workbench: &Workbench, board: &Board) -> Result<Option<Dur
                   `dnf install python3` (Fedora), `brew install python` (macOS)";
     process::output("python3 -m venv", Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv), advice)?;
     install(workbench, &step, "requirements.txt", REQUIREMENTS)?;
-    write_atomic(&stamp, requirements_hash().as_bytes())?;
+    install(workbench, &step, "requirements-slides.txt", SLIDES)?;
+    write_atomic(&stamp, hash.as_bytes())?;
     Ok(Some(step.end("done")))
 }
 
@@ -197,8 +201,18 @@ fn install(workbench: &Workbench, step: &Step, name: &str, requirements: &str) -
     let list = workbench.folder().join(name);
     write_atomic(&list, requirements.as_bytes())?;
     let mut pip = Command::new(workbench.python());
-    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r"])
-        .arg(&list);
+    // A list is whole: what a package of it needs is in it, or left out on purpose.
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-deps",
+        "--require-hashes",
+        "-r",
+    ])
+    .arg(&list);
     step.run_counted(
         &mut pip,
         &Counted {

@@ -269,6 +269,19 @@ def real(k):
         assert (r.text("stdout"), r.text("stderr")) == ("half", ""), r.messages
     check_failed(run(kc, "std::process::exit(3);"), "ProcessEnded", "exit status: 3")
 
+    # A panic names the reader's own lines, in whichever cell they stand, and behind what the library says.
+    number = lambda r: r.of("execute_input")[0]["execution_count"]
+    defined = run(kc, "fn third(v: &[i32]) -> i32 {\n    v[2]\n}\n// said\nlet short = vec![1];")
+    assert number(defined), defined.messages
+    r = run(kc, "let n = 1;\n\n  third(&short) + n")
+    lines = check_failed(r, "Panic", "index out of bounds")["traceback"]
+    assert f"panicked at cell_{number(defined)}:2:5:" in lines[0] and lines[1] == "2 |     v[2]", lines
+    assert any(line.strip() == f"at cell_{number(r)}:3:3" for line in lines), lines
+    r = run(kc, "\nlet a = wider_clip::ndarray::Array1::<f32>::zeros(2);\na[7]")
+    lines = check_failed(r, "Panic", "")["traceback"]
+    assert any(line.strip().startswith(f"at cell_{number(r)}:3:") for line in lines), lines
+    assert not any("target/cell" in line or "run_user_code" in line for line in lines), lines
+
     run(kc, 'let words: Vec<String> = vec![String::from("a")];')
     assert "len()" in reply_of(kc, kc.complete("words.le", 8))["content"]["matches"]
     found = reply_of(kc, kc.inspect("words", 5))["content"]

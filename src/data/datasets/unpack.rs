@@ -7,10 +7,12 @@
 use super::left_out::Tally;
 use crate::error::{Error, Result};
 use flate2::read::MultiGzDecoder;
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// How much larger than itself an archive may unpack to. Pictures are packed already: real data sets stay below 3.
 const RATIO: u64 = 100;
@@ -22,6 +24,8 @@ const ENTRIES: usize = 20_000_000;
 const DEPTH: usize = 64;
 /// Bytes of a name.
 const NAME: usize = 255;
+/// Bytes of a tar that may stand before the content of one entry: its header, longer names, sparse parts.
+const HEADERS: u64 = 1 << 20;
 
 const LEADS_OUT: &str = "entries whose name leads out of the archive";
 const NO_NAME: &str = "entries whose name is empty, too long or too deep";
@@ -33,8 +37,8 @@ const NO_NAME: &str = "entries whose name is empty, too long or too deep";
 /// none, gzip or zstd.
 ///
 /// # Errors
-/// A damaged archive; one that unpacks to more than 1 GiB and 100 times its size, or to more than 20 million entries; an
-/// encrypted one; a kind that is not read (xz, bzip2, 7z, rar), by name.
+/// A damaged archive; one that unpacks to more than 1 GiB and 100 times its size, or to more than 20 million entries, or has
+/// an entry whose names take more than 1 MiB; an encrypted one; a kind that is not read (xz, bzip2, 7z, rar), by name.
 pub(super) fn unpack(file: &Path, folder: &Path, left_out: &mut Tally) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let name = file.file_name().unwrap_or_default();
@@ -85,42 +89,59 @@ impl Into<'_> {
     }
 
     fn tar_entries(&mut self, reader: impl Read) -> io::Result<()> {
-        let mut archive = tar::Archive::new(reader);
-        for entry in archive.entries()? {
+        let left = Rc::new(Cell::new(HEADERS));
+        let mut archive = tar::Archive::new(Headers { reader, left: left.clone() });
+        let mut entries = archive.entries()?;
+        // The library holds what stands before an entry in memory, however long it says that it is.
+        while let Some(entry) = {
+            left.set(HEADERS);
+            entries.next()
+        } {
             let mut entry = entry?;
-            let name = os_string(entry.path_bytes().into_owned());
+            left.set(u64::MAX);
             self.count()?;
-            let kind = entry.header().entry_type();
-            if kind.is_pax_global_extensions() {
-                continue;
-            }
-            let path = match place(&name) {
-                Ok(path) => path,
-                Err(reason) => {
-                    // `./` is the folder itself.
-                    if !(kind.is_dir() && reason == NO_NAME && place_of_root(&name)) {
-                        self.leave(reason, &name);
-                    }
-                    continue;
-                }
-            };
-            if kind.is_dir() {
-                fs::create_dir_all(self.folder.join(path))?;
-            } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-                let size = entry.size();
-                self.write(&path, size, &mut entry)?;
-            } else if kind.is_hard_link() {
-                let target = entry.link_name_bytes().map(|target| os_string(target.into_owned())).unwrap_or_default();
-                self.link(&path, &target)?;
-            } else {
-                let reason = match kind.is_symlink() {
-                    true => "symbolic links in the archive",
-                    false => "entries that are no file and no folder",
-                };
-                self.leave(reason, &name);
+            self.tar_entry(&mut entry)?;
+            // What was not taken: the library would pass over it when it looks for the next one.
+            let mut piece = vec![0; 64 << 10];
+            while let n @ 1.. = entry.read(&mut piece)? {
+                self.left = self.left.checked_sub(n as u64).ok_or_else(|| self.too_much())?;
             }
         }
         Ok(())
+    }
+
+    fn tar_entry(&mut self, entry: &mut tar::Entry<impl Read>) -> io::Result<()> {
+        let name = os_string(entry.path_bytes().into_owned());
+        let kind = entry.header().entry_type();
+        if kind.is_pax_global_extensions() {
+            return Ok(());
+        }
+        let path = match place(&name) {
+            Ok(path) => path,
+            Err(reason) => {
+                // `./` is the folder itself.
+                if !(kind.is_dir() && reason == NO_NAME && place_of_root(&name)) {
+                    self.leave(reason, &name);
+                }
+                return Ok(());
+            }
+        };
+        if kind.is_dir() {
+            fs::create_dir_all(self.folder.join(path))
+        } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+            let size = entry.size();
+            self.write(&path, size, entry)
+        } else if kind.is_hard_link() {
+            let target = entry.link_name_bytes().map(|target| os_string(target.into_owned())).unwrap_or_default();
+            self.link(&path, &target)
+        } else {
+            let reason = match kind.is_symlink() {
+                true => "symbolic links in the archive",
+                false => "entries that are no file and no folder",
+            };
+            self.leave(reason, &name);
+            Ok(())
+        }
     }
 
     /// A hard link becomes a copy of the file that this archive brought; one to anything else is left out.
@@ -225,6 +246,24 @@ impl Into<'_> {
 
     fn leave(&mut self, reason: &str, name: &OsStr) {
         self.left_out.add(reason, || super::names::shown(name));
+    }
+}
+
+/// A tar, of which so many bytes may still be read before the content of an entry.
+struct Headers<R> {
+    reader: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Headers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.reader.read(buffer)?;
+        let left = self.left.get().checked_sub(n as u64).ok_or_else(|| {
+            let found = format!("holds an entry whose names take more than {HEADERS} bytes");
+            io::Error::new(ErrorKind::Unsupported, found)
+        })?;
+        self.left.set(left);
+        Ok(n)
     }
 }
 
