@@ -1,76 +1,14 @@
 //! What lies in a reader's folder is found out: every form that `wider-clip images` takes, and what is no form.
 
+#[path = "support/own_place.rs"]
+mod own_place;
+
+use own_place::{Place, labelled, left_out, picture};
 use polars::prelude::*;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use wider_clip::datasets::{self, ImageSet, Wanted, open_unlabelled, recognise, sorted_parts};
-use wider_clip::error::Result;
-use wider_clip::images::encode_png;
-use wider_clip::manifest::{DatasetRecord, Manifests, Source, own_manifest};
-
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Place {
-        Place(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> &Place {
-        let path = self.at(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("makes a folder");
-        fs::write(path, bytes).expect("writes");
-        self
-    }
-
-    fn pictures(&self, names: &[&str]) -> &Place {
-        for (i, name) in names.iter().enumerate() {
-            self.write(name, picture(i));
-        }
-        self
-    }
-
-    fn record(&self, wanted: &Wanted) -> Result<DatasetRecord> {
-        recognise(self.0.path(), wanted).map(|found| found.record)
-    }
-
-    fn open(&self) -> ImageSet {
-        self.open_as(&Wanted::default())
-    }
-
-    fn open_as(&self, wanted: &Wanted) -> ImageSet {
-        let record = self.record(wanted).expect("is recognised");
-        datasets::open(self.0.path(), &self.at("cache"), &record).expect("opens")
-    }
-
-    fn error(&self) -> String {
-        match self.record(&Wanted::default()) {
-            Ok(record) => {
-                datasets::open(self.0.path(), &self.at("cache"), &record).expect_err("is refused").to_string()
-            }
-            Err(error) => error.to_string(),
-        }
-    }
-}
-
-fn picture(i: usize) -> Vec<u8> {
-    let pixel = wider_clip::image::Rgb([i as u8, 40, (i * 7) as u8]);
-    encode_png(&wider_clip::image::RgbImage::from_pixel(8, 8, pixel)).expect("encodes")
-}
-
-fn labelled(set: &ImageSet) -> Vec<(&str, &str)> {
-    let class = |row: usize| set.classes[set.labels[row] as usize].as_str();
-    let mut all: Vec<(&str, &str)> = set.ids.iter().enumerate().map(|(row, id)| (id.as_str(), class(row))).collect();
-    all.sort_unstable();
-    all
-}
-
-fn left_out(set: &ImageSet) -> Vec<(&str, usize)> {
-    set.ignored.iter().map(|ignored| (ignored.reason.as_str(), ignored.count)).collect()
-}
+use std::path::Path;
+use wider_clip::datasets::{self, Wanted, open_unlabelled, recognise, sorted_parts};
+use wider_clip::manifest::{Manifests, Source, own_manifest};
 
 #[test]
 fn class_folders_and_parts() {
@@ -158,7 +96,7 @@ fn numbers_below_zero_are_no_label() {
     let place = Place::new();
     place.pictures(&["a.png", "b.png", "c.png"]).write("labels.tsv", "path\tclass\na.png\t0\nb.png\t-1\nc.png\t1\n");
     assert_eq!(labelled(&place.open()), [("a.png", "0"), ("c.png", "1")]);
-    assert_eq!(left_out(&place.open()), [("rows without a label", 1)]);
+    assert_eq!(left_out(&place.open()), [("rows whose label is a number below 0, which stands for none", 1)]);
     // Where labels are words, a word may begin so.
     let place = Place::new();
     place.pictures(&["a.png", "b.png"]).write("labels.csv", "path;class\na.png;-ish\nb.png;cat\n");

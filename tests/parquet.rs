@@ -100,7 +100,12 @@ fn rows_without_a_label_are_left_out_and_counted() {
             error(name).contains("at least one image with a label, found none: of 6 rows, rows whose label is null: 6")
         );
     }
-    assert!(error("label_half").contains("class names or whole numbers in column `label`, found 0.5 at row 1"));
+    // Odd ones in more than a tenth of the rows are no slip.
+    let half = error("label_half");
+    assert!(
+        half.contains("class names or whole numbers in column `label`, found 0.5 at label_half.parquet#1"),
+        "{half}"
+    );
 }
 
 #[test]
@@ -120,7 +125,9 @@ fn classes_are_those_that_are_there() {
     );
     assert_eq!(left_out(&unused), [(3, "class names without an image")]);
     assert_eq!(unused.ignored[0].names, ["ant", "cow", "eel"]);
-    assert!(error("names_too_few").contains("labels below 2, one for each class name, found 2 at 4.png"));
+    assert!(
+        error("names_too_few").contains("labels below 2, one for each class name, found 2 at names_too_few.parquet#4")
+    );
 }
 
 #[test]
@@ -218,7 +225,7 @@ fn group_columns_are_texts_whatever_their_type() {
     assert_eq!(group("uint8").expect("opens"), ["0", "0", "0", "1", "1", "1"]);
     assert_eq!(group("dictionary").expect("opens")[2..4], ["cat", "dog"]);
     assert_eq!(group("bool").expect("opens")[2..4], ["false", "true"]);
-    assert_eq!(group("float64").expect("opens"), ["0.5", "0.5", "1.0", "1.0", "inf", "2.0"]);
+    assert_eq!(group("float64").expect("opens"), ["0.5", "0.5", "1", "1", "inf", "2"]);
     for kind in ["date32", "timestamp", "list"] {
         let error = group(kind).expect_err("no text").to_string();
         assert!(error.contains(&format!("extra_{kind}.parquet")) && error.contains("`extra`"), "{error}");

@@ -393,7 +393,9 @@ fn pyarrows_delta_encodings_are_read_in_full() {
         let label = |i: usize| ((i as u64 * 2_654_435_761) % (1 << 32)).to_string();
         let labels: Vec<&String> = set.labels.iter().map(|&label| &set.classes[label as usize]).collect();
         assert!(labels.iter().enumerate().all(|(i, found)| **found == label(i)) && labels.len() == MANY, "{name}");
-        let text = |i: usize| if null(i) { String::new() } else { format!("group {:03}/{}", i / 7, "x".repeat(i % 5)) };
+        // An image of no group is a group of its own.
+        let alone = |i: usize| format!("alone: {name}.parquet#{i}");
+        let text = |i: usize| if null(i) { alone(i) } else { format!("group {:03}/{}", i / 7, "x".repeat(i % 5)) };
         assert_eq!(set.groups.clone().expect("groups"), (0..MANY).map(text).collect::<Vec<_>>(), "{name}");
         let far = |i: usize| match (null(i), i % 2) {
             (true, _) => String::new(),

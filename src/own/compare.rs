@@ -89,7 +89,13 @@ impl Own {
         let classes: BTreeSet<u32> =
             labels.iter().zip(&measured).filter(|(_, m)| **m).map(|(label, _)| *label).collect();
         if classes.len() < 2 {
-            let expected = "two classes with two images each that are no duplicates of each other";
+            let expected = match self.set.groups {
+                None => "two classes with two images each that are no duplicates of each other",
+                Some(_) => {
+                    "two classes with images in two groups each (what the column of groups says belongs together, and duplicates); \
+                     another column is given by --group-column"
+                }
+            };
             let found = match self.set.classes.len() {
                 1 => format!("one class, `{}`", self.set.classes[0]),
                 n => format!("{} of {n} classes", classes.len()),

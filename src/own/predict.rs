@@ -2,9 +2,9 @@
 
 use super::keep::{FACTS, FORM, Facts, PROBE};
 use super::probe::{Probe, best};
-use crate::datasets::{ImageSet, open_pictures};
+use crate::datasets::{ImageSet, PREDICTIONS, open_pictures};
 use crate::error::{Error, Result};
-use crate::features::{Extraction, FeatureTable, extract};
+use crate::features::{Extraction, FeatureTable, ONE_USABLE, extract};
 use crate::metrics::tempered;
 use crate::models::{self, LoadedModel, best_device};
 use crate::project::Project;
@@ -115,9 +115,7 @@ pub fn predict(
     let predictor = Predictor::open(project, classifier, &best_device()?)?;
     let set = open_pictures("pictures", pictures)?;
     let table = predictor.features(&set)?;
-    for image in &table.set_aside {
-        crate::say!("{}: {}", plain(&image.id), plain(&image.reason));
-    }
+    tell_set_aside(&table);
     let said = predictor.say(&set, &table)?;
     if let Some(path) = features {
         let numbers = table.pooling(&predictor.facts.feature)?;
@@ -136,6 +134,13 @@ pub fn predict(
     Ok(())
 }
 
+/// Names the pictures of which nothing can be said.
+fn tell_set_aside(table: &FeatureTable) {
+    for image in &table.set_aside {
+        crate::say!("{}: {}", plain(&image.id), plain(&image.reason));
+    }
+}
+
 /// Writes what was said as CSV, in that order: file, class, probability, and the second likeliest.
 ///
 /// # Errors
@@ -143,7 +148,7 @@ pub fn predict(
 pub(super) fn write_csv(path: &Path, said: &[Said]) -> Result<()> {
     let broken = |error: csv::Error| Error::data(path, "rows that become CSV", error.to_string());
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["file", "class", "probability", "second_class", "second_probability"]).map_err(broken)?;
+    writer.write_record(PREDICTIONS).map_err(broken)?;
     for said in said {
         let (second, probability) = said.second.clone().unwrap_or_default();
         let numbers = [format!("{:.4}", said.probability), format!("{probability:.4}")];
@@ -213,11 +218,19 @@ impl super::Own {
     /// the report, sorted by class and then by confidence. Empty where there are none.
     ///
     /// # Errors
-    /// A probe or pictures that cannot be read.
+    /// A probe that cannot be read. Pictures that cannot be read are named and passed over.
     pub fn label_next(&self, kept: &super::Kept, device: &Device) -> Result<Vec<Said>> {
         let Some(set) = &self.unlabelled else { return Ok(Vec::new()) };
         let predictor = Predictor::open(&self.project, &kept.folder, device)?;
-        let mut said = predictor.say(set, &predictor.features(set)?)?;
+        let table = match predictor.features(set) {
+            Err(Error::Data { expected, found, .. }) if expected == ONE_USABLE => {
+                crate::say!("of the pictures without a label none can be read: {}", plain(&found));
+                return Ok(Vec::new());
+            }
+            table => table?,
+        };
+        tell_set_aside(&table);
+        let mut said = predictor.say(set, &table)?;
         if let Some(folder) = &self.folder {
             said.sort_by(|a, b| {
                 (&a.class, b.probability).partial_cmp(&(&b.class, a.probability)).unwrap_or(a.row.cmp(&b.row))

@@ -37,6 +37,9 @@ pub struct Extraction<'a> {
     pub within: Option<(&'a Progress, f64)>,
 }
 
+/// What [`extract`] expects where it fails since no image can be decoded.
+pub const ONE_USABLE: &str = "at least one usable image";
+
 /// Features of `set` under `model`, from the cache where they are there, computed and cached where not.
 ///
 /// Images that cannot be decoded are set aside by name with the reason ([`FeatureTable::set_aside`]).
@@ -89,7 +92,7 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
     let table = FeatureTable::read(&folder, (&set.id, &model.record.id), &key, &shards, &set.ids)?;
     if table.rows.is_empty() {
         let first = table.set_aside.first().map_or(String::new(), |image| format!("; the first: {}", image.reason));
-        return Err(Error::data(&folder, "at least one usable image", format!("none of {}{first}", rows.len())));
+        return Err(Error::data(&folder, ONE_USABLE, format!("none of {}{first}", rows.len())));
     }
     Ok(table)
 }

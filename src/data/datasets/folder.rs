@@ -29,9 +29,10 @@ pub(super) struct Classed {
 pub(super) fn open(id: &str, folder: &Path) -> Result<ImageSet> {
     let Classed { files, parts, ignored } = read(folder, Links::Followed)?;
     let (classes, files): (Vec<String>, Vec<PathBuf>) = files.into_iter().unzip();
+    let same = parts.is_none().then(|| same_inside(folder, &files)).flatten();
     let ids = files.iter().map(|path| below(folder, path)).collect();
     let set = from_files(id, folder, files, ids, &classes, parts, None)?;
-    Ok(ImageSet { ignored, ..set })
+    Ok(ImageSet { ignored, warnings: set.warnings.iter().cloned().chain(same).collect(), ..set })
 }
 
 /// Lists `folder` and sorts its pictures into classes.
@@ -40,18 +41,22 @@ pub(super) fn open(id: &str, folder: &Path) -> Result<ImageSet> {
 /// A folder that cannot be listed, or without a picture in a class folder; what lies there instead is named.
 pub(super) fn read(folder: &Path, links: Links) -> Result<Classed> {
     let Listed { images, folders, mut ignored } = listing::list(folder, links)?;
-    let has_parts = has_parts(folder, &images)?;
+    let part_of = parts_are(folder, &images)?;
+    let has_parts = part_of.is_some();
     let depth = if has_parts { 3 } else { 2 };
+    let is_part = |name: &str| part_of.is_some_and(|part_of| part_of(name).is_some());
     let (mut files, mut parts) = (Vec::new(), Vec::new());
     for image in images {
         let names: Vec<_> = image.strip_prefix(folder).unwrap_or(&image).components().collect();
         let (first, second) = (names[0], names[names.len().min(2) - 1]);
         let first = shown(first.as_os_str());
-        if names.len() > 1 && is_unlabelled(&first) {
+        let second = shown(second.as_os_str());
+        let in_part = is_part(&first) && names.len() > 2 && is_unlabelled(&second);
+        if names.len() > 1 && is_unlabelled(&first) || in_part {
             ignored.add("pictures to be labelled, in a folder of that name", || below(folder, &image));
             continue;
         }
-        if names.len() < depth || (has_parts && kind_of_part(&first).is_none()) {
+        if names.len() < depth || (has_parts && !is_part(&first)) {
             let beside = if has_parts {
                 "pictures outside the class folders of a part"
             } else {
@@ -60,7 +65,7 @@ pub(super) fn read(folder: &Path, links: Links) -> Result<Classed> {
             ignored.add(beside, || below(folder, &image));
             continue;
         }
-        files.push((if has_parts { shown(second.as_os_str()) } else { first.clone() }, image));
+        files.push((if has_parts { second } else { first.clone() }, image));
         parts.push(first);
     }
     let used: BTreeSet<&Path> = files.iter().filter_map(|(_, image)| top(folder, image)).collect();
@@ -103,8 +108,14 @@ pub(super) enum Part {
     Test,
 }
 
-/// The part that a folder's name stands for, in any case: the words of Hugging Face's `imagefolder`, and WILDS' names.
+/// The part that a name stands for, in any case: the words of Hugging Face's `imagefolder` and WILDS' names, also with a
+/// number or other words beside them, as in `train2017`, `test_set` or `1-val`. Words of two parts stand for none.
 pub(super) fn kind_of_part(name: &str) -> Option<Part> {
+    exact_part(name).or_else(|| Some(part_word(name)?.1))
+}
+
+/// The part whose name this is.
+pub(super) fn exact_part(name: &str) -> Option<Part> {
     match name.to_lowercase().as_str() {
         "train" | "training" => Some(Part::Train),
         "val" | "valid" | "validation" | "dev" | "id_val" | "val_id" | "ood_val" | "val_ood" => Some(Part::Val),
@@ -115,19 +126,68 @@ pub(super) fn kind_of_part(name: &str) -> Option<Part> {
     }
 }
 
+/// The one word in a name that stands for a part; other words and digits are parted from it as `datasets` does.
+pub(super) fn part_word(name: &str) -> Option<(String, Part)> {
+    let lower = name.to_lowercase();
+    let words = lower.split(|c: char| matches!(c, '-' | '.' | '_' | ' ') || c.is_ascii_digit());
+    let found: Vec<(String, Part)> = words.filter_map(|word| Some((word.to_string(), exact_part(word)?))).collect();
+    let (word, part) = found.first()?.clone();
+    found.iter().all(|(_, other)| *other == part).then_some((word, part))
+}
+
 /// Whether a published part is one to be tested on, by its name.
 pub fn is_test_part(name: &str) -> bool {
     kind_of_part(name) == Some(Part::Test)
 }
 
-/// Whether the folders are the parts of a split (`train`, `val`, `test`), with class folders inside. They are if all that
-/// hold pictures are called so, and also beside others (`unlabelled`) if one is for training and shares a class with
-/// another.
+/// Whether `folder` holds the parts of a split with class folders inside.
+///
+/// # Errors
+/// A folder that cannot be listed; parts that hold pictures and no class folder.
+pub(super) fn holds_parts(folder: &Path) -> Result<bool> {
+    Ok(parts_are(folder, &listing::list(folder, Links::Followed)?.images)?.is_some())
+}
+
+/// How a folder's name is read.
+type PartOf = fn(&str) -> Option<Part>;
+
+/// Whether the folders are the parts of a split (`train`, `val`, `test`), with class folders inside, and how their names say
+/// so. They are if all that hold pictures are called so, and also beside others (`unlabelled`) if one is for training and
+/// shares a class with another. Names with other words in them (`train2017`) stand for parts only if all folders have such
+/// names and training shares a class with another: a class may be called `test tube`.
 ///
 /// # Errors
 /// Parts that hold pictures and no class folder: no class is known.
-fn has_parts(folder: &Path, images: &[PathBuf]) -> Result<bool> {
-    // The class folders in each folder, by the folder's name.
+fn parts_are(folder: &Path, images: &[PathBuf]) -> Result<Option<PartOf>> {
+    let inside = classes_inside(folder, images);
+    let parts_by = |part_of: PartOf| -> Vec<(Part, &BTreeSet<String>)> {
+        inside.iter().filter_map(|(name, classes)| Some((part_of(name)?, classes))).collect()
+    };
+    let share = |parts: &[(Part, &BTreeSet<String>)]| {
+        let shared = |train: &BTreeSet<String>| {
+            parts.iter().any(|(other, classes)| *other != Part::Train && !classes.is_disjoint(train))
+        };
+        parts.iter().any(|(part, classes)| *part == Part::Train && shared(classes))
+    };
+    let parts = parts_by(exact_part);
+    if !parts.is_empty() && parts.len() == inside.len() {
+        let flat = parts.iter().all(|(_, classes)| classes.is_empty());
+        if flat && parts.len() > 1 {
+            let names = inside.keys().cloned().collect::<Vec<_>>().join(", ");
+            let expected = format!("class folders in {names}, which are called like the parts of a split");
+            return Err(Error::data(folder, expected, "pictures directly in them, so that no class is known"));
+        }
+        return Ok((!flat).then_some(exact_part as PartOf));
+    }
+    if share(&parts) {
+        return Ok(Some(exact_part));
+    }
+    let parts = parts_by(kind_of_part);
+    Ok((parts.len() == inside.len() && share(&parts)).then_some(kind_of_part as PartOf))
+}
+
+/// The folders inside each folder that holds pictures, by its name.
+fn classes_inside(folder: &Path, images: &[PathBuf]) -> BTreeMap<String, BTreeSet<String>> {
     let mut inside: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for image in images {
         let names: Vec<_> = image.strip_prefix(folder).unwrap_or(image).components().collect();
@@ -139,24 +199,22 @@ fn has_parts(folder: &Path, images: &[PathBuf]) -> Result<bool> {
             classes.insert(shown(names[1].as_os_str()));
         }
     }
-    let parts: Vec<(Part, &BTreeSet<String>)> =
-        inside.iter().filter_map(|(name, classes)| Some((kind_of_part(name)?, classes))).collect();
-    if parts.is_empty() {
-        return Ok(false);
-    }
-    if parts.len() == inside.len() {
-        let flat = parts.iter().all(|(_, classes)| classes.is_empty());
-        if flat && parts.len() > 1 {
-            let names = inside.keys().cloned().collect::<Vec<_>>().join(", ");
-            let expected = format!("class folders in {names}, which are called like the parts of a split");
-            return Err(Error::data(folder, expected, "pictures directly in them, so that no class is known"));
-        }
-        return Ok(!flat);
-    }
-    let shared = |train: &BTreeSet<String>| {
-        parts.iter().any(|(other, classes)| *other != Part::Train && !classes.is_disjoint(train))
-    };
-    Ok(parts.iter().any(|(part, classes)| *part == Part::Train && shared(classes)))
+    inside
+}
+
+/// A warning for class folders that all hold folders of the same names: these may be the classes.
+fn same_inside(folder: &Path, images: &[PathBuf]) -> Option<String> {
+    let inside = classes_inside(folder, images);
+    let first = inside.values().next().filter(|names| names.len() > 1 && inside.len() > 1)?;
+    inside.values().all(|names| names == first).then(|| {
+        let list = |names: &mut dyn Iterator<Item = &String>| names.take(3).cloned().collect::<Vec<_>>().join(", ");
+        format!(
+            "the classes are the folders {}, and each of them holds the folders {}; if those are the classes, call the outer \
+             ones train, val and test, or give a table",
+            list(&mut inside.keys()),
+            list(&mut first.iter())
+        )
+    })
 }
 
 /// Builds an image set from one file an image, with a class name each. A file that is not there, or cannot be read, stays
@@ -236,6 +294,9 @@ pub(super) fn alike(classes: &[String]) -> Option<String> {
     let mut seen: HashMap<String, &String> = HashMap::new();
     classes.iter().find_map(|class| {
         let other = seen.insert(plain(class), class)?;
+        if other == class {
+            return Some(format!("the class name {class:?} stands twice, for two classes"));
+        }
         let differ = match other.trim().to_lowercase() == class.trim().to_lowercase() {
             true => format!("{other:?} and {class:?} differ in case or space alone"),
             false => format!("{} and {} differ in how their accents are encoded alone", coded(other), coded(class)),

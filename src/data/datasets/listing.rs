@@ -6,7 +6,7 @@
 use super::left_out::Tally;
 use super::names::below;
 use crate::error::{Error, Result};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ impl Walk<'_> {
     /// Takes in what links lead to.
     fn follow(&mut self) {
         const LISTED: &str = "links to what is listed already or to a folder that holds the link";
-        let mut files: Option<HashSet<Identity>> = None;
+        let mut files: Option<HashMap<Identity, PathBuf>> = None;
         self.later.make_contiguous().sort();
         while let Some(link) = self.later.pop_front() {
             let Ok(metadata) = fs::metadata(&link) else {
@@ -164,11 +164,15 @@ impl Walk<'_> {
                 }
                 let files = files.get_or_insert_with(|| {
                     let identities = self.found.images.iter().map(|image| (image, fs::metadata(image)));
-                    identities.filter_map(|(image, metadata)| Some(identity(image, &metadata.ok()?))).collect()
+                    identities.filter_map(|(image, of)| Some((identity(image, &of.ok()?), image.clone()))).collect()
                 });
-                match files.insert(id) {
-                    true => self.found.images.push(link),
-                    false => self.leave(LISTED, &link),
+                match files.get(&id).map(|listed| listed.parent() == link.parent()) {
+                    None => {
+                        files.insert(id, link.clone());
+                        self.found.images.push(link);
+                    }
+                    Some(true) => self.leave(LISTED, &link),
+                    Some(false) => self.leave("links to a picture that counts in another folder already", &link),
                 }
             } else {
                 self.leave("pipes, sockets or devices", &link);

@@ -17,6 +17,7 @@ mod names;
 mod opened;
 mod own;
 mod parquet;
+mod spelling;
 mod squares;
 mod unpack;
 
@@ -36,7 +37,7 @@ pub use folder::is_test_part;
 pub use hub::HubFile;
 pub use left_out::Ignored;
 pub use opened::{OPENED_VARIABLE, note_left_out, still_stands};
-pub use own::{Recognised, Wanted, open_pictures, open_unlabelled, recognise, sorted_parts};
+pub use own::{PREDICTIONS, Recognised, Wanted, open_pictures, open_unlabelled, recognise, sorted_parts};
 pub use parquet::check_parquet;
 pub use squares::Squares;
 

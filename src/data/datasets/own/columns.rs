@@ -77,9 +77,15 @@ pub(super) fn find(path: &Path, header: &[String], wanted: &Wanted, in_parquet: 
     })
 }
 
-/// Whether a header holds a picture's file and a label.
-pub(super) fn fits(header: &[String], wanted: &Wanted) -> bool {
-    find(Path::new(""), header, wanted, false).is_ok()
+/// The columns that need not be there, and whether a reader asked for each.
+pub(super) fn optional<'a>(columns: &'a mut Columns, wanted: &Wanted) -> [(&'a mut Option<String>, bool); 4] {
+    let Columns { group, domain, split, caption, .. } = columns;
+    [
+        (group, wanted.group.is_some()),
+        (domain, wanted.domain.is_some()),
+        (split, wanted.split.is_some()),
+        (caption, false),
+    ]
 }
 
 fn known(header: &[String]) -> String {

@@ -7,7 +7,7 @@ mod rows;
 pub use columns::Wanted;
 pub(super) use open::open;
 
-use super::folder::kind_of_part;
+use super::folder::{holds_parts, kind_of_part, part_word};
 use super::listing::{self, Links, is_picture};
 use super::names::{below, shown};
 use super::{ImageSet, parquet};
@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// Names of the folder whose pictures have no label yet, in any case.
 const UNLABELLED: [&str; 4] = ["unlabelled", "unlabeled", "to_label", "no_label"];
+
+/// The columns of what the program says of pictures without a label.
+pub const PREDICTIONS: [&str; 5] = ["file", "class", "probability", "second_class", "second_probability"];
 
 /// Data that were recognised.
 #[derive(Debug, Clone)]
@@ -58,7 +61,13 @@ pub fn open_unlabelled(root: &Path, record: &DatasetRecord) -> Result<Option<Ima
         true => Vec::new(),
         false => open::unlabelled(&folder, tables, &record.columns)?,
     };
-    for place in subfolders(&folder)?.iter().filter(|place| named(place, is_unlabelled)) {
+    let mut places = subfolders(&folder)?;
+    if tables.is_empty() && holds_parts(&folder)? {
+        for part in places.clone().iter().filter(|place| named(place, |name| kind_of_part(name).is_some())) {
+            places.extend(subfolders(part)?);
+        }
+    }
+    for place in places.iter().filter(|place| named(place, is_unlabelled)) {
         files.extend(listing::list(place, Links::Followed)?.images);
     }
     files.sort();
@@ -122,13 +131,11 @@ fn of_file(file: &Path, wanted: &Wanted) -> Result<Recognised> {
 fn of_folder(folder: &Path, wanted: &Wanted) -> Result<Recognised> {
     let name = folder.file_name().map_or_else(String::new, shown);
     let inside = subfolders(folder)?;
-    // One level of tables called metadata: of the folder, or of each part in it.
+    // Tables called metadata, of the folder and of each part in it.
     let mut tables: Vec<PathBuf> = metadata_in(folder)?.into_iter().collect();
-    if tables.is_empty() {
-        let parts = inside.iter().filter(|place| named(place, |name| kind_of_part(name).is_some()));
-        for place in parts {
-            tables.extend(metadata_in(place)?);
-        }
+    let parts = inside.iter().filter(|place| named(place, |name| kind_of_part(name).is_some()));
+    for place in parts {
+        tables.extend(metadata_in(place)?);
     }
     if !tables.is_empty() {
         let tables = tables.iter().map(|table| below(folder, table)).collect();
@@ -138,13 +145,18 @@ fn of_folder(folder: &Path, wanted: &Wanted) -> Result<Recognised> {
     for place in inside.iter().filter(|place| named(place, |name| name == "data" || kind_of_part(name).is_some())) {
         files.extend(files_of(place, &["parquet"])?);
     }
-    if let Some(recognised) = with_pictures_inside(&name, &files, wanted)? {
+    if let Some(mut recognised) = with_pictures_inside(&name, &files, wanted)? {
+        let beside = listing::list(folder, Links::Followed)?.images;
+        if let Some(first) = beside.first() {
+            let n = beside.len();
+            recognised
+                .said
+                .push(format!("{n} pictures beside the Parquet files are not read, such as {}", below(folder, first)));
+        }
         return Ok(recognised);
     }
-    // A table of another name: only where its header says so and a picture of it is there.
-    let others = files_of(folder, &TABLES)?;
-    let fitting: Vec<&PathBuf> = others.iter().filter(|table| names_pictures(folder, table, wanted)).collect();
-    match fitting[..] {
+    let (fitting, mut said) = fitting(folder, wanted)?;
+    match &fitting[..] {
         [table] => return of_tables(&name, folder, vec![below(folder, table)], wanted),
         [_, _, ..] => {
             let names = fitting.iter().map(|table| below(folder, table)).collect::<Vec<_>>().join(", ");
@@ -153,12 +165,42 @@ fn of_folder(folder: &Path, wanted: &Wanted) -> Result<Recognised> {
         [] => {}
     }
     let record = DatasetRecord::own(&own_id(&name), folder_source(folder, Vec::new())?);
-    let parts = inside.iter().filter(|place| named(place, |name| kind_of_part(name).is_some())).count();
-    let said = match parts {
-        2.. => "folders of parts (train, val, test) with a folder per class inside",
-        _ => "a folder per class",
+    let what = match holds_parts(folder)? {
+        true => "folders of parts (train, val, test) with a folder per class inside",
+        false => "a folder per class",
     };
-    Ok(Recognised { record, said: vec![said.into()] })
+    said.insert(0, what.into());
+    Ok(Recognised { record, said })
+}
+
+/// Tables of other names than `metadata` that stand for the data: the header says so, and pictures that are there are named;
+/// beside class folders at least half of all pictures. Of others it is said that they are not used.
+fn fitting(folder: &Path, wanted: &Wanted) -> Result<(Vec<PathBuf>, Vec<String>)> {
+    let (mut fitting, mut said) = (Vec::new(), Vec::new());
+    let mut pictures: Option<(usize, usize)> = None;
+    for table in files_of(folder, &TABLES)? {
+        let named = named_by(folder, &table, wanted);
+        if named == 0 {
+            continue;
+        }
+        let (all, in_folders) = match pictures {
+            Some(counts) => counts,
+            None => {
+                let ids: Vec<String> =
+                    listing::list(folder, Links::Followed)?.images.iter().map(|image| below(folder, image)).collect();
+                let in_class = |id: &&String| id.split_once('/').is_some_and(|(first, _)| !is_unlabelled(first));
+                *pictures.insert((ids.len(), ids.iter().filter(in_class).count()))
+            }
+        };
+        match in_folders == 0 || 2 * named >= all {
+            true => fitting.push(table),
+            false => said.push(format!(
+                "{} names {named} of {all} pictures and is not used; give its file if it holds the labels",
+                below(folder, &table)
+            )),
+        }
+    }
+    Ok((fitting, said))
 }
 
 fn folder_source(folder: &Path, tables: Vec<String>) -> Result<Source> {
@@ -168,7 +210,12 @@ fn folder_source(folder: &Path, tables: Vec<String>) -> Result<Source> {
 
 fn of_tables(name: &str, folder: &Path, tables: Vec<String>, wanted: &Wanted) -> Result<Recognised> {
     let first = folder.join(&tables[0]);
-    let columns = columns::find(&first, &rows::header(&first)?, wanted, false)?;
+    let mut header = rows::header(&first)?;
+    for table in &tables[1..] {
+        let more = rows::header(&folder.join(table))?;
+        header.extend(more.into_iter().filter(|column| !header.contains(column)).collect::<Vec<_>>());
+    }
+    let columns = columns::find(&first, &header, wanted, false)?;
     let said = vec![format!("pictures that {} names", tables.join(" and ")), meaning(&columns)];
     let mut record = DatasetRecord::own(&own_id(name), folder_source(folder, tables)?);
     record.columns = columns;
@@ -177,25 +224,40 @@ fn of_tables(name: &str, folder: &Path, tables: Vec<String>, wanted: &Wanted) ->
 
 /// Parquet files with pictures inside; `None` where there are none.
 fn with_pictures_inside(name: &str, files: &[PathBuf], wanted: &Wanted) -> Result<Option<Recognised>> {
-    let mut holding = Vec::new();
+    let (mut holding, mut header, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
-        let header = parquet::column_names(file)?;
-        match columns::find(file, &header, wanted, true) {
-            Ok(columns) if parquet::holds_pictures(file, &columns.image)? => holding.push((file, columns)),
+        let mine = parquet::column_names(file)?;
+        match columns::find(file, &mine, wanted, true) {
+            Ok(columns) if parquet::holds_pictures(file, &columns.image)? => {
+                header.extend(mine.into_iter().filter(|column| !header.contains(column)).collect::<Vec<_>>());
+                holding.push(file);
+            }
             // The only file, or columns that a reader names: what is wrong with them is worth more than "no picture".
-            Err(error) if files.len() == 1 && columns::find(file, &header, wanted, false).is_err() => {
+            Err(error) if files.len() == 1 && columns::find(file, &mine, wanted, false).is_err() => {
                 return Err(error);
             }
-            _ => {}
+            Err(error) => others.push((file, error.to_string())),
+            Ok(_) => others.push((file, "no pictures inside".into())),
         }
     }
-    let Some((_, columns)) = holding.first().cloned() else { return Ok(None) };
+    let Some(first) = holding.first() else { return Ok(None) };
+    let mut columns = columns::find(first, &header, wanted, true)?;
     let text = |file: &&PathBuf| {
         let text = file.to_str().map(String::from);
         text.ok_or_else(|| Error::data(file.as_path(), "a path in UTF-8", "other bytes"))
     };
-    let paths = holding.iter().map(|(file, _)| text(file)).collect::<Result<Vec<_>>>()?;
-    let said = vec![format!("{} Parquet file(s) with the pictures inside", paths.len()), meaning(&columns)];
+    let paths = holding.iter().map(text).collect::<Result<Vec<_>>>()?;
+    let mut said = vec![format!("{} Parquet file(s) with the pictures inside", paths.len())];
+    // A column that only its name speaks for must not cost the pictures.
+    for (column, asked) in columns::optional(&mut columns, wanted) {
+        let Some(name) = column.clone().filter(|_| !asked) else { continue };
+        if let Some(found) = holding.iter().find_map(|file| parquet::no_text(file, &name).transpose()).transpose()? {
+            said.push(format!("the column `{name}` is not used: it holds {found}"));
+            *column = None;
+        }
+    }
+    said.insert(1, meaning(&columns));
+    said.extend(others.iter().map(|(file, why)| format!("{} is not read: {why}", file.display())));
     let mut record = DatasetRecord::own(&own_id(name), Source::Parquet { files: paths });
     record.columns = columns;
     Ok(Some(Recognised { record, said }))
@@ -216,20 +278,26 @@ fn meaning(columns: &Columns) -> String {
 /// The published part that a Parquet file of a reader's holds, by its name or its folder's.
 pub(super) fn part_of(file: &Path) -> Option<String> {
     let stem = file.file_stem().map_or_else(String::new, shown);
-    let word = stem.split(['-', '_', '.']).next().unwrap_or_default().to_string();
     let folder = file.parent().and_then(Path::file_name).map_or_else(String::new, shown);
-    [word, stem.clone(), folder].into_iter().find(|name| kind_of_part(name).is_some())
+    if super::folder::exact_part(&stem).is_some() {
+        return Some(stem);
+    }
+    part_word(&stem).map(|(word, _)| word).or_else(|| kind_of_part(&folder).map(|_| folder))
 }
 
-/// Whether the table's header holds a picture's name and a label, and one of its first rows names a picture that is there.
-fn names_pictures(folder: &Path, table: &Path, wanted: &Wanted) -> bool {
-    let fits = rows::header(table).is_ok_and(|header| columns::fits(&header, wanted));
+/// How many pictures that are there the table names, where its header holds a picture's name and a label. What this program
+/// said of pictures is no table of labels.
+fn named_by(folder: &Path, table: &Path, wanted: &Wanted) -> usize {
     let found = || {
         let header = rows::header(table).ok()?;
         let columns = columns::find(table, &header, wanted, false).ok()?;
-        open::names_one(folder, &below(folder, table), &columns.image).ok()
+        let is_ours = header.iter().map(String::as_str).eq(PREDICTIONS) && wanted.label.is_none();
+        if is_ours {
+            return None;
+        }
+        open::count_named(folder, &below(folder, table), &columns.image).ok()
     };
-    fits && found().unwrap_or(false)
+    found().unwrap_or(0)
 }
 
 /// `metadata.csv`, `.jsonl` or `.parquet` in a folder; the first of these.

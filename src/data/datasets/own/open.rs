@@ -1,16 +1,19 @@
 //! Pictures that a reader's own tables name.
 
 use super::super::ImageSet;
-use super::super::folder::{from_files, kind_of_part};
+use super::super::folder::{exact_part, from_files, kind_of_part};
 use super::super::layouts::{in_class_order, number_order};
 use super::super::left_out::Tally;
-use super::super::listing::{EXTENSIONS, is_picture};
+use super::super::listing::{self, EXTENSIONS, Links};
 use super::super::names::{below, shown};
+use super::super::spelling;
+use super::is_unlabelled;
 use super::rows::{self, Rows};
 use crate::error::{Error, Result};
 use crate::manifest::Columns;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use tokenizers::NormalizedString;
 
 /// What the tables say, a column a field.
 #[derive(Default)]
@@ -23,8 +26,9 @@ struct Named {
     captions: Vec<Option<String>>,
     /// Pictures of rows without a label.
     unlabelled: Vec<PathBuf>,
-    /// Place of each picture among `files`.
+    /// Place of each picture among `files`, by its whole path.
     places: HashMap<PathBuf, usize>,
+    labels: Numbers,
     warnings: Vec<String>,
     ignored: Tally,
 }
@@ -40,7 +44,9 @@ pub(in super::super) fn open(id: &str, folder: &Path, tables: &[String], columns
         let found = if ignored.is_empty() { "none: the table has no row".into() } else { format!("none; {ignored}") };
         return Err(Error::data(folder.join(&tables[0]), "a row with a label whose picture is there", found));
     }
-    unnamed(folder, &mut named);
+    unnamed(folder, &mut named)?;
+    spelling::numbers(&mut named.groups);
+    spelling::one_case(named.parts.iter_mut().flatten());
     let ids: Vec<String> = named.files.iter().map(|file| below(folder, file)).collect();
     let parts = filled(named.parts);
     let set = from_files(id, folder, named.files, ids, &named.classes, parts, filled(named.domains))?;
@@ -73,49 +79,112 @@ fn filled(values: Vec<Option<String>>) -> Option<Vec<String>> {
 
 fn read(folder: &Path, tables: &[String], columns: &Columns) -> Result<Named> {
     let mut named = Named::default();
-    for table in tables {
-        let rows = rows::read(&folder.join(table), &mut named.ignored)?;
-        named.add(folder, table, &rows, columns)?;
+    let tables = tables.iter().map(|table| Ok((table.as_str(), rows::read(&folder.join(table), &mut named.ignored)?)));
+    let tables = tables.collect::<Result<Vec<(&str, Rows)>>>()?;
+    let header = |rows: &Rows| rows.header.join(", ");
+    for name in optional(columns) {
+        let lacking: Vec<&str> =
+            tables.iter().filter(|(_, rows)| !rows.header.contains(name)).map(|(table, _)| *table).collect();
+        if lacking.len() == tables.len() {
+            let (first, found) = (&tables[0].1.path, format!("the columns {}", header(&tables[0].1)));
+            return Err(Error::data(first, format!("a column `{name}`"), found));
+        }
+        if !lacking.is_empty() {
+            let tables = lacking.join(", ");
+            named.warnings.push(format!("no column `{name}` in {tables}: its pictures have no value there"));
+        }
+    }
+    named.labels = Numbers::of(&tables, &columns.label);
+    for (table, rows) in &tables {
+        named.add(folder, table, rows, columns)?;
     }
     Ok(named)
 }
 
+/// The columns that need not be there.
+fn optional(columns: &Columns) -> impl Iterator<Item = &String> {
+    [&columns.group, &columns.domain, &columns.split, &columns.caption].into_iter().flatten()
+}
+
+/// Whether labels are numbers, of all tables together.
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Numbers {
+    /// Words, or nothing.
+    #[default]
+    None,
+    /// Numbers, of which those below 0 stand for none.
+    FromZero,
+    /// -1 and 1 alone, which are two classes.
+    Signs,
+}
+
+impl Numbers {
+    fn of(tables: &[(&str, Rows)], label: &str) -> Numbers {
+        let place = |rows: &Rows| rows.header.iter().position(|column| column == label);
+        let of_rows =
+            |rows: &Rows, at: usize| rows.rows.iter().filter_map(move |(_, row)| row[at].clone()).collect::<Vec<_>>();
+        let labels: BTreeSet<String> =
+            tables.iter().filter_map(|(_, rows)| Some(of_rows(rows, place(rows)?))).flatten().collect();
+        if !spelling::are_numbers(labels.iter().map(String::as_str)) {
+            return Numbers::None;
+        }
+        let numbers: BTreeSet<&str> = labels.iter().filter_map(|label| spelling::number(label)).collect();
+        match numbers.iter().copied().eq(["-1", "1"]) || numbers.iter().copied().eq(["+1", "-1"]) {
+            true => Numbers::Signs,
+            false => Numbers::FromZero,
+        }
+    }
+
+    /// The class of a label, or why it is none.
+    fn class(self, label: &Option<String>) -> Result<String, &'static str> {
+        let label = label.as_deref().ok_or("rows without a label")?;
+        if self == Numbers::None {
+            return Ok(label.to_string());
+        }
+        let number = spelling::number(label).ok_or("rows without a label")?;
+        match self == Numbers::FromZero && number.starts_with('-') && number != "-0" {
+            true => Err("rows whose label is a number below 0, which stands for none"),
+            false => Ok(number.to_string()),
+        }
+    }
+}
+
 impl Named {
     fn add(&mut self, folder: &Path, table: &str, rows: &Rows, columns: &Columns) -> Result<()> {
+        let there = |name: &str| rows.header.iter().position(|column| column == name);
         let place = |name: &str| {
-            rows.header.iter().position(|column| column == name).ok_or_else(|| {
+            there(name).ok_or_else(|| {
                 let found = format!("the columns {}", rows.header.join(", "));
                 Error::data(&rows.path, format!("a column `{name}`"), found)
             })
         };
-        let optional = |name: &Option<String>| name.as_deref().map(place).transpose();
+        let optional = |name: &Option<String>| name.as_deref().and_then(there);
         let (image, label) = (place(&columns.image)?, place(&columns.label)?);
-        let (group, domain, split) = (optional(&columns.group)?, optional(&columns.domain)?, optional(&columns.split)?);
-        let caption = optional(&columns.caption)?;
+        let (group, domain, split) = (optional(&columns.group), optional(&columns.domain), optional(&columns.split));
+        let caption = optional(&columns.caption);
         let base = rows.path.parent().unwrap_or(folder);
-        let of_folder = Path::new(table).components().next().map(|first| shown(first.as_os_str()));
-        let of_folder = of_folder.filter(|first| first != table && kind_of_part(first).is_some());
-        // Numbers below 0 stand for none where labels are numbers.
-        let numbers =
-            rows.rows.iter().filter_map(|(_, row)| row[label].as_deref()).all(|text| text.parse::<f64>().is_ok());
+        let mut names = Names::default();
         for (line, row) in &rows.rows {
             let name = || format!("{table}, line {line}");
             let Some(picture) = &row[image] else {
                 self.ignored.add("rows without the name of a picture", name);
                 continue;
             };
-            let Some(file) = find(base, folder, picture) else {
+            let Some(file) = names.find(base, folder, picture) else {
                 self.ignored.add("rows whose picture is not there", || format!("{picture} ({table}, line {line})"));
                 continue;
             };
-            let class = row[label].as_ref().filter(|class| !numbers || !class.starts_with('-'));
-            let Some(class) = class else {
-                self.ignored.add("rows without a label", name);
-                self.unlabelled.push(file);
-                continue;
+            let class = match self.labels.class(&row[label]) {
+                Ok(class) => class,
+                Err(why) => {
+                    self.ignored.add(why, name);
+                    self.unlabelled.push(file);
+                    continue;
+                }
             };
-            if let Some(&first) = self.places.get(&file) {
-                if self.classes[first] != *class {
+            let known = whole(&file);
+            if let Some(&first) = self.places.get(&known) {
+                if self.classes[first] != class {
                     let other = &self.classes[first];
                     self.warnings
                         .push(format!("{picture} stands in two classes, `{other}` and `{class}`; the first counts"));
@@ -123,10 +192,20 @@ impl Named {
                 self.ignored.add("rows that name a picture again", name);
                 continue;
             }
-            self.places.insert(file.clone(), self.files.len());
+            // A part's folder says what the table does not.
+            let of_folder = || {
+                let below = below(folder, &file);
+                let first = below.split_once('/')?.0;
+                let is_tables = || table.starts_with(&format!("{first}/")) && kind_of_part(first).is_some();
+                (exact_part(first).is_some() || is_tables()).then(|| first.to_string())
+            };
+            self.parts.push(match split {
+                Some(split) => row[split].clone(),
+                None => of_folder(),
+            });
+            self.places.insert(known, self.files.len());
             self.files.push(file);
-            self.classes.push(class.clone());
-            self.parts.push(split.map_or_else(|| of_folder.clone(), |split| row[split].clone()));
+            self.classes.push(class);
             self.groups.push(group.and_then(|group| row[group].clone()));
             self.domains.push(domain.and_then(|domain| row[domain].clone()));
             self.captions.push(caption.and_then(|caption| row[caption].clone()));
@@ -135,48 +214,90 @@ impl Named {
     }
 }
 
-/// The file that a row names: from the table's folder or the data set's, as it stands, with slashes for backslashes, or
-/// without its ending.
-fn find(base: &Path, folder: &Path, name: &str) -> Option<PathBuf> {
-    if name.contains('\0') {
-        return None;
-    }
-    let slashes = name.replace('\\', "/");
-    let names = [name, slashes.as_str()];
-    let whole = names.iter().flat_map(|name| [base.join(name), folder.join(name)]).find(|path| path.is_file());
-    whole.or_else(|| {
-        let endings = EXTENSIONS.iter().map(|ending| format!("{slashes}.{ending}"));
-        endings.flat_map(|name| [base.join(&name), folder.join(&name)]).find(|path| path.is_file())
-    })
+/// The one path of a file, whatever links and dots lead there.
+fn whole(file: &Path) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_path_buf())
 }
 
-/// Counts the pictures that lie beside named ones and that no row names.
-fn unnamed(folder: &Path, named: &mut Named) {
-    let beside: BTreeSet<PathBuf> =
-        named.files.iter().filter_map(|file| file.parent()).map(Path::to_path_buf).collect();
-    let unlabelled: BTreeSet<&PathBuf> = named.unlabelled.iter().collect();
-    for place in beside {
-        let Ok(entries) = std::fs::read_dir(&place) else { continue };
-        let mut others: Vec<PathBuf> = entries.filter_map(|entry| Some(place.join(entry.ok()?.file_name()))).collect();
-        others.retain(|path| is_picture(path) && !named.places.contains_key(path) && !unlabelled.contains(path));
-        others.sort();
-        for path in others {
-            named.ignored.add("pictures that no row names", || below(folder, &path));
+/// Finds the files that rows name.
+#[derive(Default)]
+struct Names {
+    /// The files of a folder, by their names as [`plain`] has them.
+    alike: HashMap<PathBuf, HashMap<String, PathBuf>>,
+}
+
+impl Names {
+    /// The file that a row names: from the table's folder or the data set's, as it stands, with slashes for backslashes,
+    /// without its ending, or with accents and an ending in another spelling.
+    fn find(&mut self, base: &Path, folder: &Path, name: &str) -> Option<PathBuf> {
+        if name.contains('\0') {
+            return None;
+        }
+        let slashes = name.replace('\\', "/");
+        let names = [name, slashes.as_str()];
+        let whole = names.iter().flat_map(|name| [base.join(name), folder.join(name)]).find(|path| path.is_file());
+        let whole = whole.or_else(|| {
+            let endings = EXTENSIONS.iter().map(|ending| format!("{slashes}.{ending}"));
+            endings.flat_map(|name| [base.join(&name), folder.join(&name)]).find(|path| path.is_file())
+        });
+        whole.or_else(|| [base.join(&slashes), folder.join(&slashes)].iter().find_map(|path| self.alike(path)))
+    }
+
+    /// The one file of the folder whose name is the same letters, in another case of its ending or another encoding of
+    /// accents, or with an ending.
+    fn alike(&mut self, path: &Path) -> Option<PathBuf> {
+        let (folder, name) = (path.parent()?, path.file_name()?.to_str()?);
+        let files = self.alike.entry(folder.to_path_buf()).or_insert_with(|| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let mut files: HashMap<String, Option<PathBuf>> = HashMap::new();
+            for file in entries.filter(|file| listing::is_picture(file) && file.is_file()) {
+                let whole = file.file_name().and_then(|name| name.to_str()).map(plain);
+                let stem = file.file_stem().and_then(|name| name.to_str()).map(plain);
+                for name in whole.into_iter().chain(stem) {
+                    files.entry(name).and_modify(|one| *one = None).or_insert_with(|| Some(file.clone()));
+                }
+            }
+            files.into_iter().filter_map(|(name, file)| Some((name, file?))).collect()
+        });
+        files.get(&plain(name)).cloned()
+    }
+}
+
+/// A name with its accents in one encoding and its ending in lower case.
+fn plain(name: &str) -> String {
+    let mut normal = NormalizedString::from(name);
+    let normal = normal.nfc().get().to_string();
+    match normal.rsplit_once('.') {
+        Some((stem, ending)) => format!("{stem}.{}", ending.to_lowercase()),
+        None => normal,
+    }
+}
+
+/// Counts the pictures below the folder that no row names; those of a folder to be labelled are none of these.
+fn unnamed(folder: &Path, named: &mut Named) -> Result<()> {
+    let unlabelled: BTreeSet<PathBuf> = named.unlabelled.iter().map(|file| whole(file)).collect();
+    for path in listing::list(folder, Links::Followed)?.images {
+        let id = below(folder, &path);
+        let to_label = id.split_once('/').is_some_and(|(first, _)| is_unlabelled(first));
+        let known = whole(&path);
+        if !to_label && !named.places.contains_key(&known) && !unlabelled.contains(&known) {
+            named.ignored.add("pictures that no row names", || id);
         }
     }
+    Ok(())
 }
 
-/// Whether one of the first rows of `table` names a picture that is there.
+/// How many pictures that are there the rows of `table` name.
 ///
 /// # Errors
 /// A table that cannot be read.
-pub(super) fn names_one(folder: &Path, table: &str, image: &str) -> Result<bool> {
-    /// Rows that are looked at.
-    const ROWS: usize = 20;
+pub(super) fn count_named(folder: &Path, table: &str, image: &str) -> Result<usize> {
     let rows = rows::read(&folder.join(table), &mut Tally::default())?;
     let place = rows.header.iter().position(|column| column == image);
-    let first = rows.rows.iter().take(ROWS).filter_map(|(_, row)| row.get(place?)?.as_deref());
-    Ok(first.into_iter().any(|name| find(folder, folder, name).is_some()))
+    let mut names = Names::default();
+    let named = rows.rows.iter().filter_map(|(_, row)| row.get(place?)?.as_deref());
+    let found: BTreeSet<PathBuf> = named.filter_map(|name| names.find(folder, folder, name)).collect();
+    Ok(found.len())
 }
 
 /// Pictures without a label as a set: its only class is `unlabelled`.

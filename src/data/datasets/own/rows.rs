@@ -33,6 +33,7 @@ pub(super) fn read(path: &Path, left_out: &mut Tally) -> Result<Rows> {
     match extension(path).as_str() {
         "parquet" => {
             let (header, rows) = parquet::read_texts(path)?;
+            unique(path, &header)?;
             Ok(Rows {
                 path: path.into(),
                 header,
@@ -50,7 +51,7 @@ pub(super) fn read(path: &Path, left_out: &mut Tally) -> Result<Rows> {
 /// As [`read`].
 pub(super) fn header(path: &Path) -> Result<Vec<String>> {
     match extension(path).as_str() {
-        "parquet" => parquet::column_names(path),
+        "parquet" => parquet::text_columns(path),
         "jsonl" => Ok(json_lines(path)?.header),
         _ => {
             let text = text_of(path)?;
@@ -72,10 +73,18 @@ fn text_of(path: &Path) -> Result<String> {
     })
 }
 
-/// Of comma, semicolon and tab, the one that cuts the header into most pieces.
+/// Of comma, semicolon and tab, the one that cuts most of the first rows into as many pieces as the header, and the header
+/// into most.
 fn delimiter(text: &str) -> u8 {
-    let pieces = |delimiter: &u8| header_of(text, *delimiter).len();
-    [b'\t', b';', b','].into_iter().max_by_key(pieces).unwrap_or(b',')
+    /// Rows that are looked at.
+    const ROWS: usize = 20;
+    let fits = |delimiter: &u8| {
+        let pieces = header_of(text, *delimiter).len();
+        let mut reader = csv::ReaderBuilder::new().delimiter(*delimiter).flexible(true).from_reader(text.as_bytes());
+        let rows = reader.records().take(ROWS).filter(|row| row.as_ref().is_ok_and(|row| row.len() == pieces)).count();
+        (if pieces > 1 { rows } else { 0 }, pieces)
+    };
+    [b'\t', b';', b','].into_iter().max_by_key(fits).unwrap_or(b',')
 }
 
 fn header_of(text: &str, delimiter: u8) -> Vec<String> {

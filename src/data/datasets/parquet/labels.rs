@@ -35,11 +35,12 @@ pub(super) struct Classes {
 
 impl Labels {
     /// Adds the labels of a file, and says for each of its rows whether it has one. Rows without (null, an empty text, a
-    /// number below 0, NaN) are counted in `left_out`; `row_name` gives the name of a row.
+    /// number below 0, NaN) are counted in `left_out`, and so are a few odd ones (a number that is not whole, or that no class
+    /// name belongs to); `row_name` gives the name of a row.
     ///
     /// # Errors
-    /// A type that is no label, a number that is not whole, or labels that do not fit those of an earlier file: each names
-    /// the file and the row.
+    /// A type that is no label, odd ones in more than a tenth of the rows, with the first, or labels that do not fit those of
+    /// an earlier file: each names the file.
     pub fn add(
         &mut self,
         table: &Table,
@@ -55,21 +56,42 @@ impl Labels {
             Error::data(table.path(), format!("one label per row in column `{column}`"), found)
         })?;
         let mut kept = Vec::with_capacity(table.rows());
+        let named = class_names(table, column).map(|names| names.len() as u64);
+        let is_named = |label: Label| match (label, named) {
+            (Label::Number(number), Some(named)) if number >= named => {
+                Err(Unlabelled::Odd(number.to_string(), format!("labels below {named}, one for each class name")))
+            }
+            (label, _) => Ok(label),
+        };
+        // How many are odd, and of the first what was expected and found.
+        let (mut odd, mut first) = (0, None);
         table.read(&leaf, 0..table.rows(), |values| {
-            for label in labels_of(&values, table, column, kept.len())? {
-                match label {
+            for label in labels_of(&values, table, column, &leaf.kind)? {
+                match label.and_then(is_named) {
                     Ok(label) => {
                         self.labels.push(label);
                         kept.push(true);
                     }
                     Err(why) => {
-                        left_out.add(format!("rows whose label is {why}"), || row_name(kept.len()));
+                        let found = match why {
+                            Unlabelled::Missing(found) => found,
+                            Unlabelled::Odd(found, expected) => {
+                                odd += 1;
+                                let at = row_name(kept.len());
+                                first.get_or_insert_with(|| (expected, format!("{found} at {at}")));
+                                found
+                            }
+                        };
+                        left_out.add(format!("rows whose label is {found}"), || row_name(kept.len()));
                         kept.push(false);
                     }
                 }
             }
             Ok(())
         })?;
+        if let Some((expected, found)) = first.filter(|_| odd > kept.len() / 10) {
+            return Err(Error::data(table.path(), expected, found));
+        }
         self.note_kind(table, column, kept.iter().filter(|kept| **kept).count())?;
         self.add_names(table, column)?;
         Ok(kept)
@@ -107,17 +129,14 @@ impl Labels {
     }
 
     /// The classes that are there, in the order of their numbers or names, numbered from 0 without a gap.
-    ///
-    /// # Errors
-    /// A number that no class name belongs to; `origin` names the data.
-    pub fn resolve(self, origin: &std::path::Path, row_name: impl Fn(usize) -> String) -> Result<Classes> {
+    pub fn resolve(self) -> Classes {
         if let Some(Label::Text(_)) = self.labels.first() {
             let texts = self.labels.iter().map(|label| match label {
                 Label::Text(text) => text.as_str(),
                 Label::Number(_) => "",
             });
             let (classes, labels) = labels_from_names(texts);
-            return Ok(Classes { classes, labels, unused: Vec::new() });
+            return Classes { classes, labels, unused: Vec::new() };
         }
         let numbers: Vec<u64> = self
             .labels
@@ -131,45 +150,48 @@ impl Labels {
         let mut places: BTreeMap<u64, u32> = numbers.iter().map(|&number| (number, 0)).collect();
         places.values_mut().zip(0..).for_each(|(place, index)| *place = index);
         let names = self.names.map(|(names, _)| names);
-        if let Some(names) = &names
-            && let Some(row) = numbers.iter().position(|&number| number >= names.len() as u64)
-        {
-            let expected = format!("labels below {}, one for each class name", names.len());
-            return Err(Error::data(origin, expected, format!("{} at {}", numbers[row], row_name(row))));
-        }
         let name = |number: &u64| match &names {
-            Some(names) => names[*number as usize].clone(),
+            // A file without names may hold a number beyond those of another.
+            Some(names) => names.get(*number as usize).cloned().unwrap_or_else(|| number.to_string()),
             None => number.to_string(),
         };
         let unused = names.iter().flatten().zip(0..).filter(|(_, number)| !places.contains_key(number));
-        Ok(Classes {
+        Classes {
             classes: places.keys().map(name).collect(),
             labels: numbers.iter().map(|number| places[number]).collect(),
             unused: unused.map(|(name, _)| name.clone()).collect(),
-        })
+        }
     }
 }
 
-/// The label of each value, or why it has none.
-fn labels_of(values: &Values, table: &Table, column: &str, start: usize) -> Result<Vec<Result<Label, String>>> {
-    fn whole<T: Copy + TryInto<i128>>(values: impl Iterator<Item = Option<T>>) -> Vec<Result<Label, String>> {
+/// Why a row has no label.
+enum Unlabelled {
+    /// It says so in some way; this one.
+    Missing(String),
+    /// What it has is no label, and what was expected.
+    Odd(String, String),
+}
+
+/// The label of each value of the type `kind`, or why it has none.
+fn labels_of(values: &Values, table: &Table, column: &str, kind: &str) -> Result<Vec<Result<Label, Unlabelled>>> {
+    fn whole<T: Copy + TryInto<i128>>(values: impl Iterator<Item = Option<T>>) -> Vec<Result<Label, Unlabelled>> {
         let label = |value: Option<T>| {
-            let number = value.and_then(|value| value.try_into().ok()).ok_or("null")?;
-            u64::try_from(number).map(Label::Number).map_err(|_| number.to_string())
+            let number =
+                value.and_then(|value| value.try_into().ok()).ok_or_else(|| Unlabelled::Missing("null".into()))?;
+            u64::try_from(number).map(Label::Number).map_err(|_| Unlabelled::Missing(number.to_string()))
         };
         values.map(label).collect()
     }
-    let float = |(row, value): (usize, Option<f64>)| match value {
-        None => Ok(Err("null".to_string())),
-        Some(value) if value.is_nan() => Ok(Err("NaN".to_string())),
+    let float = |value: Option<f64>| match value {
+        None => Err(Unlabelled::Missing("null".into())),
+        Some(value) if value.is_nan() => Err(Unlabelled::Missing("NaN".into())),
         // Beyond 2^53 not every whole number is one of these.
-        Some(value) if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0 => match value < 0.0 {
-            true => Ok(Err(format!("{value}"))),
-            false => Ok(Ok(Label::Number(value as u64))),
-        },
+        Some(value) if value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value) => {
+            Ok(Label::Number(value as u64))
+        }
+        Some(value) if value.fract() == 0.0 && value < 0.0 => Err(Unlabelled::Missing(value.to_string())),
         Some(value) => {
-            let found = format!("{value} at row {}", start + row);
-            Err(Error::data(table.path(), format!("class names or whole numbers in column `{column}`"), found))
+            Err(Unlabelled::Odd(value.to_string(), format!("class names or whole numbers in column `{column}`")))
         }
     };
     Ok(match values {
@@ -181,26 +203,16 @@ fn labels_of(values: &Values, table: &Table, column: &str, start: usize) -> Resu
         Values::U16(values) => whole(values.iter().map(|value| value.copied())),
         Values::U32(values) => whole(values.iter().map(|value| value.copied())),
         Values::U64(values) => whole(values.iter().map(|value| value.copied())),
-        Values::F32(values) => values
-            .iter()
-            .map(|value| value.map(|value| f64::from(*value)))
-            .enumerate()
-            .map(float)
-            .collect::<Result<_>>()?,
-        Values::F64(values) => {
-            values.iter().map(|value| value.copied()).enumerate().map(float).collect::<Result<_>>()?
-        }
+        Values::F32(values) => values.iter().map(|value| float(value.map(|value| f64::from(*value)))).collect(),
+        Values::F64(values) => values.iter().map(|value| float(value.copied())).collect(),
         other => {
             let texts = other.texts().ok_or_else(|| {
-                Error::data(
-                    table.path(),
-                    format!("class names or numbers in column `{column}`"),
-                    "bytes that are no UTF-8",
-                )
+                let found = format!("values of type {kind} that are no text in UTF-8");
+                Error::data(table.path(), format!("class names or numbers in column `{column}`"), found)
             })?;
             let label = |text: Option<String>| match text {
-                None => Err("null".to_string()),
-                Some(text) if text.trim().is_empty() => Err("empty".to_string()),
+                None => Err(Unlabelled::Missing("null".into())),
+                Some(text) if text.trim().is_empty() => Err(Unlabelled::Missing("empty".into())),
                 Some(text) => Ok(Label::Text(text)),
             };
             texts.into_iter().map(label).collect()

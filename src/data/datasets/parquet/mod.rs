@@ -8,6 +8,7 @@ mod labels;
 mod pages;
 
 use super::left_out::{Tally, in_words};
+use super::spelling;
 use super::{ImageSet, ParquetFile, Store};
 use crate::error::{Error, Result};
 use crate::manifest::Columns;
@@ -23,7 +24,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
     let Some((_, first)) = files.first() else {
         return Err(Error::argument("files", "at least one Parquet file", format!("none for {id}")));
     };
-    let mut set = Gathered::default();
+    let mut set = Gathered { lacking: lacking(files, columns)?, ..Gathered::default() };
     for (part, path) in files {
         set.add(part.as_deref(), path, columns)?;
     }
@@ -35,23 +36,39 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         };
         return Err(Error::data(first, "at least one image with a label", found));
     }
-    let resolved = set.labels.resolve(first, |row| ids[row].clone())?;
+    let resolved = set.labels.resolve();
     for name in &resolved.unused {
         set.ignored.add("class names without an image", || name.clone());
     }
+    let [groups, domains, names, times] = set.optional;
+    // An image of no group is a group of its own; numbers of several files may be written in several ways.
+    let groups = groups.filter(|groups| groups.iter().any(Option::is_some)).map(|mut groups| {
+        spelling::numbers(&mut groups);
+        let alone = |(group, id): (Option<String>, &String)| group.unwrap_or_else(|| format!("alone: {id}"));
+        groups.into_iter().zip(&ids).map(alone).collect()
+    });
+    let filled = |values: Option<Vec<Option<String>>>| {
+        let values = values.filter(|values| values.iter().any(Option::is_some));
+        values.map(|values| values.into_iter().map(Option::unwrap_or_default).collect())
+    };
+    spelling::one_case(&mut set.parts);
+    let warnings = set
+        .lacking
+        .iter()
+        .map(|(column, files)| format!("no column `{column}` in {}: the images there have no value", files.join(", ")));
     ImageSet {
         id: id.into(),
-        ids,
         labels: resolved.labels,
         classes: resolved.classes,
-        groups: set.groups,
-        domains: set.domains,
-        names: set.names,
-        times: set.times,
+        groups,
+        domains: filled(domains),
+        names: filled(names),
+        times: filled(times),
         parts: (columns.split.is_some() || files.iter().any(|(part, _)| part.is_some())).then_some(set.parts),
+        warnings: warnings.collect(),
+        ids,
         data_sha256: storage::sha256_hex(set.hashes.join("\n").as_bytes()),
         ignored: set.ignored.list(),
-        warnings: Vec::new(),
         store: Store::Parquet { files: set.files, column: columns.image.clone() },
         reading: Default::default(),
         decoded: Default::default(),
@@ -80,11 +97,11 @@ struct Gathered {
     /// Place of each row among all rows of all files.
     places: Vec<usize>,
     labels: Labels,
-    groups: Option<Vec<String>>,
-    domains: Option<Vec<String>>,
-    names: Option<Vec<String>>,
-    times: Option<Vec<String>>,
+    /// Groups, domains, names and times, where the record names such a column.
+    optional: [Option<Vec<Option<String>>>; 4],
     parts: Vec<String>,
+    /// Such columns that some files have and others have not, with these.
+    lacking: Vec<(String, Vec<String>)>,
     hashes: Vec<String>,
     files: Vec<ParquetFile>,
     ignored: Tally,
@@ -97,7 +114,8 @@ impl Gathered {
         // Before anything is read: what changes later is noticed.
         let standing = Standing::of(path)?;
         let table = Table::open(path)?;
-        check_columns(&table, columns)?;
+        let lacks = |name: &str| !there(&table, name) && self.lacking.iter().any(|(column, _)| column == name);
+        check_columns(&table, columns, lacks)?;
         // For its errors: the images themselves are read later.
         let image = ImageColumn::of(&table, &columns.image)?;
         let rows = table.rows();
@@ -114,26 +132,29 @@ impl Gathered {
             self.ids.push(inside.unwrap_or_else(|| row_name(row)));
             self.places.push(self.before + row);
         }
-        let targets = [&mut self.groups, &mut self.domains, &mut self.names, &mut self.times];
-        for (target, (_, name)) in targets.into_iter().zip(columns.optional()) {
-            if let Some(name) = name {
-                let leaf = table.leaf(name)?.ok_or_else(|| {
-                    Error::data(path, format!("text or numbers in column `{name}`"), "a struct or list")
-                })?;
-                let values = texts(&table, &leaf, name)?;
-                target.get_or_insert_default().extend(kept.iter().map(|&row| values[row].clone().unwrap_or_default()));
+        let none = || vec![None; rows];
+        let values_of = |name: &str| -> Result<Vec<Option<String>>> {
+            if lacks(name) {
+                return Ok(none());
+            }
+            let leaf = table
+                .leaf(name)?
+                .ok_or_else(|| Error::data(path, format!("text or numbers in column `{name}`"), "a struct or list"))?;
+            texts(&table, &leaf, name)
+        };
+        let optional = columns.optional().map(|(_, name)| name.map(values_of));
+        let split = columns.split.as_deref().map(values_of).transpose()?;
+        for (target, values) in self.optional.iter_mut().zip(optional) {
+            if let Some(mut values) = values.transpose()? {
+                target.get_or_insert_default().extend(kept.iter().map(|&row| values[row].take()));
             }
         }
-        match &columns.split {
-            Some(name) => {
-                let leaf = table.leaf(name)?;
-                let leaf =
-                    leaf.ok_or_else(|| Error::data(path, format!("text in column `{name}`"), "a struct or list"))?;
-                let values = texts(&table, &leaf, name)?;
-                self.parts.extend(kept.iter().map(|&row| values[row].clone().unwrap_or_default()));
-            }
-            None => self.parts.extend(std::iter::repeat_n(part.unwrap_or_default().to_string(), kept.len())),
-        }
+        let part = part.unwrap_or_default();
+        let part_of = |row: &usize| match &split {
+            Some(split) => split[*row].clone().unwrap_or_default(),
+            None => part.to_string(),
+        };
+        self.parts.extend(kept.iter().map(part_of));
         self.hashes.push(storage::sha256_file(path)?);
         standing.check(path)?;
         let kept = (kept.len() < rows).then_some(kept);
@@ -165,13 +186,41 @@ fn unique(ids: Vec<String>, places: &[usize]) -> Vec<String> {
     ids.iter().zip(places).map(id).collect()
 }
 
-/// Every column that the record names must be there; all that are not are named, with those that are.
-fn check_columns(table: &Table, columns: &Columns) -> Result<()> {
+/// Whether a column, or a field of a struct, is called so.
+fn there(table: &Table, name: &str) -> bool {
+    table.has(name) || !table.inside(name).is_empty()
+}
+
+/// The columns that need not be there and that some files have and others have not, with the names of these.
+fn lacking(files: &[(Option<String>, PathBuf)], columns: &Columns) -> Result<Vec<(String, Vec<String>)>> {
+    let names: Vec<&str> =
+        columns.optional().into_iter().filter_map(|(_, name)| name).chain(columns.split.as_deref()).collect();
+    if names.is_empty() || files.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let mut lacking = vec![Vec::new(); names.len()];
+    for (_, path) in files {
+        let table = Table::open(path)?;
+        for (name, lacking) in names.iter().zip(&mut lacking) {
+            if !there(&table, name) {
+                lacking.push(path.file_name().map_or_else(String::new, super::names::shown));
+            }
+        }
+    }
+    let some = names.into_iter().zip(lacking).filter(|(_, lacking)| !lacking.is_empty() && lacking.len() < files.len());
+    Ok(some.map(|(name, lacking)| (name.to_string(), lacking)).collect())
+}
+
+/// Every column that the record names must be there, and once; all that are not are named, with those that are. `lacks` says
+/// which may be missing in this file.
+fn check_columns(table: &Table, columns: &Columns, lacks: impl Fn(&str) -> bool) -> Result<()> {
     let optional = columns.optional().into_iter().filter_map(|(_, name)| name).chain(columns.split.as_deref());
     let mut missing: Vec<&str> = Vec::new();
     for name in [columns.label.as_str()].into_iter().chain(optional).chain([columns.image.as_str()]) {
-        let there = !table.inside(name).is_empty() || table.has(name);
-        if !there && !missing.contains(&name) {
+        if table.columns().iter().filter(|column| **column == name).count() > 1 {
+            return Err(Error::data(table.path(), format!("one column `{name}`"), "several of that name"));
+        }
+        if !there(table, name) && !lacks(name) && !missing.contains(&name) {
             missing.push(name);
         }
     }
@@ -288,12 +337,37 @@ fn runs(file: &ParquetFile, places: Range<usize>) -> Vec<Range<usize>> {
     kept[places].chunk_by(near).map(|run| run[0]..run[run.len() - 1] + 1).collect()
 }
 
-/// Names of the columns of a file.
+/// Names of the columns of a file of images, and of what stands in structs, joined by dots.
 ///
 /// # Errors
 /// A file that is no Parquet file or is damaged.
 pub(super) fn column_names(path: &Path) -> Result<Vec<String>> {
-    Ok(Table::open(path)?.columns().into_iter().map(String::from).collect())
+    let table = Table::open_of(path, ROWS_PER_BYTE)?;
+    let columns: Vec<String> = table.columns().into_iter().map(String::from).collect();
+    let inside =
+        columns.iter().flat_map(|name| table.inside(name).into_iter().map(move |field| format!("{name}.{field}")));
+    let inside: Vec<String> = inside.collect();
+    Ok([columns, inside].concat())
+}
+
+/// What a column holds, if that is neither text nor numbers, or it is there twice; `None` also where there is no such column.
+///
+/// # Errors
+/// As [`column_names`].
+pub(super) fn no_text(path: &Path, column: &str) -> Result<Option<String>> {
+    let table = Table::open_of(path, ROWS_PER_BYTE)?;
+    if table.columns().iter().filter(|name| **name == column).count() > 1 {
+        return Ok(Some("different things: it is there twice".into()));
+    }
+    if !there(&table, column) {
+        return Ok(None);
+    }
+    Ok(match table.leaf(column) {
+        Ok(Some(leaf)) => texts(&table, &leaf, column).err().map(|_| format!("values of type {}", leaf.kind)),
+        Ok(None) if table.is_repeated(column) => Some("a list or map".into()),
+        Ok(None) => Some(format!("a struct of {}", table.inside(column).join(", "))),
+        Err(_) => Some("a list or map".into()),
+    })
 }
 
 /// Whether a column holds encoded pictures.
@@ -301,24 +375,31 @@ pub(super) fn column_names(path: &Path) -> Result<Vec<String>> {
 /// # Errors
 /// A file that is no Parquet file or is damaged.
 pub(super) fn holds_pictures(path: &Path, column: &str) -> Result<bool> {
-    let table = Table::open(path)?;
-    let there = table.has(column) || !table.inside(column).is_empty();
-    Ok(there && ImageColumn::of(&table, column).is_ok())
+    let table = Table::open_of(path, ROWS_PER_BYTE)?;
+    Ok(there(&table, column) && ImageColumn::of(&table, column).is_ok())
 }
 
 /// The row of a table as text: a value or none for every column.
 type TextRow = Vec<Option<String>>;
+
+/// The columns of a file that hold text or numbers.
+///
+/// # Errors
+/// As [`column_names`].
+pub(super) fn text_columns(path: &Path) -> Result<Vec<String>> {
+    Ok(read_texts(path)?.0)
+}
 
 /// The columns of a file that hold text or numbers, and the text of every row.
 ///
 /// # Errors
 /// As [`column_names`].
 pub(super) fn read_texts(path: &Path) -> Result<(Vec<String>, Vec<TextRow>)> {
-    let table = Table::open(path)?;
+    let table = Table::open_of(path, ROWS_PER_BYTE)?;
     let mut header = Vec::new();
     let mut rows = vec![Vec::new(); table.rows()];
     for name in table.columns() {
-        let Some(leaf) = table.leaf(name)? else { continue };
+        let Ok(Some(leaf)) = table.leaf(name) else { continue };
         let Ok(values) = texts(&table, &leaf, name) else { continue };
         header.push(name.to_string());
         let value = |text: Option<String>| text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty());

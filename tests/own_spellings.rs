@@ -1,0 +1,304 @@
+//! Forms of a reader's folder a little beside the usual ones: nothing is taken for what it is not, and nothing is left out
+//! in silence.
+
+#[path = "support/own_place.rs"]
+mod own_place;
+
+use own_place::{Place, labelled, left_out, picture};
+use polars::prelude::*;
+use std::fs::{self, File};
+use std::path::Path;
+use wider_clip::datasets::{self, Wanted, open_unlabelled, recognise, sorted_parts};
+
+fn said(place: &Place) -> String {
+    recognise(place.0.path(), &Wanted::default()).expect("is recognised").said.join("; ")
+}
+
+fn write(path: &Path, mut frame: DataFrame) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("makes a folder");
+    ParquetWriter::new(File::create(path).expect("creates")).finish(&mut frame).expect("writes");
+}
+
+/// A column of pictures as bytes.
+fn images(n: usize) -> Column {
+    let bytes: Vec<Vec<u8>> = (0..n).map(picture).collect();
+    Column::new("image".into(), bytes.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+#[test]
+fn parts_whose_names_have_other_words_in_them() {
+    for [train, test] in [
+        ["train2017", "test2017"],
+        ["train_images", "test_images"],
+        ["my_train", "my-test"],
+        ["1_train", "3_test"],
+        ["training_set", "test_set"],
+        ["Train ", "TEST "],
+        ["train", "test_1"],
+    ] {
+        let place = Place::new();
+        let names = [train, test].map(|part| ["cat", "dog"].map(|class| format!("{part}/{class}/1.png")));
+        place.pictures(&names.iter().flatten().map(String::as_str).collect::<Vec<_>>());
+        let set = place.open();
+        assert_eq!(set.classes, ["cat", "dog"], "{train} and {test}");
+        assert_eq!(sorted_parts(&set), [Some(train.into()), None, Some(test.into())]);
+        assert!(said(&place).contains("folders of parts"));
+    }
+    // Classes that are called alike, and one word of each kind.
+    for names in [
+        ["test tube/1.png", "test strip/1.png"],
+        ["train/1.png", "bus/1.png"],
+        ["train_a/x/1.png", "bus/x/1.png"],
+        ["train_test/x/1.png", "test_train/x/1.png"],
+    ] {
+        let place = Place::new();
+        place.pictures(&names);
+        let set = place.open();
+        assert_eq!((set.classes.len(), set.parts.is_none()), (2, true), "{names:?}");
+        assert!(said(&place).contains("a folder per class"));
+    }
+    // Nothing says that the outer folders are parts; that they may be is told.
+    let place = Place::new();
+    place.pictures(&["one/cat/1.png", "one/dog/1.png", "two/cat/1.png", "two/dog/1.png"]);
+    let set = place.open();
+    assert_eq!(set.classes, ["one", "two"]);
+    assert!(
+        set.warnings.iter().any(|warning| warning.contains("each of them holds the folders cat, dog")),
+        "{:?}",
+        set.warnings
+    );
+}
+
+#[test]
+fn parts_by_the_names_of_parquet_files() {
+    for [train, test] in [["pets-train", "pets-test"], ["train2017", "test2017"], ["part-train-0", "part-test-0"]] {
+        let place = Place::new();
+        for name in [train, test] {
+            let frame = DataFrame::new(4, vec![images(4), Column::new("label".into(), ["a", "b", "a", "b"])]);
+            write(&place.at(&format!("{name}.parquet")), frame.expect("a table"));
+        }
+        assert_eq!(sorted_parts(&place.open()), [Some("train".into()), None, Some("test".into())], "{train}");
+    }
+}
+
+#[test]
+fn pictures_to_be_labelled_inside_a_part() {
+    let place = Place::new();
+    place.pictures(&[
+        "train/cat/1.png",
+        "train/dog/1.png",
+        "train/unlabelled/1.png",
+        "test/cat/1.png",
+        "test/dog/1.png",
+    ]);
+    let set = place.open();
+    assert_eq!((set.classes.as_slice(), set.len()), (&["cat".to_string(), "dog".into()][..], 4));
+    assert_eq!(left_out(&set), [("pictures to be labelled, in a folder of that name", 1)]);
+    let record = place.record(&Wanted::default()).expect("is recognised");
+    let others = open_unlabelled(place.0.path(), &record).expect("opens").expect("there is one");
+    assert_eq!(others.ids, ["train/unlabelled/1.png"]);
+}
+
+#[test]
+fn a_table_of_few_pictures_does_not_hide_the_class_folders() {
+    let folders = ["cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/2.png", "dog/3.png"];
+    let place = Place::new();
+    place.pictures(&folders).write("bad_labels.csv", "path,label\ncat/1.png,dog\ndog/2.png,cat\n");
+    assert_eq!((place.open().classes.len(), place.open().len()), (2, 6));
+    assert!(said(&place).contains("bad_labels.csv names 2 of 6 pictures and is not used"), "{}", said(&place));
+    // What the program itself said of pictures without a label.
+    let place = Place::new();
+    let table = "file,class,probability,second_class,second_probability\nunlabelled/1.png,cat,0.9,dog,0.1\n";
+    place.pictures(&["cat/1.png", "dog/1.png", "unlabelled/1.png"]).write("predictions.csv", table);
+    assert_eq!(labelled(&place.open()), [("cat/1.png", "cat"), ("dog/1.png", "dog")]);
+    // One that names most of them counts.
+    let place = Place::new();
+    let table: String = folders.iter().map(|name| format!("{name},x{}\n", name.len() % 2)).collect();
+    place.pictures(&folders).write("labels.csv", format!("path,label\n{table}"));
+    assert!(said(&place).contains("pictures that labels.csv names"));
+}
+
+#[test]
+fn a_number_in_two_spellings_is_one() {
+    let place = Place::new();
+    place.pictures(&["train/1.png", "train/2.png", "train/3.png", "test/1.png", "test/2.png", "test/3.png"]);
+    place.write("train/metadata.csv", "file_name,label,patient\n1.png,0,1\n2.png,1,2\n3.png,10,3\n");
+    place.write("test/metadata.csv", "file_name,label,patient\n1.png,0.0,1.0\n2.png,10.0,\n3.png,nan,2.0\n");
+    let set = place.open();
+    assert_eq!(set.classes, ["0", "1", "10"]);
+    assert_eq!(left_out(&set), [("rows without a label", 1)]);
+    let groups = set.groups.as_ref().expect("groups");
+    let of = |id: &str| &groups[set.ids.iter().position(|other| other == id).expect("there")];
+    assert_eq!(
+        (of("test/1.png"), of("train/1.png"), of("test/2.png").as_str()),
+        (&"1".into(), &"1".into(), "alone: test/2.png")
+    );
+    // Words stay what they are, and so do numbers among words.
+    let place = Place::new();
+    place
+        .pictures(&["1.png", "2.png", "3.png"])
+        .write("metadata.csv", "file_name,label\n1.png,1\n2.png,1.0\n3.png,x\n");
+    assert_eq!(place.open().classes, ["1", "1.0", "x"]);
+    // Two signs are two classes; with a third number those below 0 stand for none, and are counted as such.
+    let place = Place::new();
+    place
+        .pictures(&["1.png", "2.png", "3.png"])
+        .write("metadata.csv", "file_name,label\n1.png,-1\n2.png,1\n3.png,-1.0\n");
+    assert_eq!(place.open().classes, ["-1", "1"]);
+    place.write("metadata.csv", "file_name,label\n1.png,-1\n2.png,1\n3.png,0\n");
+    assert_eq!(place.open().classes, ["0", "1"]);
+    assert_eq!(left_out(&place.open()), [("rows whose label is a number below 0, which stands for none", 1)]);
+}
+
+#[test]
+fn columns_that_some_tables_have() {
+    let place = Place::new();
+    place.pictures(&["train/1.png", "train/2.png", "test/1.png"]);
+    place.write("train/metadata.csv", "file_name,label,patient\n1.png,a,p\n2.png,b,p\n");
+    place.write("test/metadata.csv", "file_name,label\n1.png,a\n");
+    let set = place.open();
+    assert_eq!(set.groups.as_ref().expect("groups"), &["alone: test/1.png", "p", "p"].map(String::from)[..]);
+    assert!(
+        set.warnings.iter().any(|warning| warning.contains("no column `patient` in test/metadata.csv")),
+        "{:?}",
+        set.warnings
+    );
+    // In Parquet.
+    let place = Place::new();
+    let labels = || Column::new("label".into(), ["a", "b"]);
+    let groups = Column::new("group".into(), [Some("g"), None]);
+    write(&place.at("train.parquet"), DataFrame::new(2, vec![images(2), labels(), groups]).expect("a table"));
+    write(&place.at("test.parquet"), DataFrame::new(2, vec![images(2), labels()]).expect("a table"));
+    let set = place.open();
+    assert_eq!(set.groups.expect("groups")[2..], ["g".to_string(), "alone: train.parquet#1".into()]);
+    assert!(
+        set.warnings.iter().any(|warning| warning.contains("no column `group` in test.parquet")),
+        "{:?}",
+        set.warnings
+    );
+    // Nothing in a column of groups is no group.
+    let place = Place::new();
+    let none = Column::new("group".into(), [None::<&str>, None]);
+    write(&place.at("a.parquet"), DataFrame::new(2, vec![images(2), labels(), none]).expect("a table"));
+    assert!(place.open().groups.is_none());
+}
+
+#[test]
+fn what_lies_beside_what_was_recognised_is_told() {
+    // A table of the folder and one of a part.
+    let place = Place::new();
+    place.pictures(&["train/1.png", "test/1.png", "test/2.png"]);
+    place
+        .write("metadata.csv", "file_name,label\ntrain/1.png,a\n")
+        .write("test/metadata.csv", "file_name,label\n1.png,b\n");
+    let set = place.open();
+    assert_eq!(labelled(&set), [("test/1.png", "b"), ("train/1.png", "a")]);
+    assert_eq!(sorted_parts(&set), [Some("train".into()), None, Some("test".into())]);
+    assert_eq!(left_out(&set), [("pictures that no row names", 1)]);
+    // Class folders beside a part with a table.
+    let place = Place::new();
+    place.pictures(&["train/1.png", "train/2.png", "test/a/1.png", "test/b/1.png"]);
+    place.write("train/metadata.csv", "file_name,label\n1.png,a\n2.png,b\n");
+    assert_eq!(left_out(&place.open()), [("pictures that no row names", 2)]);
+    // A shard without labels, and pictures beside the shards.
+    let place = Place::new();
+    place.pictures(&["a/1.png", "b/1.png"]);
+    let labels = Column::new("label".into(), ["a", "b"]);
+    write(&place.at("train.parquet"), DataFrame::new(2, vec![images(2), labels]).expect("a table"));
+    write(&place.at("test.parquet"), DataFrame::new(2, vec![images(2)]).expect("a table"));
+    let said = said(&place);
+    assert!(said.contains("test.parquet is not read: ") && said.contains("a column for the label"), "{said}");
+    assert!(said.contains("2 pictures beside the Parquet files are not read, such as a/1.png"), "{said}");
+}
+
+#[test]
+fn a_column_that_nobody_asked_for_costs_nothing() {
+    let place = Place::new();
+    let lists = [Series::new("item".into(), [1i64]), Series::new("item".into(), [2i64, 3])];
+    let list = Series::new("location".into(), lists).into_column();
+    let labels = Column::new("label".into(), ["a", "b"]);
+    let pair = df!("x" => [1i64, 2], "y" => [3i64, 4]).expect("a table").into_struct("group".into()).into_column();
+    write(&place.at("a.parquet"), DataFrame::new(2, vec![images(2), labels, list, pair]).expect("a table"));
+    let set = place.open();
+    assert!((set.len(), set.domains.is_none(), set.groups.is_none()) == (2, true, true));
+    let said = said(&place);
+    assert!(said.contains("the column `location` is not used: it holds a list"), "{said}");
+    assert!(said.contains("the column `group` is not used: it holds a struct of x, y"), "{said}");
+    // Whoever asks for it is told.
+    let wanted = Wanted { domain: Some("location".into()), ..Wanted::default() };
+    let record = place.record(&wanted).expect("is recognised");
+    let error = datasets::open(place.0.path(), &place.at("cache"), &record).expect_err("is refused").to_string();
+    assert!(error.contains("location"), "{error}");
+}
+
+#[test]
+fn a_few_labels_that_are_none_cost_their_rows() {
+    let place = Place::new();
+    let labels: Vec<f64> = (0..40).map(|i| if i == 7 { 0.5 } else { f64::from(i % 2) }).collect();
+    write(
+        &place.at("a.parquet"),
+        DataFrame::new(40, vec![images(40), Column::new("label".into(), labels)]).expect("a table"),
+    );
+    let set = place.open();
+    assert_eq!((set.len(), left_out(&set)), (39, vec![("rows whose label is 0.5", 1)]));
+}
+
+#[test]
+fn a_large_table_of_paths_takes_few_bytes() {
+    let n = 3000;
+    let place = Place::new();
+    place.pictures(&["0.png", "1.png"]);
+    let names: Vec<String> = (0..n).map(|i| format!("{}.png", i % 2)).collect();
+    let labels: Vec<i64> = (0..n).map(|i| i % 2).collect();
+    write(&place.at("metadata.parquet"), df!("file_name" => names, "label" => labels).expect("a table"));
+    assert!(fs::metadata(place.at("metadata.parquet")).expect("there").len() < n as u64);
+    assert_eq!(labelled(&place.open()), [("0.png", "0"), ("1.png", "1")]);
+}
+
+#[test]
+fn a_file_under_another_spelling_of_its_name() {
+    let place = Place::new();
+    place.pictures(&["IMG_0.JPG.png", "IMG_1.PNG", "cafe\u{301}.png", "sub/0.png"]);
+    let table = "file_name,label\nIMG_1,a\ncaf\u{e9}.png,b\nsub/0.png,a\nsub/../sub/0.png,a\n./sub/0.png,b\n";
+    place.write("metadata.csv", table);
+    let set = place.open();
+    assert_eq!(labelled(&set), [("IMG_1.PNG", "a"), ("cafe\u{301}.png", "b"), ("sub/0.png", "a")]);
+    assert_eq!(left_out(&set), [("pictures that no row names", 1), ("rows that name a picture again", 2)]);
+    assert!(set.warnings.iter().any(|warning| warning.contains("stands in two classes")), "{:?}", set.warnings);
+}
+
+#[test]
+fn a_header_with_the_other_separator_inside_quotes() {
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png"]);
+    place.write("metadata.csv", "file_name,label,\"notes; a; b; c; d\"\n1.png,x,\n2.png,y,fine\n");
+    assert_eq!(labelled(&place.open()), [("1.png", "x"), ("2.png", "y")]);
+}
+
+#[test]
+fn parts_in_another_case_are_one() {
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png", "3.png"]);
+    place.write("metadata.csv", "file_name,label,split\n1.png,a,Train\n2.png,b,train\n3.png,a,test\n");
+    let set = place.open();
+    assert_eq!(set.parts.as_ref().expect("parts"), &["Train", "Train", "test"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_picture_linked_into_two_classes_is_told() {
+    let place = Place::new();
+    place.pictures(&["cat/1.png", "dog/1.png"]).write("elsewhere", picture(9));
+    let outside = tempfile::tempdir().expect("a folder");
+    fs::write(outside.path().join("one.png"), picture(7)).expect("writes");
+    for class in ["cat", "dog"] {
+        std::os::unix::fs::symlink(outside.path().join("one.png"), place.at(class).join("both.png")).expect("links");
+    }
+    let set = place.open();
+    assert_eq!(set.len(), 3);
+    assert!(
+        left_out(&set).contains(&("links to a picture that counts in another folder already", 1)),
+        "{:?}",
+        set.ignored
+    );
+}
