@@ -1,7 +1,7 @@
 //! Where a panic happened: lines of compiled cells, found again in what the reader wrote.
 
 use std::path::PathBuf;
-use wider_clip::proxy::errors::{CellError, panic};
+use wider_clip::proxy::errors::{CellError, panic, returned};
 use wider_clip::proxy::places::Places;
 
 /// The folder of a child that has compiled cells, from the number that it gave them and the lines it wrote.
@@ -45,6 +45,17 @@ fn a_function_of_an_earlier_cell() {
         &["thread 'a' panicked at target/cell/6/lib.rs:3:5:", "             at ./a folder/target/cell/6/lib.rs:5:1"],
     );
     assert_eq!(found, ["thread 'a' panicked at cell_1:2:5:", "2 |     v[7]", "             at cell_3:1:1"]);
+}
+
+#[test]
+fn the_question_mark_that_met_an_error() {
+    let mut places = Places::new(Some(compiled("error", &[(4, &TOP)])));
+    places.remember(9, "let v = vec![1, 2, 3];\n    v[7]");
+    let found = places.name(returned("no such file\nat all\nat target/cell/4/lib.rs:4:5\n"));
+    assert_eq!(found.value, "no such file at all");
+    assert_eq!(found.traceback, ["`?` met an error at cell_9:2:5:", "2 |     v[7]", "no such file", "at all"]);
+    assert_eq!(returned("at home\n").traceback, ["at home"]);
+    assert_eq!(returned("at target/cell/4/lib.rs:4:5").value, "the cell returned an error");
 }
 
 #[test]

@@ -178,11 +178,16 @@ pub fn panic(text: &str, is_lost: bool) -> CellError {
     CellError::new("Panic", value, told.lines(is_lost))
 }
 
-/// The failure of a cell whose `?` met an error, which `text` describes.
+/// The failure of a cell whose `?` met an error, which `text` describes; its last line may say where.
 pub fn returned(text: &str) -> CellError {
     let text = text.trim();
+    let (text, place) = match text.rsplit_once('\n').unwrap_or(("", text)) {
+        (before, last) if last.starts_with("at ") && last.contains(COMPILED) => (before.trim_end(), Some(last)),
+        _ => (text, None),
+    };
     let value = if text.is_empty() { "the cell returned an error" } else { text };
-    CellError::new("Error", value, vec![value.to_string()])
+    let place = place.map(|place| format!("`?` met an error {place}:"));
+    CellError::new("Error", value, place.into_iter().chain([value.to_string()]).collect())
 }
 
 /// The failure of a cell in which the process of the cells ended with `status`, having written `text` on standard error.

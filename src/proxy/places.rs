@@ -1,4 +1,4 @@
-//! Where a panic happened, in the cells that the reader wrote.
+//! Where a panic or an error happened, in the cells that the reader wrote.
 //!
 //! The child compiles each cell as a crate of its own, in which the cell's lines stand unchanged between others. A panic
 //! names the line of that crate's file, which stays as long as the kernel does. So the line's text is looked up there, and
@@ -54,7 +54,7 @@ impl Places {
     }
 
     /// The failure with the cells' own lines in its traceback: `cell_3:2:39` for `target/cell/4/lib.rs:17:39`, and below the
-    /// words of a panic the line itself. What is found in no cell stays as it is; of what the kernel wraps round a cell
+    /// place of a panic or an error the line itself. What is found in no cell stays as it is; of what the kernel wraps round a cell
     /// nothing stays.
     pub fn name(&self, mut error: CellError) -> CellError {
         let Some(folder) = &self.folder else { return error };
@@ -83,7 +83,8 @@ impl Places {
         let compiled = Compiled { lines: source.lines().collect(), line, column: named.column };
         let place = self.find(&compiled)?;
         let line = format!("{}{}{}", named.before, place.name(), named.behind);
-        Some(if text.contains(" panicked at ") { vec![line, place.shown()] } else { vec![line] })
+        // The place of a panic or an error, and not of a frame.
+        Some(if named.behind == ":" { vec![line, place.shown()] } else { vec![line] })
     }
 
     fn find(&self, compiled: &Compiled) -> Option<Place> {

@@ -8,7 +8,8 @@
 # trimmed to the crates that matter; every other request goes to the real cargo.
 #
 # The kernel answers "ok" to a cell whose panic it caught and to one that returned an error. The two notices
-# below make such a cell known on its standard output, where the runner of the notebooks looks for them.
+# below make such a cell known on its standard output, where the runner of the notebooks looks for them. Behind the text of
+# an error stands the place of the `?` that met it.
 #
 # What a cell prints is read by the kernel line by line, commands among them; a name that a stranger gave must not be
 # one. So `println!` and `print!` of a cell go through src/display/text.rs, all on the first line, that no other moves;
@@ -80,7 +81,8 @@ grep -q 'fn run_user_code_0(' src/lib.rs || end='::std::println!("[cell ended]")
 sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|::std::println!("[cell failed: panic]"); ::std::&|' \
     -e 's|println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);|::std::println!("[cell failed: error]"); ::std::&|' \
     -e 's|println!("{VARIABLE_CHANGED_TYPE}{name}");|::std::&|' \
-    -e 's|eprintln!("\({[:?]*}\)", error);|::std::eprintln!("[cell failed: error]"); ::std::eprintln!("\1", error);|' \
+    -e 's|eprintln!("\({[:?]*}\)", error);|::std::eprintln!("[cell failed: error]"); ::std::eprintln!("\1", error); ::std::eprintln!("at {}", ::std::panic::Location::caller());|' \
+    -e 's|fn from(error: T) -> Self {|#[track_caller] &|' \
     -e "s|^evcxr_variable_store: \*mut u8) -> \*mut u8 {\$|& $begin|" \
     -e "s|^  -> \*mut evcxr_internal_runtime::VariableStore {\$|& $begin|" \
     -e "s|let stdout = io::stdout(); let mut output = stdout.lock();|$value &|" \

@@ -265,7 +265,8 @@ def real(k):
         check_failed(r, "Panic", "index out of bounds")
         assert (r.text("stdout"), r.text("stderr")) == ("one\n", "two\n"), r.messages
         r = run(kc, 'print!("half"); let n: i32 = "x".parse()?;')
-        check_failed(r, "Error", "invalid digit found in string")
+        lines = check_failed(r, "Error", "invalid digit found in string")["traceback"]
+        assert lines[0].startswith("`?` met an error at cell_") and 'parse()?' in lines[1], lines
         assert (r.text("stdout"), r.text("stderr")) == ("half", ""), r.messages
     check_failed(run(kc, "std::process::exit(3);"), "ProcessEnded", "exit status: 3")
 
