@@ -4,7 +4,7 @@ use super::super::ImageSet;
 use super::super::folder::{exact_part, from_files, kind_of_part};
 use super::super::layouts::{in_class_order, number_order};
 use super::super::left_out::Tally;
-use super::super::listing::{self, EXTENSIONS, Links};
+use super::super::listing::{self, EXTENSIONS};
 use super::super::names::{below, shown};
 use super::super::spelling;
 use super::is_unlabelled;
@@ -44,7 +44,7 @@ pub(in super::super) fn open(id: &str, folder: &Path, tables: &[String], columns
         let found = if ignored.is_empty() { "none: the table has no row".into() } else { format!("none; {ignored}") };
         return Err(Error::data(folder.join(&tables[0]), "a row with a label whose picture is there", found));
     }
-    unnamed(folder, &mut named)?;
+    unnamed(folder, &mut named);
     spelling::numbers(&mut named.groups);
     spelling::one_case(named.parts.iter_mut().flatten());
     let ids: Vec<String> = named.files.iter().map(|file| below(folder, file)).collect();
@@ -273,10 +273,16 @@ fn plain(name: &str) -> String {
     }
 }
 
-/// Counts the pictures below the folder that no row names; those of a folder to be labelled are none of these.
-fn unnamed(folder: &Path, named: &mut Named) -> Result<()> {
+/// Counts the pictures below the folder that no row names, and where there is too much below it, those beside named ones. Those
+/// of a folder to be labelled are none of these.
+fn unnamed(folder: &Path, named: &mut Named) {
     let unlabelled: BTreeSet<PathBuf> = named.unlabelled.iter().map(|file| whole(file)).collect();
-    for path in listing::list(folder, Links::Followed)?.images {
+    let most = 50_000 + 4 * (named.files.len() + unlabelled.len());
+    let pictures = pictures_in(vec![folder.to_path_buf()], true, most).or_else(|| {
+        let beside: BTreeSet<&Path> = named.files.iter().filter_map(|file| file.parent()).collect();
+        pictures_in(beside.into_iter().map(Path::to_path_buf).collect(), false, usize::MAX)
+    });
+    for path in pictures.unwrap_or_default() {
         let id = below(folder, &path);
         let to_label = id.split_once('/').is_some_and(|(first, _)| is_unlabelled(first));
         let known = whole(&path);
@@ -284,7 +290,30 @@ fn unnamed(folder: &Path, named: &mut Named) -> Result<()> {
             named.ignored.add("pictures that no row names", || id);
         }
     }
-    Ok(())
+}
+
+/// The pictures in folders, and below them if `deep`, sorted; `None` where more than `most` entries lie there. Hidden ones are
+/// passed over, and no link to a folder is followed.
+fn pictures_in(mut folders: Vec<PathBuf>, deep: bool, most: usize) -> Option<Vec<PathBuf>> {
+    let (mut pictures, mut seen) = (Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            seen += 1;
+            if seen > most {
+                return None;
+            }
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            } else if listing::is_picture(&path) {
+                pictures.push(path);
+            } else if deep && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            }
+        }
+    }
+    pictures.sort();
+    Some(pictures)
 }
 
 /// How many pictures that are there the rows of `table` name.
