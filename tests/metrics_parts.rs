@@ -30,6 +30,9 @@ fn a_confusion_matrix_has_its_classes_and_no_more() {
     assert_eq!(matrix.recalls(), [Some(0.5), Some(0.5), None]);
     assert_eq!(matrix.precisions(), [Some(1.0), Some(0.5), Some(0.0)]);
     assert_eq!(matrix.f1_scores(), [Some(2.0 / 3.0), Some(0.5), Some(0.0)]);
+    // Class 2 was predicted and has no image.
+    assert_eq!(matrix.f1_scores_of_present(), [Some(2.0 / 3.0), Some(0.5), None]);
+    assert!((matrix.macro_f1_of_present() - 7.0 / 12.0).abs() < 1e-15);
     assert_eq!((matrix.accuracy(), matrix.balanced_accuracy()), (0.5, 0.5));
     assert!((matrix.macro_f1() - 7.0 / 18.0).abs() < 1e-15);
     // Class 3 of three, on either side.
