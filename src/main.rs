@@ -19,7 +19,7 @@ use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
 use wider_clip::results::{frame, read_rows, shipped_folder, to_csv};
-use wider_clip::storage::write_atomic;
+use wider_clip::storage::{named_folder, write_atomic};
 use wider_clip::workbench::course::{self, command::Course};
 use wider_clip::workbench::{Workbench, bundle, images, kernel, lab, report, setup};
 
@@ -317,6 +317,7 @@ fn main() -> ExitCode {
     // Before there are other threads.
     keep_memory();
     let_idle_threads_sleep();
+    make_folders_absolute();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -332,6 +333,25 @@ fn let_idle_threads_sleep() {
     if std::env::var_os(LIMIT).is_none() {
         // SAFETY: there is no other thread yet that could read the environment meanwhile.
         unsafe { std::env::set_var(LIMIT, "0") };
+    }
+}
+
+/// A notebook's kernel works in another folder than the one that the program was started in; both must mean the same folders.
+fn make_folders_absolute() {
+    for variable in ["WIDER_CLIP_STATE", "WIDER_CLIP_CACHE", "WIDER_CLIP_RESULTS"] {
+        if let Some(folder) = named_folder(variable) {
+            // SAFETY: as above.
+            unsafe { std::env::set_var(variable, folder) };
+        }
+    }
+    for variable in ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN_PATH", "XDG_CACHE_HOME"] {
+        let named = std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        // `~` and `$NAME` are read where the hub is spoken to.
+        let is_plain = |path: &PathBuf| path.is_relative() && !path.to_string_lossy().starts_with(['~', '$']);
+        if let Some(folder) = named.filter(is_plain).and_then(|folder| std::path::absolute(folder).ok()) {
+            // SAFETY: as above.
+            unsafe { std::env::set_var(variable, folder) };
+        }
     }
 }
 

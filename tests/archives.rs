@@ -26,6 +26,10 @@ enum Manner {
     NoRanges,
     /// Status 206 from byte 0, whatever is asked for.
     WrongRange,
+    /// Status 503 to the first request, then as `Ranges`.
+    BusyOnce,
+    /// As `Ranges`, and calls it HTML.
+    Page,
 }
 
 /// A web server with files that a test can change.
@@ -92,8 +96,17 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let (file, manner) = {
         let mut state = state.lock().expect("a state");
         state.requests.push((path.clone(), range.clone()));
-        (state.files.get(&path).cloned(), state.manner)
+        let manner = state.manner;
+        if matches!(manner, Manner::BusyOnce) {
+            state.manner = Manner::Ranges;
+        }
+        (state.files.get(&path).cloned(), manner)
     };
+    if matches!(manner, Manner::BusyOnce) {
+        let head =
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        return out.write_all(head.as_bytes());
+    }
     let Some(file) = file else {
         return write!(out, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     };
@@ -109,6 +122,10 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let content_range = match content_range.is_empty() {
         true => content_range,
         false => format!("content-range: {content_range}\r\n"),
+    };
+    let content_range = match manner {
+        Manner::Page => format!("{content_range}content-type: text/html; charset=utf-8\r\n"),
+        _ => content_range,
     };
     write!(out, "HTTP/1.1 {status}\r\n{content_range}content-length: {}\r\nconnection: close\r\n\r\n", body.len())?;
     let sent = match manner {
@@ -745,7 +762,7 @@ fn links_and_devices_of_an_archive_lead_nowhere() {
     {
         use std::os::unix::fs::symlink;
         let stamp = fs::read_to_string(place.file("unpacked.ok")).expect("a stamp");
-        let earlier = stamp.strip_suffix("no links\n").expect("the last line");
+        let earlier = stamp.split_once("no links\n").expect("the line").0;
         fs::write(place.file("unpacked.ok"), earlier).expect("writes");
         fs::write(place.file("unpacked/mark"), "").expect("writes");
         place.open(&source, LABEL).expect("opens");
@@ -1085,6 +1102,79 @@ fn a_run_that_was_killed_while_unpacking_is_begun_anew() {
     fs::remove_file(place.file("shapes.zip")).expect("removes");
     assert_eq!(place.open(&source, LABEL).expect("opens").data_sha256, first.data_sha256);
     assert!(server.ranges().is_empty());
+}
+
+#[test]
+fn unpacked_files_that_are_gone_and_archives_that_were_replaced() {
+    let image = png(4);
+    let three =
+        ["shapes/round/a.png", "shapes/round/c.png", "shapes/square/b.png"].map(|name| (name, image.as_slice()));
+    let place = Place::new();
+    place.put("s.tar", &tar_of(&three));
+    let source = format!("{}{FOLDERS}", download(NOWHERE, "s.tar", ""));
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 3);
+    // A cleaner of caches.
+    fs::remove_file(place.file("unpacked/shapes/round/c.png")).expect("removes");
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 3);
+    // What a reader adds stays.
+    fs::write(place.file("unpacked/shapes/round/d.png"), &image).expect("writes");
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 4);
+    // Another archive by hand; then none.
+    place.put("s.tar", &tar_of(&three[1..]));
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 2);
+    fs::remove_file(place.file("s.tar")).expect("removes");
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 2);
+}
+
+#[test]
+fn odd_names_of_an_archive_cost_their_entry_alone() {
+    let image = png(4);
+    let deep = format!("shapes/round/{}x.png", format!("{}/", "d".repeat(200)).repeat(30));
+    let names = ["shapes/round/a.png", "shapes/square/b.png", "shapes/odd", "shapes/odd/1.png"];
+    let tar = tar_of(&names.map(|name| (name, image.as_slice())));
+    let names = ["shapes/round/a.png", "shapes/square/b.png", "shapes/odd/1.png", "shapes/odd", deep.as_str()];
+    let zip = zip_of(&names.map(|name| (name, image.as_slice())));
+    for (name, bytes, left) in [("s.tar", tar, 1), ("s.zip", zip, 2)] {
+        let place = Place::new();
+        place.put(name, &bytes);
+        let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, name, "")), LABEL).expect("opens");
+        let names = left_out(&set).join("; ");
+        assert!(names.contains("entries whose name is that of a file and of a folder"), "{name}: {names}");
+        assert_eq!(
+            set.ignored.iter().filter(|ignored| ignored.reason.starts_with("entries")).count(),
+            left,
+            "{name}: {names}"
+        );
+    }
+}
+
+#[test]
+fn no_password_of_an_address_is_told_or_kept() {
+    let place = Place::new();
+    let source = download("http://me:pa55word@127.0.0.1:9/d.zip?token=s3cr3t", "d.zip", "");
+    let error = place.error(&format!("{source}{FOLDERS}"), LABEL);
+    assert!(error.contains("http://127.0.0.1:9/d.zip"), "{error}");
+    let kept = fs::read_dir(place.file("")).expect("lists").map(|entry| entry.expect("an entry").path());
+    let kept: String =
+        kept.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
+    for secret in ["pa55word", "s3cr3t"] {
+        assert!(!error.contains(secret) && !kept.contains(secret), "{error} {kept}");
+    }
+}
+
+#[test]
+fn a_busy_server_is_asked_again_and_a_page_is_no_file() {
+    let (server, place) = (Server::new(), Place::new());
+    server.put("s.tar", &tar_of(&[("shapes/round/a.png", &png(4)), ("shapes/square/b.png", &png(4))]));
+    server.manner(Manner::BusyOnce);
+    let source = format!("{}{FOLDERS}", download(&server.address, "s.tar", ""));
+    assert_eq!(place.open(&source, LABEL).expect("opens").len(), 2);
+    assert_eq!(server.ranges().len(), 2);
+    let place = Place::new();
+    server.manner(Manner::Page);
+    let error = place.error(&source, LABEL);
+    assert!(error.contains("found a page for people, as where one must sign in"), "{error}");
+    assert!(!place.file("s.tar").exists());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Once, OnceLock};
 use wider_clip::workbench::course::assignments::{Notebook, assignments, mark, source, student_version};
 use wider_clip::workbench::course::grade::{Options, Points, feedback, grade};
 use wider_clip::workbench::course::sandbox::{Limits, Walls};
@@ -17,7 +18,29 @@ use wider_clip::workbench::{Workbench, setup};
 const NAME: &str = "1_rust_for_data";
 const TASKS: [&str; 4] = ["accuracy", "recall", "mean-of-some", "checked-accuracy"];
 
+/// What a submission tries to reach beyond its folder.
+const CALL: &str = "assert!(std::net::TcpStream::connect_timeout(&\"1.1.1.1:53\".parse().unwrap(), std::time::Duration::from_secs(2)).is_err());\n\
+                assert!(std::fs::read_dir(\"/proc\").unwrap().flatten().filter(|e| e.file_name().to_string_lossy().parse::<u32>().is_ok()).count() < 40);";
+
+/// A hub's home with a token, outside the user's own.
+fn secret_home() -> &'static Path {
+    static HOME: OnceLock<tempfile::TempDir> = OnceLock::new();
+    HOME.get_or_init(|| {
+        let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::write(home.path().join("token"), "hf_secret").unwrap();
+        home
+    })
+    .path()
+}
+
 fn workbench() -> Workbench {
+    static ONCE: Once = Once::new();
+    // SAFETY: every test begins here, before anything in it reads the environment.
+    ONCE.call_once(|| unsafe {
+        std::env::set_var("HF_HOME", secret_home());
+        std::env::set_var("KAGGLE_KEY", "kaggle_secret");
+        std::env::set_var("GH_PAT", "ghp_secret");
+    });
     let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).unwrap();
     setup::ensure(&workbench).unwrap();
     workbench
@@ -124,9 +147,11 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
         root = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/assignments"),
     );
     put(folder.path(), "deletes", &answered(&teacher, &[("accuracy", &harm(&delete))]));
-    let call = "assert!(std::net::TcpStream::connect_timeout(&\"1.1.1.1:53\".parse().unwrap(), std::time::Duration::from_secs(2)).is_err());\n\
-                assert!(std::fs::read_dir(\"/proc\").unwrap().flatten().filter(|e| e.file_name().to_string_lossy().parse::<u32>().is_ok()).count() < 40);";
-    put(folder.path(), "calls out", &answered(&teacher, &[("accuracy", &harm(call))]));
+    let token = secret_home().join("token");
+    let call = format!(
+        "assert!(std::env::vars().all(|(_, value)| !value.contains(\"secret\")) && std::fs::read({token:?}).is_err());\n{CALL}"
+    );
+    put(folder.path(), "calls out", &answered(&teacher, &[("accuracy", &harm(&call))]));
     put(
         folder.path(),
         "prints",

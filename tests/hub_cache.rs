@@ -8,6 +8,43 @@ use support::hub_child::{FIRST, NOWHERE, Place, REPO, SECOND, bytes, server};
 use support::hub_server::HubServer;
 use wider_clip::storage::sha256_hex;
 
+/// Python's client keeps some blobs elsewhere, under another name, and links to them.
+#[test]
+#[cfg(unix)]
+fn a_blob_that_is_a_link_itself() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    let weights = bytes(4000, 1);
+    let sha256 = wider_clip::storage::sha256_hex(&weights);
+    let elsewhere = place.folder.path().join("home/hub/blobs/ab").join("f".repeat(64));
+    fs::create_dir_all(elsewhere.parent().unwrap()).expect("makes a folder");
+    fs::write(&elsewhere, &weights).expect("writes");
+    for folder in ["blobs", "refs", &format!("snapshots/{FIRST}")] {
+        fs::create_dir_all(place.cache().join(folder)).expect("makes a folder");
+    }
+    fs::write(place.cache().join("refs/main"), FIRST).expect("writes");
+    symlink(&elsewhere, place.cache().join("blobs").join(&sha256)).expect("links");
+    symlink(format!("../../blobs/{sha256}"), place.snapshot(FIRST, "model.safetensors")).expect("links");
+    let found = place.fetch(NOWHERE).set("HF_HUB_OFFLINE", "1").ok();
+    assert_eq!((found.sha256, found.size), (sha256, 4000));
+}
+
+/// A file that two revisions have, where links are not wanted: the first one's link stays whole.
+#[test]
+#[cfg(unix)]
+fn a_copy_for_another_revision_takes_nothing_away() {
+    let place = Place::new();
+    let weights = bytes(4000, 1);
+    let server = server(&[("model.safetensors", &weights)]);
+    server.change(REPO, |repository| repository.large = false);
+    let first = place.fetch(&server.address).ok();
+    server.commit(REPO, "v2", SECOND, &[("model.safetensors", &weights)]);
+    let mut again = place.fetch(&server.address).set("HF_HUB_DISABLE_SYMLINKS", "1");
+    again.revision = "v2";
+    again.ok();
+    assert_eq!(fs::read(&first.path).expect("is there"), weights);
+}
+
 #[test]
 #[ignore = "run by the other tests, as a process of its own"]
 fn child() {

@@ -117,6 +117,12 @@ fn from_a_folder_to_a_classifier() {
     let csv = fs::read_to_string(place.folder.path().join("out/predictions.csv")).expect("is there");
     assert!(csv.starts_with("file,class,probability,second_class,second_probability\nunlabelled/a.png,left,"), "{csv}");
 
+    // What was said of pictures that are gone goes.
+    fs::remove_dir_all(place.folder.path().join("images/unlabelled")).expect("removes");
+    let without = place.own().expect("opens");
+    assert!(without.label_next(&kept, &Device::Cpu).expect("says").is_empty());
+    assert!(!place.folder.path().join("out/predictions.csv").exists());
+
     // All tables, charts and galleries can be made.
     let texts = [
         own_table(&own).to_text(),
@@ -154,7 +160,14 @@ fn what_was_kept_says_the_same_when_it_is_read() {
         assert!(right >= 38, "{method:?}: {right} of 40");
         let whole = |said: &Said| said.probability + said.second.as_ref().map_or(0.0, |(_, second)| *second);
         assert!(said.iter().all(|said| (whole(said) - 1.0).abs() < 1e-9 && said.probability >= 0.5));
-        // A number less, other classes, no facts.
+        // Pictures that become another input; a number less, other classes, no facts.
+        let facts = kept.folder.join("classifier.json");
+        let text = fs::read_to_string(&facts).expect("reads");
+        let input = kept.facts.input.clone().expect("is kept");
+        fs::write(&facts, text.replace(&input, "0000000000000000")).expect("writes");
+        let error = Predictor::open(own.project(), &kept.folder, &Device::Cpu).err().expect("is refused").to_string();
+        assert!(error.contains("another input") && error.contains("model.toml"), "{error}");
+        fs::write(&facts, text).expect("writes");
         let probe = kept.folder.join("probe.safetensors");
         let bytes = fs::read(&probe).expect("reads");
         fs::write(&probe, &bytes[..bytes.len() - 4]).expect("writes");

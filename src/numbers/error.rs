@@ -84,6 +84,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the system did not let this program write (or read): rights, or a file system that is read only.
+    pub fn is_refusal(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(self, Error::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
+    }
+
     /// Wraps an I/O error with the path and what was being done ("reading", "writing", "locking").
     pub fn io(path: impl AsRef<Path>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.as_ref().to_path_buf();

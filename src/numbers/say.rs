@@ -9,6 +9,7 @@
 //! | [`visible`] | a name inside a page, a chart or a table | everything that can be seen |
 //! | [`plain`] | a name inside a printed line or an error | the same, but for words that the kernel or the runner obeys |
 //! | [`lines`] | several printed lines | the same, and newlines and tabs |
+//! | [`csv_field`] | a name in a CSV that may be opened as a spreadsheet | the same; what would be a formula gets a `'` in front |
 //! | [`path`] | a path | the same; bytes that are no UTF-8 are shown as `\xff` |
 //!
 //! What cannot be seen is written as Rust would write it: `\n`, `\0`, `\u{1b}`, `\u{202e}`. A backslash that is part of a name
@@ -62,6 +63,21 @@ fn escaped(text: &str, keep: &[char]) -> Cow<'static, str> {
 
 fn has_hidden(text: &str, keep: &[char]) -> bool {
     text.chars().any(|character| is_hidden(character) && !keep.contains(&character))
+}
+
+/// What a spreadsheet takes for the beginning of a formula.
+pub const FORMULA: [char; 4] = ['=', '+', '-', '@'];
+
+/// A name as a field of a CSV: in one line, everything can be seen, and no spreadsheet takes it for a formula.
+///
+/// ```
+/// use wider_clip::say::csv_field;
+/// assert_eq!(csv_field("=HYPERLINK(\"a\")"), "'=HYPERLINK(\"a\")");
+/// assert_eq!(csv_field("cat, \u{1b}[31mred"), "cat, \\u{1b}[31mred");
+/// ```
+pub fn csv_field(text: &str) -> String {
+    let text = visible(text);
+    if text.starts_with(FORMULA) { format!("'{text}") } else { text.into_owned() }
 }
 
 /// Text in one line of which everything can be seen.

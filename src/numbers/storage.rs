@@ -150,6 +150,21 @@ pub fn sha256_file(path: &Path) -> Result<String> {
     }
 }
 
+/// When anything about a file changed last, in nanoseconds since 1970: unlike the time of its content, no program can put it back.
+/// 0 on a system that does not tell.
+pub fn touched(metadata: &fs::Metadata) -> i64 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        0
+    }
+}
+
 /// How a file stands: its length and the time of its last change. Where both are as they were, its bytes are taken to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -193,29 +208,40 @@ pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The folder that a variable names: `~` in front is the home folder, and a relative one lies in the folder that the program was
+/// started in.
+pub fn named_folder(variable: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)?;
+    let named = match (named.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => named,
+    };
+    Some(std::path::absolute(&named).unwrap_or(named))
+}
+
 /// The variable that names a folder of one's own for everything that running writes, where the project's folder is shared between
 /// users and not theirs to write.
 pub const STATE_VARIABLE: &str = "WIDER_CLIP_STATE";
 
 /// The folder of [`STATE_VARIABLE`], where it is set.
 pub fn own_state() -> Option<PathBuf> {
-    std::env::var_os(STATE_VARIABLE).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+    named_folder(STATE_VARIABLE)
 }
 
 /// Where features are cached: the folder named by `WIDER_CLIP_CACHE`, else `cache` in that of `WIDER_CLIP_STATE`, else
 /// `.wider-clip/cache` under `root`.
 pub fn cache_folder(root: &Path) -> PathBuf {
-    match std::env::var_os("WIDER_CLIP_CACHE") {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => own_state().unwrap_or_else(|| root.join(".wider-clip")).join("cache"),
+    match named_folder("WIDER_CLIP_CACHE") {
+        Some(folder) => folder,
+        None => own_state().unwrap_or_else(|| root.join(".wider-clip")).join("cache"),
     }
 }
 
 /// Where result rows are kept: the folder named by `WIDER_CLIP_RESULTS`, else `results` in that of `WIDER_CLIP_STATE`, else `results`
 /// under `root`.
 pub fn results_folder(root: &Path) -> PathBuf {
-    match std::env::var_os("WIDER_CLIP_RESULTS") {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => own_state().unwrap_or_else(|| root.to_path_buf()).join("results"),
+    match named_folder("WIDER_CLIP_RESULTS") {
+        Some(folder) => folder,
+        None => own_state().unwrap_or_else(|| root.to_path_buf()).join("results"),
     }
 }

@@ -3,6 +3,7 @@
 use super::probe::{Probe, best};
 use super::{Arm, Compared, HeldOut, Own};
 use crate::error::{Error, Result};
+use crate::manifest::ModelRecord;
 use crate::metrics::accuracy;
 use crate::models;
 use crate::storage::write_atomic;
@@ -26,6 +27,9 @@ pub struct Facts {
     pub model: String,
     /// Which weights of it.
     pub weights: String,
+    /// How pictures become its input: a digest of that part of its record. Missing in files of earlier versions.
+    #[serde(default)]
+    pub input: Option<String>,
     /// The feature that is read.
     pub feature: String,
     /// How features are used.
@@ -51,6 +55,9 @@ pub struct Facts {
     /// What wrote it.
     pub version: String,
 }
+
+/// The files of a kept probe, the one that is written last first.
+pub const KEPT: [&str; 4] = [FACTS, PROBE, "model.toml", "use.py"];
 
 /// A probe that was kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +86,7 @@ impl Own {
             form: FORM.into(),
             model: arm.model.clone(),
             weights: models::weights_id(self.project.root(), record)?,
+            input: Some(input_id(record)),
             feature: record.features.default.clone(),
             method: arm.method.as_str().into(),
             neighbours: match &probe {
@@ -149,6 +157,11 @@ fn write_probe(path: &Path, probe: &Probe) -> Result<()> {
     write_atomic(path, &safetensors::serialize(tensors, None).map_err(broken)?)
 }
 
+/// What tells one way from a picture to a model's input from another.
+pub(super) fn input_id(record: &ModelRecord) -> String {
+    record.input.key().digest()[..16].to_string()
+}
+
 /// The lines that read a kept probe in Python.
 fn python(probe: &Probe) -> String {
     let scores = match probe {
@@ -173,6 +186,6 @@ fn python(probe: &Probe) -> String {
          z = scores.astype(\"f8\") / facts[\"temperature\"]\n\
          p = np.exp(z - z.max(1, keepdims=True))\n\
          p /= p.sum(1, keepdims=True)\n\
-         for row in p:\n    print(facts[\"classes\"][row.argmax()], f\"{{row.max():.4f}}\")\n"
+         for row in p:\n    print(ascii(facts[\"classes\"][row.argmax()]), f\"{{row.max():.4f}}\")\n"
     )
 }

@@ -36,7 +36,7 @@ pub use cues::Cues;
 pub use curve::{Ahead, Curve, CurvePoint};
 pub use domains::OfDomain;
 pub use held_out::HeldOut;
-pub use keep::Kept;
+pub use keep::{KEPT, Kept};
 pub use look::{Look, Twins};
 pub use models::Chosen;
 pub use places::Places;

@@ -1,6 +1,6 @@
 //! A kept probe, asked for the class of pictures.
 
-use super::keep::{FACTS, FORM, Facts, PROBE};
+use super::keep::{FACTS, FORM, Facts, PROBE, input_id};
 use super::probe::{Probe, best};
 use crate::datasets::{ImageSet, PREDICTIONS, open_pictures};
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ use crate::features::{Extraction, FeatureTable, ONE_USABLE, extract};
 use crate::metrics::tempered;
 use crate::models::{self, LoadedModel, best_device};
 use crate::project::Project;
-use crate::say::{path as shown, plain};
+use crate::say::{csv_field, path as shown, plain};
 use crate::storage::write_atomic;
 use candle_core::Device;
 use ndarray::{Array1, Array2};
@@ -61,6 +61,18 @@ impl Predictor {
         if weights != facts.weights {
             let expected = format!("the weights of {} that the probe was fitted with, {}", facts.model, facts.weights);
             return Err(Error::data(&path, expected, weights));
+        }
+        let input = input_id(record);
+        if let Some(kept) = facts.input.as_ref().filter(|kept| **kept != input) {
+            let expected = format!(
+                "the record of {} that the probe was fitted with, as in model.toml beside it ({kept})",
+                facts.model
+            );
+            return Err(Error::data(
+                &path,
+                expected,
+                format!("a record that turns pictures into another input ({input})"),
+            ));
         }
         let probe = read_probe(&folder.join(PROBE), &facts)?;
         let model = models::load(project.root(), record, device)?;
@@ -152,7 +164,8 @@ pub(super) fn write_csv(path: &Path, said: &[Said]) -> Result<()> {
     for said in said {
         let (second, probability) = said.second.clone().unwrap_or_default();
         let numbers = [format!("{:.4}", said.probability), format!("{probability:.4}")];
-        writer.write_record([&said.id, &said.class, &numbers[0], &second, &numbers[1]]).map_err(broken)?;
+        let texts = [&said.id, &said.class, &second].map(|text| csv_field(text));
+        writer.write_record([&texts[0], &texts[1], &numbers[0], &texts[2], &numbers[1]]).map_err(broken)?;
     }
     let bytes = writer.into_inner().map_err(|error| Error::data(path, "rows that become CSV", error.to_string()))?;
     write_atomic(path, &bytes)
@@ -220,6 +233,11 @@ impl super::Own {
     /// # Errors
     /// A probe that cannot be read. Pictures that cannot be read are named and passed over.
     pub fn label_next(&self, kept: &super::Kept, device: &Device) -> Result<Vec<Said>> {
+        let written = self.folder.as_ref().map(|folder| folder.join("predictions.csv"));
+        // What was said of other pictures must not stay.
+        if let Some(written) = written.as_ref().filter(|written| written.exists()) {
+            std::fs::remove_file(written).map_err(Error::io(written, "removing"))?;
+        }
         let Some(set) = &self.unlabelled else { return Ok(Vec::new()) };
         let predictor = Predictor::open(&self.project, &kept.folder, device)?;
         let table = match predictor.features(set) {
@@ -231,11 +249,11 @@ impl super::Own {
         };
         tell_set_aside(&table);
         let mut said = predictor.say(set, &table)?;
-        if let Some(folder) = &self.folder {
+        if let Some(written) = &written {
             said.sort_by(|a, b| {
                 (&a.class, b.probability).partial_cmp(&(&b.class, a.probability)).unwrap_or(a.row.cmp(&b.row))
             });
-            write_csv(&folder.join("predictions.csv"), &said)?;
+            write_csv(written, &said)?;
         }
         let margin = |said: &Said| said.probability - said.second.as_ref().map_or(0.0, |(_, second)| *second);
         said.sort_by(|a, b| margin(a).total_cmp(&margin(b)));

@@ -4,6 +4,7 @@ use super::{Cell, Made, ResultRow};
 use crate::datasets::check_parquet;
 use crate::error::{Error, Result};
 use crate::guard::caught;
+use crate::say::visible;
 use crate::storage;
 use polars::prelude::*;
 use polars_io::SerReader;
@@ -210,8 +211,8 @@ pub fn to_csv(frame: &DataFrame) -> Result<Vec<u8>> {
         for column in frame.columns() {
             record.push(match column.get(row).map_err(Error::table("CSV"))? {
                 AnyValue::Null => String::new(),
-                AnyValue::String(text) => text.to_string(),
-                AnyValue::StringOwned(text) => text.to_string(),
+                AnyValue::String(text) => visible(text).into_owned(),
+                AnyValue::StringOwned(text) => visible(&text).into_owned(),
                 AnyValue::Float64(number) => number.to_string(),
                 other => other.to_string(),
             });

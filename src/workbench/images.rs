@@ -4,7 +4,7 @@ use super::{Workbench, notebooks, report, setup};
 use crate::datasets::{self, Wanted, recognise, sorted_parts};
 use crate::error::{Error, Result};
 use crate::manifest::{DatasetRecord, OfficialSplit, SplitRule, own_manifest};
-use crate::own::{REQUEST, Request};
+use crate::own::{KEPT, REQUEST, Request};
 use crate::progress::thousands;
 use crate::project::Project;
 use crate::say::{path as shown, plain};
@@ -70,6 +70,11 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     setup::ensure(workbench)?;
     let source = workbench.notebooks().join(format!("{NOTEBOOK}.ipynb"));
     let executed = out.join(format!("{NOTEBOOK}.ipynb"));
+    // What an unchanged run left must be there in whole.
+    let classifier = out.join("classifier");
+    if KEPT.iter().any(|name| !classifier.join(name).is_file()) && executed.exists() {
+        std::fs::remove_file(&executed).map_err(Error::io(&executed, "removing"))?;
+    }
     let run = notebooks::Run {
         source,
         executed: executed.clone(),
@@ -83,7 +88,9 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     let page = out.join("index.html");
     report::write_one_page(workbench, &executed, &page, false)?;
     crate::say!("the report: {}", shown(&page));
-    crate::say!("the classifier: cargo run -- predict {} <pictures>", shown(&out.join("classifier")));
+    if classifier.join(KEPT[0]).is_file() {
+        crate::say!("the classifier: cargo run -- predict {} <pictures>", shown(&classifier));
+    }
     if out.join("predictions.csv").exists() {
         crate::say!("pictures without a label: {}", shown(&out.join("predictions.csv")));
     }

@@ -17,7 +17,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The last line of the note of an unpacked folder that holds files and folders alone.
+/// The line in the note of an unpacked folder that holds files and folders alone. Behind it stands what the folder and the
+/// archives were like then; notes of an earlier version end here.
 const NO_LINKS: &str = "no links\n";
 
 /// Fetches and unpacks `downloads` into `folder`, unless that was done before, and gives the unpacked folder with what was
@@ -29,9 +30,18 @@ pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<
     let (unpacked, stamp) = (folder.join("unpacked"), folder.join("unpacked.ok"));
     let (contents, notes) = (contents(downloads), folder.join("unpacked.left_out"));
     let found = fs::read_to_string(&stamp).unwrap_or_default();
-    if unpacked.is_dir() && found.strip_suffix(NO_LINKS).unwrap_or(&found) == contents {
+    let (noted, stood) =
+        found.split_once(NO_LINKS).map_or((found.as_str(), None), |(noted, stood)| (noted, Some(stood)));
+    // What was unpacked may have been cleaned away in part, and an archive that was put there by hand replaced. Files that a
+    // reader added stay.
+    let stands = || {
+        let Some((files, archives)) = stood.and_then(|stood| stood.split_once(" files\n")) else { return true };
+        let files = files.parse().unwrap_or(u64::MAX);
+        unpack::count_files(&unpacked) >= files && archives == standing(folder, downloads, archives)
+    };
+    if unpacked.is_dir() && noted == contents && stands() {
         // One that an earlier version unpacked may hold links to anywhere.
-        let whole = found.ends_with(NO_LINKS);
+        let whole = stood.is_some();
         if whole || unpack::holds_no_link(&unpacked) {
             if !whole {
                 storage::write_atomic(&stamp, format!("{contents}{NO_LINKS}").as_bytes())?;
@@ -58,8 +68,28 @@ pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<
     fs::rename(&unpacking, &unpacked).map_err(Error::io(&unpacked, "renaming into place"))?;
     let left_out = left_out.list();
     storage::write_atomic(&notes, &serde_json::to_vec(&left_out).unwrap_or_default())?;
-    storage::write_atomic(&stamp, format!("{contents}{NO_LINKS}").as_bytes())?;
+    let stood = format!("{} files\n{}", unpack::count_files(&unpacked), standing(folder, downloads, ""));
+    storage::write_atomic(&stamp, format!("{contents}{NO_LINKS}{stood}").as_bytes())?;
     Ok((unpacked, left_out))
+}
+
+/// Length and time of change of each archive without a checksum. Archives may be deleted once they are unpacked: of one that is
+/// not there it is said what `noted` says.
+fn standing(folder: &Path, downloads: &[Download], noted: &str) -> String {
+    let archives = downloads.iter().filter(|download| !has_checksum(download)).map(|download| {
+        let name = download.file_name();
+        let begin = format!("{name} ");
+        match fs::metadata(folder.join(&name)) {
+            Ok(now) => {
+                let changed = now.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+                format!("{begin}{} {}\n", now.len(), changed.map_or(0, |since| since.as_nanos()))
+            }
+            Err(_) => {
+                noted.lines().find(|line| line.starts_with(&begin)).map_or_else(String::new, |line| format!("{line}\n"))
+            }
+        }
+    });
+    archives.collect()
 }
 
 /// What decides the unpacked folder, for the stamp: another size or checksum in the record is another folder.
@@ -92,9 +122,11 @@ pub(super) fn remove(path: &Path) -> Result<()> {
 
 /// What a file is known by: its address, and what the record says of it.
 fn identity(download: &Download) -> String {
+    // An address may hold a password.
+    let address = &storage::sha256_hex(download.url.as_bytes())[..32];
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
     let size = download.size.map_or_else(|| "none".into(), |size| size.to_string());
-    format!("{} {} {} {size}", download.url, text(&download.sha256), text(&download.md5))
+    format!("{address} {} {} {size}", text(&download.sha256), text(&download.md5))
 }
 
 /// Sees to it that `file` is there and is what the record says. One that came from another address, or for another record,
@@ -103,8 +135,9 @@ fn obtain(download: &Download, file: &Path) -> Result<()> {
     // A file that the user put there has no note.
     let note = file.with_file_name(format!("{}.from", download.file_name()));
     let (identity, noted) = (identity(download), fs::read_to_string(&note).ok());
-    // Notes of an earlier version hold the address alone.
-    if noted.is_some_and(|noted| noted != identity && noted != download.url)
+    // Notes of earlier versions hold the address alone, or begin with it.
+    let earlier = |noted: &str| noted.split(' ').next() == Some(download.url.as_str());
+    if noted.is_some_and(|noted| noted != identity && !earlier(&noted))
         && !(has_checksum(download) && file.exists() && difference(download, file)?.is_none())
     {
         remove(file)?;
@@ -129,7 +162,21 @@ fn obtain(download: &Download, file: &Path) -> Result<()> {
 }
 
 pub(super) fn failed(download: &Download, reason: String, advice: String) -> Error {
-    Error::Download { from: download.url.clone(), reason, advice }
+    Error::Download { from: shown_address(&download.url), reason, advice }
+}
+
+/// An address without what may be secret in it: user and password, and what follows a `?`.
+pub(super) fn shown_address(address: &str) -> String {
+    let (address, more) = match address.split_once(['?', '#']) {
+        Some((address, _)) => (address, "?..."),
+        None => (address, ""),
+    };
+    let host = address.split_once("://").map(|(scheme, rest)| {
+        let (host, path) =
+            rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
+        format!("{scheme}://{}{path}", host.rsplit_once('@').map_or(host, |(_, host)| host))
+    });
+    format!("{}{more}", host.unwrap_or_else(|| address.into()))
 }
 
 pub(super) fn by_hand(advice: &str, file: &Path) -> String {

@@ -6,7 +6,7 @@
 
 use super::archive::{by_hand, failed, has_checksum, remove};
 use crate::error::{Error, Result};
-use crate::hub::content_range;
+use crate::hub::{content_range, offline};
 use crate::manifest::Download;
 use crate::progress::Progress;
 use crate::storage;
@@ -17,6 +17,9 @@ use std::time::Duration;
 use ureq::Body;
 use ureq::http::Response;
 
+/// How often a server that is busy or ails is asked, and how long it may have us wait.
+const TRIES: u32 = 4;
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -53,11 +56,16 @@ impl Origin {
         // A weak ETag says that two files mean the same, not that their bytes are the same.
         let validator = header("etag").filter(|etag| etag.starts_with('"')).or_else(|| header("last-modified"));
         Origin {
-            address: download.url.clone(),
+            address: address_id(download),
             validator: validator.unwrap_or_default().into(),
             length: total.map_or_else(String::new, |total| total.to_string()),
         }
     }
+}
+
+/// What an address is known by; itself it may hold a password.
+fn address_id(download: &Download) -> String {
+    storage::sha256_hex(download.url.as_bytes())
 }
 
 /// Downloads to `file`, going on where an earlier attempt stopped.
@@ -65,12 +73,13 @@ pub(super) fn fetch(download: &Download, file: &Path) -> Result<()> {
     let partial = file.with_file_name(format!("{}.part", download.file_name()));
     let mut have = fs::metadata(&partial).map_or(0, |metadata| metadata.len());
     let origin = Origin::read(&partial).filter(|_| have > 0);
-    let elsewhere = origin.as_ref().is_some_and(|origin| origin.address != download.url) && !has_checksum(download);
+    let elsewhere =
+        origin.as_ref().is_some_and(|origin| origin.address != address_id(download)) && !has_checksum(download);
     if elsewhere || download.size.is_some_and(|size| have > size) {
         have = 0;
     }
     if have == 0 || download.size != Some(have) {
-        receive(download, file, &partial, have, origin.filter(|origin| origin.address == download.url))?;
+        receive(download, file, &partial, have, origin.filter(|origin| origin.address == address_id(download)))?;
     }
     fs::rename(&partial, file).map_err(Error::io(file, "renaming into place"))?;
     remove(&Origin::place(&partial))
@@ -144,9 +153,52 @@ fn receive(download: &Download, file: &Path, partial: &Path, have: u64, origin: 
     }
 }
 
-/// Asks for the bytes from `have` on, if the file is still the one that `validator` names. An answer has status 200, 206
-/// or, where `have` is not 0, 416.
+/// Asks for the bytes from `have` on, if the file is still the one that `validator` names; a server that is busy or ails is asked
+/// again. An answer has status 200, 206 or, where `have` is not 0, 416, and is no page for people.
 fn request(download: &Download, file: &Path, have: u64, validator: Option<&str>) -> Result<Response<Body>> {
+    if let Some(variable) = offline() {
+        return Err(failed(
+            download,
+            format!("not here, and {variable} is set"),
+            by_hand(&format!("Unset {variable}"), file),
+        ));
+    }
+    let mut tries = 1;
+    loop {
+        let response = ask(download, file, have, validator)?;
+        let status = response.status();
+        let taken = status == 200 || status == 206 || (have > 0 && status == 416);
+        if taken && !is_page(download, &response) {
+            return Ok(response);
+        }
+        if taken {
+            let reason = "expected the file, found a page for people, as where one must sign in or consent";
+            return Err(failed(
+                download,
+                reason.into(),
+                by_hand("Open the address in a browser to see what it asks for", file),
+            ));
+        }
+        let wait =
+            response.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.trim().parse::<u64>().ok());
+        let wait = wait.map_or(Duration::from_secs(1 << tries), Duration::from_secs);
+        let passes = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
+        if !passes || tries == TRIES || wait > LONGEST_WAIT {
+            let asked = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
+            let reason = format!("expected the file, found status {status}{asked}");
+            let advice = match passes {
+                true => "The server is busy or ails: run it again later",
+                false => "Check the address in the data set's manifest",
+            };
+            return Err(failed(download, reason, by_hand(advice, file)));
+        }
+        wider_clip_numbers::say!("{}: status {status}; trying again in {} s", download.file_name(), wait.as_secs());
+        std::thread::sleep(wait);
+        tries += 1;
+    }
+}
+
+fn ask(download: &Download, file: &Path, have: u64, validator: Option<&str>) -> Result<Response<Body>> {
     // Compressed on the way, lengths and ranges would not be those of the file.
     let mut request = ureq::get(&download.url).header("Accept-Encoding", "identity");
     if have > 0 {
@@ -164,12 +216,14 @@ fn request(download: &Download, file: &Path, have: u64, validator: Option<&str>)
         .timeout_recv_response(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))
         .build();
-    let response =
-        request.call().map_err(|error| failed(download, error.to_string(), by_hand("Check the network", file)))?;
-    let status = response.status();
-    if status == 200 || status == 206 || (have > 0 && status == 416) {
-        return Ok(response);
-    }
-    let reason = format!("expected the file, found status {status}");
-    Err(failed(download, reason, by_hand("Check the address in the data set's manifest", file)))
+    request.call().map_err(|error| failed(download, error.to_string(), by_hand("Check the network", file)))
+}
+
+/// Whether an answer is a page for people where a file was asked for.
+fn is_page(download: &Download, response: &Response<Body>) -> bool {
+    let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let name = download.file_name().to_lowercase();
+    kind.trim_start().to_ascii_lowercase().starts_with("text/html")
+        && !name.ends_with(".html")
+        && !name.ends_with(".htm")
 }

@@ -15,28 +15,65 @@ pub struct HubFile {
     pub path: PathBuf,
 }
 
-/// Fetches the Parquet files of data set `repo` at `revision`. `files` maps a part to file names, or patterns with
-/// one `*`, which take every matching file of the repository in sorted order.
+/// Fetches the Parquet files of data set `repo` at `revision`, all of one commit. `files` maps a part to file names, or patterns
+/// with one `*`, which take every matching file of the repository in sorted order. What the cache holds of all names is used
+/// without asking the hub; for a pattern it is asked which commit the revision is today.
 pub(super) fn fetch_dataset(repo: &str, revision: &str, files: &BTreeMap<String, Vec<String>>) -> Result<Vec<HubFile>> {
     let handle = Repo::with_revision(repo.to_string(), RepoType::Dataset, revision.to_string());
     let client = Client::from_env()?;
-    let listing = match files.values().flatten().any(|pattern| pattern.contains('*')) {
-        false => Vec::new(),
-        true if client.offline() => cached_names(&client.snapshot(&handle)),
-        true => client.info(&handle)?.siblings.into_iter().map(|sibling| sibling.rfilename).collect(),
+    let has_pattern = files.values().flatten().any(|pattern| pattern.contains('*'));
+    let (commit, listing) = match has_pattern {
+        _ if client.offline() => {
+            let commit = client.cached_commit(&handle);
+            let listing = if has_pattern { known_names(&client, &handle, &commit) } else { Vec::new() };
+            (commit, listing)
+        }
+        false if named(files).all(|(_, name)| client.snapshot(&handle).join(name).is_file()) => {
+            (client.cached_commit(&handle), Vec::new())
+        }
+        _ => {
+            let info = client.info(&handle)?;
+            let names: Vec<String> = info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
+            client.keep_names(&handle, &info.sha, &names);
+            (info.sha, names)
+        }
     };
-    let mut fetched = Vec::new();
-    for (part, pattern) in patterns(files) {
+    let mut parts: BTreeMap<String, &str> = BTreeMap::new();
+    let mut wanted = Vec::new();
+    for (part, pattern) in named(files) {
         for name in matching(repo, pattern, &listing)? {
-            fetched.push(HubFile { part: part.to_string(), path: client.obtain(&handle, &name)? });
+            if let Some(other) = parts.insert(name.clone(), part) {
+                let found = format!("`{name}` in {other} and again in {part}");
+                return Err(Error::argument("files", format!("each file of {repo} once"), found));
+            }
+            wanted.push((part, name));
         }
     }
+    let fetched = wanted
+        .into_iter()
+        .map(|(part, name)| Ok(HubFile { part: part.to_string(), path: client.obtain_of(&handle, &commit, &name)? }));
+    let fetched = fetched.collect::<Result<Vec<_>>>()?;
+    // Last: a commit that is noted is there in whole.
+    client.write_ref(&handle, &commit)?;
     Ok(fetched)
 }
 
-/// Part and pattern, one pair a pattern.
-fn patterns(files: &BTreeMap<String, Vec<String>>) -> impl Iterator<Item = (&str, &str)> {
+/// Part and name or pattern, in pairs.
+fn named(files: &BTreeMap<String, Vec<String>>) -> impl Iterator<Item = (&str, &str)> {
     files.iter().flat_map(|(part, patterns)| patterns.iter().map(move |pattern| (part.as_str(), pattern.as_str())))
+}
+
+/// The names of the files of a commit, without asking: as they were listed when it was fetched; of a cache that another program
+/// filled, what lies there.
+fn known_names(client: &Client, handle: &Repo, commit: &str) -> Vec<String> {
+    client.kept_names(handle, commit).unwrap_or_else(|| {
+        let names = cached_names(&client.snapshot(handle));
+        let (n, repo) = (names.len(), handle.url());
+        wider_clip_numbers::say!(
+            "{repo}: which files it has is not known offline; the {n} in the cache are taken for all"
+        );
+        names
+    })
 }
 
 /// Names of the files that the cache holds at the revision, relative to the snapshot.
@@ -59,11 +96,12 @@ fn matching(repo: &str, pattern: &str, listing: &[String]) -> Result<Vec<String>
     let Some((head, tail)) = pattern.split_once('*') else {
         return Ok(vec![pattern.to_string()]);
     };
-    let fits = |name: &&String| name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail);
-    let mut names: Vec<String> = listing.iter().filter(fits).cloned().collect();
+    let middle = |name: &String| name.strip_prefix(head)?.strip_suffix(tail).map(String::from);
+    let mut names: Vec<String> = listing.iter().filter(|name| middle(name).is_some()).cloned().collect();
     names.sort();
     // A server that lists a file outside its repository is not to be trusted with any.
     names.iter().try_for_each(|name| check_file(repo, name))?;
+    names.retain(|name| middle(name).is_some_and(|middle| !middle.contains('/')));
     if names.is_empty() {
         return Err(Error::Download {
             from: repo.into(),

@@ -1,12 +1,11 @@
 //! What was opened beside the project's own data: a reader's folders and files, noted so that what was made from them is
 //! known to be stale once they change.
 
-use super::folder;
 use super::listing::{self, Links};
 use super::names::{raw, shown, shown_in_a_line};
 use crate::error::{Error, Result};
 use crate::key::digest_of;
-use crate::storage::Standing;
+use crate::storage::{Standing, touched};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
@@ -71,24 +70,22 @@ pub fn still_stands(line: &str) -> bool {
     digest != LEFT_OUT && standing(Path::new(&raw(path))).is_ok_and(|now| now == digest)
 }
 
-/// The digest of names, lengths and times of change: of all images in class folders, or of one file.
+/// The digest of names, lengths and times of change: of all images in a folder, labelled or not, or of one file.
 fn standing(path: &Path) -> Result<String> {
     let (files, ignored) = match path.is_dir() {
-        true => match folder::read(path, Links::Followed) {
-            Ok(classed) => (classed.files.into_iter().map(|(_, file)| file).collect(), classed.ignored),
-            // Pictures that a table names need no class folders.
-            Err(_) => {
-                let listed = listing::list(path, Links::Followed)?;
-                (listed.images, listed.ignored.list())
-            }
-        },
+        true => {
+            let listed = listing::list(path, Links::Followed)?;
+            (listed.images, listed.ignored.list())
+        }
         false => (vec![path.to_path_buf()], Vec::new()),
     };
     let mut lines = Vec::with_capacity(files.len());
     for file in files {
         let Standing { length, changed } = Standing::of(&file)?;
         let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
-        lines.push(format!("{} {length} {changed}", shown(file.as_os_str())));
+        // The time of change can be put back.
+        let touched = std::fs::metadata(&file).map_or(0, |metadata| touched(&metadata));
+        lines.push(format!("{} {length} {changed} {touched}", shown(file.as_os_str())));
     }
     // What is left out is told when the folder is opened.
     lines.extend(ignored.iter().filter(|ignored| !ignored.minor).map(|ignored| format!("{ignored:?}")));

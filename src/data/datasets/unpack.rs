@@ -22,12 +22,14 @@ const ALWAYS: u64 = 1 << 30;
 const ENTRIES: usize = 20_000_000;
 /// Folders within folders.
 const DEPTH: usize = 64;
-/// Bytes of a name.
+/// Bytes of a name, and of a whole path.
 const NAME: usize = 255;
+const PATH: usize = 3_000;
 /// Bytes of a tar that may stand before the content of one entry: its header, longer names, sparse parts.
 const HEADERS: u64 = 1 << 20;
 
 const LEADS_OUT: &str = "entries whose name leads out of the archive";
+const FILE_AND_FOLDER: &str = "entries whose name is that of a file and of a folder";
 const NO_NAME: &str = "entries whose name is empty, too long or too deep";
 
 /// Unpacks a zip or tar archive below `folder`; any other file is copied there. What is left out is counted.
@@ -127,7 +129,7 @@ impl Into<'_> {
             }
         };
         if kind.is_dir() {
-            fs::create_dir_all(self.folder.join(path))
+            self.make_folder(&path)
         } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
             let size = entry.size();
             self.write(&path, size, entry)
@@ -191,7 +193,7 @@ impl Into<'_> {
                     if link { "symbolic links in the archive" } else { "entries that are no file and no folder" };
                 self.leave(reason, OsStr::new(&name));
             } else if name.ends_with('/') {
-                fs::create_dir_all(self.folder.join(path))?;
+                self.make_folder(&path)?;
             } else if encrypted {
                 let found = format!("`{name}` is encrypted; unpack it by its password and pack it anew without");
                 return Err(io::Error::new(ErrorKind::Unsupported, found));
@@ -210,6 +212,10 @@ impl Into<'_> {
             return Err(self.too_much());
         }
         let target = self.folder.join(path);
+        if target.is_dir() || self.is_file_above(path) {
+            self.leave(FILE_AND_FOLDER, path.as_os_str());
+            return Ok(());
+        }
         if let Some(above) = target.parent() {
             fs::create_dir_all(above)?;
         }
@@ -229,6 +235,21 @@ impl Into<'_> {
         #[cfg(not(target_os = "linux"))]
         out.sync_all()?;
         Ok(())
+    }
+
+    fn make_folder(&mut self, path: &Path) -> io::Result<()> {
+        let target = self.folder.join(path);
+        if target.is_file() || self.is_file_above(path) {
+            self.leave(FILE_AND_FOLDER, path.as_os_str());
+            return Ok(());
+        }
+        fs::create_dir_all(target)
+    }
+
+    /// Whether a file of the archive has the name of a folder that `path` lies in.
+    fn is_file_above(&self, path: &Path) -> bool {
+        let above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+        above.map(|above| self.folder.join(above)).any(|above| above.is_file())
     }
 
     fn too_much(&self) -> io::Error {
@@ -296,7 +317,8 @@ fn place(name: &OsStr) -> Result<PathBuf, &'static str> {
             Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
         }
     }
-    match parts.is_empty() || parts.len() > DEPTH {
+    let length: usize = parts.iter().map(|part| part.len() + 1).sum();
+    match parts.is_empty() || parts.len() > DEPTH || length > PATH {
         true => Err(NO_NAME),
         false => Ok(parts.into_iter().collect()),
     }
@@ -348,6 +370,20 @@ pub(super) fn flush(folder: &Path) -> Result<()> {
     #[cfg(not(target_os = "linux"))]
     let _ = folder;
     Ok(())
+}
+
+/// How many files lie below a folder.
+pub(super) fn count_files(folder: &Path) -> u64 {
+    let (mut folders, mut files) = (vec![folder.to_path_buf()], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                true => folders.push(entry.path()),
+                false => files += 1,
+            }
+        }
+    }
+    files
 }
 
 /// Whether a folder that an earlier version unpacked holds files and folders alone.

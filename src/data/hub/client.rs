@@ -66,11 +66,40 @@ impl Client {
         super::model::snapshot(&folder, &super::model::cached_commit(&folder, handle.revision()))
     }
 
-    /// Notes in the cache, for this program and others, which commit the revision is.
-    pub(super) fn write_ref(&self, handle: &Repo, commit: &str) -> Result<()> {
+    /// The commit that the cache has for the revision of `handle`.
+    pub(crate) fn cached_commit(&self, handle: &Repo) -> String {
+        super::model::cached_commit(&self.folder(handle), handle.revision())
+    }
+
+    /// Notes in the cache, for this program and others, which commit the revision is. A cache that is not ours to write stays
+    /// as it is.
+    pub(crate) fn write_ref(&self, handle: &Repo, commit: &str) -> Result<()> {
         let place = self.folder(handle).join("refs").join(handle.revision());
         let known = std::fs::read_to_string(&place).is_ok_and(|known| known.trim() == commit);
-        if known || handle.revision() == commit { Ok(()) } else { storage::write_atomic(&place, commit.as_bytes()) }
+        if known || handle.revision() == commit {
+            return Ok(());
+        }
+        match storage::write_atomic(&place, commit.as_bytes()) {
+            Err(error) if error.is_refusal() => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Keeps the names of all files of a commit, for when the hub cannot be asked.
+    pub(crate) fn keep_names(&self, handle: &Repo, commit: &str, names: &[String]) {
+        if let Ok(bytes) = serde_json::to_vec(names) {
+            // Without it the cache itself is looked through.
+            let _ = storage::write_atomic(&self.place_of_names(handle, commit), &bytes);
+        }
+    }
+
+    /// The names that were kept.
+    pub(crate) fn kept_names(&self, handle: &Repo, commit: &str) -> Option<Vec<String>> {
+        serde_json::from_slice(&std::fs::read(self.place_of_names(handle, commit)).ok()?).ok()
+    }
+
+    fn place_of_names(&self, handle: &Repo, commit: &str) -> PathBuf {
+        self.notes(handle).join(format!("files of {commit}.json"))
     }
 
     /// The endpoint for messages: without a user and a password.

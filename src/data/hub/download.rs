@@ -20,21 +20,23 @@ use ureq::http::Method;
 const GOT_ON: u64 = 8 << 20;
 
 impl Client {
-    /// The file in the cache, downloaded if it is not there.
-    pub(crate) fn obtain(&self, handle: &Repo, file: &str) -> Result<PathBuf> {
+    /// The file of a commit in the cache, downloaded if it is not there; `handle` is at the revision that the commit was found
+    /// under. One whose content is another than its name in the cache says is an error.
+    pub(crate) fn obtain_of(&self, handle: &Repo, commit: &str, file: &str) -> Result<PathBuf> {
         names::check_handle(handle)?;
         names::check_file(&handle.url(), file)?;
-        let path = self.snapshot(handle).join(file);
+        let path = super::model::snapshot(&self.folder(handle), commit).join(file);
         if path.is_file() {
+            super::model::check_content(self, handle, file, &path)?;
             return Ok(path);
         }
         if self.offline() {
             return Err(self.not_cached(handle, file));
         }
-        let announced = self.announced(handle, file).map_err(|fault| self.failed(handle, file, fault))?;
-        let path = self.download(handle, file, &announced)?;
-        self.write_ref(handle, &announced.commit)?;
-        Ok(path)
+        let fixed = super::client::at(handle, commit);
+        let announced = self.announced(&fixed, file).map_err(|fault| self.failed(&fixed, file, fault))?;
+        super::model::same_commit(&fixed, file, &announced.commit)?;
+        self.download(&fixed, file, &announced)
     }
 
     /// Downloads an announced file. Length and, where it was announced, hash are those announced, or it is not kept.
@@ -78,8 +80,10 @@ impl Client {
                 return Err(Error::Download { from: from(handle, file), reason, advice: advice.into() });
             }
         }
+        // A link of another revision may lead to it.
+        let is_new = !blob.exists();
         fs::rename(&partial, &blob).map_err(Error::io(&blob, "renaming into place"))?;
-        place::link(&blob, &pointer, self.settings.links, true)?;
+        place::link(&blob, &pointer, self.settings.links, is_new)?;
         self.placed(pointer, announced, &notes)
     }
 

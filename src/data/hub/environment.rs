@@ -30,6 +30,20 @@ pub(super) fn home() -> PathBuf {
     })
 }
 
+/// The variable that keeps this program from the network, where one does.
+pub(crate) fn offline() -> Option<&'static str> {
+    let name = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| text(name).is_some());
+    name.filter(|name| is_true(name))
+}
+
+/// Folders of this user's that hold a token, or what came by it: the hub's home and cache, and where the token lies.
+pub fn private_folders() -> Vec<PathBuf> {
+    let token = folder("HF_TOKEN_PATH").and_then(|path| Some(path.parent()?.to_path_buf()));
+    // Not a folder that the system needs, such as /etc.
+    let token = token.filter(|folder| folder.components().count() > 2);
+    [Some(home()), Some(cache().path().clone()), token].into_iter().flatten().collect()
+}
+
 /// The token, as it goes into a header. It is never printed.
 #[derive(Clone)]
 pub(super) enum Token {
@@ -60,12 +74,11 @@ impl Settings {
     /// [`Error::Argument`] for a timeout that is no number of seconds.
     pub(super) fn read() -> Result<Settings> {
         let home = home();
-        let offline = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| text(name).is_some());
         Ok(Settings {
             cache: cache(),
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| HUB.into()).trim_end_matches('/').to_string(),
             token: if is_true(NO_TOKEN) { Token::None } else { token(&home) },
-            offline: offline.filter(|name| is_true(name)),
+            offline: offline(),
             links: !is_true("HF_HUB_DISABLE_SYMLINKS"),
             patience: [seconds("HF_HUB_ETAG_TIMEOUT")?, seconds("HF_HUB_DOWNLOAD_TIMEOUT")?],
             home,

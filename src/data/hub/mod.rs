@@ -46,7 +46,8 @@ mod transport;
 mod verify;
 
 pub(crate) use client::Client;
-pub use environment::cache;
+pub(crate) use environment::offline;
+pub use environment::{cache, private_folders};
 pub use lock::lock_path;
 pub use model::{HubWeights, fetch_model, model_in_cache};
 pub(crate) use names::check_file;

@@ -44,23 +44,36 @@ pub fn fetch_model(lock: &Path, repo: &str, revision: &str, files: &[String]) ->
     let handle = Repo::with_revision(repo.into(), RepoType::Model, revision.into());
     check_handle(&handle)?;
     files.iter().try_for_each(|file| check_file(repo, file))?;
-    if let Some(entry) = Lock::read(lock)?.find(repo, revision, files) {
-        return locked(&hub, lock, &at(&handle, &entry.commit), entry);
+    for lock in [Some(lock.to_path_buf()), own_lock()].into_iter().flatten() {
+        if let Some(entry) = Lock::read(&lock)?.find(repo, revision, files) {
+            return locked(&hub, &lock, &at(&handle, &entry.commit), entry);
+        }
     }
     let weights = match hub.offline() {
         true => first_in_cache(&hub, &handle, files)?,
         false => first_on_hub(&hub, &handle, files)?,
     };
     let HubWeights { file, commit, size, sha256, .. } = weights.clone();
-    record(lock, Locked { repo: repo.into(), revision: revision.into(), file, commit, size, sha256 })?;
+    let entry = Locked { repo: repo.into(), revision: revision.into(), file, commit, size, sha256 };
+    match (record(lock, entry.clone()), own_lock()) {
+        (Err(error), Some(own)) if error.is_refusal() => record(&own, entry)?,
+        (recorded, _) => recorded?,
+    }
     Ok(weights)
+}
+
+/// The lock of a user to whom the project is not theirs to write.
+fn own_lock() -> Option<PathBuf> {
+    crate::storage::own_state().map(|state| state.join("hub.lock"))
 }
 
 /// The file that [`fetch_model`] would find without a download, unchecked, if there is one.
 pub fn model_in_cache(lock: &Path, repo: &str, revision: &str, files: &[String]) -> Option<PathBuf> {
     let handle = Repo::with_revision(repo.into(), RepoType::Model, revision.into());
     let folder = super::cache().path().join(handle.folder_name());
-    match Lock::read(lock).ok()?.find(repo, revision, files) {
+    let locks = [Some(lock.to_path_buf()), own_lock()].into_iter().flatten().map(|lock| Lock::read(&lock));
+    let locks = locks.collect::<Result<Vec<_>>>().ok()?;
+    match locks.iter().find_map(|lock| lock.find(repo, revision, files)) {
         Some(entry) => Some(snapshot(&folder, &entry.commit).join(&entry.file)).filter(|path| path.is_file()),
         None => files
             .iter()
@@ -151,11 +164,21 @@ fn first_in_cache(hub: &Client, handle: &Repo, files: &[String]) -> Result<HubWe
     }
 }
 
-/// A file of the cache that no lock knows yet. The cache names the content of large files by its SHA-256.
+/// A file of the cache that no lock knows yet.
 fn cached(hub: &Client, handle: &Repo, file: &str, path: PathBuf, commit: String) -> Result<HubWeights> {
-    let (size, sha256) = size_and_sha256(&path, &hub.notes(handle))?;
-    let blob = fs::canonicalize(&path).map_err(Error::io(&path, "following the link"))?;
-    let name = blob.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let (size, sha256) = check_content(hub, handle, file, &path)?;
+    Ok(HubWeights { path, file: file.into(), commit, size, sha256 })
+}
+
+/// Size and hash of a file of the cache, which names the content of large files by its SHA-256: the name that the link in the
+/// snapshot has, whatever lies behind it (Python's client keeps some of them elsewhere, under another name).
+///
+/// # Errors
+/// Another content.
+pub(super) fn check_content(hub: &Client, handle: &Repo, file: &str, path: &Path) -> Result<(u64, String)> {
+    let (size, sha256) = size_and_sha256(path, &hub.notes(handle))?;
+    let name = fs::read_link(path).unwrap_or_else(|_| path.to_path_buf());
+    let name = name.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     if is_sha256(&name) && name != sha256 {
         return Err(Error::Download {
             from: from(handle, file),
@@ -163,7 +186,7 @@ fn cached(hub: &Client, handle: &Repo, file: &str, path: PathBuf, commit: String
             advice: "The file is damaged: delete it and run this again".into(),
         });
     }
-    Ok(HubWeights { path, file: file.into(), commit, size, sha256 })
+    Ok((size, sha256))
 }
 
 /// The commit that the cache has for a revision: a commit itself, or what the branch was when it was last asked for.
@@ -177,7 +200,7 @@ pub(super) fn snapshot(folder: &Path, commit: &str) -> PathBuf {
 }
 
 /// A server that answers for another commit than the one asked for is not to be trusted with it.
-fn same_commit(handle: &Repo, file: &str, found: &str) -> Result<()> {
+pub(super) fn same_commit(handle: &Repo, file: &str, found: &str) -> Result<()> {
     if found == handle.revision() { Ok(()) } else { Err(wrong_commit(handle, file, found)) }
 }
 
@@ -194,7 +217,14 @@ fn none_there(handle: &Repo, files: &[String], names: &[&str]) -> Error {
     let endings = [".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".npz", ".index.json"];
     let like: Vec<&str> = names.iter().copied().filter(|name| endings.iter().any(|end| name.ends_with(end))).collect();
     let index = like.iter().find(|name| name.ends_with(".index.json")).map(|name| {
-        format!("The weights lie in several files there: name their index, `{name}`, in `weights.hub.files`")
+        match files.iter().any(|file| like.contains(&file.as_str()) || name.ends_with(file.as_str())) {
+            true => format!(
+                "The index `{name}` names a file that the repository has not: tell its owner, or take another revision"
+            ),
+            false => {
+                format!("The weights lie in several files there: name their index, `{name}`, in `weights.hub.files`")
+            }
+        }
     });
     let like =
         if like.is_empty() { format!("nothing like it among {} files", names.len()) } else { shown(&like.join(", ")) };

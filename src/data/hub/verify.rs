@@ -15,8 +15,11 @@ use std::time::UNIX_EPOCH;
 struct Note {
     path: String,
     size: u64,
-    /// Time of the last change, in nanoseconds since 1970.
+    /// Time of the last change, in nanoseconds since 1970; and of the last of anything about the file, where the system tells:
+    /// the first can be put back.
     changed: u64,
+    #[serde(default)]
+    touched: i64,
     sha256: String,
 }
 
@@ -24,8 +27,8 @@ struct Note {
 pub(super) fn size_and_sha256(path: &Path, notes: &Path) -> Result<(u64, String)> {
     let now = standing(path)?;
     let noted = fs::read(place(notes, &now.path)).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
-    if let Some(note) = noted.filter(|note| (&note.path, note.size, note.changed) == (&now.path, now.size, now.changed))
-    {
+    let standing = |note: &Note| (note.path.clone(), note.size, note.changed, note.touched);
+    if let Some(note) = noted.filter(|note| standing(note) == standing(&now)) {
         return Ok((now.size, note.sha256));
     }
     let sha256 = storage::sha256_file(path)?;
@@ -48,7 +51,8 @@ fn standing(path: &Path) -> Result<Note> {
     let metadata = fs::metadata(path).map_err(Error::io(path, "reading"))?;
     let changed = metadata.modified().map_err(Error::io(path, "reading the time of change"))?;
     let changed = changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-    Ok(Note { path: path.display().to_string(), size: metadata.len(), changed, sha256: String::new() })
+    let touched = storage::touched(&metadata);
+    Ok(Note { path: path.display().to_string(), size: metadata.len(), changed, touched, sha256: String::new() })
 }
 
 /// Where the note of a file is kept.

@@ -79,7 +79,13 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
         let mut took = false;
         for path in files(&folder) {
             if let Some(done) = read::<Done>(&path, ".done.json") {
-                let id = WorkId::read(&done.cell)?;
+                let id = match WorkId::read(&done.cell) {
+                    Ok(id) => id,
+                    Err(error) => {
+                        gathered.broken.push(format!("{}: {}", path.display(), error.chain()));
+                        continue;
+                    }
+                };
                 let what = id.experiment().map_or(What::Features, |(what, _)| what);
                 if let Some(of_part) = done.took {
                     rates.add(what, &id.model, of_part);

@@ -9,12 +9,14 @@ use super::sandbox::{End, Limits, View, Walls, run_within};
 use crate::course::SEED_VARIABLE;
 use crate::display::MARKS_MIME;
 use crate::error::{Error, Result};
+use crate::say::{FORMULA, csv_field};
 use crate::storage::{sha256_hex, write_atomic};
 use crate::workbench::process::{self, Board};
 use crate::workbench::{KERNEL_NAME, Workbench, report, setup};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -280,7 +282,11 @@ pub fn executed(
     if let Some(seed) = options.seed {
         command.env(SEED_VARIABLE, seed.to_string());
     }
-    for (variable, _) in std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy())) {
+    let set: Vec<OsString> =
+        command.get_envs().filter_map(|(name, value)| Some(name.to_os_string()).filter(|_| value.is_some())).collect();
+    for (variable, _) in
+        std::env::vars_os().filter(|(name, _)| !set.contains(name) && !is_told(&name.to_string_lossy()))
+    {
         command.env_remove(variable);
     }
     let log = place.join("log");
@@ -337,24 +343,43 @@ fn view(workbench: &Workbench, submission: &Submission, options: &Options, place
         .ancestors()
         .find(|path| path.file_name().is_some_and(|name| name == submission.student.as_str()));
     hidden.extend(student.and_then(Path::parent).map(whole).transpose()?);
+    // The hub's home holds a token, wherever it is.
+    for private in crate::hub::private_folders().iter().filter(|folder| folder.is_dir()) {
+        hidden.push(whole(private)?);
+    }
     let home = std::env::home_dir()
         .filter(|home| home.is_dir() && *home != Path::new("/"))
         .map(|home| whole(&home))
         .transpose()?;
     // In the order in which they are laid over: home first, then what is kept of it, in which something may be hidden again.
     view.kept = kept
-        .into_iter()
+        .iter()
         .filter(|path| home.as_ref().is_some_and(|home| path.starts_with(home)))
         .map(|path| whole(&path))
         .collect::<Result<_>>()?;
+    // What lies in the home folder is hidden with it, unless it lies in what is kept of it.
+    let is_gone = |path: &Path| {
+        home.as_ref().is_some_and(|home| path.starts_with(home)) && !view.kept.iter().any(|kept| path.starts_with(kept))
+    };
+    let is_needed = |path: &Path| path == Path::new("/") || kept.iter().any(|kept| kept.starts_with(path));
+    view.hidden = hidden
+        .into_iter()
+        .filter(|path| !path.starts_with(place) && !root.starts_with(path) && !is_gone(path) && !is_needed(path))
+        .collect();
     view.home = home;
-    view.hidden = hidden.into_iter().filter(|path| !path.starts_with(place) && !root.starts_with(path)).collect();
     Ok(view)
 }
 
-/// Variables that are nobody's business.
-fn is_secret(name: &str) -> bool {
-    ["TOKEN", "SECRET", "PASSWORD", "API_KEY", "CREDENTIAL"].iter().any(|word| name.to_uppercase().contains(word))
+/// The variables of the teacher's environment that a submission is told: what compiles and runs it, the language, and nothing else.
+/// Which words mean a secret nobody knows.
+fn is_told(name: &str) -> bool {
+    let whole =
+        ["PATH", "LANG", "LANGUAGE", "TZ", "TERM", "SHELL", "USER", "LOGNAME", "CC", "CXX", "CUDA_VISIBLE_DEVICES"];
+    let beginnings =
+        ["LC_", "LD_", "DYLD_", "RUST", "CARGO_", "WIDER_CLIP_", "RAYON_", "CANDLE_", "JUPYTER_", "SSL_CERT_"];
+    // Registries have their tokens in variables of Cargo's.
+    let is_secret = ["TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"].iter().any(|word| name.contains(word));
+    (whole.contains(&name) || beginnings.iter().any(|beginning| name.starts_with(beginning))) && !is_secret
 }
 
 /// What every task of the original gave.
@@ -419,31 +444,22 @@ fn csv_text(lines: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|error| Error::argument("grades", "what CSV can hold", error.to_string()))
 }
 
-/// A name or message as a field that no spreadsheet takes for a formula.
-fn field(text: &str) -> String {
-    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if flat.starts_with(FORMULA) { format!("'{flat}") } else { flat }
-}
-
-/// What [`field`] was made of.
+/// What [`csv_field`] was made of.
 fn unfield(text: &str) -> &str {
     text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
 }
-
-/// What a spreadsheet takes for the beginning of a formula.
-const FORMULA: [char; 4] = ['=', '+', '-', '@'];
 
 fn csv_of(points: &[Points]) -> Result<Vec<u8>> {
     let header = ["student", "assignment", "task", "points", "of", "why"].map(String::from).to_vec();
     let line = |points: &Points| {
         let given = points.points.map_or_else(String::new, |points| points.to_string());
         vec![
-            field(&points.student),
-            field(&points.assignment),
-            field(&points.task),
+            csv_field(&points.student),
+            csv_field(&points.assignment),
+            csv_field(&points.task),
             given,
             points.of.to_string(),
-            field(&points.why),
+            csv_field(&points.why),
         ]
     };
     csv_text(std::iter::once(header).chain(points.iter().map(line)))
@@ -460,7 +476,7 @@ fn totals_of(points: &[Points]) -> Result<Vec<u8>> {
     let header = ["student", "assignment", "points", "to be read", "of"].map(String::from).to_vec();
     let line = |((student, assignment), total): (&(&str, &str), &(f64, f64, f64))| {
         let numbers = [total.0, total.1, total.2].map(|number| number.to_string());
-        [field(student), field(assignment)].into_iter().chain(numbers).collect()
+        [csv_field(student), csv_field(assignment)].into_iter().chain(numbers).collect()
     };
     csv_text(std::iter::once(header).chain(totals.iter().map(line)))
 }

@@ -25,7 +25,11 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         return Err(Error::argument("files", "at least one Parquet file", format!("none for {id}")));
     };
     let mut set = Gathered { lacking: lacking(files, columns)?, ..Gathered::default() };
+    let mut paths: HashSet<PathBuf> = HashSet::new();
     for (part, path) in files {
+        if !paths.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+            return Err(Error::data(path, "each file once", "the same file again"));
+        }
         set.add(part.as_deref(), path, columns)?;
     }
     let ids = unique(set.ids, &set.places);
@@ -65,7 +69,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         names: filled(names),
         times: filled(times),
         parts: (columns.split.is_some() || files.iter().any(|(part, _)| part.is_some())).then_some(set.parts),
-        warnings: warnings.collect(),
+        warnings: warnings.chain(same_bytes(files, &set.hashes)).collect(),
         ids,
         data_sha256: storage::sha256_hex(set.hashes.join("\n").as_bytes()),
         ignored: set.ignored.list(),
@@ -184,6 +188,19 @@ fn unique(ids: Vec<String>, places: &[usize]) -> Vec<String> {
         }
     };
     ids.iter().zip(places).map(id).collect()
+}
+
+/// A warning for two files of the same bytes: their images would count twice, and perhaps on both sides of a split.
+fn same_bytes(files: &[(Option<String>, PathBuf)], hashes: &[String]) -> Option<String> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    hashes.iter().enumerate().find_map(|(at, hash)| {
+        let other = seen.insert(hash, at)?;
+        Some(format!(
+            "{} holds the same bytes as {}: its images are there twice",
+            files[at].1.display(),
+            files[other].1.display()
+        ))
+    })
 }
 
 /// Whether a column, or a field of a struct, is called so.
