@@ -139,6 +139,46 @@ fn damage_gives_an_error_or_an_image_of_lawful_size() {
     assert!(n_errors > 100, "only {n_errors} damaged files were noticed");
 }
 
+/// The segments of a JPEG up to its first scan, and all from there on.
+fn parted(jpeg: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let (mut at, mut segments) = (2, Vec::new());
+    while jpeg[at + 1] != 0xDA {
+        let end = at + 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
+        segments.push(jpeg[at..end].to_vec());
+        at = end;
+    }
+    (segments, jpeg[at..].to_vec())
+}
+
+/// A JPEG of what `parted` gives.
+fn joined(segments: &[Vec<u8>], scans: &[u8]) -> Vec<u8> {
+    [b"\xFF\xD8", &segments.concat()[..], scans].concat()
+}
+
+#[test]
+fn markers_say_what_a_jpegs_colours_are_only_before_the_first_scan() {
+    let (mut segments, scans) = parted(&read("decode/420.jpg"));
+    let jfif = segments.remove(0);
+    assert!(jfif[4..].starts_with(b"JFIF\0") && jfif.len() == 18);
+    let adobe = b"\xFF\xEE\0\x0EAdobe\0\x64\0\0\0\0\0".to_vec();
+    let short = b"\xFF\xE0\0\x0FJFIF\0\x01\x01\0\0\x01\0\x01\0".to_vec();
+    let seen = |first: &[&Vec<u8>], last: &[&Vec<u8>]| {
+        let first: Vec<Vec<u8>> = first.iter().map(|&segment| segment.clone()).chain(segments.clone()).collect();
+        let (data, end) = scans.split_at(scans.len() - 2);
+        let last: Vec<u8> = last.iter().flat_map(|&segment| segment.clone()).collect();
+        decode("markers.jpg", &joined(&first, &[data, &last, end].concat())).expect("decodes")
+    };
+    let ycc = expected("420.jpg");
+    let rgb = seen(&[&adobe], &[]);
+    assert!(difference("Adobe", &rgb, &ycc).0 > 100);
+    // Behind the scan neither counts.
+    assert_eq!(seen(&[], &[&adobe]), ycc);
+    assert_eq!(seen(&[&adobe], &[&jfif]), rgb);
+    // Before it JFIF goes before Adobe, but not a segment too short for it.
+    assert_eq!(seen(&[&jfif, &adobe], &[]), ycc);
+    assert_eq!(seen(&[&short, &adobe], &[]), rgb);
+}
+
 #[test]
 fn what_is_no_image_is_refused_by_name() {
     assert_eq!(

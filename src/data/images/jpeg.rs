@@ -32,6 +32,9 @@ const MAX_VISITS: usize = 16;
 /// Visits to blocks that are allowed in any case: a picture of a million pixels in 200 scans.
 const FREE_VISITS: usize = 8 << 20;
 
+/// Bytes of a JFIF segment; a shorter one is not taken for JFIF, as in libjpeg.
+const JFIF_LENGTH: usize = 14;
+
 /// Coefficient order in the file, as positions in a block of eight rows of eight.
 const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
@@ -224,9 +227,10 @@ impl<'a> State<'a> {
             }
             0xDB => self.read_quantization(segment)?,
             0xDD => self.restart_interval = usize::from(word(segment, 0).ok_or(None)?),
-            0xE0 => self.jfif |= segment.starts_with(b"JFIF\0"),
-            // Only what stands before the picture, as in Pillow: EXIF may go on in further segments, of XMP the last counts.
-            0xE1 if self.n_scans > 0 => {}
+            // Only what stands before the first scan, as in libjpeg and Pillow: by then colours and orientation are settled.
+            0xE0 | 0xE1 | 0xEE if self.n_scans > 0 => {}
+            0xE0 => self.jfif |= segment.len() >= JFIF_LENGTH && segment.starts_with(b"JFIF\0"),
+            // EXIF may go on in further segments, of XMP the last counts.
             0xE1 if segment.starts_with(b"Exif\0\0") => {
                 self.exif.extend(if self.exif.is_empty() { segment } else { &segment[6..] });
             }
