@@ -10,8 +10,8 @@
 //!   whose header is damaged.
 //! - Colour with 16 bits a channel keeps the high byte. On purpose different: 16-bit GREY keeps the high byte too,
 //!   where Pillow clips everything above 255 to white, which turns nearly every such image into a white square.
-//! - 16-bit samples of which none reaches a quarter of the range (12-bit data, say) are refused, since they would come out
-//!   nearly black: the data set's record names their `range`, or `[0, 65535]` where they are meant so ([`Reading`]).
+//! - 16-bit samples of which hardly any reaches a quarter of the range (12-bit data, say) are refused, since they would come
+//!   out nearly black: the data set's record names their `range`, or `[0, 65535]` where they are meant so ([`Reading`]).
 //! - A file cut off at any byte gives an error or, where only trailing bytes are gone, all of its pixels; never a
 //!   picture with a grey part. (Damage inside a whole JPEG is passed over as libjpeg does.) A PNG whose checksums fail is
 //!   refused, where Pillow lets some pass.
