@@ -180,6 +180,25 @@ fn markers_say_what_a_jpegs_colours_are_only_before_the_first_scan() {
 }
 
 #[test]
+fn a_jpeg_without_huffman_tables_is_read_by_the_standard_ones() {
+    let without = |name: &str, kept: &dyn Fn(&[u8]) -> bool| {
+        let (mut segments, scans) = parted(&read(&format!("decode/{name}")));
+        let n = segments.len();
+        segments.retain(|segment| segment[1] != 0xC4 || kept(&segment[4..]));
+        assert!(segments.len() < n, "{name}");
+        joined(&segments, &scans)
+    };
+    for name in ["420.jpg", "444_even.jpg", "restart.jpg", "grey.jpg", "cmyk.jpg"] {
+        // None at all, or some missing.
+        for kept in [&|_: &[u8]| false, &|table: &[u8]| table[0] < 0x10] as [&dyn Fn(&[u8]) -> bool; 2] {
+            assert_eq!(decode(name, &without(name, kept)).expect("decodes"), expected(name), "{name}");
+        }
+    }
+    let message = refused("progressive.jpg", &without("420_progressive.jpg", &|_| false));
+    assert!(message.contains("Huffman table is missing"), "{message}");
+}
+
+#[test]
 fn what_is_no_image_is_refused_by_name() {
     assert_eq!(
         refused("cats/1.jpg", b""),

@@ -7,12 +7,14 @@
 //! inverse transform, "fancy" triangle upsampling, and 16-bit fixed-point colour conversion.
 //!
 //! Covered: Huffman-coded baseline, extended and progressive files of 8 bits a sample; 1, 3 or 4 components; any
-//! whole-number sampling; restart intervals. Refused by name: arithmetic coding, lossless, hierarchical, 12 bits.
+//! whole-number sampling; restart intervals; files without Huffman tables, such as frames of motion JPEG, by the standard
+//! ones. Refused by name: arithmetic coding, lossless, hierarchical, 12 bits.
 //! As Pillow does, a file that ends early is refused, while damage inside the data (which libjpeg only warns of)
 //! leaves grey blocks and an image.
 
 mod entropy;
 mod samples;
+mod standard;
 
 use image::RgbImage;
 
@@ -273,6 +275,9 @@ impl<'a> State<'a> {
     fn scan(&mut self, segment: &[u8], bytes: &[u8], at: usize) -> Result<usize, Refusal> {
         let frame = self.frame.as_mut().ok_or_else(|| broken("a scan before its frame"))?;
         let scan = Scan::new(segment, frame)?;
+        if self.n_scans == 1 && !frame.progressive {
+            standard::fill(&mut self.dc, &mut self.ac);
+        }
         for part in &scan.parts {
             let component = &mut frame.components[part.component];
             if component.table.is_none() {
