@@ -2,7 +2,7 @@
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
 //!
 //! - The format is told from the bytes, never from a file's name: JPEG, PNG, WebP, TIFF (first page), GIF (first frame),
-//!   BMP. Other formats are refused by their names.
+//!   BMP (DIB too). Other formats are refused by their names.
 //! - Alpha is dropped and the colour under it kept, as Pillow's conversion does; palettes and grey are spread out.
 //! - CMYK is taken for Adobe's (inverted in JPEG) and converted without a colour profile.
 //! - The orientation (1 to 8) comes from EXIF or, where EXIF is silent, from XMP: before the pixels and, in PNG, behind them.
@@ -117,6 +117,7 @@ fn decode_bytes(bytes: &[u8], reading: &Reading) -> Result<RgbImage, Refusal> {
             Picture { turn: exif::orientation(stated, xmp.as_deref()), ..read("WebP", decoder)? }
         }
         _ if bytes.starts_with(b"II\x2b\0") || bytes.starts_with(b"MM\0\x2b") => return tiff::decode(bytes, reading),
+        _ if bmp::is_headless(bytes) => return bmp::decode_headless(bytes),
         _ => return Err(Refusal::new(EXPECTED, formats::name_of(bytes))),
     };
     Ok(oriented(to_rgb(picture.image, reading)?, picture.turn))
