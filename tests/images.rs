@@ -199,6 +199,18 @@ fn a_jpeg_without_huffman_tables_is_read_by_the_standard_ones() {
 }
 
 #[test]
+fn a_palette_that_ends_within_a_colour_is_refused() {
+    let png = read("decode/palette.png");
+    let start = png.windows(4).position(|kind| kind == b"PLTE").expect("a palette") - 4;
+    let length = u32::from_be_bytes(png[start..start + 4].try_into().expect("four bytes")) as usize;
+    let mut chunk = [b"PLTE", &png[start + 8..start + 8 + length], &[1]].concat();
+    chunk.extend(checksum(&chunk).to_be_bytes());
+    let odd = [&png[..start], &(length as u32 + 1).to_be_bytes(), &chunk, &png[start + 12 + length..]].concat();
+    let message = refused("odd.png", &odd);
+    assert!(message.ends_with(&format!("found a palette of {} bytes, three per colour", length + 1)), "{message}");
+}
+
+#[test]
 fn what_is_no_image_is_refused_by_name() {
     assert_eq!(
         refused("cats/1.jpg", b""),
