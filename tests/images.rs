@@ -199,6 +199,25 @@ fn a_jpeg_without_huffman_tables_is_read_by_the_standard_ones() {
 }
 
 #[test]
+fn a_progressive_jpeg_without_its_last_scans_is_refused() {
+    for name in ["420_progressive.jpg", "444_progressive.jpg", "grey_progressive.jpg"] {
+        let bytes = read(&format!("decode/{name}"));
+        let scans: Vec<usize> = (0..bytes.len() - 1).filter(|&at| bytes[at..at + 2] == [0xFF, 0xDA]).collect();
+        assert!(scans.len() >= 6, "{name}");
+        for (n, &end) in scans.iter().enumerate().skip(1) {
+            // Tables may stand before the scan that is cut off; they do no harm.
+            let message = refused(name, &[&bytes[..end], b"\xFF\xD9"].concat());
+            let found = format!("still coarse after the last scan, number {n}");
+            assert!(
+                message.contains("progressive JPEG with all of its scans") && message.contains(&found),
+                "{message}"
+            );
+        }
+        assert_eq!(decode(name, &bytes).expect("decodes"), expected(name));
+    }
+}
+
+#[test]
 fn a_palette_that_ends_within_a_colour_is_refused() {
     let png = read("decode/palette.png");
     let start = png.windows(4).position(|kind| kind == b"PLTE").expect("a palette") - 4;

@@ -13,8 +13,9 @@
 //! - 16-bit samples of which hardly any reaches a quarter of the range (12-bit data, say) are refused, since they would come
 //!   out nearly black: the data set's record names their `range`, or `[0, 65535]` where they are meant so ([`Reading`]).
 //! - A file cut off at any byte gives an error or, where only trailing bytes are gone, all of its pixels; never a
-//!   picture with a grey part. (Damage inside a whole JPEG is passed over as libjpeg does.) A PNG whose checksums fail is
-//!   refused, where Pillow lets some pass.
+//!   picture with a grey part. (Damage inside a whole JPEG is passed over, as libjpeg does, though not always to the same
+//!   values.) A progressive JPEG whose last scans are missing is refused, where libjpeg smooths what there is. A PNG whose
+//!   checksums fail is refused, where Pillow lets some pass.
 //! - Read here and refused by Pillow: bands chosen by a record, grey with premultiplied alpha, planar TIFFs that Pillow mixes
 //!   up, BMP bit fields of any place, JPEGs with odd sampling of all components. Read by Pillow and refused here, by name:
 //!   lossless JPEG, CIELab, LZMA in TIFF, 32-bit grey without a `range`, PNG with a missing, second or odd palette or no end,
