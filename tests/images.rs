@@ -217,6 +217,42 @@ fn a_progressive_jpeg_without_its_last_scans_is_refused() {
     }
 }
 
+/// An animated WebP of one frame, which holds the chunks of a still file, at 4, 2 on a canvas.
+fn animated(still: &[u8], (width, height): (u32, u32), frame: (u32, u32)) -> Vec<u8> {
+    let short = |number: u32| number.to_le_bytes()[..3].to_vec();
+    let chunk = |name: &[u8], content: &[u8]| [name, &(content.len() as u32).to_le_bytes(), content].concat();
+    let sides = |width: u32, height: u32| [short(width - 1), short(height - 1)].concat();
+    // Of the extended form the chunks behind the first, which says what there is.
+    let chunks = if still[12..].starts_with(b"VP8X") { &still[30..] } else { &still[12..] };
+    let head = [short(2), short(1), sides(frame.0, frame.1), short(100), vec![0]].concat();
+    let body = [
+        b"WEBP".to_vec(),
+        chunk(b"VP8X", &[&[0x12, 0, 0, 0][..], &sides(width, height)].concat()),
+        chunk(b"ANIM", &[0x10, 0x80, 0xFF, 0x40, 0, 0]),
+        chunk(b"ANMF", &[&head[..], chunks].concat()),
+    ];
+    chunk(b"RIFF", &body.concat())
+}
+
+#[test]
+fn the_first_frame_of_a_webp_is_not_blended() {
+    for name in ["alpha.webp", "lossless.webp", "lossy_alpha.webp", "lossy_odd.webp"] {
+        let still = expected(name);
+        let (width, height) = still.dimensions();
+        let bytes = animated(&read(&format!("decode/{name}")), (width + 7, height + 5), (width, height));
+        let whole = decode(name, &bytes).expect("decodes");
+        let canvas = RgbImage::from_fn(width + 7, height + 5, |x, y| {
+            let within = (4..width + 4).contains(&x) && (2..height + 2).contains(&y);
+            if within { *still.get_pixel(x - 4, y - 2) } else { Rgb([0; 3]) }
+        });
+        assert_eq!(whole, canvas, "{name}");
+        let beyond = animated(&read(&format!("decode/{name}")), (width + 3, height + 5), (width, height));
+        assert!(refused(name, &beyond).contains("WebP"), "{name}");
+        let other = animated(&read(&format!("decode/{name}")), (width + 7, height + 5), (width + 1, height));
+        assert!(refused(name, &other).contains("WebP"), "{name}");
+    }
+}
+
 #[test]
 fn a_palette_that_ends_within_a_colour_is_refused() {
     let png = read("decode/palette.png");

@@ -41,15 +41,12 @@
 //! The largest lawful picture, a JPEG of [`MAX_PIXELS`](super::MAX_PIXELS) in three components of full size, takes 2.7 GB
 //! while it is decoded. A panic in a decoder of another crate becomes an error with the file's name.
 
-use std::io::Cursor;
-
-use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, Limits, RgbImage};
 
 use super::limits::{SCRATCH_BYTES, check_size, guarded, reserve};
 use super::reading::Reading;
-use super::{bmp, exif, formats, gif, jpeg, png, tiff};
+use super::{bmp, formats, gif, jpeg, png, tiff, webp};
 use crate::error::{Error, Result};
 
 /// What an image should have been and what it was; [`decode`] adds the name.
@@ -110,35 +107,12 @@ fn decode_bytes(bytes: &[u8], reading: &Reading) -> Result<RgbImage, Refusal> {
         Ok(ImageFormat::Gif) => return gif::decode(bytes),
         Ok(ImageFormat::Bmp) => return bmp::decode(bytes),
         Ok(ImageFormat::Png) => png::decode(bytes)?,
-        Ok(ImageFormat::WebP) => {
-            chunks_fit(bytes)?;
-            let broken = |problem| Refusal::broken("WebP", problem);
-            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(broken)?;
-            let (exif, xmp) = (decoder.exif_metadata().map_err(broken)?, decoder.xmp_metadata().map_err(broken)?);
-            let stated = exif.and_then(|exif| exif::stated_in_chunk(&exif, 2));
-            Picture { turn: exif::orientation(stated, xmp.as_deref()), ..read("WebP", decoder)? }
-        }
+        Ok(ImageFormat::WebP) => webp::decode(bytes)?,
         _ if bytes.starts_with(b"II\x2b\0") || bytes.starts_with(b"MM\0\x2b") => return tiff::decode(bytes, reading),
         _ if bmp::is_headless(bytes) => return bmp::decode_headless(bytes),
         _ => return Err(Refusal::new(EXPECTED, formats::name_of(bytes))),
     };
     Ok(oriented(to_rgb(picture.image, reading)?, picture.turn))
-}
-
-/// Holds the lengths that the chunks of a WebP claim against the file: the decoder asks for that much memory at once.
-fn chunks_fit(bytes: &[u8]) -> Result<(), Refusal> {
-    // Behind `RIFF`, the length and `WEBP`: name, length, content, and a byte where the length is odd.
-    let mut rest = bytes.get(12..).unwrap_or_default();
-    while let Some((head, content)) = rest.split_at_checked(8) {
-        let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-        if length > content.len() {
-            let name = String::from_utf8_lossy(&head[..4]).into_owned();
-            let found = format!("a chunk `{name}` of {length} bytes where {} are left", content.len());
-            return Err(Refusal::new("a complete, readable WebP", found));
-        }
-        rest = content.get(length + length % 2..).unwrap_or_default();
-    }
-    Ok(())
 }
 
 /// What a decoder of the `image` crate gave, and how to turn it.
