@@ -139,6 +139,132 @@ fn damage_gives_an_error_or_an_image_of_lawful_size() {
     assert!(n_errors > 100, "only {n_errors} damaged files were noticed");
 }
 
+/// The segments of a JPEG up to its first scan, and all from there on.
+fn parted(jpeg: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let (mut at, mut segments) = (2, Vec::new());
+    while jpeg[at + 1] != 0xDA {
+        let end = at + 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
+        segments.push(jpeg[at..end].to_vec());
+        at = end;
+    }
+    (segments, jpeg[at..].to_vec())
+}
+
+/// A JPEG of what `parted` gives.
+fn joined(segments: &[Vec<u8>], scans: &[u8]) -> Vec<u8> {
+    [b"\xFF\xD8", &segments.concat()[..], scans].concat()
+}
+
+#[test]
+fn markers_say_what_a_jpegs_colours_are_only_before_the_first_scan() {
+    let (mut segments, scans) = parted(&read("decode/420.jpg"));
+    let jfif = segments.remove(0);
+    assert!(jfif[4..].starts_with(b"JFIF\0") && jfif.len() == 18);
+    let adobe = b"\xFF\xEE\0\x0EAdobe\0\x64\0\0\0\0\0".to_vec();
+    let short = b"\xFF\xE0\0\x0FJFIF\0\x01\x01\0\0\x01\0\x01\0".to_vec();
+    let seen = |first: &[&Vec<u8>], last: &[&Vec<u8>]| {
+        let first: Vec<Vec<u8>> = first.iter().map(|&segment| segment.clone()).chain(segments.clone()).collect();
+        let (data, end) = scans.split_at(scans.len() - 2);
+        let last: Vec<u8> = last.iter().flat_map(|&segment| segment.clone()).collect();
+        decode("markers.jpg", &joined(&first, &[data, &last, end].concat())).expect("decodes")
+    };
+    let ycc = expected("420.jpg");
+    let rgb = seen(&[&adobe], &[]);
+    assert!(difference("Adobe", &rgb, &ycc).0 > 100);
+    // Behind the scan neither counts.
+    assert_eq!(seen(&[], &[&adobe]), ycc);
+    assert_eq!(seen(&[&adobe], &[&jfif]), rgb);
+    // Before it JFIF goes before Adobe, but not a segment too short for it.
+    assert_eq!(seen(&[&jfif, &adobe], &[]), ycc);
+    assert_eq!(seen(&[&short, &adobe], &[]), rgb);
+}
+
+#[test]
+fn a_jpeg_without_huffman_tables_is_read_by_the_standard_ones() {
+    let without = |name: &str, kept: &dyn Fn(&[u8]) -> bool| {
+        let (mut segments, scans) = parted(&read(&format!("decode/{name}")));
+        let n = segments.len();
+        segments.retain(|segment| segment[1] != 0xC4 || kept(&segment[4..]));
+        assert!(segments.len() < n, "{name}");
+        joined(&segments, &scans)
+    };
+    for name in ["420.jpg", "444_even.jpg", "restart.jpg", "grey.jpg", "cmyk.jpg"] {
+        // None at all, or some missing.
+        for kept in [&|_: &[u8]| false, &|table: &[u8]| table[0] < 0x10] as [&dyn Fn(&[u8]) -> bool; 2] {
+            assert_eq!(decode(name, &without(name, kept)).expect("decodes"), expected(name), "{name}");
+        }
+    }
+    let message = refused("progressive.jpg", &without("420_progressive.jpg", &|_| false));
+    assert!(message.contains("Huffman table is missing"), "{message}");
+}
+
+#[test]
+fn a_progressive_jpeg_without_its_last_scans_is_refused() {
+    for name in ["420_progressive.jpg", "444_progressive.jpg", "grey_progressive.jpg"] {
+        let bytes = read(&format!("decode/{name}"));
+        let scans: Vec<usize> = (0..bytes.len() - 1).filter(|&at| bytes[at..at + 2] == [0xFF, 0xDA]).collect();
+        assert!(scans.len() >= 6, "{name}");
+        for (n, &end) in scans.iter().enumerate().skip(1) {
+            // Tables may stand before the scan that is cut off; they do no harm.
+            let message = refused(name, &[&bytes[..end], b"\xFF\xD9"].concat());
+            let found = format!("still coarse after the last scan, number {n}");
+            assert!(
+                message.contains("progressive JPEG with all of its scans") && message.contains(&found),
+                "{message}"
+            );
+        }
+        assert_eq!(decode(name, &bytes).expect("decodes"), expected(name));
+    }
+}
+
+/// An animated WebP of one frame, which holds the chunks of a still file, at 4, 2 on a canvas.
+fn animated(still: &[u8], (width, height): (u32, u32), frame: (u32, u32)) -> Vec<u8> {
+    let short = |number: u32| number.to_le_bytes()[..3].to_vec();
+    let chunk = |name: &[u8], content: &[u8]| [name, &(content.len() as u32).to_le_bytes(), content].concat();
+    let sides = |width: u32, height: u32| [short(width - 1), short(height - 1)].concat();
+    // Of the extended form the chunks behind the first, which says what there is.
+    let chunks = if still[12..].starts_with(b"VP8X") { &still[30..] } else { &still[12..] };
+    let head = [short(2), short(1), sides(frame.0, frame.1), short(100), vec![0]].concat();
+    let body = [
+        b"WEBP".to_vec(),
+        chunk(b"VP8X", &[&[0x12, 0, 0, 0][..], &sides(width, height)].concat()),
+        chunk(b"ANIM", &[0x10, 0x80, 0xFF, 0x40, 0, 0]),
+        chunk(b"ANMF", &[&head[..], chunks].concat()),
+    ];
+    chunk(b"RIFF", &body.concat())
+}
+
+#[test]
+fn the_first_frame_of_a_webp_is_not_blended() {
+    for name in ["alpha.webp", "lossless.webp", "lossy_alpha.webp", "lossy_odd.webp"] {
+        let still = expected(name);
+        let (width, height) = still.dimensions();
+        let bytes = animated(&read(&format!("decode/{name}")), (width + 7, height + 5), (width, height));
+        let whole = decode(name, &bytes).expect("decodes");
+        let canvas = RgbImage::from_fn(width + 7, height + 5, |x, y| {
+            let within = (4..width + 4).contains(&x) && (2..height + 2).contains(&y);
+            if within { *still.get_pixel(x - 4, y - 2) } else { Rgb([0; 3]) }
+        });
+        assert_eq!(whole, canvas, "{name}");
+        let beyond = animated(&read(&format!("decode/{name}")), (width + 3, height + 5), (width, height));
+        assert!(refused(name, &beyond).contains("WebP"), "{name}");
+        let other = animated(&read(&format!("decode/{name}")), (width + 7, height + 5), (width + 1, height));
+        assert!(refused(name, &other).contains("WebP"), "{name}");
+    }
+}
+
+#[test]
+fn a_palette_that_ends_within_a_colour_is_refused() {
+    let png = read("decode/palette.png");
+    let start = png.windows(4).position(|kind| kind == b"PLTE").expect("a palette") - 4;
+    let length = u32::from_be_bytes(png[start..start + 4].try_into().expect("four bytes")) as usize;
+    let mut chunk = [b"PLTE", &png[start + 8..start + 8 + length], &[1]].concat();
+    chunk.extend(checksum(&chunk).to_be_bytes());
+    let odd = [&png[..start], &(length as u32 + 1).to_be_bytes(), &chunk, &png[start + 12 + length..]].concat();
+    let message = refused("odd.png", &odd);
+    assert!(message.ends_with(&format!("found a palette of {} bytes, three per colour", length + 1)), "{message}");
+}
+
 #[test]
 fn what_is_no_image_is_refused_by_name() {
     assert_eq!(

@@ -24,19 +24,23 @@ struct Tiff<'a> {
 
 impl Tiff<'_> {
     fn build(&self, samples: &[u8]) -> Vec<u8> {
+        self.of_side(SIDE, samples)
+    }
+
+    fn of_side(&self, side: usize, samples: &[u8]) -> Vec<u8> {
         let short = |value: u16| if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
         let long = |value: u32| if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
         let n_strips = if self.planar { self.n_bands } else { 1 };
         let all = vec![self.bits as u32; self.n_bands];
         let mut tags: Vec<(u16, Vec<u32>)> = vec![
-            (256, vec![SIDE as u32]),
-            (257, vec![SIDE as u32]),
+            (256, vec![side as u32]),
+            (257, vec![side as u32]),
             (258, all),
             (259, vec![1]),
             (262, vec![self.photometric.into()]),
             (273, vec![0; n_strips]),
             (277, vec![self.n_bands as u32]),
-            (278, vec![SIDE as u32]),
+            (278, vec![side as u32]),
             (279, vec![(samples.len() / n_strips) as u32; n_strips]),
             (284, vec![if self.planar { 2 } else { 1 }]),
         ];
@@ -185,14 +189,44 @@ fn every_number_type_needs_a_range_and_reads_with_it() {
 
 /// 16-bit grey of the values in both formats that have it.
 fn sixteen(values: impl Fn(usize) -> u16) -> [Vec<u8>; 2] {
-    let n = SIDE * SIDE;
+    sixteen_of(SIDE, values)
+}
+
+fn sixteen_of(side: usize, values: impl Fn(usize) -> u16) -> [Vec<u8>; 2] {
+    let n = side * side;
     let samples: Vec<u8> = (0..n).flat_map(|at| values(at).to_le_bytes()).collect();
     let tiff = Tiff { bits: 16, format: 1, n_bands: 1, photometric: 1, planar: false, big_endian: false, extra: &[] };
     let native: Vec<u8> = (0..n).flat_map(|at| values(at).to_ne_bytes()).collect();
     let mut png = Vec::new();
-    let side = SIDE as u32;
-    PngEncoder::new(&mut png).write_image(&native, side, side, ExtendedColorType::L16).expect("encodes");
-    [tiff.build(&samples), png]
+    let sides = side as u32;
+    PngEncoder::new(&mut png).write_image(&native, sides, sides, ExtendedColorType::L16).expect("encodes");
+    [tiff.of_side(side, &samples), png]
+}
+
+#[test]
+fn a_hot_pixel_does_not_hide_that_deep_grey_would_be_nearly_black() {
+    // 12 bits, and `n` of the brightest pixels there are.
+    let with = |side: usize, n: usize| {
+        sixteen_of(side, move |at| if at % (side * side / n) == 7 { 65_535 } else { (at * 31 % 4096) as u16 })
+    };
+    for (side, n) in [(64, 1), (200, 1), (400, 10)] {
+        for file in with(side, n) {
+            let message = found(&file, &Reading::default());
+            assert!(message.contains(" but for rare larger ones, nearly black"), "{side}, {n}: {message}");
+            assert!(message.contains("values of 0 to 409") && message.contains("`range = [0, 4095]`"), "{message}");
+            assert!(decode_as("x", &file, &by(None, Some([0.0, 65_535.0]))).is_ok());
+        }
+    }
+    // More of them are a picture: a few stars, a small mark.
+    for (side, n) in [(64, 16), (400, 40), (6, 1)] {
+        for file in with(side, n) {
+            assert!(decode("x", &file).is_ok(), "{side}, {n}");
+        }
+    }
+    // Black but for a single pixel.
+    for file in sixteen_of(64, |at| if at == 5 { 65_535 } else { 0 }) {
+        assert_eq!(decode("x", &file).expect("reads").get_pixel(5, 0).0, [255; 3]);
+    }
 }
 
 #[test]

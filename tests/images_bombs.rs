@@ -110,7 +110,7 @@ fn a_jpegs_scans_are_bounded_by_their_work() {
     let side = 8000;
     let n_blocks = (side / 8) * (side / 8);
     let first = ([0, 0, 0], vec![0; n_blocks / 8]);
-    let refining = ([1, 63, 0x21], empty_runs(n_blocks));
+    let refining = ([1, 63, 0x10], empty_runs(n_blocks));
     let file =
         |n: usize| jpeg(0xC2, side as u16, &tables(0xE0), &[&[first.clone()], &vec![refining.clone(); n][..]].concat());
     let message = refused("hollow.jpg", &file(199));
@@ -122,6 +122,15 @@ fn a_jpegs_scans_are_bounded_by_their_work() {
     let scans = [vec![([0, 0, 0], vec![0; n / 8])], scans].concat();
     assert_eq!(decode("slow.jpg", &jpeg(0xC2, small, &tables(0xE0), &scans)).expect("64 scans").dimensions(), (64, 64));
     assert!(refused("more.jpg", &jpeg(0xC2, small, &tables(0xE0), &vec![scans[0].clone(); 201])).contains("200 scans"));
+}
+
+/// libjpeg smooths between blocks where one of the first five coefficients behind the mean is missing, and only there.
+#[test]
+fn a_progressive_jpeg_may_do_without_high_frequencies() {
+    let scans = |last: u8| [([0, 0, 0], vec![0; 8]), ([1, last, 0], empty_runs(64))];
+    let file = |last: u8| jpeg(0xC2, 64, &tables(0xE0), &scans(last));
+    assert_eq!(decode("low.jpg", &file(5)).expect("decodes").dimensions(), (64, 64));
+    assert!(refused("lower.jpg", &file(4)).contains("found component 1 still coarse after the last scan, number 2"));
 }
 
 /// What this process took at most, in MB.
@@ -138,7 +147,8 @@ fn peak() -> u64 {
 #[test]
 fn several_threads_wait_for_memory() {
     let side = 8000;
-    let file = jpeg(0xC2, side, &tables(0xE0), &[([0, 0, 0], vec![0; 125_000])]);
+    let scans = [([0, 0, 0], vec![0; 125_000]), ([1, 63, 0], empty_runs(1_000_000))];
+    let file = jpeg(0xC2, side, &tables(0xE0), &scans);
     std::thread::scope(|scope| {
         let decoded: Vec<_> =
             (0..6).map(|_| scope.spawn(|| decode("large.jpg", &file).expect("decodes").width())).collect();

@@ -148,6 +148,32 @@ fn formats_that_are_not_read_are_refused_by_name() {
     }
 }
 
+/// A DIB is a BMP less its first 14 bytes; the pixels then follow the headers.
+#[test]
+fn a_dib_has_the_pixels_of_its_bmp() {
+    let mut n_read = 0;
+    for name in names().iter().filter(|name| name.ends_with(".bmp")) {
+        let bytes = read(name);
+        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+        let (size, depth) = (number(14), if number(14) == 12 { bytes[24] } else { bytes[28] });
+        let masks = if size == 40 && number(30) == 3 { 12 } else { 0 };
+        let colours = match (depth, size) {
+            (16.., _) => 0,
+            (_, 12) => 3 << depth,
+            _ => 4 * if number(46) == 0 { 1 << depth } else { number(46) },
+        };
+        if number(10) != 14 + size + masks + colours {
+            continue;
+        }
+        assert_eq!(decode("x.dib", &bytes[14..]).expect("decodes"), expected(name), "{name}");
+        n_read += 1;
+    }
+    assert!(n_read >= 25, "{n_read}");
+    let mut planes = read("24.bmp")[14..].to_vec();
+    planes[12] = 2;
+    assert!(refused("planes.dib", &planes).contains("bytes that are none of these"));
+}
+
 #[test]
 fn variants_of_bmp_that_are_not_read_are_named() {
     let mut bytes = read("24.bmp");

@@ -145,6 +145,30 @@ fn from_a_folder_to_a_classifier() {
     assert!(texts.iter().all(|text| !text.is_empty() && !text.contains("NaN")), "{texts:#?}");
 }
 
+/// Linear layers were once kept in f32: the same classes, and nearly the same probabilities.
+fn earlier_form_is_read(folder: &Path, own: &Own, said: &[own::Said]) {
+    let (facts, probe) = (folder.join("classifier.json"), folder.join("probe.safetensors"));
+    let kept = [&facts, &probe].map(|path| fs::read(path).expect("reads"));
+    let text = String::from_utf8(kept[0].clone()).expect("text");
+    fs::write(&facts, text.replace("wider-clip probe 2", "wider-clip probe 1")).expect("writes");
+    let tensors = wider_clip::candle_core::safetensors::load(&probe, &Device::Cpu).expect("tensors");
+    let narrow = tensors.into_iter().map(|(name, tensor)| {
+        assert_eq!(tensor.dtype(), wider_clip::candle_core::DType::F64, "{name}");
+        (name, tensor.to_dtype(wider_clip::candle_core::DType::F32).expect("narrow"))
+    });
+    wider_clip::candle_core::safetensors::save(&narrow.collect(), &probe).expect("writes");
+    let predictor = Predictor::open(own.project(), folder, &Device::Cpu).expect("opens");
+    let again = predictor.say(&own.set, &predictor.features(&own.set).expect("encodes")).expect("says");
+    for (said, again) in said.iter().zip(&again) {
+        assert_eq!((&said.id, &said.class), (&again.id, &again.class));
+        assert!((said.probability - again.probability).abs() < 1e-4);
+    }
+    fs::write(&facts, text.replace("wider-clip probe 2", "wider-clip probe 3")).expect("writes");
+    let error = Predictor::open(own.project(), folder, &Device::Cpu).err().expect("is refused").to_string();
+    assert!(error.contains("form `wider-clip probe 2`"), "{error}");
+    [&facts, &probe].iter().zip(&kept).for_each(|(path, bytes)| fs::write(path, bytes).expect("writes"));
+}
+
 #[test]
 fn what_was_kept_says_the_same_when_it_is_read() {
     let place = Place::new(&[("left", 20), ("right", 20)]);
@@ -160,7 +184,7 @@ fn what_was_kept_says_the_same_when_it_is_read() {
         assert!(right >= 38, "{method:?}: {right} of 40");
         let whole = |said: &Said| said.probability + said.second.as_ref().map_or(0.0, |(_, second)| *second);
         assert!(said.iter().all(|said| (whole(said) - 1.0).abs() < 1e-9 && said.probability >= 0.5));
-        // Pictures that become another input; a number less, other classes, no facts.
+        // Pictures that become another input.
         let facts = kept.folder.join("classifier.json");
         let text = fs::read_to_string(&facts).expect("reads");
         let input = kept.facts.input.clone().expect("is kept");
@@ -169,6 +193,10 @@ fn what_was_kept_says_the_same_when_it_is_read() {
         assert!(error.contains("another input") && error.contains("model.toml"), "{error}");
         fs::write(&facts, text).expect("writes");
         let probe = kept.folder.join("probe.safetensors");
+        if method != wider_clip::manifest::Method::Knn {
+            earlier_form_is_read(&kept.folder, &own, &said);
+        }
+        // A number less, other classes, no facts.
         let bytes = fs::read(&probe).expect("reads");
         fs::write(&probe, &bytes[..bytes.len() - 4]).expect("writes");
         let error = Predictor::open(own.project(), &kept.folder, &Device::Cpu).err().expect("is refused").to_string();

@@ -343,3 +343,25 @@ fn a_linear_layer_has_the_probabilities_of_the_fit() {
         }
     }
 }
+
+#[test]
+fn a_kept_probe_has_the_probabilities_of_its_fit_in_columns_far_from_zero() {
+    for (far, classes) in [(0.0f32, 2), (1e2, 2), (1e3, 3), (1e4, 2), (1e5, 3)] {
+        // A spread of some steps that f32 has there.
+        let step = 4.0 * (far.max(1.0) * f32::EPSILON).max(1e-6);
+        let mut random = Random::new("far columns", 1, 1);
+        let features = Array2::from_shape_fn((60, 3), |(i, j)| {
+            let place = 2.0 * (i % classes) as f64 + 4.0 * random.unit() + 0.1 * j as f64;
+            far + step * place as f32
+        });
+        let labels: Vec<u32> = (0..60).map(|i| (i % classes) as u32).collect();
+        let train = labelled(features.clone(), labels.clone()).unwrap();
+        let fit = Logistic::params(1.0).standardise(true).fit(&train).unwrap();
+        let expected = fit.probabilities(features.view()).unwrap();
+        let method = wider_clip::manifest::Method::LrStandardised;
+        let probe = own::Probe::fit(method, features.clone(), labels, classes).unwrap();
+        let found = wider_clip::metrics::tempered(probe.scores(features.view()).unwrap().view(), 1.0).unwrap();
+        let off = (&found - &expected).iter().fold(0f64, |most, off| most.max(off.abs()));
+        assert!(off < 1e-5, "{far:e}: {off}");
+    }
+}

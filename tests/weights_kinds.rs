@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tempfile::TempDir;
 use wider_clip::candle_core::{DType, Device, Tensor};
+use wider_clip::models::assemble::{Parameter, Scheme, assemble};
 use wider_clip::models::{WeightFile, WeightFormat};
 
 /// A folder with files of weights in it.
@@ -385,4 +386,40 @@ fn safetensors_headers_name_each_tensor_once() {
     refused(&place.write("long.safetensors", &long), &["header would have 18446744073709551615 bytes"]);
     let file = open(&file(&eight("F8_E8M0"), &all));
     assert!(file.get("a", &Device::Cpu).expect_err("no such type").to_string().contains("F8_E8M0"));
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_refused_with_its_tensor() {
+    let place = Place::new();
+    let scheme = Scheme {
+        publisher: "test",
+        prefixes: &[""],
+        published: |name| vec![name.to_string()],
+        ignored: |name| name == "mask",
+    };
+    let parameters = [Parameter::new("head.weight", [200_000]), Parameter::new("norm.bias", [2])];
+    let read = |weight: &[f32], bias: &[f32], dtype: DType| {
+        let tensor =
+            |values: &[f32]| Tensor::new(values, &Device::Cpu).expect("a tensor").to_dtype(dtype).expect("cast");
+        let mask = tensor(&[f32::NEG_INFINITY, 0.0]);
+        let tensors = [("head.weight", tensor(weight)), ("norm.bias", tensor(bias)), ("mask", mask)];
+        let path = place.write("model.safetensors", &safetensors::serialize(tensors, None).expect("a file"));
+        assemble(&open(&path), &parameters, &[scheme], DType::F32, &Device::Cpu).map_err(|error| error.to_string())
+    };
+    for dtype in [DType::F32, DType::F16, DType::BF16, DType::F64] {
+        let good = vec![0.5; 200_000];
+        assert!(read(&good, &[-1.0, 2.0], dtype).is_ok(), "{dtype:?}: a tensor that is not read does not matter");
+        for (place, value, said) in
+            [(0, f32::NAN, "NaN"), (199_999, f32::INFINITY, "inf"), (70_000, -f32::INFINITY, "-inf")]
+        {
+            let mut bad = good.clone();
+            bad[place] = value;
+            let error = read(&bad, &[-1.0, 2.0], dtype).expect_err("is refused");
+            let expected =
+                format!("tensor `head.weight` of finite numbers, found 1 of 200000 that are not, the first {said}");
+            assert!(error.contains("model.safetensors") && error.contains(&expected), "{dtype:?}: {error}");
+        }
+        let error = read(&good, &[f32::NAN, f32::NAN], dtype).expect_err("is refused");
+        assert!(error.contains("tensor `norm.bias` of finite numbers, found 2 of 2"), "{dtype:?}: {error}");
+    }
 }

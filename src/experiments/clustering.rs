@@ -96,7 +96,7 @@ impl Experiment for Clustering {
     fn prepare(&self, _: &Project, _: &Encoding, encoded: Encoded, _: &Device) -> Result<Self::Ready> {
         let ready = |part: Part| {
             let subject = Subject::of(&encoded, &part)?;
-            let rows = subject.k_means(0).prepare(subject.features.view())?;
+            let rows = subject.k_means(0).prepare(&subject.features)?;
             Ok((part.split, subject, rows))
         };
         encoded.apart()?.into_iter().map(ready).collect()

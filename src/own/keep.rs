@@ -7,14 +7,16 @@ use crate::manifest::ModelRecord;
 use crate::metrics::accuracy;
 use crate::models;
 use crate::storage::write_atomic;
-use ndarray::{ArrayView2, Axis};
+use ndarray::Axis;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The form of kept classifiers.
-pub(super) const FORM: &str = "wider-clip probe 1";
+pub(super) const FORM: &str = "wider-clip probe 2";
+/// The form before, whose linear layers are in f32.
+pub(super) const FORMER: &str = "wider-clip probe 1";
 pub(super) const FACTS: &str = "classifier.json";
 pub(super) const PROBE: &str = "probe.safetensors";
 
@@ -136,25 +138,29 @@ impl Own {
 
 /// Writes the numbers of a probe.
 fn write_probe(path: &Path, probe: &Probe) -> Result<()> {
-    let bytes_of = |numbers: ArrayView2<f32>| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
-    let (first, second): ((&str, Vec<usize>, Vec<u8>), (&str, Dtype, Vec<u8>)) = match probe {
-        Probe::Linear { weights, biases } => (
-            ("weights", weights.shape().to_vec(), bytes_of(weights.view())),
-            ("biases", Dtype::F32, biases.iter().flat_map(|n| n.to_le_bytes()).collect()),
-        ),
-        Probe::Neighbours { features, labels, .. } => (
-            ("features", features.shape().to_vec(), bytes_of(features.view())),
-            ("labels", Dtype::I64, labels.iter().flat_map(|&label| i64::from(label).to_le_bytes()).collect()),
-        ),
+    let wide = |numbers: &mut dyn Iterator<Item = &f64>| numbers.flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+    type Named = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+    let tensors: [Named; 2] = match probe {
+        Probe::Linear { weights, biases } => [
+            ("weights", Dtype::F64, weights.shape().to_vec(), wide(&mut weights.iter())),
+            ("biases", Dtype::F64, biases.shape().to_vec(), wide(&mut biases.iter())),
+        ],
+        Probe::Neighbours { features, labels, .. } => {
+            let numbers = features.iter().flat_map(|n| n.to_le_bytes()).collect();
+            let classes = labels.iter().flat_map(|&label| i64::from(label).to_le_bytes()).collect();
+            [
+                ("features", Dtype::F32, features.shape().to_vec(), numbers),
+                ("labels", Dtype::I64, vec![labels.len()], classes),
+            ]
+        }
     };
     let broken =
         |error: safetensors::SafeTensorError| Error::data(path, "tensors that can be written", error.to_string());
-    let rows = first.1[0];
-    let tensors = [
-        (first.0, TensorView::new(Dtype::F32, first.1, &first.2).map_err(broken)?),
-        (second.0, TensorView::new(second.1, vec![rows], &second.2).map_err(broken)?),
-    ];
-    write_atomic(path, &safetensors::serialize(tensors, None).map_err(broken)?)
+    let mut views = Vec::new();
+    for (name, dtype, shape, bytes) in &tensors {
+        views.push((*name, TensorView::new(*dtype, shape.clone(), bytes).map_err(broken)?));
+    }
+    write_atomic(path, &safetensors::serialize(views, None).map_err(broken)?)
 }
 
 /// What tells one way from a picture to a model's input from another.
@@ -165,7 +171,7 @@ pub(super) fn input_id(record: &ModelRecord) -> String {
 /// The lines that read a kept probe in Python.
 fn python(probe: &Probe) -> String {
     let scores = match probe {
-        Probe::Linear { .. } => "scores = x @ probe[\"weights\"].T + probe[\"biases\"]\n",
+        Probe::Linear { .. } => "scores = x.astype(\"f8\") @ probe[\"weights\"].T + probe[\"biases\"]\n",
         Probe::Neighbours { .. } => {
             "d = ((x[:, None].astype(\"f8\") - probe[\"features\"][None]) ** 2).sum(2)\n\
              near = probe[\"labels\"][d.argsort(1, kind=\"stable\")[:, : facts[\"neighbours\"]]]\n\

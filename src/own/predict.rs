@@ -1,6 +1,6 @@
 //! A kept probe, asked for the class of pictures.
 
-use super::keep::{FACTS, FORM, Facts, PROBE, input_id};
+use super::keep::{FACTS, FORM, FORMER, Facts, PROBE, input_id};
 use super::probe::{Probe, best};
 use crate::datasets::{ImageSet, PREDICTIONS, open_pictures};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::project::Project;
 use crate::say::{csv_field, path as shown, plain};
 use crate::storage::write_atomic;
 use candle_core::Device;
-use ndarray::{Array1, Array2};
+use ndarray::{ArcArray2, Array1, Array2};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ impl Predictor {
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "reading"))?;
         let facts: Facts = serde_json::from_str(&text)
             .map_err(|error| Error::data(&path, "what `wider-clip images` writes", error.to_string()))?;
-        if facts.form != FORM {
+        if ![FORM, FORMER].contains(&facts.form.as_str()) {
             return Err(Error::data(&path, format!("form `{FORM}`"), format!("`{}`", facts.form)));
         }
         let record = project.manifests.model(&facts.model)?;
@@ -183,46 +183,56 @@ fn read_probe(path: &Path, facts: &Facts) -> Result<Probe> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
     let broken = |error: safetensors::SafeTensorError| Error::data(path, "the tensors of a probe", error.to_string());
     let tensors = SafeTensors::deserialize(&bytes).map_err(broken)?;
-    let matrix = |name: &str| {
+    let tensor = |name: &str, dtypes: &[Dtype], expected: &str, rank: usize| {
         let view = tensors.tensor(name).map_err(broken)?;
-        let numbers = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        match (view.dtype(), view.shape()) {
-            (Dtype::F32, &[rows, columns]) => Array2::from_shape_vec((rows, columns), numbers)
-                .map_err(|error| Error::data(path, format!("`{name}` whole"), error.to_string())),
-            (kind, shape) => {
-                Err(Error::data(path, format!("`{name}` as f32 in two dimensions"), format!("{kind:?} {shape:?}")))
+        match dtypes.contains(&view.dtype()) && view.shape().len() == rank {
+            true => Ok(view),
+            false => {
+                let found = format!("{:?} {:?}", view.dtype(), view.shape());
+                Err(Error::data(path, format!("`{name}` as {expected}"), found))
             }
         }
     };
     let classes = facts.classes.len();
-    let list = |name: &str, rows: usize| {
-        let view = tensors.tensor(name).map_err(broken)?;
-        match view.shape() {
-            [length] if *length == rows => Ok(view.data().to_vec()),
-            shape => Err(Error::data(path, format!("`{name}` of {rows} numbers"), format!("{shape:?}"))),
-        }
+    let of_rows = |name: &str, expected: usize, found: usize| match found == expected {
+        true => Ok(()),
+        false => Err(Error::data(path, format!("`{name}` of {expected} rows"), found.to_string())),
+    };
+    let whole = |name: &'static str| {
+        move |error: ndarray::ShapeError| Error::data(path, format!("`{name}` whole"), error.to_string())
     };
     match facts.neighbours {
         Some(k) => {
-            let features = matrix("features")?;
-            let labels = list("labels", features.nrows())?;
-            let labels = labels.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
+            let features = tensor("features", &[Dtype::F32], "f32 in two dimensions", 2)?;
+            let shape = (features.shape()[0], features.shape()[1]);
+            let numbers = features.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let features = ArcArray2::from_shape_vec(shape, numbers).map_err(whole("features"))?;
+            let labels = tensor("labels", &[Dtype::I64], "i64 in one dimension", 1)?;
+            of_rows("labels", shape.0, labels.shape()[0])?;
+            let labels = labels.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
             let labels: Option<Vec<u32>> =
                 labels.map(|n| u32::try_from(n).ok().filter(|n| (*n as usize) < classes)).collect();
             let expected = || Error::data(path, format!("labels below {classes}"), "others");
-            Ok(Probe::Neighbours { features: features.into_shared(), labels: labels.ok_or_else(expected)?, k, classes })
+            Ok(Probe::Neighbours { features, labels: labels.ok_or_else(expected)?, k, classes })
         }
         None => {
-            let weights = matrix("weights")?;
-            if weights.nrows() != classes {
-                let found = weights.nrows().to_string();
-                return Err(Error::data(path, format!("weights of {classes} classes"), found));
-            }
-            let biases = list("biases", classes)?;
-            let biases: Array1<f32> =
-                biases.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            Ok(Probe::Linear { weights, biases })
+            let floats = [Dtype::F64, Dtype::F32];
+            let weights = tensor("weights", &floats, "f64 or f32 in two dimensions", 2)?;
+            let biases = tensor("biases", &floats, "f64 or f32 in one dimension", 1)?;
+            of_rows("weights", classes, weights.shape()[0])?;
+            of_rows("biases", classes, biases.shape()[0])?;
+            let shape = (classes, weights.shape()[1]);
+            let weights = Array2::from_shape_vec(shape, numbers(&weights)).map_err(whole("weights"))?;
+            Ok(Probe::Linear { weights, biases: Array1::from(numbers(&biases)) })
         }
+    }
+}
+
+/// The numbers of a tensor in f64 or f32.
+fn numbers(view: &TensorView) -> Vec<f64> {
+    match view.dtype() {
+        Dtype::F64 => view.data().as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
+        _ => view.data().as_chunks::<4>().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect(),
     }
 }
 

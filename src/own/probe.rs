@@ -17,12 +17,13 @@ pub const METHODS: [Method; 3] = [Method::Lr, Method::LrStandardised, Method::Kn
 /// A probe fitted on labelled features.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Probe {
-    /// Scores are `features x weights^T + biases`: logistic regression, standardised or not.
+    /// Scores are `features x weights^T + biases`: logistic regression, standardised or not. In f64, as products and biases
+    /// of columns far from 0 nearly cancel.
     Linear {
         /// `(K, D)`.
-        weights: Array2<f32>,
+        weights: Array2<f64>,
         /// `K`.
-        biases: Array1<f32>,
+        biases: Array1<f64>,
     },
     /// Scores are logarithms of the votes of the nearest, and half a vote for each class.
     Neighbours {
@@ -53,7 +54,7 @@ impl Probe {
             other => return Err(Error::argument("method", "lr, lr_standardised or knn", other.as_str())),
         };
         let fitted = Logistic::params(1.0).standardise(standardise).fit(&labelled(features, labels)?)?;
-        let (weights, biases) = fitted.linear(classes)?;
+        let (weights, biases) = fitted.linear_in_f64(classes)?;
         Ok(Probe::Linear { weights, biases })
     }
 
@@ -68,9 +69,7 @@ impl Probe {
                     let found = queries.ncols().to_string();
                     return Err(Error::argument("features", format!("{} numbers per image", weights.ncols()), found));
                 }
-                let mut scores = queries.dot(&weights.t()).mapv(f64::from);
-                scores.axis_iter_mut(Axis(0)).for_each(|mut row| row += &biases.mapv(f64::from));
-                Ok(scores)
+                Ok(queries.mapv(f64::from).dot(&weights.t()) + biases)
             }
             Probe::Neighbours { features, labels, k, classes } => {
                 let known: Labelled = DatasetBase::new(features.clone(), Array1::from(labels.clone()));

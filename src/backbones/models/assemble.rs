@@ -8,7 +8,8 @@ mod prefixes;
 
 use super::WeightFile;
 use crate::error::{Error, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A parameter of a backbone.
@@ -129,7 +130,7 @@ const LISTED: usize = 12;
 /// prefix.
 ///
 /// # Errors
-/// [`Error::Weights`] listing the tensors that are missing, have another shape, or belong to no parameter, and the prefix
+/// [`Error::Data`] for a tensor with a number that is not finite; [`Error::Weights`] listing the tensors that are missing, have another shape, or belong to no parameter, and the prefix
 /// without which they were read; [`Error::Data`] where the tensors of several models are there, with their prefixes.
 pub fn assemble(
     source: &dyn Source,
@@ -148,13 +149,44 @@ pub fn assemble(
     let mut assembled =
         Assembled { tensors: HashMap::new(), published: BTreeMap::new(), publisher: plan.scheme.publisher };
     for (parameter, parts) in plan.parts {
-        let read = |part: &String| -> Result<Tensor> { Ok(source.tensor(part, device)?.to_dtype(dtype)?) };
+        let read = |part: &String| -> Result<Tensor> {
+            let tensor = source.tensor(part, &Device::Cpu)?;
+            check_finite(source, part, &tensor)?;
+            Ok(tensor.to_dtype(dtype)?.to_device(device)?)
+        };
         let tensors = parts.iter().map(read).collect::<Result<Vec<_>>>()?;
         let tensor = if tensors.len() == 1 { tensors[0].clone() } else { Tensor::cat(&tensors, 0)? };
         assembled.tensors.insert(parameter.name.clone(), tensor.reshape(parameter.shape.as_slice())?.contiguous()?);
         assembled.published.insert(parameter.name.clone(), parts);
     }
     Ok(assembled)
+}
+
+/// Numbers that are looked at together.
+const PIECE: usize = 1 << 16;
+
+/// Refuses a tensor with NaN or infinity, in f32: from the first image on, all features would be NaN.
+fn check_finite(source: &dyn Source, name: &str, tensor: &Tensor) -> Result<()> {
+    let flat = tensor.to_dtype(DType::F32)?.flatten_all()?;
+    let (storage, layout) = flat.storage_and_layout();
+    let numbers = match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(numbers)), Some((start, end))) => &numbers[start..end],
+        _ => return Ok(()),
+    };
+    // A finite number times 0 is 0, any other NaN. Sixteen sums beside each other fill the registers.
+    let finite = |piece: &[f32]| {
+        let (whole, rest) = piece.as_chunks::<16>();
+        let mut sums = [0f32; 16];
+        whole.iter().for_each(|values| sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * 0.0));
+        sums.iter().chain(rest).all(|value| value * 0.0 == 0.0)
+    };
+    if numbers.par_chunks(PIECE).all(finite) {
+        return Ok(());
+    }
+    let n = numbers.iter().filter(|value| !value.is_finite()).count();
+    let first = numbers.iter().find(|value| !value.is_finite()).copied().unwrap_or(f32::NAN);
+    let found = format!("{n} of {} that are not, the first {first}", numbers.len());
+    Err(Error::data(source.describe(), format!("tensor `{name}` of finite numbers"), found))
 }
 
 /// Which tensors become which parameters, and what does not fit.

@@ -1,5 +1,6 @@
 //! BMP: the headers of Windows (40, 52, 56, 108, 124 bytes) and of OS/2 (12, 64), palettes of 1, 4 and 8 bits, run lengths
-//! (RLE8, RLE4), 16, 24 and 32 bits with or without bit fields, bottom-up and top-down. Alpha is dropped.
+//! (RLE8, RLE4), 16, 24 and 32 bits with or without bit fields, bottom-up and top-down. Alpha is dropped. A DIB is the same without the
+//! first 14 bytes.
 //!
 //! As Pillow reads them, and beyond: bit fields may lie anywhere, and an RLE picture that ends early by its own mark is
 //! filled with the palette's first colour, where Pillow refuses both. Indices beyond the palette are black.
@@ -25,6 +26,22 @@ struct Header {
     /// The bits of red, green and blue.
     masks: [u32; 3],
     pixels: usize,
+}
+
+/// Whether the file begins with a header of Windows or OS/2 where `BM` and the place of the pixels should stand: a DIB.
+pub(super) fn is_headless(bytes: &[u8]) -> bool {
+    let at = |start: usize| bytes.get(start..start + 2).unwrap_or_default();
+    let one_plane = match bytes.first_chunk::<4>().map(|&size| u32::from_le_bytes(size)) {
+        Some(12) => at(8),
+        Some(40 | 52 | 56 | 64 | 108 | 124) => at(12),
+        _ => return false,
+    };
+    one_plane == [1, 0]
+}
+
+/// Decodes a picture without `BM` and the place of the pixels, which then follow the headers.
+pub(super) fn decode_headless(bytes: &[u8]) -> Result<RgbImage, Refusal> {
+    decode(&[b"BM\0\0\0\0\0\0\0\0\0\0\0\0", bytes].concat())
 }
 
 /// Decodes the picture.
@@ -117,7 +134,12 @@ impl Header {
             _ => plain,
         };
         if pixels == 0 {
-            pixels = 14 + size + if bits <= 8 { entry * n_colours } else { 0 };
+            let masks = match (size, compression) {
+                (40, 3) => 12,
+                (40, 6) => 16,
+                _ => 0,
+            };
+            pixels = 14 + size + masks + if bits <= 8 { entry * n_colours } else { 0 };
         }
         let (width, height, palette) = (width as usize, height as usize, (14 + size, n_colours, entry));
         Ok(Header { width, height, top_down, bits, compression, palette, masks, pixels })

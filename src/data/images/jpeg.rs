@@ -1,4 +1,4 @@
-//! JPEG, bit for bit as libjpeg-turbo (which Pillow uses) decodes it.
+//! JPEG. A whole, undamaged file is decoded bit for bit as libjpeg-turbo (which Pillow uses) does.
 //!
 //! ITU-T T.81 leaves the rounding of the inverse transform, of the chroma upsampling and of the colour conversion to
 //! the decoder, and the decoders written in Rust choose otherwise than libjpeg: measured on 4:2:0 photographs, the
@@ -7,12 +7,21 @@
 //! inverse transform, "fancy" triangle upsampling, and 16-bit fixed-point colour conversion.
 //!
 //! Covered: Huffman-coded baseline, extended and progressive files of 8 bits a sample; 1, 3 or 4 components; any
-//! whole-number sampling; restart intervals. Refused by name: arithmetic coding, lossless, hierarchical, 12 bits.
+//! whole-number sampling; restart intervals; files without Huffman tables, such as frames of motion JPEG, by the standard
+//! ones. Refused by name: arithmetic coding, lossless, hierarchical, 12 bits.
 //! As Pillow does, a file that ends early is refused, while damage inside the data (which libjpeg only warns of)
 //! leaves grey blocks and an image.
+//!
+//! Where this differs from libjpeg:
+//!
+//! - A progressive file whose last scans are missing, so that low frequencies are still coarse, is refused even where it
+//!   ends with a mark: libjpeg smooths between its blocks, and the values would differ by up to a third of the range.
+//! - Damaged data give a picture on both sides, but not always the same values behind the damage: where restart markers
+//!   are missing or doubled above all, libjpeg goes on elsewhere.
 
 mod entropy;
 mod samples;
+mod standard;
 
 use image::RgbImage;
 
@@ -31,6 +40,13 @@ const MAX_VISITS: usize = 16;
 
 /// Visits to blocks that are allowed in any case: a picture of a million pixels in 200 scans.
 const FREE_VISITS: usize = 8 << 20;
+
+/// Bytes of a JFIF segment; a shorter one is not taken for JFIF, as in libjpeg.
+const JFIF_LENGTH: usize = 14;
+
+/// libjpeg guesses coefficients from the blocks around where a progressive file has not given one of those beyond the first,
+/// in the file's order up to this one, to the last bit.
+const SMOOTHED: usize = 5;
 
 /// Coefficient order in the file, as positions in a block of eight rows of eight.
 const ZIGZAG: [u8; 64] = [
@@ -63,6 +79,8 @@ struct Component {
     blocks_across: usize,
     /// Blocks, row by row.
     blocks: Vec<[i16; 64]>,
+    /// For each coefficient in the file's order the bits that are still to come, in a progressive file; `None`: all.
+    missing: [Option<u32>; 64],
 }
 
 /// Which colours the components mean.
@@ -209,7 +227,9 @@ impl<'a> State<'a> {
 
     fn whole_frame(self) -> Result<Frame, Refusal> {
         let n_scans = self.n_scans;
-        self.frame.filter(|_| n_scans > 0).ok_or_else(|| broken("a file without an image"))
+        let frame = self.frame.filter(|_| n_scans > 0).ok_or_else(|| broken("a file without an image"))?;
+        frame.check_scans(n_scans)?;
+        Ok(frame)
     }
 
     /// Takes in a segment other than a scan. `Err(None)` says that it is too short.
@@ -224,9 +244,10 @@ impl<'a> State<'a> {
             }
             0xDB => self.read_quantization(segment)?,
             0xDD => self.restart_interval = usize::from(word(segment, 0).ok_or(None)?),
-            0xE0 => self.jfif |= segment.starts_with(b"JFIF\0"),
-            // Only what stands before the picture, as in Pillow: EXIF may go on in further segments, of XMP the last counts.
-            0xE1 if self.n_scans > 0 => {}
+            // Only what stands before the first scan, as in libjpeg and Pillow: by then colours and orientation are settled.
+            0xE0 | 0xE1 | 0xEE if self.n_scans > 0 => {}
+            0xE0 => self.jfif |= segment.len() >= JFIF_LENGTH && segment.starts_with(b"JFIF\0"),
+            // EXIF may go on in further segments, of XMP the last counts.
             0xE1 if segment.starts_with(b"Exif\0\0") => {
                 self.exif.extend(if self.exif.is_empty() { segment } else { &segment[6..] });
             }
@@ -269,11 +290,15 @@ impl<'a> State<'a> {
     fn scan(&mut self, segment: &[u8], bytes: &[u8], at: usize) -> Result<usize, Refusal> {
         let frame = self.frame.as_mut().ok_or_else(|| broken("a scan before its frame"))?;
         let scan = Scan::new(segment, frame)?;
+        if self.n_scans == 1 && !frame.progressive {
+            standard::fill(&mut self.dc, &mut self.ac);
+        }
         for part in &scan.parts {
             let component = &mut frame.components[part.component];
             if component.table.is_none() {
                 component.table = self.quantization[component.quantization];
             }
+            component.missing[scan.first..=scan.last].fill(Some(scan.low));
         }
         self.n_visits += scan.n_visits(frame);
         let most = FREE_VISITS.max(MAX_VISITS * frame.n_blocks);
@@ -327,10 +352,23 @@ impl Frame {
                 height: (height * v).div_ceil(vertical),
                 blocks_across: units.0 * h,
                 blocks: vec![[0; 64]; units.0 * h * units.1 * v],
+                missing: [None; 64],
             }
         };
         let components = described.iter().map(component).collect();
         Ok(Frame { progressive, width, height, horizontal, vertical, components, n_blocks, share })
+    }
+
+    /// Refuses a progressive picture whose last scans are missing: libjpeg would smooth between its coarse blocks.
+    fn check_scans(&self, n_scans: usize) -> Result<(), Refusal> {
+        let coarse = |component: &&Component| component.missing[1..=SMOOTHED].iter().any(|bits| *bits != Some(0));
+        match self.components.iter().find(coarse) {
+            Some(component) if self.progressive => {
+                let found = format!("component {} still coarse after the last scan, number {n_scans}", component.id);
+                Err(Refusal::new("a progressive JPEG with all of its scans", found))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Samples of full size, a plane a component.

@@ -24,6 +24,7 @@ mod reading;
 mod resize;
 mod thumbnail;
 mod tiff;
+mod webp;
 
 pub use appearance::{
     Appearance, Check, FileKind, Limits, PERCENTILES, Shortcoming, TRAITS, odd_sizes, shortcomings, traits_of,

@@ -16,35 +16,56 @@ const MAX_TEXT: u64 = 1 << 20;
 
 /// Decodes the picture; of an animation its default image.
 pub(super) fn decode(bytes: &[u8]) -> Result<Picture, Refusal> {
+    check_palette(bytes)?;
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits(SCRATCH_BYTES));
     let picture = read("PNG", decoder.map_err(|problem| Refusal::broken("PNG", problem))?)?;
     Ok(Picture { turn: orientation(bytes)?, ..picture })
+}
+
+/// Refuses a palette that ends within a colour, at which the decoder would panic.
+fn check_palette(bytes: &[u8]) -> Result<(), Refusal> {
+    // Behind the signature and the chunk's head: sides, bits, kind of colour.
+    let is_palette = bytes.get(25) == Some(&3);
+    match chunks(bytes).find(|(kind, _)| kind == b"PLTE") {
+        Some((_, Some(palette))) if is_palette && palette.len() % 3 != 0 => {
+            Err(Refusal::broken("PNG", format!("a palette of {} bytes, three per colour", palette.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Kinds and contents of the chunks; `None` for the content of a last one that is cut off.
+fn chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], Option<&[u8]>)> {
+    let mut rest = bytes.get(8..).unwrap_or(&[]);
+    std::iter::from_fn(move || {
+        let (&[l0, l1, l2, l3, ref kind @ ..], behind) = rest.split_first_chunk::<8>()?;
+        let parts = behind.split_at_checked(u32::from_be_bytes([l0, l1, l2, l3]) as usize);
+        rest = parts.and_then(|(_, behind)| behind.get(4..)).unwrap_or(&[]);
+        Some((*kind, parts.map(|(chunk, _)| chunk)))
+    })
 }
 
 /// What eXIf, or a text in which ImageMagick keeps EXIF, or XMP states, before the pixels or behind them. Refused where the
 /// file ends within one of them: the picture would stand as it should not.
 fn orientation(bytes: &[u8]) -> Result<Orientation, Refusal> {
     let (mut stated, mut profile, mut xmp) = (None, None, None);
-    let mut rest = bytes.get(8..).unwrap_or(&[]);
-    while let Some((head, behind)) = rest.split_first_chunk::<8>() {
-        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let Some((chunk, behind)) = behind.split_at_checked(length) else {
-            match &head[4..] {
+    for (kind, chunk) in chunks(bytes) {
+        let Some(chunk) = chunk else {
+            match &kind {
                 b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt" => return Err(Refusal::broken("PNG", "a file that ends early")),
                 _ => break,
             }
         };
-        match &head[4..] {
+        match &kind {
             b"IEND" => break,
             b"eXIf" => stated = Some(exif::stated_in_chunk(chunk, 1)),
-            b"tEXt" | b"zTXt" | b"iTXt" => match text(&head[4..], chunk) {
+            b"tEXt" | b"zTXt" | b"iTXt" => match text(&kind, chunk) {
                 Some((b"XML:com.adobe.xmp", text)) => xmp = Some(text),
                 Some((b"Raw profile type exif", text)) => profile = Some(text),
                 _ => {}
             },
             _ => {}
         }
-        rest = behind.get(4..).unwrap_or(&[]);
     }
     // Where there is eXIf, the profile is not looked at, whatever eXIf says.
     let of_profile = |text: Vec<u8>| exif::stated_in_chunk(&bytes_of_profile(&text), 2);

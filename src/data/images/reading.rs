@@ -35,7 +35,7 @@ impl Reading {
 
     /// How samples are mapped that are whole numbers of 16 bits.
     pub(super) fn of_sixteen(&self) -> Sixteen {
-        Sixteen { range: self.range, largest: 0, smallest: u16::MAX }
+        Sixteen { range: self.range, largest: 0, smallest: u16::MAX, n: 0, n_bright: 0 }
     }
 }
 
@@ -47,31 +47,50 @@ pub(super) fn mapped(value: f64, [low, high]: [f64; 2]) -> u8 {
 /// Sixteen bits to eight: by a range, or the upper eight.
 pub(super) struct Sixteen {
     range: Option<[f64; 2]>,
+    /// The largest value below [`BRIGHT`].
     largest: u16,
     smallest: u16,
+    /// Values, and how many of them are bright.
+    n: usize,
+    n_bright: usize,
 }
+
+/// A quarter of the range: values from here on use the upper two bits.
+const BRIGHT: u16 = 1 << 14;
+
+/// One bright value in so many is no sign of a picture that uses its range: a hot pixel of a camera, a mark of "no value".
+const RARE: usize = 10_000;
+/// From so many values on, a single bright pixel (three values) is none either.
+const SINGLE: usize = 3_000;
 
 impl Sixteen {
     pub(super) fn byte(&mut self, value: u16) -> u8 {
         if let Some(range) = self.range {
             return mapped(f64::from(value), range);
         }
-        self.largest = self.largest.max(value);
+        self.n += 1;
+        match value < BRIGHT {
+            true => self.largest = self.largest.max(value),
+            false => self.n_bright += 1,
+        }
         self.smallest = self.smallest.min(value);
         (value >> 8) as u8
     }
 
     /// Refuses a picture whose values leave the upper two bits empty: 12 or 14 bits in files of 16, as cameras and microscopes
-    /// write them, would come out nearly black. One even value, black above all, is no such picture.
+    /// write them, would come out nearly black. One bright value in 10,000 does not count, nor does a single bright pixel in
+    /// a thousand: a hot pixel would else hide what the others are. One even value, black above all, is no such picture.
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        if self.range.is_some() || self.largest >= 1 << 14 || self.smallest >= self.largest {
+        let passed_over = (self.n / RARE).max(if self.n < SINGLE { 0 } else { 3 });
+        if self.range.is_some() || self.n_bright > passed_over || self.smallest >= self.largest {
             return Ok(());
         }
         let n_bits = 16 - self.largest.leading_zeros();
         let expected = "16-bit samples that use their range, or a `range` in the data set's record, which names the values \
                         of black and white";
+        let beside = if self.n_bright == 0 { "" } else { " but for rare larger ones" };
         let found = format!(
-            "values of {} to {}, nearly black: set `range = [0, {}]` where they have {n_bits} bits, `range = [0, 65535]` \
+            "values of {} to {}{beside}, nearly black: set `range = [0, {}]` where they have {n_bits} bits, `range = [0, 65535]` \
              where they are meant so",
             self.smallest,
             self.largest,

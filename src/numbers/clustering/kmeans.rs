@@ -8,7 +8,8 @@
 //!
 //! Rows of very large or small numbers are brought near 1 by a power of two first. Where the clusters found are so narrow
 //! next to their distances that f32 products cannot tell what lies within them (groups 20 apart among others a million
-//! away), the fit is done again in f64 (`precise.rs`).
+//! away), or that unlike rows became the same once centred, the fit is done again in f64 on the rows as they came
+//! (`precise.rs`).
 //!
 //! In thousands of features bounds spare few rows; there `gram.rs` takes over (see [`Rows::with_products_for`]).
 
@@ -46,15 +47,7 @@ pub struct KMeans {
     /// Whether the best start ended before the iterations ran out.
     pub converged: bool,
     /// The centres in f64, where those in f32 would not give every row the nearest.
-    pub(super) exact: Option<Exact>,
-}
-
-/// Centres as they were fitted: of rows times `unit`, less `mean`.
-#[derive(Debug, Clone)]
-pub(super) struct Exact {
-    unit: f32,
-    mean: Array1<f32>,
-    centres: Array2<f64>,
+    pub(super) exact: Option<Array2<f64>>,
 }
 
 /// Below this share of the largest squared distance from the mean, a cluster's mean square is lost in f32 products.
@@ -108,10 +101,9 @@ impl KMeans {
     pub fn try_predict(&self, features: ArrayView2<f32>) -> Result<Array1<u32>> {
         check_features("features", features)?;
         check_width(self.centres.ncols(), features)?;
-        if let Some(Exact { unit, mean, centres }) = &self.exact {
-            let rows = features.mapv(|x| x * unit) - mean;
+        if let Some(centres) = &self.exact {
             let rows: Vec<u32> =
-                rows.axis_iter(Axis(0)).into_par_iter().map(|row| precise::nearest(row, centres).0).collect();
+                features.axis_iter(Axis(0)).into_par_iter().map(|row| precise::nearest(row, centres).0).collect();
             return Ok(Array1::from(rows));
         }
         let centres = self.centres.as_standard_layout();
@@ -129,7 +121,7 @@ impl<T> Fit<ArcArray2<f32>, T, Error> for KMeansParams {
     /// # Errors
     /// Features that are empty or not finite, k = 0 or above the number of rows, no start, no iteration.
     fn fit(&self, data: &DatasetBase<ArcArray2<f32>, T>) -> Result<KMeans> {
-        self.fit_rows(&self.prepare(data.records.view())?)
+        self.fit_rows(&self.prepare(&data.records)?)
     }
 }
 
@@ -138,7 +130,7 @@ impl KMeansParams {
     ///
     /// # Errors
     /// Features that are empty or not finite.
-    pub fn prepare(&self, features: ArrayView2<f32>) -> Result<Rows> {
+    pub fn prepare(&self, features: &ArcArray2<f32>) -> Result<Rows> {
         Ok(Rows::new(features)?.with_products_for(self.k, self.n_init))
     }
 
@@ -166,32 +158,26 @@ impl KMeansParams {
         };
         let mut best = best.ok_or_else(|| Error::argument("n_init", "at least 1", "0"))?;
         let largest = rows.squares.iter().copied().fold(0.0, f32::max);
-        let lost = best.inertia > 0.0 && best.inertia < LOST * f64::from(largest) * rows.len() as f64;
-        if lost || rows.unit != 1.0 {
-            return self.fit_far(rows, lost.then_some(tolerance), best);
+        let lost = match best.inertia > 0.0 {
+            true => best.inertia < LOST * f64::from(largest) * rows.len() as f64,
+            false => rows.differ_within(&best.labels),
+        };
+        if lost {
+            // The tolerance at the scale of the features.
+            let tolerance = tolerance / f64::from(rows.unit).powi(2);
+            let run = |start: u64| {
+                precise::run(rows.features.view(), self.k, (self.seed, start), self.max_iterations, tolerance)
+            };
+            let runs = (0..self.n_init as u64).map(run).min_by(|a, b| a.inertia.total_cmp(&b.inertia));
+            return runs.ok_or_else(|| Error::argument("n_init", "at least 1", "0"));
+        }
+        if rows.unit != 1.0 {
+            let mut centres = best.centres.mapv(|x| f64::from(x) / f64::from(rows.unit));
+            centres += &rows.mean.mapv(f64::from);
+            return Ok(precise::model(rows.features.view(), centres, best.iterations, best.converged));
         }
         best.centres += &rows.mean;
         Ok(best)
-    }
-
-    /// What [`KMeansParams::fit_rows`] gives for rows beyond f32's comfort: `best` as it is or, given a tolerance, fitted
-    /// again in f64; brought back to the scale of the features.
-    fn fit_far(&self, rows: &Rows, again: Option<f64>, best: KMeans) -> Result<KMeans> {
-        let fit = match again {
-            None => precise::Fit { centres: best.centres.mapv(f64::from), model: best },
-            Some(tolerance) => {
-                let run = |start: u64| precise::run(rows, self.k, (self.seed, start), self.max_iterations, tolerance);
-                let runs = (0..self.n_init as u64).map(run);
-                let best = runs.min_by(|a, b| a.model.inertia.total_cmp(&b.model.inertia));
-                best.ok_or_else(|| Error::argument("n_init", "at least 1", "0"))?
-            }
-        };
-        let unit = f64::from(rows.unit);
-        let mut centres = fit.centres.mapv(|x| x / unit);
-        centres += &rows.mean.mapv(f64::from);
-        let exact = Exact { unit: rows.unit, mean: rows.mean.mapv(|x| x * rows.unit), centres: fit.centres };
-        let inertia = fit.model.inertia / (unit * unit);
-        Ok(KMeans { centres: centres.mapv(|x| x as f32), inertia, exact: Some(exact), ..fit.model })
     }
 
     /// Refuses parameters that make no sense for `n` rows.

@@ -1,17 +1,25 @@
 //! k-means in f64 throughout, for rows whose groups are so far apart that f32 products lose what lies within a group:
 //! the same starts and iterations, with every distance from differences. Slower, and seldom needed.
+//!
+//! It goes by the features as they came. Their mean is not taken off: it may lie so far from every group that even a
+//! difference in f64 would lose digits, while differences from a centre within the group keep them.
 
 use super::kmeans::KMeans;
-use super::rows::Rows;
 use crate::random::Random;
-use ndarray::{Array2, ArrayView1, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-/// Where a start ended, at the rows' scale.
-pub(super) struct Fit {
-    /// `(k, D)`, less the mean of the rows.
-    pub centres: Array2<f64>,
-    pub model: KMeans,
+/// The model of such a fit.
+pub(super) fn model(features: ArrayView2<f32>, centres: Array2<f64>, iterations: usize, converged: bool) -> KMeans {
+    let found = assigned(features, &centres);
+    KMeans {
+        centres: centres.mapv(|x| x as f32),
+        inertia: found.iter().map(|(_, square)| square).sum(),
+        labels: found.into_iter().map(|(label, _)| label).collect(),
+        iterations,
+        converged,
+        exact: Some(centres),
+    }
 }
 
 fn squared(row: ArrayView1<f32>, centre: ArrayView1<f64>) -> f64 {
@@ -31,9 +39,15 @@ pub(super) fn nearest(row: ArrayView1<f32>, centres: &Array2<f64>) -> (u32, f64)
 }
 
 /// A start: k-means++ with the best of 2 + ln k draws a step (`seeding.rs`), then Lloyd's iterations.
-pub(super) fn run(rows: &Rows, k: usize, (seed, start): (u64, u64), max_iterations: usize, tolerance: f64) -> Fit {
+pub(super) fn run(
+    rows: ArrayView2<f32>,
+    k: usize,
+    (seed, start): (u64, u64),
+    max_iterations: usize,
+    tolerance: f64,
+) -> KMeans {
     let mut centres = seeded(rows, k, &mut Random::new("k-means", seed, start));
-    let mut labels = vec![u32::MAX; rows.len()];
+    let mut labels = vec![u32::MAX; rows.nrows()];
     let (mut iterations, mut converged) = (0, false);
     while iterations < max_iterations && !converged {
         let mut found = assigned(rows, &centres);
@@ -46,26 +60,22 @@ pub(super) fn run(rows: &Rows, k: usize, (seed, start): (u64, u64), max_iteratio
         iterations += 1;
         converged = !changed || moved <= tolerance;
     }
-    let found = assigned(rows, &centres);
-    let inertia = found.iter().map(|(_, square)| square).sum();
-    let labels = found.into_iter().map(|(label, _)| label).collect();
-    let model = KMeans { centres: Array2::zeros((0, 0)), labels, inertia, iterations, converged, exact: None };
-    Fit { centres, model }
+    model(rows, centres, iterations, converged)
 }
 
-fn assigned(rows: &Rows, centres: &Array2<f64>) -> Vec<(u32, f64)> {
-    rows.values.axis_iter(Axis(0)).into_par_iter().map(|row| nearest(row, centres)).collect()
+fn assigned(rows: ArrayView2<f32>, centres: &Array2<f64>) -> Vec<(u32, f64)> {
+    rows.axis_iter(Axis(0)).into_par_iter().map(|row| nearest(row, centres)).collect()
 }
 
-fn seeded(rows: &Rows, k: usize, random: &mut Random) -> Array2<f64> {
+fn seeded(rows: ArrayView2<f32>, k: usize, random: &mut Random) -> Array2<f64> {
     let n_draws = 2 + (k as f64).ln() as usize;
-    let mut closest = vec![f64::INFINITY; rows.len()];
-    let mut draws = vec![random.below(rows.len())];
+    let mut closest = vec![f64::INFINITY; rows.nrows()];
+    let mut draws = vec![random.below(rows.nrows())];
     let mut chosen = Vec::with_capacity(k);
     for _ in 0..k {
         let tried = draws.iter().map(|&draw| {
-            let centre = rows.values.row(draw).mapv(f64::from);
-            let all = rows.values.axis_iter(Axis(0)).into_par_iter().zip(&closest);
+            let centre = rows.row(draw).mapv(f64::from);
+            let all = rows.axis_iter(Axis(0)).into_par_iter().zip(&closest);
             let nearer: Vec<f64> = all.map(|(row, &before)| squared(row, centre.view()).min(before)).collect();
             (nearer.iter().sum::<f64>(), nearer, draw)
         });
@@ -81,10 +91,10 @@ fn seeded(rows: &Rows, k: usize, random: &mut Random) -> Array2<f64> {
                 sum
             })
             .collect();
-        let at = |place: f64| up_to.partition_point(|&sum| sum <= place).min(rows.len() - 1);
+        let at = |place: f64| up_to.partition_point(|&sum| sum <= place).min(rows.nrows() - 1);
         draws = (0..n_draws).map(|_| at(random.unit() * total)).collect();
     }
-    rows.values.select(Axis(0), &chosen).mapv(f64::from)
+    rows.select(Axis(0), &chosen).mapv(f64::from)
 }
 
 /// A centre without rows takes the row that is farthest from its own centre; not where all rows lie on their centres.
@@ -107,10 +117,10 @@ fn fill_empty(found: &mut [(u32, f64)], k: usize) {
 }
 
 /// The mean of each centre's rows; a centre without rows stays.
-fn means(rows: &Rows, labels: &[u32], centres: &Array2<f64>) -> Array2<f64> {
+fn means(rows: ArrayView2<f32>, labels: &[u32], centres: &Array2<f64>) -> Array2<f64> {
     let mut means = Array2::<f64>::zeros(centres.dim());
     let mut counts = vec![0usize; centres.nrows()];
-    for (row, &label) in rows.values.rows().into_iter().zip(labels) {
+    for (row, &label) in rows.rows().into_iter().zip(labels) {
         counts[label as usize] += 1;
         means.row_mut(label as usize).zip_mut_with(&row, |sum, &x| *sum += f64::from(x));
     }

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::neighbours::check_features;
 use crate::products::{Threads, column_means, inner_products, multiply};
 use crate::scale::{largest, unit};
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{ArcArray2, Array1, Array2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 const STRIPS: usize = 32;
@@ -15,7 +15,9 @@ const MOST_PRODUCTS: usize = 12_000;
 /// Rows less their mean, which saves digits, with what all starts and seeds need of them.
 #[derive(Debug, Clone)]
 pub struct Rows {
-    /// `(N, D)`.
+    /// The rows as they came `(N, D)`.
+    pub(super) features: ArcArray2<f32>,
+    /// Less their mean `(N, D)`.
     pub(super) values: Array2<f32>,
     pub(super) squares: Vec<f32>,
     pub(super) mean: Array1<f32>,
@@ -30,13 +32,13 @@ pub struct Rows {
 impl Rows {
     /// # Errors
     /// Features that are empty or not finite.
-    pub(super) fn new(features: ArrayView2<f32>) -> Result<Rows> {
-        check_features("features", features)?;
+    pub(super) fn new(features: &ArcArray2<f32>) -> Result<Rows> {
+        check_features("features", features.view())?;
         let n = features.nrows() as f64;
-        let mean = column_means(features).mapv(|mean| mean as f32);
-        let unit = unit(largest(features));
+        let mean = column_means(features.view()).mapv(|mean| mean as f32);
+        let unit = unit(largest(features.view()));
         let values = match unit {
-            1.0 => (&features - &mean).as_standard_layout().into_owned(),
+            1.0 => (features - &mean).as_standard_layout().into_owned(),
             // Scaled first: differences of the largest numbers would overflow.
             unit => (&features.mapv(|x| x * unit) - &mean.mapv(|x| x * unit)).as_standard_layout().into_owned(),
         };
@@ -47,7 +49,7 @@ impl Rows {
             .collect();
         let mean_variance = squares.iter().sum::<f64>() / n / features.ncols() as f64;
         let squares = squares.into_iter().map(|square| square as f32).collect();
-        Ok(Rows { values, squares, mean, unit, mean_variance, products: None })
+        Ok(Rows { features: features.clone(), values, squares, mean, unit, mean_variance, products: None })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -57,6 +59,13 @@ impl Rows {
     pub(super) fn row(&self, row: usize) -> &[f32] {
         let width = self.values.ncols();
         &self.values.as_slice().unwrap_or(&[])[row * width..(row + 1) * width]
+    }
+
+    /// Whether rows of the same label differ in the features themselves.
+    pub(super) fn differ_within(&self, labels: &[u32]) -> bool {
+        let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
+        let mut firsts = vec![None; n_labels];
+        labels.iter().zip(self.features.rows()).any(|(&label, row)| *firsts[label as usize].get_or_insert(row) != row)
     }
 
     /// Rows a strip.

@@ -318,12 +318,22 @@ impl Logistic {
     }
 
     /// The fit as a linear layer on features as they come, for `n_classes` classes: weights (K, D) and biases (K,), whose scores
-    /// have the probabilities of [`Logistic::probabilities`] as their softmax. A class that was not fitted has no weights and
-    /// a bias far below all others.
+    /// have the probabilities of [`Logistic::probabilities`] as their softmax, as far as f32 holds them
+    /// ([`Logistic::linear_in_f64`]). A class that was not fitted has no weights and a bias far below all others.
     ///
     /// # Errors
     /// A class number of `n_classes` or more.
     pub fn linear(&self, n_classes: usize) -> Result<(Array2<f32>, Array1<f32>)> {
+        let (weights, biases) = self.linear_in_f64(n_classes)?;
+        Ok((weights.mapv(|weight| weight as f32), biases.mapv(|bias| bias as f32)))
+    }
+
+    /// [`Logistic::linear`] in full digits. Where standardised columns lie far from 0 next to their spread, products and bias
+    /// are large numbers that nearly cancel, of which f32 would leave little.
+    ///
+    /// # Errors
+    /// As [`Logistic::linear`].
+    pub fn linear_in_f64(&self, n_classes: usize) -> Result<(Array2<f64>, Array1<f64>)> {
         if let Some(class) = self.classes.iter().find(|&&class| class as usize >= n_classes) {
             return Err(Error::argument("n_classes", format!("above class {class}"), n_classes.to_string()));
         }
@@ -339,14 +349,14 @@ impl Logistic {
             for i in 0..dim {
                 let weight = factor * self.solution[i * columns + column];
                 let (mean, deviation) = self.standardiser.as_ref().map_or((0.0, 1.0), |scale| scale.of_column(i));
-                weights[[class as usize, i]] = (weight / deviation) as f32;
+                weights[[class as usize, i]] = weight / deviation;
                 bias -= weight * mean / deviation;
             }
             biases[class as usize] = bias;
         }
         let lowest = biases.iter().copied().filter(|bias| bias.is_finite()).fold(f64::INFINITY, f64::min);
         let biases = biases.into_iter().map(|bias| if bias.is_nan() { lowest - UNFITTED } else { bias });
-        Ok((weights, biases.map(|bias| bias as f32).collect()))
+        Ok((weights, biases.collect()))
     }
 
     /// Classes of `queries`; unlike [`linfa::traits::Predict`], bad input is an error and not a panic.

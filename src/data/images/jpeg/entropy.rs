@@ -148,12 +148,12 @@ pub(super) struct Part {
 pub(super) struct Scan {
     pub(super) parts: Vec<Part>,
     /// First and last coefficient, in the file's order.
-    first: usize,
-    last: usize,
+    pub(super) first: usize,
+    pub(super) last: usize,
     /// Whether earlier scans gave the higher bits already.
     refines: bool,
     /// Bits below the ones given here.
-    low: u32,
+    pub(super) low: u32,
 }
 
 impl Scan {
