@@ -211,6 +211,19 @@ fn no_name_of_a_server_leads_out_of_the_cache() {
 }
 
 #[test]
+fn an_address_that_would_become_another_is_refused() {
+    for address in [
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:9/?x=1",
+        "http://127.0.0.1:9/#part",
+        "http://me:pass@127.0.0.1:port",
+    ] {
+        let error = Place::new().fetch(address).fails(&["HF_ENDPOINT: expected an address such as https://host"]);
+        assert!(!error.contains("me:pass"), "{error}");
+    }
+}
+
+#[test]
 fn no_listed_name_leads_out_of_the_cache() {
     let file = fs::read("data_manifests/embedded/icons.parquet").expect("reads");
     let repo = format!("datasets/{REPO}");

@@ -108,6 +108,23 @@ fn what_is_in_no_cell_stays() {
 }
 
 #[test]
+fn a_backtrace_that_says_no_more_is_left_out() {
+    let text = "
+thread '<unnamed>' (1) panicked at target/cell/4/lib.rs:4:5:
+index out of bounds
+stack backtrace:
+   2: run_user_code_4
+             at ./target/cell/4/lib.rs:4:5
+note: Some details are omitted
+";
+    let mut places = Places::new(Some(compiled("repeats", &[(4, &TOP)])));
+    places.remember(3, "let v = vec![1, 2, 3];\n    v[7]");
+    let lines = places.name(panic(text, true)).traceback;
+    assert_eq!(lines[..3], ["thread '<unnamed>' (1) panicked at cell_3:2:5:", "2 |     v[7]", "index out of bounds"]);
+    assert_eq!(lines.len(), 4, "{lines:?}");
+}
+
+#[test]
 fn a_panic_inside_the_library_names_the_line_that_called_it() {
     let text = "
 thread '<unnamed>' (1) panicked at src/numbers/splits/mod.rs:70:9:

@@ -172,7 +172,10 @@ fn the_environment_moves_features_and_rows() {
     assert_eq!(told(&[]), format!("{cache} {results}"));
     assert_eq!(told(&[("WIDER_CLIP_CACHE", ""), ("WIDER_CLIP_RESULTS", "")]), format!("{cache} {results}"));
     assert_eq!(told(&[("WIDER_CLIP_CACHE", "/c")]), format!("/c {results}"));
-    assert_eq!(told(&[("WIDER_CLIP_RESULTS", "r")]), format!("{cache} r"));
+    // A relative one lies where the program was started, and `~` is the home folder.
+    let here = std::env::current_dir().expect("a folder");
+    assert_eq!(told(&[("WIDER_CLIP_RESULTS", "r")]), format!("{cache} {}", here.join("r").display()));
+    assert_eq!(told(&[("WIDER_CLIP_CACHE", "~/c"), ("HOME", "/home/me")]), format!("/home/me/c {results}"));
 }
 
 /// What the digest is of, by hand: were it of anything else, every row that came with the project would be stale.

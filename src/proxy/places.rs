@@ -72,7 +72,7 @@ impl Places {
                 _ => lines.extend(self.named(folder, line).unwrap_or_else(|| vec![line.clone()])),
             }
         }
-        error.traceback = lines;
+        error.traceback = without_repeats(lines);
         error
     }
 
@@ -150,6 +150,29 @@ impl Place {
         };
         format!("{} | {text}", self.lines[0])
     }
+}
+
+/// The lines without a backtrace that says no more than the panic: that it was in the cell itself, and where.
+fn without_repeats(lines: Vec<String>) -> Vec<String> {
+    let (mut kept, mut place) = (Vec::new(), String::new());
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        if let Some((_, told)) = line.split_once(" panicked at ") {
+            place = format!("at {}", told.trim_end_matches(':'));
+        }
+        let frame_is = |by: usize, holds: &dyn Fn(&str) -> bool| lines.get(at + by).is_some_and(|line| holds(line));
+        let repeats = line == "stack backtrace:"
+            && frame_is(1, &|line| frame(line) == Some("the cell"))
+            && frame_is(2, &|line| line.trim() == place)
+            && !frame_is(3, &|line| frame(line).is_some());
+        if repeats {
+            at += 3;
+        } else {
+            kept.push(line.clone());
+            at += 1;
+        }
+    }
+    kept
 }
 
 /// A place in a compiled cell, as a line of text names it.

@@ -4,7 +4,7 @@ use super::{Cell, Made, ResultRow};
 use crate::datasets::check_parquet;
 use crate::error::{Error, Result};
 use crate::guard::caught;
-use crate::say::visible;
+use crate::say::lines;
 use crate::storage;
 use polars::prelude::*;
 use polars_io::SerReader;
@@ -197,7 +197,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<ResultRow>> {
     Ok((0..columns.height()).map(row).collect())
 }
 
-/// A table as CSV with a header row; numbers with all their digits, null as the empty field.
+/// A table as CSV with a header row; numbers with all their digits, null as the empty field, in texts what cannot be seen written out.
 ///
 /// # Errors
 /// A table that cannot be written as CSV.
@@ -211,8 +211,8 @@ pub fn to_csv(frame: &DataFrame) -> Result<Vec<u8>> {
         for column in frame.columns() {
             record.push(match column.get(row).map_err(Error::table("CSV"))? {
                 AnyValue::Null => String::new(),
-                AnyValue::String(text) => visible(text).into_owned(),
-                AnyValue::StringOwned(text) => visible(&text).into_owned(),
+                AnyValue::String(text) => lines(text).into_owned(),
+                AnyValue::StringOwned(text) => lines(&text).into_owned(),
                 AnyValue::Float64(number) => number.to_string(),
                 other => other.to_string(),
             });

@@ -30,6 +30,25 @@ pub(super) fn home() -> PathBuf {
     })
 }
 
+/// Refuses a port that is none and what follows the path: another address would be asked than the one that is written. What is no
+/// address of http at all is told where it is used.
+fn check_endpoint(endpoint: &str) -> Result<()> {
+    let Some((_, rest)) = endpoint.split_once("://") else { return Ok(()) };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let port = host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map(|(_, port)| port);
+    let has_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
+    match has_port && !rest.contains(['?', '#']) {
+        true => Ok(()),
+        // Without what may be a password.
+        false => {
+            let shown = endpoint.rsplit_once('@').map_or(endpoint, |(_, rest)| rest);
+            let expected = "an address such as https://host or http://host:8080/path";
+            Err(Error::argument("HF_ENDPOINT", expected, format!("`{shown}`")))
+        }
+    }
+}
+
 /// The variable that keeps this program from the network, where one does.
 pub(crate) fn offline() -> Option<&'static str> {
     let name = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| text(name).is_some());
@@ -74,9 +93,11 @@ impl Settings {
     /// [`Error::Argument`] for a timeout that is no number of seconds.
     pub(super) fn read() -> Result<Settings> {
         let home = home();
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| HUB.into()).trim_end_matches('/').to_string();
+        check_endpoint(&endpoint)?;
         Ok(Settings {
             cache: cache(),
-            endpoint: text("HF_ENDPOINT").unwrap_or_else(|| HUB.into()).trim_end_matches('/').to_string(),
+            endpoint,
             token: if is_true(NO_TOKEN) { Token::None } else { token(&home) },
             offline: offline(),
             links: !is_true("HF_HUB_DISABLE_SYMLINKS"),

@@ -373,10 +373,9 @@ fn view(workbench: &Workbench, submission: &Submission, options: &Options, place
 /// The variables of the teacher's environment that a submission is told: what compiles and runs it, the language, and nothing else.
 /// Which words mean a secret nobody knows.
 fn is_told(name: &str) -> bool {
-    let whole =
-        ["PATH", "LANG", "LANGUAGE", "TZ", "TERM", "SHELL", "USER", "LOGNAME", "CC", "CXX", "CUDA_VISIBLE_DEVICES"];
+    let whole = ["PATH", "LANG", "LANGUAGE", "TZ", "TERM", "SHELL", "USER", "LOGNAME", "CC", "CXX"];
     let beginnings =
-        ["LC_", "LD_", "DYLD_", "RUST", "CARGO_", "WIDER_CLIP_", "RAYON_", "CANDLE_", "JUPYTER_", "SSL_CERT_"];
+        ["LC_", "LD_", "DYLD_", "RUST", "CARGO_", "WIDER_CLIP_", "RAYON_", "CANDLE_", "CUDA_", "JUPYTER_", "SSL_CERT_"];
     // Registries have their tokens in variables of Cargo's.
     let is_secret = ["TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"].iter().any(|word| name.contains(word));
     (whole.contains(&name) || beginnings.iter().any(|beginning| name.starts_with(beginning))) && !is_secret
