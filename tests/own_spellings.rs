@@ -276,6 +276,33 @@ fn a_header_with_the_other_separator_inside_quotes() {
 }
 
 #[test]
+fn a_missing_label_that_counts_as_a_class_is_told() {
+    let place = Place::new();
+    place
+        .pictures(&["1.png", "2.png", "3.png"])
+        .write("metadata.csv", "file_name,label\n1.png,cat\n2.png,dog\n3.png,nan\n");
+    let set = place.open();
+    assert_eq!(set.classes.len(), 3);
+    assert!(set.warnings.iter().any(|warning| warning.contains("missing label")), "{:?}", set.warnings);
+    // Numbers that names of another file do not reach.
+    let place = Place::new();
+    let named = |names: &str| format!("{{\"info\": {{\"features\": {{\"label\": {{\"names\": [{names}]}}}}}}}}");
+    let table =
+        |labels: [i64; 2]| DataFrame::new(2, vec![images(2), Column::new("label".into(), labels)]).expect("a table");
+    let notes = KeyValueMetadata::from_static(vec![("huggingface".into(), named("\"a\", \"b\""))]);
+    ParquetWriter::new(File::create(place.at("a.parquet")).expect("creates"))
+        .with_key_value_metadata(Some(notes))
+        .finish(&mut table([0, 1]))
+        .expect("writes");
+    write(&place.at("b.parquet"), table([0, 2]));
+    assert!(
+        place.error().contains("labels below 2, one for each class name, found 2 at b.parquet#1"),
+        "{}",
+        place.error()
+    );
+}
+
+#[test]
 fn parts_in_another_case_are_one() {
     let place = Place::new();
     place.pictures(&["1.png", "2.png", "3.png"]);

@@ -305,6 +305,15 @@ pub(super) fn alike(classes: &[String]) -> Option<String> {
     })
 }
 
+/// A warning for a class whose name is how programs write a missing label.
+pub(super) fn missing(classes: &[String]) -> Option<String> {
+    const WORDS: [&str; 5] = ["nan", "null", "n/a", "#n/a", "<na>"];
+    let class = classes.iter().find(|class| WORDS.contains(&class.trim().to_lowercase().as_str()))?;
+    Some(format!(
+        "the class {class:?} is how many programs write a missing label; leave the field empty where that is meant"
+    ))
+}
+
 /// A name in which accents are written out.
 fn coded(name: &str) -> String {
     format!(

@@ -367,7 +367,8 @@ impl ImageSet {
         if let Some(twice) = self.ids.iter().find(|id| !seen.insert(id.as_str())) {
             return Err(Error::data(origin, "one image an id", format!("`{twice}` twice")));
         }
-        let warnings = [self.warnings.clone(), folder::alike(&self.classes).into_iter().collect()].concat();
+        let of_names = [folder::alike(&self.classes), folder::missing(&self.classes)];
+        let warnings = self.warnings.iter().cloned().chain(of_names.into_iter().flatten()).collect();
         Ok(ImageSet { warnings, ..self })
     }
 }

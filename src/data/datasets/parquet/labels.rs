@@ -5,7 +5,7 @@ use super::super::left_out::Tally;
 use super::file::{Table, Values};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The label of a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,14 +129,17 @@ impl Labels {
     }
 
     /// The classes that are there, in the order of their numbers or names, numbered from 0 without a gap.
-    pub fn resolve(self) -> Classes {
+    ///
+    /// # Errors
+    /// A number beyond the class names, in a file that has none of its own; `origin` names the data.
+    pub fn resolve(self, origin: &Path, row_name: impl Fn(usize) -> String) -> Result<Classes> {
         if let Some(Label::Text(_)) = self.labels.first() {
             let texts = self.labels.iter().map(|label| match label {
                 Label::Text(text) => text.as_str(),
                 Label::Number(_) => "",
             });
             let (classes, labels) = labels_from_names(texts);
-            return Classes { classes, labels, unused: Vec::new() };
+            return Ok(Classes { classes, labels, unused: Vec::new() });
         }
         let numbers: Vec<u64> = self
             .labels
@@ -150,17 +153,22 @@ impl Labels {
         let mut places: BTreeMap<u64, u32> = numbers.iter().map(|&number| (number, 0)).collect();
         places.values_mut().zip(0..).for_each(|(place, index)| *place = index);
         let names = self.names.map(|(names, _)| names);
+        if let Some(names) = &names
+            && let Some(row) = numbers.iter().position(|&number| number >= names.len() as u64)
+        {
+            let expected = format!("labels below {}, one for each class name", names.len());
+            return Err(Error::data(origin, expected, format!("{} at {}", numbers[row], row_name(row))));
+        }
         let name = |number: &u64| match &names {
-            // A file without names may hold a number beyond those of another.
-            Some(names) => names.get(*number as usize).cloned().unwrap_or_else(|| number.to_string()),
+            Some(names) => names[*number as usize].clone(),
             None => number.to_string(),
         };
         let unused = names.iter().flatten().zip(0..).filter(|(_, number)| !places.contains_key(number));
-        Classes {
+        Ok(Classes {
             classes: places.keys().map(name).collect(),
             labels: numbers.iter().map(|number| places[number]).collect(),
             unused: unused.map(|(name, _)| name.clone()).collect(),
-        }
+        })
     }
 }
 

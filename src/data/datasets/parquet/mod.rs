@@ -40,7 +40,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         };
         return Err(Error::data(first, "at least one image with a label", found));
     }
-    let resolved = set.labels.resolve();
+    let resolved = set.labels.resolve(first, |row| ids[row].clone())?;
     for name in &resolved.unused {
         set.ignored.add("class names without an image", || name.clone());
     }
