@@ -1157,6 +1157,26 @@ fn no_password_of_an_address_is_told_or_kept() {
     let kept = fs::read_dir(place.file("")).expect("lists").map(|entry| entry.expect("an entry").path());
     let kept: String =
         kept.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
+    // Nor once it is there.
+    place.put(
+        "d.zip",
+        &zip_of(
+            &["shapes/round/a.png", "shapes/square/b.png"]
+                .map(|name| (name, png(4)))
+                .each_ref()
+                .map(|(name, image)| (*name, image.as_slice())),
+        ),
+    );
+    assert_eq!(place.open(&format!("{source}{FOLDERS}"), LABEL).expect("opens").len(), 2);
+    let stamp = fs::read_to_string(place.file("unpacked.ok")).expect("a stamp");
+    let kept = kept + &stamp;
+    // What an earlier version noted is taken, and written anew without.
+    let address = "http://me:pa55word@127.0.0.1:9/d.zip?token=s3cr3t/d.zip";
+    fs::write(place.file("unpacked.ok"), format!("d.zip none none none {address}\nno links\n")).expect("writes");
+    fs::write(place.file("unpacked/mark"), "").expect("writes");
+    place.open(&format!("{source}{FOLDERS}"), LABEL).expect("opens");
+    assert!(place.file("unpacked/mark").exists(), "it is not unpacked anew");
+    let kept = kept + &fs::read_to_string(place.file("unpacked.ok")).expect("a stamp");
     for secret in ["pa55word", "s3cr3t"] {
         assert!(!error.contains(secret) && !kept.contains(secret), "{error} {kept}");
     }

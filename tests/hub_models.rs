@@ -135,6 +135,16 @@ fn another_file_of_the_same_length_is_told_by_the_lock() {
 }
 
 #[test]
+fn a_missing_shard_is_not_answered_with_the_index_that_names_it() {
+    let server =
+        server(&[("model.safetensors.index.json", b"{}"), ("model-00001-of-00002.safetensors", &bytes(40, 1))]);
+    let place = Place::new();
+    let fetch = |files| Fetch { files, ..place.fetch(&server.address) };
+    fetch("model-00002-of-00002.safetensors").fails(&["names a file that the repository has not"]);
+    fetch("model.safetensors").fails(&["name their index, `model.safetensors.index.json`"]);
+}
+
+#[test]
 fn a_file_that_changed_in_the_cache_is_never_used() {
     let place = Place::new();
     let weights = bytes(4000, 1);

@@ -143,7 +143,7 @@ fn a_number_in_two_spellings_is_one() {
     let place = Place::new();
     place
         .pictures(&["1.png", "2.png", "3.png"])
-        .write("metadata.csv", "file_name,label\n1.png,-1\n2.png,1\n3.png,-1.0\n");
+        .write("metadata.csv", "file_name,label\n1.png,-1\n2.png,+1\n3.png,-1.0\n");
     assert_eq!(place.open().classes, ["-1", "1"]);
     place.write("metadata.csv", "file_name,label\n1.png,-1\n2.png,1\n3.png,0\n");
     assert_eq!(place.open().classes, ["0", "1"]);

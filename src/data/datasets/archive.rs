@@ -28,7 +28,10 @@ pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<
         wider_clip_numbers::say!("waiting for another process that unpacks here")
     })?;
     let (unpacked, stamp) = (folder.join("unpacked"), folder.join("unpacked.ok"));
-    let (contents, notes) = (contents(downloads), folder.join("unpacked.left_out"));
+    let notes = folder.join("unpacked.left_out");
+    // Notes of an earlier version hold the address itself.
+    let earlier = contents(downloads, |download| download.url.clone());
+    let contents = contents(downloads, address_id);
     let found = fs::read_to_string(&stamp).unwrap_or_default();
     let (noted, stood) =
         found.split_once(NO_LINKS).map_or((found.as_str(), None), |(noted, stood)| (noted, Some(stood)));
@@ -39,12 +42,13 @@ pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<
         let files = files.parse().unwrap_or(u64::MAX);
         unpack::count_files(&unpacked) >= files && archives == standing(folder, downloads, archives)
     };
-    if unpacked.is_dir() && noted == contents && stands() {
+    if unpacked.is_dir() && (noted == contents || noted == earlier) && stands() {
         // One that an earlier version unpacked may hold links to anywhere.
         let whole = stood.is_some();
         if whole || unpack::holds_no_link(&unpacked) {
-            if !whole {
-                storage::write_atomic(&stamp, format!("{contents}{NO_LINKS}").as_bytes())?;
+            if !whole || noted != contents {
+                let stood = stood.unwrap_or_default();
+                storage::write_atomic(&stamp, format!("{contents}{NO_LINKS}{stood}").as_bytes())?;
             }
             let left_out = fs::read(&notes).ok().and_then(|notes| serde_json::from_slice(&notes).ok());
             return Ok((unpacked, left_out.unwrap_or_default()));
@@ -93,10 +97,10 @@ fn standing(folder: &Path, downloads: &[Download], noted: &str) -> String {
 }
 
 /// What decides the unpacked folder, for the stamp: another size or checksum in the record is another folder.
-fn contents(downloads: &[Download]) -> String {
+fn contents(downloads: &[Download], address: impl Fn(&Download) -> String) -> String {
     let line = |download: &Download| {
         // Where no checksum says what the file is, its address does.
-        let address = if has_checksum(download) { "" } else { download.url.as_str() };
+        let address = if has_checksum(download) { String::new() } else { address(download) };
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
         let size = download.size.map_or_else(|| "none".into(), |size| size.to_string());
         format!("{} {} {} {size} {address}\n", download.file_name(), text(&download.sha256), text(&download.md5))
@@ -120,10 +124,14 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// What an address is known by; itself it may hold a password.
+pub(super) fn address_id(download: &Download) -> String {
+    storage::sha256_hex(download.url.as_bytes())
+}
+
 /// What a file is known by: its address, and what the record says of it.
 fn identity(download: &Download) -> String {
-    // An address may hold a password.
-    let address = &storage::sha256_hex(download.url.as_bytes())[..32];
+    let address = address_id(download);
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
     let size = download.size.map_or_else(|| "none".into(), |size| size.to_string());
     format!("{address} {} {} {size}", text(&download.sha256), text(&download.md5))

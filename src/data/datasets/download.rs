@@ -4,7 +4,7 @@
 //! `ETag` or else the time of its last change, its length. Where the file there is another one by now, the next attempt
 //! starts anew instead of joining two halves of different files.
 
-use super::archive::{by_hand, failed, has_checksum, remove};
+use super::archive::{address_id, by_hand, failed, has_checksum, remove};
 use crate::error::{Error, Result};
 use crate::hub::{content_range, offline};
 use crate::manifest::Download;
@@ -61,11 +61,6 @@ impl Origin {
             length: total.map_or_else(String::new, |total| total.to_string()),
         }
     }
-}
-
-/// What an address is known by; itself it may hold a password.
-fn address_id(download: &Download) -> String {
-    storage::sha256_hex(download.url.as_bytes())
 }
 
 /// Downloads to `file`, going on where an earlier attempt stopped.

@@ -18,7 +18,9 @@ pub(super) fn number(text: &str) -> Option<&str> {
         let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         is_digits(digits) && is_digits(rest) && rest.bytes().all(|byte| byte == b'0')
     });
-    Some(whole.map_or(text, |(whole, _)| whole))
+    let number = whole.map_or(text, |(whole, _)| whole);
+    let number = number.strip_prefix('+').unwrap_or(number);
+    Some(if number == "-0" { "0" } else { number })
 }
 
 /// Numbers in their one spelling where all values are numbers; other values stay.

@@ -129,7 +129,7 @@ impl Numbers {
             return Numbers::None;
         }
         let numbers: BTreeSet<&str> = labels.iter().filter_map(|label| spelling::number(label)).collect();
-        match numbers.iter().copied().eq(["-1", "1"]) || numbers.iter().copied().eq(["+1", "-1"]) {
+        match numbers.iter().copied().eq(["-1", "1"]) {
             true => Numbers::Signs,
             false => Numbers::FromZero,
         }
@@ -142,7 +142,7 @@ impl Numbers {
             return Ok(label.to_string());
         }
         let number = spelling::number(label).ok_or("rows without a label")?;
-        match self == Numbers::FromZero && number.starts_with('-') && number != "-0" {
+        match self == Numbers::FromZero && number.starts_with('-') {
             true => Err("rows whose label is a number below 0, which stands for none"),
             false => Ok(number.to_string()),
         }
