@@ -12,6 +12,7 @@ use std::path::Path;
 use wider_clip::candle_core;
 use wider_clip::error::Result;
 use wider_clip::experiments::Work;
+use wider_clip::features;
 use wider_clip::models::load_as;
 use wider_clip::ops::{
     Activation, Heads, Weight, attention, attention_weights, layer_norm, layer_norm_bf16, linear, linear_act,
@@ -272,6 +273,12 @@ fn every_family_keeps_its_features() -> Result<()> {
             let table = |dtype| extract(&load_as(root(), record, &Device::Cpu, dtype)?, &set, what);
             let (plain, half) = (table(DType::F32)?, table(DType::BF16)?);
             assert_ne!(plain.key, half.key, "{id}");
+            // The family says what is rounded, and is in the key where something is.
+            let mut cousin = record.clone();
+            cousin.family = "other".into();
+            let key = |record, dtype| features::key(record, "", dtype, &Device::Cpu, &set, None).digest();
+            assert_eq!(key(record, DType::F32), key(&cousin, DType::F32), "{id}");
+            assert_ne!(key(record, DType::BF16), key(&cousin, DType::BF16), "{id}");
             for name in record.features.names() {
                 let cosine = smallest_cosine(&plain, &half, name)?;
                 println!("{}, {id}, {name}: smallest cosine {cosine:.6}", set.id);

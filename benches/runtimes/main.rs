@@ -51,12 +51,12 @@ const BATCH: usize = 8;
 /// Measured runs of a side in a turn, the best of which counts.
 const RUNS: usize = 3;
 
-/// A record, the architecture at 224 pixels, and its name.
-const MODELS: [(&str, &str, &str); 4] = [
-    ("clip_vit_b32.openai", "clip_vit_b32", "CLIP ViT-B/32"),
-    ("vit_b16.in21k_ft_in1k", "vit_b16", "ViT-B/16"),
-    ("convnext_tiny.fb_in1k", "convnext_tiny", "ConvNeXt-T"),
-    ("efficientnet_b2.ra_in1k", "efficientnet_b2", "EfficientNet-B2"),
+/// A record, its family, the architecture at 224 pixels, and its name.
+const MODELS: [(&str, &str, &str, &str); 4] = [
+    ("clip_vit_b32.openai", "clip", "clip_vit_b32", "CLIP ViT-B/32"),
+    ("vit_b16.in21k_ft_in1k", "vit", "vit_b16", "ViT-B/16"),
+    ("convnext_tiny.fb_in1k", "convnext", "convnext_tiny", "ConvNeXt-T"),
+    ("efficientnet_b2.ra_in1k", "efficientnet", "efficientnet_b2", "EfficientNet-B2"),
 ];
 
 /// What is compared: ours in a type, with a runtime, and what that is called.
@@ -72,12 +72,12 @@ fn main() {
     let mut twin = Twin::of("runtimes.py", "tests/reference/requirements-runtimes.txt", arguments.threads);
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let mut rows = Vec::new();
-    for (id, architecture, name) in MODELS.into_iter().filter(|(id, ..)| wanted(id)) {
+    for (id, family, architecture, name) in MODELS.into_iter().filter(|(id, ..)| wanted(id)) {
         let facts = twin.ask(&json!({ "work": "load", "model": id, "batch": BATCH, "size": SIZE }));
         // EfficientNet rounds nothing.
         let rounds = has_bf16() && !architecture.starts_with("efficientnet");
         let dtypes = if rounds { vec![DType::F32, DType::BF16] } else { vec![DType::F32] };
-        let ours: Vec<Ours> = dtypes.into_iter().map(|dtype| Ours::new(architecture, dtype)).collect();
+        let ours: Vec<Ours> = dtypes.into_iter().map(|dtype| Ours::new(architecture, family, dtype)).collect();
         let mut turns: Vec<Vec<(Times, Times)>> = vec![Vec::new(); PAIRS.len()];
         for _ in 0..arguments.rounds {
             let mine: Vec<(DType, Times)> = ours.iter().map(|ours| (ours.dtype, ours.times())).collect();
@@ -176,12 +176,12 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(architecture: &str, dtype: DType) -> Ours {
+    fn new(architecture: &str, family: &str, dtype: DType) -> Ours {
         let architecture = Architecture::named(architecture).unwrap().with_image_size(SIZE);
         let weights = random_weights(&architecture.parameters());
         let mut model = architecture.build(VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu)).unwrap();
         if dtype == DType::BF16 {
-            model.round_to_bf16().unwrap();
+            model.round_to_bf16(family).unwrap();
         }
         Ours { dtype, model, images: random_images(BATCH, SIZE) }
     }

@@ -60,7 +60,7 @@ impl Own {
     /// # Errors
     /// No model that can be used; fewer than two classes with images in two groups.
     pub fn compare(&self, chosen: &Chosen, look: &Look, device: &Device) -> Result<Compared> {
-        let (mut encodings, mut broken, mut paces) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let (mut encodings, mut broken, mut paces) = (BTreeMap::new(), chosen.broken.clone(), BTreeMap::new());
         let mut usable: Option<BTreeSet<usize>> = None;
         for (model, pace) in &chosen.models {
             let encoding = Encoding::of_f32(&self.project, &self.set, model, device);

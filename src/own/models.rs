@@ -21,6 +21,8 @@ pub struct Chosen {
     pub left_out: Vec<(String, f64)>,
     /// Models that are not on this machine, with their millions of parameters where known.
     pub elsewhere: Vec<(String, Option<f64>)>,
+    /// Models that could not be had or used, with why.
+    pub broken: Vec<(String, String)>,
 }
 
 /// Images that a model's pace is measured on, spread over the set.
@@ -38,10 +40,12 @@ fn place(record: &ModelRecord) -> usize {
 
 impl Own {
     /// Chooses models: those that the request names, else all on this machine but untrained twins. Each is tried on a few images;
-    /// where minutes are limited, those that do not fit are left out, the smaller ones of each kind first in line.
+    /// where minutes are limited, those that do not fit are left out, the smaller ones of each kind first in line. Where models may
+    /// be downloaded the others are as well, one by one, as long as minutes are left: a download takes of them. One that cannot be
+    /// had costs no other.
     ///
     /// # Errors
-    /// A model that is not known, or named and not on this machine and not to be downloaded.
+    /// A model that is not known, or named and not on this machine and not to be downloaded; no model that can be used.
     pub fn choose(&self, device: &Device) -> Result<Chosen> {
         let manifests = &self.project.manifests;
         let here = |record: &&ModelRecord| models::is_here(self.project.root(), record);
@@ -62,14 +66,25 @@ impl Own {
         }
         let size = |record: &ModelRecord| record.params.unwrap_or(0);
         records.sort_by_key(|record| (place(record), size(record), record.id.clone()));
-        let away = manifests.models().filter(|record| matches!(record.weights, Weights::Hub { .. }) && !here(record));
-        let elsewhere = away.filter(|record| !records.iter().any(|taken| taken.id == record.id));
-        let elsewhere = elsewhere.map(|record| (record.id.clone(), record.params.map(|n| n as f64 / 1e6))).collect();
         let (mut left, mut found) = (self.request.minutes.map(|minutes| 60.0 * minutes), Vec::new());
         // Models of which nothing is computed yet; one at least has its turn.
-        let (mut left_out, mut fresh) = (Vec::new(), 0);
+        let (mut left_out, mut fresh, mut broken) = (Vec::new(), 0, Vec::new());
         for record in records {
-            let pace = self.pace(record, device)?;
+            let is_away = !here(&record);
+            if is_away && fresh > 0 && left.is_some_and(|seconds| seconds <= 0.0) {
+                continue;
+            }
+            let begun = Instant::now();
+            let pace = match self.pace(record, device) {
+                Ok(pace) => pace,
+                Err(error) => {
+                    broken.push((record.id.clone(), error.chain()));
+                    continue;
+                }
+            };
+            if is_away {
+                left = left.map(|seconds| seconds - begun.elapsed().as_secs_f64());
+            }
             // What an earlier call has computed takes no time again.
             let encoding = Encoding::of_f32(&self.project, &self.set, &record.id, device);
             let cached = encoding.is_ok_and(|encoding| {
@@ -92,7 +107,17 @@ impl Own {
             // So that the same call, made again, goes on.
             note_left_out(&format!("{first} and what follows it does not fit into the minutes asked for"))?;
         }
-        Ok(Chosen { models: found, left_out, elsewhere })
+        if let (true, Some((model, why))) = (found.is_empty(), broken.first()) {
+            return Err(Error::argument("models", "at least one that can be used", format!("none; {model}: {why}")));
+        }
+        if let Some((model, _)) = broken.first() {
+            note_left_out(&format!("{model} could not be had"))?;
+        }
+        let tried = |id: &str| broken.iter().any(|(broken, _)| broken == id);
+        let elsewhere = manifests.models().filter(|record| matches!(record.weights, Weights::Hub { .. }));
+        let elsewhere = elsewhere.filter(|record| !here(record) && !tried(&record.id));
+        let elsewhere = elsewhere.map(|record| (record.id.clone(), record.params.map(|n| n as f64 / 1e6))).collect();
+        Ok(Chosen { models: found, left_out, elsewhere, broken })
     }
 
     /// About how many seconds the classifiers on features of `dim` numbers take.

@@ -645,7 +645,11 @@ pub const CASES: &[Case] = &[
     case("hub", &[("source.hub.files.train", "[\"data/more.parquet\"]")], Effect::Features),
     case("pixels", &[("id", "\"other.raw\"")], Effect::Nothing("a name to keep rows under")),
     case("pixels", &[("name", "\"Other\"")], WORDS),
-    case("pixels", &[("family", "\"vit\"")], Effect::Nothing("a word in tables; the architecture is what is built")),
+    case(
+        "pixels",
+        &[("family", "\"vit\"")],
+        Effect::Nothing("a word in tables; in f32 the architecture is all that is built"),
+    ),
     case("pixels", &[("published_as", "\"DINO\"")], Effect::Nothing("which published rows stand beside it")),
     case("pixels", &[("licence", "\"Other\"")], WORDS),
     case("pixels", &[("papers", "[\"Other\"]")], WORDS),

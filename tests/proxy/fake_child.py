@@ -81,7 +81,7 @@ def execute(identities, message):
     if word == "print":
         for _ in range(int(rest.split()[0])):
             stream(message, "stdout", "x" * (int(rest.split()[1]) - 1) + "\n")
-    elif word == "value":
+    elif word in ("value", "value_now"):
         publish("execute_result", {"data": {"text/plain": rest}, "metadata": {}, "execution_count": number}, message)
     elif word == "buffers":
         publish("display_data", {"data": {}, "metadata": {}}, message, buffers=[b"\x00\xff" * 500, b"<IDS|MSG>"])
@@ -161,7 +161,8 @@ def shells():
             publish("comm_msg", {"comm_id": "1", "data": {"buffers": len(message["buffers"])}}, message)
         publish("status", {"execution_state": "idle"}, message)
         if kind == "execute_request" and late is not None:
-            late += [(0, "stderr", "[cell ended]\n"), (0.005, "stdout", "[cell ended]\n")]
+            pause = 0 if message["content"]["code"].startswith("value_now") else 0.005
+            late += [(0, "stderr", "[cell ended]\n"), (pause, "stdout", "[cell ended]\n")]
         for pause, name, text in late or []:
             time.sleep(pause)
             stream(message, name, text)

@@ -23,6 +23,8 @@ pub const PART: usize = SHARD;
 const BATCH: usize = 32;
 /// Raised whenever a change in decoding, resizing, batching or a model's arithmetic moves a number.
 const CODE_VERSION: u32 = 2;
+/// The same of what is rounded to bf16 on a processor.
+const ROUNDING_VERSION: u32 = 2;
 
 /// What to extract.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +158,7 @@ pub fn key(
     set: &ImageSet,
     rows: Option<&[usize]>,
 ) -> Key {
-    Key::new("features")
+    let key = Key::new("features")
         .with("architecture", &record.architecture)
         .with("weights", weights)
         .with_all(&record.input.key())
@@ -166,7 +168,10 @@ pub fn key(
         .with("dtype", dtype.as_str())
         // The last digits of kinds of devices differ, and of roundings.
         .with("device", arithmetic(device))
-        .with("code", CODE_VERSION)
+        .with("code", CODE_VERSION);
+    // What is rounded is a matter of the family.
+    let rounds = dtype == DType::BF16 && device.is_cpu();
+    if rounds { key.with("rounding", format!("{ROUNDING_VERSION} {}", record.family)) } else { key }
 }
 
 fn is_read_only(error: &std::io::Error) -> bool {

@@ -179,7 +179,7 @@ pub fn load_as(root: &Path, record: &ModelRecord, device: &Device, dtype: DType)
     let weights = read_weights(root, record, device)?;
     let mut backbone = weights.architecture.build(VarBuilder::from_tensors(weights.tensors, built, device))?;
     if products {
-        backbone.round_to_bf16()?;
+        backbone.round_to_bf16(&record.family)?;
     }
     let preprocess = preprocess(&record.input);
     preprocess.check()?;

@@ -70,12 +70,12 @@ pub trait Backbone: Send + Sync {
 
     /// From now on rounds the factors of most matrix products to bf16 and sums them in f32, on processors that have the
     /// instructions ([`crate::ops::require_bf16`]). Everything else stays f32: sums, biases, normalisations, activations,
-    /// softmax, residual sums, depthwise convolutions, and the products to which a family's features are sensitive. Features
-    /// stay f32.
+    /// softmax, residual sums, depthwise convolutions, and the products to which the features of `family`, a word of its
+    /// record such as `beit`, are sensitive. Features stay f32.
     ///
     /// # Errors
     /// [`Error::Argument`] if the processor lacks the instructions, or the model is trained or on another device.
-    fn round_to_bf16(&mut self) -> Result<()>;
+    fn round_to_bf16(&mut self, family: &str) -> Result<()>;
 
     /// Where each token of `images` looks in the last block: (B, heads, T, T), rows adding up to 1, the class token
     /// first; `None` from a model without attention.

@@ -46,7 +46,7 @@ impl Backbone for Pixels {
     }
 
     /// There is no product to round.
-    fn round_to_bf16(&mut self) -> Result<()> {
+    fn round_to_bf16(&mut self, _family: &str) -> Result<()> {
         crate::ops::require_bf16()
     }
 }

@@ -170,7 +170,10 @@ pub fn paces_table(own: &Own, chosen: &Chosen, compared: &Compared) -> Table {
         let said = format!("not on this machine: --download fetches it, {size}");
         [model_name(own.project(), model), "–".into(), "–".into(), said]
     });
-    let rows = taken.chain(left_out).chain(elsewhere);
+    let broken = chosen.broken.iter().map(|(model, why)| {
+        [model_name(own.project(), model), "–".into(), "–".into(), format!("could not be used: {why}")]
+    });
+    let rows = taken.chain(broken).chain(left_out).chain(elsewhere);
     Table {
         caption: "Models: what an image takes on this machine, decoding included".into(),
         header: ["model", "ms per image", "seconds for all", ""].map(String::from).to_vec(),

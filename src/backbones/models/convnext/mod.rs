@@ -228,7 +228,7 @@ impl Backbone for ConvNeXt {
         self.pooled().apart(self.features(images, mode, self.pooled())?)
     }
 
-    fn round_to_bf16(&mut self) -> Result<()> {
+    fn round_to_bf16(&mut self, _family: &str) -> Result<()> {
         self.stem.0.round()?;
         self.stages.iter_mut().try_for_each(|stage| {
             stage.downsample.iter_mut().try_for_each(|(_, merge)| merge.round())?;

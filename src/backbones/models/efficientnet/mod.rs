@@ -136,7 +136,7 @@ impl Backbone for EfficientNet {
 
     /// Nothing is rounded, and features are those in f32. With only the head and the 1x1 convolutions that widen rounded, from
     /// the third block on, an image of the pocket EfficientNet had a cosine of 0.9987 to f32, and little time was spared.
-    fn round_to_bf16(&mut self) -> Result<()> {
+    fn round_to_bf16(&mut self, _family: &str) -> Result<()> {
         if self.trained {
             return Err(Error::argument("weights rounded to bf16", "a frozen network", "one that is trained"));
         }

@@ -231,14 +231,16 @@ impl Backbone for Transformer {
         Ok(features)
     }
 
-    /// The patch embedding and the first block stay f32: all that follows builds on what they give. Rounded as well, the
-    /// class token of the pocket BEiT had a cosine of 0.9996 to the one in f32, and so 0.99994.
-    fn round_to_bf16(&mut self) -> Result<()> {
+    /// The patch embedding stays f32, and so does the first block of BEiT and data2vec, on which all that follows builds:
+    /// rounded as well, the class token of the pocket BEiT had a cosine of 0.9996 to the one in f32, and so 0.99994. Of the
+    /// other families none fell below 0.9999 by it.
+    fn round_to_bf16(&mut self, family: &str) -> Result<()> {
         require_bf16()?;
         if self.cls_token.track_op() {
             return Err(Error::argument("weights rounded to bf16", "a frozen network", "one that is trained"));
         }
-        self.blocks.iter_mut().skip(1).try_for_each(|(block, _)| block.round())
+        let kept = usize::from(["beit", "data2vec"].contains(&family));
+        self.blocks.iter_mut().skip(kept).try_for_each(|(block, _)| block.round())
     }
 
     /// The probabilities of the last block.
