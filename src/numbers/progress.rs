@@ -158,7 +158,7 @@ impl State {
         self.told = Instant::now();
         let line = self.line();
         match &mut self.sink {
-            Sink::Terminal(bar) => bar.set_message(line),
+            Sink::Terminal(bar) => bar.set_message(for_terminal(&line)),
             Sink::Marked => println!("{STATUS_MARK}{line}"),
             Sink::Lines { next } => {
                 *next *= 2;
@@ -211,6 +211,31 @@ impl Sink {
         }
         Sink::Lines { next: Duration::from_secs(15) }
     }
+}
+
+/// `line` for a terminal: one that is wider loses a piece before its end, which is the time to go where that is known.
+pub fn for_terminal(line: &str) -> String {
+    let (_, width) = console::Term::stdout().size();
+    fitted(line, usize::from(width))
+}
+
+/// `line` in so many places: of a longer one what is left out stands as an ellipsis, and the time to go stays whole.
+///
+/// ```
+/// use wider_clip::progress::fitted;
+///
+/// let line = "cell 4/27, 68 s: pictures looked at: 76,032 of 100,000 images, 1,105/s, 21 s to go";
+/// assert_eq!(fitted(line, 60), "cell 4/27, 68 s: pictures looked at: 76,032 of …, 21 s to go");
+/// assert_eq!(fitted(line, 100), line);
+/// assert_eq!(fitted("pictures looked at: all", 12), "pictures lo…");
+/// ```
+pub fn fitted(line: &str, width: usize) -> String {
+    let end = line.rfind(", ").filter(|_| line.ends_with(" to go")).map_or("", |at| &line[at..]);
+    let room = width.saturating_sub(console::measure_text_width(end));
+    if console::measure_text_width(line) <= width || room < end.len() {
+        return console::truncate_str(line, width, "…").into_owned();
+    }
+    console::truncate_str(&line[..line.len() - end.len()], room, "…").into_owned() + end
 }
 
 /// How fast a job goes.

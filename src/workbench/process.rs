@@ -1,7 +1,7 @@
 //! Other programs: started with progress, and failed with one line that says what to do.
 
 use crate::error::{Error, Result};
-use crate::progress::{STATUS_MARK, duration};
+use crate::progress::{STATUS_MARK, duration, for_terminal};
 use crate::say::{self, lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
@@ -118,7 +118,7 @@ impl Step {
     fn show(&self, line: String) {
         match &self.line {
             // In place of a line stands one line.
-            Some(place) => place.set_message(say::plain(&line).into_owned()),
+            Some(place) => place.set_message(for_terminal(&say::plain(&line))),
             None => crate::say!("{line}"),
         }
     }
