@@ -55,9 +55,28 @@ fn a_job() {
     nothing.finish();
 }
 
+/// Not a test by itself: a job of two steps that take long.
+#[test]
+#[ignore = "the child of the tests below"]
+fn a_slow_job() {
+    let progress = Progress::new("counting", "steps", 2, 0);
+    for _ in 0..2 {
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+        progress.advance(1);
+    }
+    progress.finish();
+    // Nothing is told of a job that is over, or was given up.
+    drop(Progress::new("nothing", "steps", 2, 0));
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+}
+
 fn lines_of_job(status: bool) -> Vec<String> {
+    lines_of("a_job", status)
+}
+
+fn lines_of(name: &str, status: bool) -> Vec<String> {
     let mut job = Command::new(std::env::current_exe().expect("this test"));
-    job.args(["--exact", "a_job", "--ignored", "--nocapture"]).env_remove(STATUS_VARIABLE);
+    job.args(["--exact", name, "--ignored", "--nocapture"]).env_remove(STATUS_VARIABLE);
     if status {
         job.env(STATUS_VARIABLE, "1");
     }
@@ -81,4 +100,14 @@ fn a_runner_has_marked_lines_and_one_that_stays() {
     assert!((2..=6).contains(&marked.len()), "a line each 200 ms: {lines:?}");
     assert!(marked.iter().all(|line| line.contains(" of 2,000 steps") && line.contains(" to go")), "{marked:?}");
     assert_eq!(plain.len(), 1, "{plain:?}");
+}
+
+#[test]
+fn a_long_step_is_no_silence() {
+    let lines = lines_of("a_slow_job", true);
+    let of = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+    assert!((1..=2).contains(&of("counting: 0 of 2 steps")), "{lines:?}");
+    assert!((2..=3).contains(&of("counting: 1 of 2 steps")), "{lines:?}");
+    assert_eq!((of("to go"), of("nothing")), (of("1 of 2 steps"), 0), "{lines:?}");
+    assert!(lines.last().is_some_and(|line| line.starts_with("counting: 2 steps in ")), "{lines:?}");
 }

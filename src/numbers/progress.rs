@@ -6,6 +6,9 @@
 //! after 15 s, after 30 more, after 60 more, and so on. At the end all three have one line: what was done, and how long it
 //! took.
 //!
+//! A step that takes long is no reason for silence: where nothing else was told for a second, a thread of the job's own tells
+//! how far it is.
+//!
 //! Time left is what is left of the work over the pace of late: of the second half of the time so far, so that a slow start
 //! is forgotten. Work is counted in units of one cost, or, where units differ, in seconds that they would take on some
 //! machine; only their proportions matter.
@@ -14,7 +17,8 @@ use crate::say::{self, plain};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The environment variable by which a runner asks for marked lines.
@@ -22,9 +26,16 @@ pub const STATUS_VARIABLE: &str = "WIDER_CLIP_STATUS";
 /// In front of a marked line.
 pub const STATUS_MARK: &str = say::STATUS;
 
+/// How long a job that goes on is silent at most, where its line is replaced.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// Counts the work of a job and tells how far it is, from any thread.
 #[derive(Debug)]
-pub struct Progress(Mutex<State>);
+pub struct Progress {
+    state: Arc<Mutex<State>>,
+    /// The job's own thread ends when this is gone.
+    _alive: Sender<()>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -43,6 +54,7 @@ struct State {
     pace: Pace,
     sink: Sink,
     told: Instant,
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -63,12 +75,28 @@ impl Progress {
             done: done as f64,
             ..State::new(label.into(), total as f64)
         };
-        Progress(Mutex::new(state))
+        Progress::of(state)
     }
 
     /// A job called `label` of steps that differ, `total` in all; see [`Progress::add`].
     pub fn weighted(label: impl Into<String>, total: f64) -> Progress {
-        Progress(Mutex::new(State::new(label.into(), total)))
+        Progress::of(State::new(label.into(), total))
+    }
+
+    fn of(state: State) -> Progress {
+        let state = Arc::new(Mutex::new(state));
+        let (alive, ended) = mpsc::channel::<()>();
+        let told = Arc::clone(&state);
+        // Where no thread can be had, steps tell of themselves all the same.
+        let _ = std::thread::Builder::new().name("progress".into()).spawn(move || {
+            while ended.recv_timeout(SILENCE) == Err(RecvTimeoutError::Timeout) {
+                let mut state = told.lock().unwrap_or_else(PoisonError::into_inner);
+                if !state.is_over && state.told.elapsed() >= SILENCE {
+                    state.tell();
+                }
+            }
+        });
+        Progress { state, _alive: alive }
     }
 
     /// Prints nothing.
@@ -110,7 +138,8 @@ impl Progress {
 
     /// The job is over; prints the closing line unless nothing was to do.
     pub fn finish(self) {
-        let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        state.is_over = true;
         if let Sink::Terminal(bar) = &state.sink {
             bar.finish_and_clear();
         }
@@ -123,7 +152,7 @@ impl Progress {
 
     /// A thread that panicked while it told left nothing half-done.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,6 +171,7 @@ impl State {
             pace: Pace::default(),
             sink: Sink::of_output(),
             told: now,
+            is_over: false,
         }
     }
 
