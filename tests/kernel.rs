@@ -63,6 +63,16 @@ fn outputs(executed: &Path) -> Vec<String> {
     notebook["cells"].as_array().unwrap().iter().map(of_cell).collect()
 }
 
+/// A notebook that somebody copied to a folder of theirs still names the project's folder by `..`.
+#[test]
+fn a_copied_notebook_has_the_library_all_the_same() {
+    let (workbench, folder) = (workbench(), tempfile::tempdir().unwrap());
+    let cells = ["let a = Tensor::zeros(3, wider_clip::candle_core::DType::F32, &Device::Cpu)?;", "a.dims1()?"];
+    let run = Run { folder: folder.path().into(), ..notebook(&workbench, folder.path(), &cells) };
+    assert_eq!(execute(&workbench, &run).unwrap(), Outcome::Executed);
+    assert_eq!(outputs(&run.executed).last().map(String::as_str), Some("3"));
+}
+
 /// Runs a notebook that must fail, and returns the number of the cell, its source and the message.
 fn failure(cells: &[&str]) -> (usize, String, String) {
     let workbench = workbench();

@@ -1,6 +1,7 @@
 //! The structure that every notebook has, so that a reader finds the same things in the same places.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use wider_clip::display::SpriteSheet;
 use wider_clip::workbench::notebooks::numbered_notebooks;
@@ -9,6 +10,13 @@ struct Cell {
     code: bool,
     source: String,
     outputs: Vec<Value>,
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().unwrap_or_default().to_string(),
+    }
 }
 
 fn notebooks() -> Vec<(PathBuf, Vec<Cell>)> {
@@ -21,10 +29,6 @@ fn notebooks() -> Vec<(PathBuf, Vec<Cell>)> {
 fn cells(path: &Path) -> Vec<Cell> {
     let notebook: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(notebook["metadata"]["kernelspec"]["name"], "wider-clip", "{}", path.display());
-    let text = |value: &Value| match value {
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-        other => other.as_str().unwrap_or_default().to_string(),
-    };
     let cell = |cell: &Value| Cell {
         code: cell["cell_type"] == "code",
         source: text(&cell["source"]),
@@ -134,6 +138,7 @@ fn stored_outputs_are_whole_and_small() {
     for (path, cells) in notebooks() {
         let size = std::fs::metadata(&path).unwrap().len();
         assert!(size <= 1_000_000, "{}: {size} bytes", path.display());
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
         for cell in &cells {
             for output in &cell.outputs {
                 assert_ne!(output["output_type"], "error", "{}: a stored error in\n{}", path.display(), cell.source);
@@ -145,11 +150,19 @@ fn stored_outputs_are_whole_and_small() {
                     assert!(drawn, "{}: a chart without a static picture in\n{}", path.display(), cell.source);
                 }
                 assert!(!has(SpriteSheet::MIME), "{}: a sprite sheet in\n{}", path.display(), cell.source);
+                // VS Code shows all pictures in one document, in which a name means one thing, and takes a list for lines of text.
+                let picture = text(&data["image/svg+xml"]);
+                for name in picture.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                    if let Some(other) = names.insert(name.into(), picture.clone()) {
+                        assert!(other == picture, "{}: `{name}` in two pictures", path.display());
+                    }
+                }
+                for (kind, shown) in data.as_object().into_iter().flatten() {
+                    let is_list = kind.ends_with("+json") && shown.is_array();
+                    assert!(!is_list, "{}: {kind} as a list in\n{}", path.display(), cell.source);
+                }
                 // A table or chart that the kernel did not know how to show is printed as Rust prints a value.
-                let plain = match &data["text/plain"] {
-                    Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-                    other => other.as_str().unwrap_or_default().to_string(),
-                };
+                let plain = text(&data["text/plain"]);
                 let printed =
                     ["Table {", "Tables {", "Chart {", "Gallery {", "SpriteSheet {", "MapChart {", "Ok(", "Err("];
                 let is_printed = printed.iter().any(|start| plain.starts_with(start));

@@ -5,7 +5,7 @@ use super::text::emit;
 use super::{Cell, Table};
 use crate::course::{CASE_SECONDS, Case, Marks, Outcome};
 
-/// The form in which the cases are data: a list of three texts each.
+/// The form in which the cases are data: under `cases` a list of three texts each. An object, as VS Code takes a list for lines of text.
 pub const MARKS_MIME: &str = "application/vnd.wider-clip.marks+json";
 
 impl Marks {
@@ -37,7 +37,7 @@ impl Marks {
         let table = self.table();
         let cases: Vec<Vec<&str>> =
             table.rows.iter().map(|row| row.iter().map(|cell| cell.text.as_str()).collect()).collect();
-        emit(MARKS_MIME, &serde_json::json!(cases).to_string());
+        emit(MARKS_MIME, &serde_json::json!({ "cases": cases }).to_string());
         emit("text/html", &table.to_html());
         emit("text/plain", &self.points().to_string());
     }

@@ -208,12 +208,13 @@ pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The folder that a variable names: `~` in front is the home folder, and a relative one lies in the folder that the program was
-/// started in.
+/// The folder that a variable names: `~` or `$HOME` in front is the home folder, also where no shell has put it there, and a
+/// relative one lies in the folder that the program was started in.
 pub fn named_folder(variable: &str) -> Option<PathBuf> {
     let named = std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)?;
-    let named = match (named.strip_prefix("~"), std::env::home_dir()) {
-        (Ok(rest), Some(home)) => home.join(rest),
+    let rest = ["~", "$HOME", "${HOME}"].iter().find_map(|home| named.strip_prefix(home).ok());
+    let named = match (rest, std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
         _ => named,
     };
     Some(std::path::absolute(&named).unwrap_or(named))

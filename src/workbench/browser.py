@@ -10,6 +10,7 @@ the thousands of labelled points of the maps linked to them, of which the static
 import argparse
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -257,7 +258,7 @@ DRAW = """(async () => {
 
 def draw(tab, chart):
     """A static picture of a chart: its mime type and what a notebook holds for it."""
-    svg = compact(stable(urllib.parse.unquote(tab.value(DRAW % (chart, "svg")))))
+    svg = its_own(compact(stable(urllib.parse.unquote(tab.value(DRAW % (chart, "svg"))))))
     if len(svg) <= LARGEST_SVG:
         return "image/svg+xml", svg
     return "image/png", tab.value(DRAW % (chart, "png"))
@@ -267,11 +268,19 @@ def has_sprites(chart):
     return "sprites" in (chart.get("layout", {}).get("meta") or {})
 
 
+NAMES = re.compile(r"((?:top)?defs-|clip|legend|trace|\bg)([0-9a-f]{6})(?![0-9a-f])")
+
+
 def stable(svg):
     """plotly.js names its parts at random; a saved notebook must not change where its chart does not."""
     names = {}
-    renamed = lambda found: found.group(1) + names.setdefault(found.group(2), f"{len(names):06x}")
-    return re.sub(r"((?:top)?defs-|clip|legend|trace|\bg)([0-9a-f]{6})(?![0-9a-f])", renamed, svg)
+    return NAMES.sub(lambda found: found.group(1) + names.setdefault(found.group(2), f"{len(names):06x}"), svg)
+
+
+def its_own(svg):
+    """Names that no other chart has: VS Code shows all pictures in one document, where a name of another would cut this one."""
+    first = int(hashlib.sha256(svg.encode()).hexdigest()[:6], 16)
+    return NAMES.sub(lambda found: found.group(1) + f"{(first + int(found.group(2), 16)) % 2**24:06x}", svg)
 
 
 # What plotly.js writes into every style and what is so anyway.

@@ -4,7 +4,7 @@
 //! what to do with a sprite sheet.
 
 use super::{SUITE_VARIABLE, Workbench, process, setup};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::path::Path;
 use std::process::Command;
 
@@ -12,8 +12,15 @@ use std::process::Command;
 /// through them, or on another folder. `arguments` are passed on.
 ///
 /// # Errors
-/// Those of [`setup::ensure`]; [`crate::error::Error::Program`] where JupyterLab ends with an error.
+/// Those of [`setup::ensure`]; [`Error::Data`] where the folder is none; [`Error::Program`] where JupyterLab ends with an error.
 pub fn serve(workbench: &Workbench, suite: &str, folder: Option<&Path>, arguments: &[String]) -> Result<()> {
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Error::data(
+            folder,
+            "a folder to open",
+            if folder.exists() { "something else" } else { "nothing" },
+        ));
+    }
     setup::ensure(workbench)?;
     println!("JupyterLab opens in the browser; stop it here with Ctrl-C. The first cell of a notebook takes a moment.");
     let mut command = Command::new(workbench.python());

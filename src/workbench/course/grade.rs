@@ -566,7 +566,7 @@ fn page(
                 if let Some(data) = output.get_mut("data").and_then(Value::as_object_mut) {
                     let cases = data.remove(MARKS_MIME);
                     data.retain(|kind, _| matches!(kind.as_str(), "text/plain" | "image/png" | "image/jpeg"));
-                    if let Some(cases) = cases.as_ref().and_then(Value::as_array) {
+                    if let Some(cases) = cases.as_ref().and_then(|data| data["cases"].as_array()) {
                         data.insert("text/markdown".into(), Value::from(table_of(cases)));
                     }
                 }
