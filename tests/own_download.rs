@@ -6,14 +6,14 @@ mod hub_server;
 #[path = "support/own_place.rs"]
 mod own_place;
 
-use hub_server::HubServer;
+use hub_server::{HubServer, Instead};
 use own_place::{Place, picture};
 use std::fs;
 use std::path::Path;
 use wider_clip::own::Request;
 use wider_clip::prelude::*;
 
-/// The project's manifests with three models: one without weights, one that the hub has, one that it has not.
+/// The project's manifests with four models: one without weights, one that the hub has, two that it has not.
 fn root_with_models(folder: &Path) {
     let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("data_manifests"), folder.join("data_manifests"));
     fs::create_dir_all(to.join("models")).expect("makes");
@@ -28,7 +28,7 @@ fn root_with_models(folder: &Path) {
     fs::write(to.join("models/pixels.raw.toml"), record("pixels.raw")).expect("writes");
     let vit = record("vit_p16_pocket.icons");
     let embedded = vit.split("[weights.embedded]").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("is there");
-    for (id, repo) in [("near.hub", "somebody/near"), ("gone.hub", "somebody/gone")] {
+    for (id, repo) in [("near.hub", "somebody/near"), ("gone.hub", "somebody/gone"), ("lost.hub", "somebody/lost")] {
         let hub = format!("[weights.hub]\nrepo = \"{repo}\"\nfiles = [\"model.safetensors\"]");
         let text = vit.replace(&format!("[weights.embedded]{embedded}"), &hub);
         let text = text.replace("vit_p16_pocket.icons", id).replace("Pocket ViT, large patches, icons", id);
@@ -77,7 +77,7 @@ fn models_are_downloaded_one_by_one_and_what_cannot_be_had_is_told() {
     let chosen = asked(&[], None, false).choose(&Device::Cpu).expect("chooses");
     assert_eq!(
         (ids(&chosen.models), elsewhere(&chosen)),
-        (vec!["pixels.raw".into()], vec!["gone.hub".into(), "near.hub".into()])
+        (vec!["pixels.raw".into()], vec!["gone.hub".into(), "lost.hub".into(), "near.hub".into()])
     );
     let error = asked(&["near.hub"], None, false).choose(&Device::Cpu).expect_err("is refused").to_string();
     assert!(error.contains("`near.hub`") && error.contains("--download"), "{error}");
@@ -87,7 +87,7 @@ fn models_are_downloaded_one_by_one_and_what_cannot_be_had_is_told() {
     let chosen = asked(&[], Some(1e-9), true).choose(&Device::Cpu).expect("chooses");
     assert_eq!(
         (ids(&chosen.models), elsewhere(&chosen)),
-        (vec!["pixels.raw".into()], vec!["gone.hub".into(), "near.hub".into()])
+        (vec!["pixels.raw".into()], vec!["gone.hub".into(), "lost.hub".into(), "near.hub".into()])
     );
     assert!(!server_is_asked());
 
@@ -95,7 +95,8 @@ fn models_are_downloaded_one_by_one_and_what_cannot_be_had_is_told() {
     let own = asked(&[], None, true);
     let chosen = own.choose(&Device::Cpu).expect("chooses");
     assert_eq!((ids(&chosen.models), elsewhere(&chosen)), (vec!["pixels.raw".into(), "near.hub".into()], vec![]));
-    let [(broken, why)] = &chosen.broken[..] else { panic!("{:?}", chosen.broken) };
+    let [(broken, why), (other, _)] = &chosen.broken[..] else { panic!("{:?}", chosen.broken) };
+    assert_eq!(other, "lost.hub");
     assert!(broken == "gone.hub" && why.contains("somebody/gone"), "{broken}: {why}");
     assert!(server_is_asked());
     let compared = own.compare(&chosen, &own.look().expect("looks"), &Device::Cpu).expect("compares");
@@ -108,4 +109,11 @@ fn models_are_downloaded_one_by_one_and_what_cannot_be_had_is_told() {
     assert_eq!(ids(&chosen.models), ["near.hub"]);
     let error = asked(&["gone.hub"], None, true).choose(&Device::Cpu).expect_err("is refused").to_string();
     assert!(error.contains("gone.hub") && error.contains("somebody/gone"), "{error}");
+
+    // A hub that does not answer is waited for once.
+    server.script(|_| Instead::silence());
+    // SAFETY: as above.
+    unsafe { std::env::set_var("HF_HUB_ETAG_TIMEOUT", "3") };
+    let chosen = asked(&[], None, true).choose(&Device::Cpu).expect("chooses");
+    assert_eq!((ids(&chosen.models).len(), chosen.broken.len(), elsewhere(&chosen).len()), (2, 1, 1), "{chosen:?}");
 }

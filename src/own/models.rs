@@ -10,7 +10,7 @@ use crate::features::{Extraction, extract, is_cached};
 use crate::manifest::{ModelRecord, Weights};
 use crate::models;
 use candle_core::Device;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The models of a report, and those that it leaves out.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,9 @@ pub struct Chosen {
 /// Images that a model's pace is measured on, spread over the set.
 const SAMPLE: usize = 48;
 
+/// A download that fails after so long is a sign of a network that is not there.
+const CUT_OFF: Duration = Duration::from_secs(5);
+
 /// A model's place in line: a floor, then the network trained on photographs, those of the hub, the pocket models.
 fn place(record: &ModelRecord) -> usize {
     match &record.weights {
@@ -41,8 +44,8 @@ fn place(record: &ModelRecord) -> usize {
 impl Own {
     /// Chooses models: those that the request names, else all on this machine but untrained twins. Each is tried on a few images;
     /// where minutes are limited, those that do not fit are left out, the smaller ones of each kind first in line. Where models may
-    /// be downloaded the others are as well, one by one, as long as minutes are left: a download takes of them. One that cannot be
-    /// had costs no other.
+    /// be downloaded the others are as well, one by one, as long as minutes are left, of which a download takes, and as long as the
+    /// hub can be reached. One that cannot be had costs no other.
     ///
     /// # Errors
     /// A model that is not known, or named and not on this machine and not to be downloaded; no model that can be used.
@@ -68,16 +71,18 @@ impl Own {
         records.sort_by_key(|record| (place(record), size(record), record.id.clone()));
         let (mut left, mut found) = (self.request.minutes.map(|minutes| 60.0 * minutes), Vec::new());
         // Models of which nothing is computed yet; one at least has its turn.
-        let (mut left_out, mut fresh, mut broken) = (Vec::new(), 0, Vec::new());
+        let (mut left_out, mut fresh, mut broken, mut is_cut_off) = (Vec::new(), 0, Vec::new(), false);
         for record in records {
             let is_away = !here(&record);
-            if is_away && fresh > 0 && left.is_some_and(|seconds| seconds <= 0.0) {
+            let is_late = fresh > 0 && left.is_some_and(|seconds| seconds <= 0.0);
+            if is_away && (is_late || is_cut_off) {
                 continue;
             }
             let begun = Instant::now();
             let pace = match self.pace(record, device) {
                 Ok(pace) => pace,
                 Err(error) => {
+                    is_cut_off |= is_away && begun.elapsed() > CUT_OFF;
                     broken.push((record.id.clone(), error.chain()));
                     continue;
                 }
