@@ -94,6 +94,30 @@ impl World {
 }
 
 #[test]
+fn a_copied_notebook_is_given_the_library_of_the_kernel() {
+    let library = Some("/srv/wider \"clip\"".into());
+    let mut world = World::ready(Settings { library, ..Settings::default() });
+    let code = "// :dep\n  :dep wider-clip={ path = '..' }\nuse wider_clip::prelude::*;\n:dep wider-clip = \"1\"";
+    let request = world.cell(code);
+    let sent = world.to_child.pop().unwrap().1;
+    let expected = code.replace("'..'", "\"/srv/wider \\\"clip\\\"\"");
+    assert_eq!((sent.content()["code"].as_str(), sent.id.as_str()), (Some(expected.as_str()), request.id.as_str()));
+    // Who asked sees the own words.
+    world.publish(&request, "execute_input", json!({"code": expected, "execution_count": 7}));
+    assert_eq!(world.content("execute_input"), json!({"code": code, "execution_count": 1}));
+    world.done(&request, "ok");
+    world.wait();
+    // What names no folder goes on as it came.
+    for code in ["let path = 1;", ":dep other = { path = \"..\" }", ":dep wider-clip = { path = "] {
+        let request = world.cell(code);
+        let sent = world.to_child.pop().unwrap().1;
+        assert_eq!(sent.content(), request.content());
+        world.done(&request, "ok");
+        world.wait();
+    }
+}
+
+#[test]
 fn nothing_goes_to_a_child_whose_output_is_not_heard_yet() {
     let mut world = World::new(Settings::default());
     world.cell("1");

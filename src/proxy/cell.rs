@@ -114,6 +114,10 @@ impl Cell {
                 let mut content = message.content();
                 if message.kind == "execute_input" {
                     self.child_number = content["execution_count"].as_u64();
+                    // As the client wrote it.
+                    if let code @ Value::String(_) = request.content()["code"].take() {
+                        content["code"] = code;
+                    }
                 }
                 self.has_value |= message.kind == "execute_result";
                 if self.is_silent {

@@ -55,4 +55,6 @@ pub struct Settings {
     pub language_version: String,
     /// The folder in which the child keeps the crate that it compiles cells in.
     pub crate_folder: Option<PathBuf>,
+    /// The folder of the support library, whatever folder a cell names for it.
+    pub library: Option<PathBuf>,
 }

@@ -25,6 +25,7 @@ mod channels;
 mod connection;
 pub mod errors;
 pub mod events;
+pub mod library;
 pub mod notices;
 pub mod places;
 mod process;

@@ -7,6 +7,7 @@
 use crate::cell::Cell;
 use crate::errors::{self, CellError};
 use crate::events::{Action, Channel, Event, Settings};
+use crate::library::with_library;
 use crate::places::Places;
 use crate::replies;
 use crate::wire::Message;
@@ -293,8 +294,17 @@ impl Session {
             self.places.remember(self.count, content["code"].as_str().unwrap_or_default());
             Cell::new(&content, self.count, &self.settings, now)
         });
-        self.actions.push(Action::Child(Channel::Shell, request.clone()));
+        let sent = self.with_library(&request).unwrap_or_else(|| request.clone());
+        self.actions.push(Action::Child(Channel::Shell, sent));
         self.current = Some(Current { request, cell, reply: None, is_replied: false, idle: None, done: None });
+    }
+
+    /// A cell that names a folder for the support library, with the one where it is.
+    fn with_library(&self, request: &Message) -> Option<Message> {
+        let library = self.settings.library.as_ref().filter(|_| request.kind == "execute_request")?;
+        let mut content = request.content();
+        content["code"] = with_library(content["code"].as_str()?, library)?.into();
+        Some(request.clone().with_content(&content))
     }
 
     fn finish(&mut self, mut current: Current) {

@@ -21,12 +21,6 @@
 # WIDER_CLIP_HOST_DEPS (compiled dependencies, and their procedural macros). linker_for_cells.sh says more.
 set -eu
 
-# A notebook that was copied to another folder still says `path = ".."`; the support library is that of the kernel all the same.
-if [ -n "${WIDER_CLIP_ROOT:-}" ] && grep -qs '^[[:space:]]*wider-clip[[:space:]]*=.*path' Cargo.toml; then
-    root=$(printf %s "$WIDER_CLIP_ROOT" | sed 's/[\\&|"]/\\&/g')
-    sed -i.old "s|^\([[:space:]]*wider-clip[[:space:]]*=.*path[[:space:]]*=[[:space:]]*\)\"[^\"]*\"|\1\"$root\"|" Cargo.toml
-fi
-
 verb=
 target=
 while [ $# -gt 0 ]; do

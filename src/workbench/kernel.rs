@@ -148,6 +148,7 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<i32> {
         cells_tell_end: true,
         language_version: toolchain.version,
         crate_folder: Some(slot.folder.join("crate")),
+        library: Some(workbench.root().to_path_buf()),
     };
     let child = |inner: &Path| {
         command.arg("--control_file").arg(inner);
