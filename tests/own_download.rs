@@ -113,7 +113,7 @@ fn models_are_downloaded_one_by_one_and_what_cannot_be_had_is_told() {
     // A hub that does not answer is waited for once.
     server.script(|_| Instead::silence());
     // SAFETY: as above.
-    unsafe { std::env::set_var("HF_HUB_ETAG_TIMEOUT", "3") };
+    unsafe { std::env::set_var("HF_HUB_ETAG_TIMEOUT", "2") };
     let chosen = asked(&[], None, true).choose(&Device::Cpu).expect("chooses");
     assert_eq!((ids(&chosen.models).len(), chosen.broken.len(), elsewhere(&chosen).len()), (2, 1, 1), "{chosen:?}");
 }
