@@ -6,7 +6,7 @@ use std::path::Path;
 /// `code` with `root` as the folder of `wider-clip`; `None` where it names no folder for it.
 ///
 /// ```
-/// use wider_clip::proxy::library::with_library;
+/// use wider_clip_proxy::library::with_library;
 ///
 /// let code = ":dep wider-clip = { path = \"..\" }\nuse wider_clip::prelude::*;";
 /// let expected = ":dep wider-clip = { path = \"/srv/wider-clip\" }\nuse wider_clip::prelude::*;";
