@@ -16,7 +16,7 @@ use wider_clip::features;
 use wider_clip::models::load_as;
 use wider_clip::ops::{
     Activation, Heads, Weight, attention, attention_weights, layer_norm, layer_norm_bf16, linear, linear_act,
-    linear_act_bf16, mlp, require_bf16,
+    linear_act_bf16, linear_onto, mlp, mlp_onto, require_bf16, residual,
 };
 use wider_clip::prelude::{Encoding, Extraction, FeatureTable, Method, Project, accuracy, extract, wilson};
 use wider_clip::random::Random;
@@ -173,6 +173,15 @@ fn layers_around_the_product_stay_f32() -> Result<()> {
     let hidden = linear_act(&x, &weight, &b, Activation::Gelu)?;
     let two = mlp(&x, (&weight, &b), Activation::Gelu, (&second.0, &second.1))?;
     assert_eq!(bits(&two)?, bits(&linear(&hidden, &second.0, &second.1)?)?);
+    // A branch that is added in the same pass.
+    let (base, gamma) = (drawn("base", &[2, 11, 50]), drawn("gamma", &[50]));
+    for gamma in [None, Some(&gamma)] {
+        let apart = residual(&base, &plain, gamma)?;
+        assert_eq!(bits(&linear_onto(&base, &x, &weight, &b, gamma)?)?, bits(&apart)?);
+    }
+    let base = drawn("base", &[2, 11, 7]);
+    let onto = mlp_onto(&base, &x, (&weight, &b), Activation::Gelu, (&second.0, &second.1), None)?;
+    assert_eq!(bits(&onto)?, bits(&residual(&base, &two, None)?)?);
     let (scale, shift) = (drawn("scale", &[40]), drawn("shift", &[40]));
     let normed = layer_norm(&x, &scale, &shift, 1e-6)?.to_dtype(DType::BF16)?;
     assert_eq!(bits(&layer_norm_bf16(&x, &scale, &shift, 1e-6)?)?, bits(&normed)?);

@@ -7,8 +7,8 @@ use candle_core::{D, DType, Device, Result as Candle, Tensor, Var};
 use compare::relative;
 use wider_clip::error::{Error, Result};
 use wider_clip::ops::{
-    Activation, Heads, Weight, activate, attention, attention_weights, layer_norm, linear, linear_act, merge_pixels,
-    patches, residual,
+    Activation, Heads, Weight, activate, attention, attention_weights, layer_norm, linear, linear_act, linear_onto,
+    mean_tokens, merge_pixels, mlp, mlp_onto, patches, residual,
 };
 use wider_clip::random::Random;
 
@@ -137,6 +137,56 @@ fn a_residual_sum_equals_candles() {
     same("residual with scale", &[x, y, gamma], &|t| residual(&t[0], &t[1], Some(&t[2])), &scaled);
 }
 
+/// The values' bits.
+fn bits(x: &Tensor) -> Vec<u32> {
+    x.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn a_branch_that_is_added_in_the_same_pass_keeps_its_bits() -> Result<()> {
+    for (rows, inputs, outputs) in [(1, 1, 1), (3, 5, 7), (200, 33, 800), (900, 64, 385)] {
+        let (x, y, gamma) = (draw(&[rows, outputs], 1), draw(&[rows, inputs], 2), draw(&[outputs], 3));
+        let (w, b) = (draw(&[outputs, inputs], 4), draw(&[outputs], 5));
+        let what = format!("{rows} x {inputs} x {outputs}");
+        let plain = |t: &[Tensor]| linear_onto(&t[0], &t[1], &Weight::new(&t[2])?, &t[3], None);
+        let by_candle = |t: &[Tensor]| Ok((&t[0] + t[1].matmul(&t[2].t()?)?.broadcast_add(&t[3])?)?);
+        let arguments = [x.clone(), y.clone(), w.clone(), b.clone()];
+        same(&format!("layer onto, {what}"), &arguments, &plain, &by_candle);
+        let scaled = |t: &[Tensor]| linear_onto(&t[0], &t[1], &Weight::new(&t[2])?, &t[3], Some(&t[4]));
+        let scaled_by_candle = |t: &[Tensor]| {
+            let y = t[1].matmul(&t[2].t()?)?.broadcast_add(&t[3])?;
+            Ok((&t[0] + y.broadcast_mul(&t[4])?)?)
+        };
+        let arguments = [x.clone(), y.clone(), w.clone(), b.clone(), gamma.clone()];
+        same(&format!("scaled layer onto, {what}"), &arguments, &scaled, &scaled_by_candle);
+        let weight = Weight::new(&w)?;
+        for gamma in [None, Some(&gamma)] {
+            let apart = residual(&x, &linear(&y, &weight, &b)?, gamma)?;
+            assert_eq!(bits(&linear_onto(&x, &y, &weight, &b, gamma)?), bits(&apart), "{what}");
+            let (up, bias) = (Weight::new(&draw(&[inputs, inputs], 6))?, draw(&[inputs], 7));
+            let apart = residual(&x, &mlp(&y, (&up, &bias), Activation::Gelu, (&weight, &b))?, gamma)?;
+            let at_once = mlp_onto(&x, &y, (&up, &bias), Activation::Gelu, (&weight, &b), gamma)?;
+            assert_eq!(bits(&at_once), bits(&apart), "{what}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_mean_over_tokens_has_the_bits_of_candles() {
+    for (batch, tokens, dim) in [(1, 1, 1), (2, 5, 3), (3, 197, 768), (1, 50, 33)] {
+        let x = draw(&[batch, tokens, dim], 1);
+        for from in (0..2).filter(|from| *from < tokens) {
+            let ours = |t: &[Tensor]| mean_tokens(&t[0], from);
+            let theirs = |t: &[Tensor]| Ok(t[0].narrow(1, from, tokens - from)?.mean(1)?);
+            let what = format!("mean of {batch} x {tokens} x {dim} from {from}");
+            same(&what, std::slice::from_ref(&x), &ours, &theirs);
+            let x = std::slice::from_ref(&x);
+            assert_eq!(bits(&ours(x).unwrap()), bits(&theirs(x).unwrap()), "{what}");
+        }
+    }
+}
+
 /// Attention by candle's steps.
 fn attention_by_steps(qkv: &Tensor, heads: Heads, bias: Option<&Tensor>) -> Candle<(Tensor, Tensor)> {
     let (batch, tokens, packed) = qkv.dims3()?;
@@ -227,6 +277,11 @@ fn what_does_not_fit_is_named() -> Result<()> {
         ("norm", layer_norm(&zeros(&[2, 6]), &zeros(&[5]), &zeros(&[6]), 0.1)),
         ("sum", residual(&zeros(&[2, 6]), &zeros(&[2, 5]), None)),
         ("scale", residual(&zeros(&[2, 6]), &zeros(&[2, 6]), Some(&zeros(&[5])))),
+        ("branch", linear_onto(&zeros(&[2, 5]), &zeros(&[2, 6]), &w, &zeros(&[4]), None)),
+        ("branch's width", linear_onto(&zeros(&[2, 4]), &zeros(&[2, 5]), &w, &zeros(&[4]), None)),
+        ("branch's scale", linear_onto(&zeros(&[2, 4]), &zeros(&[2, 6]), &w, &zeros(&[4]), Some(&zeros(&[6])))),
+        ("no token left", mean_tokens(&zeros(&[2, 1, 6]), 1)),
+        ("no tokens", mean_tokens(&zeros(&[2, 6]), 0)),
         ("heads", attention(&zeros(&[1, 2, 12]), heads(3), None)),
         ("no heads", attention(&zeros(&[1, 2, 12]), heads(0), None)),
         ("axes", attention(&zeros(&[2, 12]), heads(2), None)),
@@ -248,5 +303,8 @@ fn a_batch_of_none_stays_none() -> Result<()> {
     let (w, b) = (draw(&[5, 12], 1), draw(&[5], 2));
     assert_eq!(linear(&none, &Weight::new(&w)?, &b)?.dims(), [0, 3, 5]);
     assert_eq!(residual(&none, &none, None)?.dims(), [0, 3, 12]);
+    let onto = Tensor::zeros((0, 3, 5), DType::F32, &Device::Cpu)?;
+    assert_eq!(linear_onto(&onto, &none, &Weight::new(&w)?, &b, None)?.dims(), [0, 3, 5]);
+    assert_eq!(mean_tokens(&none, 1)?.dims(), [0, 12]);
     Ok(())
 }

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Random weights, 224 pixels, batch 8. Ratios are by the clock; the remarks have them by processor time of all threads too,
-//! which other programs on the machine disturb less. Of each model all sides are in memory at once, and each turn measures one after the
-//! other. `-- --only vit_b16` runs the models whose name holds the word and writes nothing. On a processor without bf16 the
-//! rows of bf16 are left out. It rewrites the rows of runtimes in benches/results.csv and their table in benches/README.md.
+//! which other programs on the machine disturb less. Of each model all sides are in memory at once, and each turn measures
+//! one after the other. `-- --only vit_b16` runs the models whose name holds the word, `-- --alone` ours alone; both write
+//! nothing. On a processor without bf16 the rows of bf16 are left out. It
+//! rewrites the rows of runtimes in benches/results.csv and their table in benches/README.md.
 
 #[path = "../../tests/golden/backbones/random.rs"]
 mod random;
@@ -29,6 +30,7 @@ use wider_clip::candle_core;
 use wider_clip::candle_nn::VarBuilder;
 use wider_clip::models::{Architecture, Backbone};
 use wider_clip::ops::has_bf16;
+use wider_clip::rayon;
 
 #[derive(Parser)]
 struct Arguments {
@@ -41,6 +43,9 @@ struct Arguments {
     /// Only models whose name holds this.
     #[arg(long)]
     only: Option<String>,
+    /// Leaves the runtimes out: ours alone, turn by turn; writes nothing and needs no Python.
+    #[arg(long)]
+    alone: bool,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -69,15 +74,16 @@ const PAIRS: [(DType, &str, &str); 3] = [
 fn main() {
     let arguments = Arguments::parse();
     wider_clip::rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global().unwrap();
-    let mut twin = Twin::of("runtimes.py", "tests/reference/requirements-runtimes.txt", arguments.threads);
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    if arguments.alone {
+        return MODELS.into_iter().filter(|(id, ..)| wanted(id)).for_each(|model| alone(model, arguments.rounds));
+    }
+    let mut twin = Twin::of("runtimes.py", "tests/reference/requirements-runtimes.txt", arguments.threads);
     let mut rows = Vec::new();
     for (id, family, architecture, name) in MODELS.into_iter().filter(|(id, ..)| wanted(id)) {
         let facts = twin.ask(&json!({ "work": "load", "model": id, "batch": BATCH, "size": SIZE }));
-        // EfficientNet rounds nothing.
-        let rounds = has_bf16() && !architecture.starts_with("efficientnet");
-        let dtypes = if rounds { vec![DType::F32, DType::BF16] } else { vec![DType::F32] };
-        let ours: Vec<Ours> = dtypes.into_iter().map(|dtype| Ours::new(architecture, family, dtype)).collect();
+        let ours: Vec<Ours> =
+            dtypes(architecture).iter().map(|dtype| Ours::new(architecture, family, *dtype)).collect();
         let mut turns: Vec<Vec<(Times, Times)>> = vec![Vec::new(); PAIRS.len()];
         for _ in 0..arguments.rounds {
             let mine: Vec<(DType, Times)> = ours.iter().map(|ours| (ours.dtype, ours.times())).collect();
@@ -114,6 +120,24 @@ fn main() {
     );
     report::put_between_markers(&here("README.md"), "runtimes", &page);
     println!("written: benches/results.csv, benches/README.md");
+}
+
+/// The types that a model is run in.
+fn dtypes(architecture: &str) -> &'static [DType] {
+    // EfficientNet rounds nothing.
+    let rounds = has_bf16() && !architecture.starts_with("efficientnet");
+    if rounds { &[DType::F32, DType::BF16] } else { &[DType::F32] }
+}
+
+/// Prints what ours does of a model, in each type.
+fn alone((_, family, architecture, name): (&str, &str, &str, &str), rounds: usize) {
+    for &dtype in dtypes(architecture) {
+        let ours = Ours::new(architecture, family, dtype);
+        let times: Vec<Times> = (0..rounds).map(|_| ours.times()).collect();
+        let of = |time: &dyn Fn(&Times) -> f64| median(&times.iter().map(time).collect::<Vec<f64>>());
+        let (clock, processor) = (of(&|times| times.clock), of(&|times| times.processor));
+        println!("{name} in {dtype:?}: {:.2} images/s, {:.2} threads busy", BATCH as f64 / clock, processor / clock);
+    }
 }
 
 /// Seconds of a forward pass.
@@ -187,7 +211,8 @@ impl Ours {
     }
 
     fn features(&self) -> Tensor {
-        self.model.forward_features(&self.images).unwrap().swap_remove(0).1
+        // On a thread of the pool, as features are extracted.
+        rayon::scope(|_| self.model.forward_features(&self.images).unwrap().swap_remove(0).1)
     }
 
     fn times(&self) -> Times {

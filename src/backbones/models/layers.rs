@@ -53,11 +53,28 @@ impl Linear {
     pub(super) fn forward_act(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         ops::linear_act(x, &self.w, &self.b, activation)
     }
+
+    /// `x + gamma * forward(y)`.
+    pub(super) fn forward_onto(&self, x: &Tensor, y: &Tensor, gamma: Option<&Tensor>) -> Result<Tensor> {
+        ops::linear_onto(x, y, &self.w, &self.b, gamma)
+    }
 }
 
 /// Two layers with an activation between them, (..., I) to (..., O).
 pub(super) fn mlp(x: &Tensor, first: &Linear, activation: Activation, second: &Linear) -> Result<Tensor> {
     ops::mlp(x, (&first.w, &first.b), activation, (&second.w, &second.b))
+}
+
+/// `x + gamma * mlp(y)`.
+pub(super) fn mlp_onto(
+    x: &Tensor,
+    y: &Tensor,
+    first: &Linear,
+    activation: Activation,
+    second: &Linear,
+    gamma: Option<&Tensor>,
+) -> Result<Tensor> {
+    ops::mlp_onto(x, y, (&first.w, &first.b), activation, (&second.w, &second.b), gamma)
 }
 
 /// Layer normalisation over the last axis.

@@ -39,6 +39,14 @@ impl Mode {
         matches!(self, Mode::Train(_))
     }
 
+    /// Whether nothing is dropped: branches may then end in the pass that adds them.
+    pub(super) fn is_quiet(self) -> bool {
+        match self {
+            Mode::Eval => true,
+            Mode::Train(noise) => noise.dropout <= 0.0 && noise.drop_path <= 0.0,
+        }
+    }
+
     /// `x` (B, ...) of residual branch `branch` of `n`: whole images are set to 0 and the rest scaled up, so that the
     /// mean stays.
     pub(super) fn drop_path(self, x: Tensor, branch: usize, n: usize) -> Result<Tensor> {

@@ -5,7 +5,7 @@
 //! computes the probabilities again, as FlashAttention (Dao et al. 2022) does, which costs one small product and saves the
 //! memory.
 
-use super::linear::{Matrix, Shared, multiply};
+use super::product::{Matrix, Shared, multiply};
 use super::slices::{map2, map3};
 use super::{bf16, require_f32, values};
 use crate::error::{Error, Result};

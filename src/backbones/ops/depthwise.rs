@@ -7,7 +7,7 @@
 //! On CUDA the functions here go to `ops::cuda`.
 
 use super::depthwise_rows::{After, Axis, Plain, Sums, by_block};
-use super::linear::column_sums;
+use super::product::column_sums;
 use super::slices::{map1, map2};
 use super::{Activation, Padding, activate, mean_pixels, require_f32, to_channels_first, to_channels_last, values};
 use crate::error::{Error, Result};

@@ -5,6 +5,7 @@
 //! | [`linear`], [`linear_act`] | matrix product and bias; with activation in the same pass | all arguments |
 //! | [`linear_act_bf16`] | the same with a weight rounded to bf16 ([`Weight::rounded`]), given as bf16 | none: frozen alone |
 //! | [`mlp`] | two such layers with an activation between | all arguments |
+//! | [`linear_onto`], [`mlp_onto`] | the end of a residual branch: x + gamma times such a layer, or two | all arguments |
 //! | [`activate`] | an activation by itself | yes |
 //! | [`layer_norm`] | layer normalisation over the last axis | all arguments |
 //! | [`layer_norm_bf16`] | the same, given as bf16 | none: frozen alone |
@@ -18,7 +19,7 @@
 //! | [`batch_norm`] | batch normalisation by the batch's statistics, and activation | all arguments |
 //! | [`batch_norm_running`] | the same by given statistics | all arguments |
 //! | [`bottleneck`] | a whole inverted bottleneck of convolutions, normalisations and gate | all arguments |
-//! | [`mean_pixels`], [`scale_channels`] | mean over pixels; a factor a channel | all arguments |
+//! | [`mean_pixels`], [`mean_tokens`], [`scale_channels`] | means over pixels and tokens; a factor a channel | all arguments |
 //! | [`conv2d_nhwc_act`] | dense convolution as patches and matrix product | weights and bias |
 //! | [`to_channels_last`], [`to_channels_first`] | between the two layouts | yes |
 //!
@@ -51,6 +52,7 @@ mod memory;
 mod norm;
 mod padding;
 mod patches;
+mod product;
 mod residual;
 mod slices;
 mod squeeze;
@@ -66,13 +68,13 @@ pub use depthwise::{
     depthwise_conv2d, depthwise_conv2d_nhwc, depthwise_conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean,
 };
 pub use layout::{to_channels_first, to_channels_last};
-pub use linear::{linear, linear_act, linear_act_bf16, mlp};
+pub use linear::{linear, linear_act, linear_act_bf16, linear_onto, mlp, mlp_onto};
 pub use memory::keep_memory;
 pub use norm::{layer_norm, layer_norm_bf16};
 pub use padding::Padding;
 pub use patches::{merge_pixels, patches};
 pub use residual::residual;
-pub use squeeze::{mean_pixels, scale_channels};
+pub use squeeze::{mean_pixels, mean_tokens, scale_channels};
 pub use weight::Weight;
 
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 //! candle-nn's fused `layer_norm` has no backward and its `layer_norm_slow` makes nine passes over memory on one thread.
 
 use super::bf16::Written;
-use super::linear::column_sums;
+use super::product::column_sums;
 use super::slices::{map1, map2, map3};
 use super::{filled, require_f32, values};
 use crate::error::{Error, Result};

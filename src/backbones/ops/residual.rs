@@ -4,7 +4,7 @@ use super::slices::{map1, map2};
 use super::{filled, require_f32, values};
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, dispatch};
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor};
 use std::mem::MaybeUninit;
 
 /// Values that a thread takes at a time.
@@ -28,25 +28,89 @@ const PIECE: usize = 32 * 1024;
 /// # Errors
 /// [`Error::Argument`] if the shapes do not fit, or a tensor on the processor is not f32.
 pub fn residual(x: &Tensor, y: &Tensor, gamma: Option<&Tensor>) -> Result<Tensor> {
-    let dim = x.dims().last().copied().unwrap_or(0);
-    if x.dims() != y.dims() || dim == 0 || gamma.is_some_and(|gamma| gamma.dims() != [dim]) {
-        let found = format!("x {:?}, y {:?}, gamma {:?}", x.dims(), y.dims(), gamma.map(|gamma| gamma.dims()));
-        return Err(Error::argument("residual", "x and y (..., D) and gamma (D,)", found));
-    }
+    check(x, y.dims(), gamma)?;
     if !x.device().is_cpu() {
         return Ok(match gamma {
             None => (x + y)?,
             Some(gamma) => (x + y.broadcast_mul(gamma)?)?,
         });
     }
-    require_f32("residual, x", x)?;
     require_f32("residual, y", y)?;
     let (x, y) = (x.contiguous()?, y.contiguous()?);
     match gamma {
         None => Ok(x.apply_op2(&y, Residual)?),
-        Some(gamma) => {
-            require_f32("residual, gamma", gamma)?;
-            Ok(x.apply_op3(&y, &gamma.contiguous()?, Residual)?)
+        Some(gamma) => Ok(x.apply_op3(&y, &gamma.contiguous()?, Residual)?),
+    }
+}
+
+/// An error unless `x` and a branch of shape `y` can be added, and what is on the processor is f32.
+fn check(x: &Tensor, y: &[usize], gamma: Option<&Tensor>) -> Result<()> {
+    let dim = x.dims().last().copied().unwrap_or(0);
+    if x.dims() != y || dim == 0 || gamma.is_some_and(|gamma| gamma.dims() != [dim]) {
+        let found = format!("x {:?}, y {y:?}, gamma {:?}", x.dims(), gamma.map(|gamma| gamma.dims()));
+        return Err(Error::argument("residual", "x and y (..., D) and gamma (D,)", found));
+    }
+    if x.device().is_cpu() {
+        require_f32("residual, x", x)?;
+        gamma.map_or(Ok(()), |gamma| require_f32("residual, gamma", gamma))?;
+    }
+    Ok(())
+}
+
+/// What the result of a layer is added to in the pass that makes it: tensors on the processor without a gradient.
+#[derive(Debug, Clone)]
+pub(super) struct Base {
+    x: Tensor,
+    gamma: Option<Tensor>,
+}
+
+impl Base {
+    /// For results of shape `y`; none where something is trained or elsewhere than on the processor.
+    ///
+    /// # Errors
+    /// As for [`residual`].
+    pub(super) fn new(x: &Tensor, y: &[usize], gamma: Option<&Tensor>) -> Result<Option<Base>> {
+        check(x, y, gamma)?;
+        if !x.device().is_cpu() || x.track_op() || gamma.is_some_and(Tensor::track_op) {
+            return Ok(None);
+        }
+        Ok(Some(Base { x: x.contiguous()?, gamma: gamma.map(Tensor::contiguous).transpose()? }))
+    }
+
+    /// `f` of the values.
+    pub(super) fn read<R>(&self, f: impl FnOnce(Onto) -> candle_core::Result<R>) -> candle_core::Result<R> {
+        let (x, gamma) = (self.x.storage_and_layout(), self.gamma.as_ref().map(Tensor::storage_and_layout));
+        let gamma = gamma.as_ref().map(|(storage, layout)| on_processor(storage, layout)).transpose()?;
+        f(Onto { x: on_processor(&x.0, x.1)?, gamma })
+    }
+}
+
+fn on_processor<'a>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    match storage {
+        Storage::Cpu(storage) => values(storage, layout),
+        _ => candle_core::bail!("expected a tensor on the processor"),
+    }
+}
+
+/// The values of a [`Base`]: a branch y becomes x + gamma y.
+#[derive(Clone, Copy)]
+pub(super) struct Onto<'a> {
+    x: &'a [f32],
+    gamma: Option<&'a [f32]>,
+}
+
+impl Onto<'_> {
+    /// Some values of one row of y, which begin at `offset` of the whole and at `column` of the row. The same arithmetic as
+    /// [`residual`]; to be called inside a [`Kernel`].
+    #[inline(always)]
+    pub(super) fn add(self, offset: usize, column: usize, y: &mut [f32]) {
+        let x = &self.x[offset..][..y.len()];
+        match self.gamma {
+            None => y.iter_mut().zip(x).for_each(|(y, x)| *y += x),
+            Some(gamma) => {
+                let gamma = &gamma[column..][..y.len()];
+                y.iter_mut().zip(x).zip(gamma).for_each(|((y, x), gamma)| *y = x + gamma * *y);
+            }
         }
     }
 }
@@ -164,7 +228,7 @@ impl CustomOp3 for Residual {
         let detached = gradient.detach();
         let of_y = |g: &[f32], gamma: &[f32]| (scaled_sum(None, g, Some(gamma)), y.shape().clone());
         let of_gamma = |product: &[f32]| {
-            let sums = super::linear::column_sums(product, gamma.elem_count());
+            let sums = super::product::column_sums(product, gamma.elem_count());
             (sums, gamma.shape().clone())
         };
         let gamma_gradient = || map1(&(&detached * y.detach())?, of_gamma);

@@ -41,6 +41,37 @@ pub fn mean_pixels(x: &Tensor) -> Result<Tensor> {
     Ok(x.contiguous()?.apply_op1(MeanPixels(Maps { batch, pixels, channels }))?)
 }
 
+/// The mean over the tokens from number `from` on: (B, T, D) to (B, D), with gradient. The sum goes from token to token, as
+/// candle's does, and ends with the same bits.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use wider_clip::ops::mean_tokens;
+/// # fn main() -> wider_clip::error::Result<()> {
+/// let x = Tensor::new(&[[[1f32, 10.0], [3.0, 30.0], [5.0, 20.0]]], &Device::Cpu)?;
+/// assert_eq!(mean_tokens(&x, 0)?.to_vec2::<f32>()?, [[3.0, 20.0]]);
+/// assert_eq!(mean_tokens(&x, 1)?.to_vec2::<f32>()?, [[4.0, 25.0]]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Argument`] if `x` has not three axes, no token is left, or it is on the processor and not f32.
+pub fn mean_tokens(x: &Tensor, from: usize) -> Result<Tensor> {
+    let (batch, tokens, dim) = match *x.dims() {
+        [batch, tokens, dim] if from < tokens => (batch, tokens, dim),
+        _ => {
+            let expected = format!("x (B, T, D) with more than {from} tokens");
+            return Err(Error::argument("mean_tokens", expected, format!("{:?}", x.dims())));
+        }
+    };
+    if !x.device().is_cpu() {
+        return Ok(x.narrow(1, from, tokens - from)?.mean(1)?);
+    }
+    require_f32("mean_tokens, x", x)?;
+    Ok(x.contiguous()?.apply_op1(MeanTokens { batch, tokens, dim, from })?)
+}
+
 /// Every channel of every image times its gate: `x` (B, H, W, C), `gate` (B, C), with gradients for both.
 ///
 /// ```
@@ -234,5 +265,52 @@ impl CustomOp2 for ScaleChannels {
             x.track_op().then(|| map2(&gradient, &gate.detach(), of_x)).transpose()?,
             gate.track_op().then(|| map2(&gradient, &x.detach(), of_gate)).transpose()?,
         ))
+    }
+}
+
+/// The sizes of a batch of tokens.
+#[derive(Clone, Copy)]
+struct MeanTokens {
+    batch: usize,
+    tokens: usize,
+    dim: usize,
+    /// The first token that counts.
+    from: usize,
+}
+
+impl MeanTokens {
+    fn scale(&self) -> f32 {
+        (1.0 / (self.tokens - self.from) as f64) as f32
+    }
+}
+
+impl CustomOp1 for MeanTokens {
+    fn name(&self) -> &'static str {
+        "mean over tokens"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (x, dim) = (values(x, layout)?, self.dim);
+        let mut y = vec![0f32; self.batch * dim];
+        y.par_chunks_mut(dim.max(1)).enumerate().for_each(|(image, sums)| {
+            let x = &x[image * self.tokens * dim..][self.from * dim..self.tokens * dim];
+            dispatch(Add { x: None, y: x, sums });
+            sums.iter_mut().for_each(|sum| *sum *= self.scale());
+        });
+        Ok((CpuStorage::F32(y), Shape::from((self.batch, dim))))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let back = |gradient: &[f32]| {
+            let mut of_x = vec![0f32; self.batch * self.tokens * self.dim];
+            let images = of_x.par_chunks_mut((self.tokens * self.dim).max(1));
+            images.zip(gradient.par_chunks(self.dim.max(1))).for_each(|(tokens, gradient)| {
+                for token in tokens.chunks_exact_mut(self.dim).skip(self.from) {
+                    token.iter_mut().zip(gradient).for_each(|(to, g)| *to = g * self.scale());
+                }
+            });
+            (of_x, x.shape().clone())
+        };
+        Ok(Some(map1(&gradient.detach(), back)?))
     }
 }

@@ -21,7 +21,7 @@ pub struct Batch {
 
 /// A way to learn from images. Everything drawn at random follows from the seed and the numbers of step and image, so
 /// that a resumed run draws the same.
-pub trait Objective {
+pub trait Objective: Send {
     /// What is trained.
     fn parameters(&self) -> &Parameters;
 

@@ -9,9 +9,9 @@ use candle_core::Tensor;
 use std::collections::{BTreeMap, HashMap};
 
 /// Something that learns from batches. All that belongs to one sort of training and not to another is here.
-pub trait Job {
+pub trait Job: Send {
     /// What a loss is taken of.
-    type Batch: Send;
+    type Batch: Send + Sync;
     /// Where batches come from.
     type Source: Source<Batch = Self::Batch>;
 
@@ -99,7 +99,7 @@ pub trait Job {
 /// Where batches come from: a pure function of the step, which is asked ahead of time.
 pub trait Source: Send {
     /// What a loss is taken of.
-    type Batch: Send;
+    type Batch: Send + Sync;
 
     /// The batch of a step in one part, or in several whose gradients are added up; they may be of different sizes. What
     /// looks at a batch as a whole (images among captions, batch normalisation) sees each part by itself.

@@ -14,7 +14,7 @@ mod names;
 
 pub use names::{SCHEMES, depth_of, n_depths, parameters};
 
-use super::layers::{LayerNorm, Linear, mlp};
+use super::layers::{LayerNorm, Linear, mlp, mlp_onto};
 use super::pooling::Pooled;
 use super::{Backbone, Mode, image_batch_check, in_groups};
 use crate::error::{Error, Result};
@@ -272,8 +272,11 @@ impl Block {
     fn forward(&self, x: &Tensor, mode: Mode, at: (usize, usize)) -> Result<Tensor> {
         let (w, b) = &self.depthwise;
         let y = depthwise_conv2d_nhwc_act(x, w, b, 1, Padding::symmetric(3), Activation::Identity)?;
-        let y = mlp(&self.norm.forward_to(&y, &self.fc1)?, &self.fc1, Activation::Gelu, &self.fc2)?;
-        let y = mode.drop_path(y, at.0, at.1)?;
-        residual(x, &y, self.gamma.as_ref())
+        let (y, gamma) = (self.norm.forward_to(&y, &self.fc1)?, self.gamma.as_ref());
+        if mode.is_quiet() {
+            return mlp_onto(x, &y, &self.fc1, Activation::Gelu, &self.fc2, gamma);
+        }
+        let y = mode.drop_path(mlp(&y, &self.fc1, Activation::Gelu, &self.fc2)?, at.0, at.1)?;
+        residual(x, &y, gamma)
     }
 }

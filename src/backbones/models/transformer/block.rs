@@ -1,6 +1,6 @@
 //! The pre-norm transformer block, of image and text towers.
 
-use super::super::layers::{LayerNorm, Linear, mlp};
+use super::super::layers::{LayerNorm, Linear, mlp, mlp_onto};
 use super::super::mode::Mode;
 use crate::error::Result;
 use crate::ops::{Activation, Heads, attention, attention_weights, residual};
@@ -87,12 +87,16 @@ impl Block {
 
     /// (B, T, D) to (B, T, D). `bias` (H, T, T) is added to the scores; the block is the `at.0`-th of `at.1`.
     pub fn forward(&self, x: &Tensor, bias: Option<&Tensor>, mode: Mode, at: (usize, usize)) -> Result<Tensor> {
+        let (scale1, scale2, act) = (self.scale1.as_ref(), self.scale2.as_ref(), self.config.activation);
+        let mixed = attention(&self.queries(x)?, self.config.heads, bias)?;
+        if mode.is_quiet() {
+            let x = self.proj.forward_onto(x, &mixed, scale1)?;
+            return mlp_onto(&x, &self.norm2.forward_to(&x, &self.fc1)?, &self.fc1, act, &self.fc2, scale2);
+        }
         let branch = |y: Tensor, place: usize| mode.drop_path(mode.dropout(y, 2 * at.0 + place)?, at.0, at.1);
-        let y = attention(&self.queries(x)?, self.config.heads, bias)?;
-        let y = branch(self.proj.forward(&y)?, 1)?;
-        let x = residual(x, &y, self.scale1.as_ref())?;
-        let y = branch(mlp(&self.norm2.forward_to(&x, &self.fc1)?, &self.fc1, self.config.activation, &self.fc2)?, 2)?;
-        residual(&x, &y, self.scale2.as_ref())
+        let x = residual(x, &branch(self.proj.forward(&mixed)?, 1)?, scale1)?;
+        let y = branch(mlp(&self.norm2.forward_to(&x, &self.fc1)?, &self.fc1, act, &self.fc2)?, 2)?;
+        residual(&x, &y, scale2)
     }
 
     /// The probabilities of the attention on `x`, (B, H, T, T).

@@ -23,7 +23,7 @@ pub use names::{SCHEMES, depth_of, parameters};
 use super::layers::{LayerNorm, Linear};
 use super::{Backbone, Mode, grid_mean, image_batch_check, in_groups};
 use crate::error::{Error, Result};
-use crate::ops::{Heads, patches, require_bf16};
+use crate::ops::{Heads, mean_tokens, patches, require_bf16};
 use crate::random::{Random, truncated_normal};
 use block::{Block, BlockConfig};
 use candle_core::{DType, Device, Tensor};
@@ -217,9 +217,9 @@ impl Backbone for Transformer {
         }
         let cls = tokens.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?;
         let patches = tokens.narrow(1, 1, self.config.tokens() - 1)?;
-        let patch_mean = patches.mean(1)?;
+        let patch_mean = mean_tokens(&tokens, 1)?;
         let both = Tensor::cat(&[&cls, &patch_mean], 1)?;
-        let token_mean = tokens.mean(1)?;
+        let token_mean = mean_tokens(&tokens, 0)?;
         let mut features =
             vec![("cls", cls), ("patch_mean", patch_mean), ("token_mean", token_mean), ("cls_patch_mean", both)];
         if self.config.cells > 0 {

@@ -1,8 +1,8 @@
-//! Rows times a packed matrix, with bias and activation, spread over threads.
+//! Rows times a packed matrix, with bias, activation and residual sum, spread over threads.
 
 use super::kernel::{LANES, Line, ROWS, Strip, Tile, VECTORS, WIDTH};
 use super::{Written, rounded};
-use crate::ops::Activation;
+use crate::ops::product::After;
 use half::bf16;
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -109,12 +109,12 @@ impl<T> Shared<T> {
     }
 }
 
-/// `activation(x w + b)`, row-major, written as f32 or rounded once more.
+/// `activation(x w + b)`, row-major, added to what it is to be added to, and written as f32 or rounded once more.
 ///
 /// # Panics
 /// Where the lengths do not fit, or the processor lacks the instructions: callers check both ([`super::require_bf16`]).
-pub(in crate::ops) fn product<T: Written>(x: Rows, w: &Packed, b: &[f32], activation: Activation) -> Vec<T> {
-    assert!(super::has_bf16() && b.len() == w.outputs, "a processor with bf16, and a bias of {}", w.outputs);
+pub(in crate::ops) fn product<T: Written>(x: Rows, w: &Packed, after: After) -> Vec<T> {
+    assert!(super::has_bf16() && after.b.len() == w.outputs, "a processor with bf16, and a bias of {}", w.outputs);
     let (pairs, outputs) = (w.pairs(), w.outputs);
     let x = x.in_pairs(w.inputs);
     let rows = x.len() / (2 * pairs).max(1);
@@ -128,7 +128,7 @@ pub(in crate::ops) fn product<T: Written>(x: Rows, w: &Packed, b: &[f32], activa
         unsafe {
             let block = Strip { x: x.as_ptr().cast::<u32>().add(rows.start * pairs), stride: pairs, rows: rows.len() };
             for panel in panels {
-                write_panel(block, (w, panel), (b, activation), &out, rows.start * outputs);
+                write_panel(block, (w, panel), after, &out, rows.start * outputs);
             }
         }
     });
@@ -146,14 +146,14 @@ pub(in crate::ops) fn product<T: Written>(x: Rows, w: &Packed, b: &[f32], activa
 unsafe fn write_panel<T: Written>(
     block: Strip,
     (w, panel): (&Packed, usize),
-    (b, activation): (&[f32], Activation),
+    after: After,
     out: &Shared<T>,
     offset: usize,
 ) {
     let from = panel * WIDTH;
     let columns = WIDTH.min(w.outputs - from);
     let mut bias = [0f32; WIDTH];
-    bias[..columns].copy_from_slice(&b[from..from + columns]);
+    bias[..columns].copy_from_slice(&after.b[from..from + columns]);
     let (pairs, panel) = (w.pairs(), w.panel(panel));
     let mut tile = Tile::ZERO;
     for top in (0..block.rows).step_by(ROWS) {
@@ -163,10 +163,14 @@ unsafe fn write_panel<T: Written>(
             let strip = Strip { x: block.x.add(top * block.stride), rows, ..block };
             super::kernel::strip_times_panel(strip, pairs, panel, &bias, &mut tile);
         }
-        activation.apply::<true>(tile.0[..rows].as_flattened_mut());
-        for (row, values) in tile.0[..rows].iter().enumerate() {
+        after.activation.apply::<true>(tile.0[..rows].as_flattened_mut());
+        for (row, values) in tile.0[..rows].iter_mut().enumerate() {
+            let (at, values) = (offset + (top + row) * w.outputs + from, &mut values[..columns]);
+            if let Some(onto) = after.onto {
+                onto.add(at, from, values);
+            }
             // SAFETY: the caller's promise: a row of the block is a row of `out`.
-            T::write(&values[..columns], unsafe { out.part(offset + (top + row) * w.outputs + from, columns) });
+            T::write(values, unsafe { out.part(at, columns) });
         }
     }
 }
@@ -174,7 +178,7 @@ unsafe fn write_panel<T: Written>(
 /// # Safety
 /// None: [`product`] does not come here, as [`super::has_bf16`] says no.
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn write_panel<T: Written>(_: Strip, _: (&Packed, usize), _: (&[f32], Activation), _: &Shared<T>, _: usize) {
+unsafe fn write_panel<T: Written>(_: Strip, _: (&Packed, usize), _: After, _: &Shared<T>, _: usize) {
     unreachable!("a processor without bf16");
 }
 

@@ -14,7 +14,7 @@ use super::activation::{activated, derived};
 use super::batch_norm::{Norm, PieceMoments, together};
 use super::depthwise::Depthwise;
 use super::depthwise_rows::{LANES, Plain, Source, by_block};
-use super::linear::{Matrix, column_sums, product};
+use super::product::{After, Matrix, column_sums, product};
 use super::residual::scaled_sum;
 use super::{
     Activation, Moments, Padding, Weight, batch_norm, batch_norm_running, depthwise_conv2d_nhwc, linear, linear_act,
@@ -383,10 +383,10 @@ impl Work {
             let (inside, squeezed) = (behind.channels, self.sizes.squeezed);
             let mean = passes::mean(&deep, &middle, behind);
             let w = Matrix::rows(w, inside).turned();
-            let inner = product(Matrix::rows(&mean, inside), w, Some((b, Activation::Identity)));
+            let inner = product(Matrix::rows(&mean, inside), w, Some(After::new(b, Activation::Identity)));
             let active = activated(&inner, self.activation);
             let w2 = Matrix::rows(w2, squeezed).turned();
-            let gate = product(Matrix::rows(&active, squeezed), w2, Some((b2, Activation::Sigmoid)));
+            let gate = product(Matrix::rows(&active, squeezed), w2, Some(After::new(b2, Activation::Sigmoid)));
             Gate { mean, inner, gate }
         });
         let gates = gate.as_ref().map(|gate| &gate.gate[..]);

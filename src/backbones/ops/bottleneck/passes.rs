@@ -6,7 +6,7 @@
 
 use super::super::batch_norm::{Norm, PieceMoments, affine_row, piece, piece_moments};
 use super::super::depthwise_rows::{After, LANES, Source};
-use super::super::linear::{Matrix, Shared, multiply, multiply_onto, product};
+use super::super::product::{Matrix, Shared, multiply, multiply_onto, product};
 use super::super::{filled, filled_parts, squeeze};
 use crate::simd::{Kernel, dispatch, multiply_add};
 use rayon::prelude::*;
