@@ -269,11 +269,17 @@ impl CustomOp3 for Linear {
             (product(both.0, both.1, None), w.shape().clone())
         };
         let of_b = |gradient: &[f32]| (column_sums(gradient, outputs), Shape::from(outputs));
-        let gradient = gradient.detach();
-        Ok((
-            x.track_op().then(|| map3(&gradient, &w.detach(), &x.detach(), of_x)).transpose()?,
-            w.track_op().then(|| map2(&gradient, &x.detach(), of_w)).transpose()?,
-            b.track_op().then(|| map1(&gradient, of_b)).transpose()?,
-        ))
+        let (gradient, x_values, w_values) = (gradient.detach(), x.detach(), w.detach());
+        // Beside each other: that of a small weight has few tiles, and would leave threads without work.
+        let ((of_x, of_w), of_b) = rayon::join(
+            || {
+                rayon::join(
+                    || x.track_op().then(|| map3(&gradient, &w_values, &x_values, of_x)).transpose(),
+                    || w.track_op().then(|| map2(&gradient, &x_values, of_w)).transpose(),
+                )
+            },
+            || b.track_op().then(|| map1(&gradient, of_b)).transpose(),
+        );
+        Ok((of_x?, of_w?, of_b?))
     }
 }
