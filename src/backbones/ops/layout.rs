@@ -60,6 +60,31 @@ fn four_axes(x: &Tensor) -> Result<(usize, usize, usize, usize)> {
 }
 
 /// (B, M, N) to (B, N, M).
+pub(super) fn swapped(x: &[f32], (batch, rows, columns): (usize, usize, usize)) -> Vec<f32> {
+    let mut y = vec![0f32; x.len()];
+    // One task a band of output rows, which are columns of the input.
+    let bands = columns.div_ceil(SQUARE).max(1);
+    let mut tasks = Vec::with_capacity(batch * bands);
+    for (image, plane) in y.chunks_mut((rows * columns).max(1)).enumerate() {
+        tasks.extend(plane.chunks_mut((SQUARE * rows).max(1)).enumerate().map(|(band, out)| (image, band, out)));
+    }
+    tasks.into_par_iter().for_each(|(image, band, out)| {
+        let first = band * SQUARE;
+        let height = out.len() / rows;
+        for start in (0..rows).step_by(SQUARE) {
+            for row in start..rows.min(start + SQUARE) {
+                let from = (image * rows + row) * columns + first;
+                for (i, value) in x[from..from + height].iter().enumerate() {
+                    out[i * rows + row] = *value;
+                }
+            }
+        }
+    });
+    debug_assert_eq!(y.len(), batch * rows * columns);
+    y
+}
+
+/// (B, M, N) to (B, N, M).
 struct SwapAxes;
 
 impl CustomOp1 for SwapAxes {
@@ -69,26 +94,7 @@ impl CustomOp1 for SwapAxes {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (batch, rows, columns) = layout.shape().dims3()?;
-        let x = values(x, layout)?;
-        let mut y = vec![0f32; x.len()];
-        // One task a band of output rows, which are columns of the input.
-        let bands = columns.div_ceil(SQUARE).max(1);
-        let mut tasks = Vec::with_capacity(batch * bands);
-        for (image, plane) in y.chunks_mut((rows * columns).max(1)).enumerate() {
-            tasks.extend(plane.chunks_mut((SQUARE * rows).max(1)).enumerate().map(|(band, out)| (image, band, out)));
-        }
-        tasks.into_par_iter().for_each(|(image, band, out)| {
-            let first = band * SQUARE;
-            let height = out.len() / rows;
-            for start in (0..rows).step_by(SQUARE) {
-                for row in start..rows.min(start + SQUARE) {
-                    let from = (image * rows + row) * columns + first;
-                    for (i, value) in x[from..from + height].iter().enumerate() {
-                        out[i * rows + row] = *value;
-                    }
-                }
-            }
-        });
+        let y = swapped(values(x, layout)?, (batch, rows, columns));
         Ok((CpuStorage::F32(y), Shape::from((batch, columns, rows))))
     }
 

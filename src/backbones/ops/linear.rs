@@ -2,6 +2,7 @@
 
 use super::activation::{Activation, activate, activated, derived};
 use super::bf16;
+use super::layout;
 use super::product::{After, Matrix, column_sums, product};
 use super::residual::{Base, residual};
 use super::slices::{map1, map2, map3};
@@ -10,6 +11,9 @@ use super::{require_f32, values};
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
 use std::borrow::Cow;
+
+/// Rows of a product from which a weight is turned first.
+const ROWS_TO_TURN: usize = 256;
 
 /// `x @ w^T + b` over the last axis of `x`, with gradients for all three.
 ///
@@ -227,7 +231,14 @@ impl CustomOp3 for Linear {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
         let x = self.taken(x);
-        let w = if self.turned { Matrix::rows(w, self.outputs) } else { Matrix::rows(w, self.inputs).turned() };
+        // A product takes (inputs, outputs): turned once where each of many tiles would turn its part again.
+        let often = !self.turned && x.len() >= ROWS_TO_TURN * self.inputs;
+        let turned = if often { layout::swapped(w, (1, self.outputs, self.inputs)) } else { Vec::new() };
+        let w = match (self.turned, often) {
+            (true, _) => Matrix::rows(w, self.outputs),
+            (false, true) => Matrix::rows(&turned, self.outputs),
+            (false, false) => Matrix::rows(w, self.inputs).turned(),
+        };
         let after = After::new(b, self.after);
         let y = match &self.onto {
             None => product(Matrix::rows(&x, self.inputs), w, Some(after)),
