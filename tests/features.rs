@@ -224,3 +224,21 @@ fn bomb() -> Vec<u8> {
     bytes.extend(&one[33..]);
     bytes
 }
+
+#[test]
+fn one_pooling_is_read_as_among_all() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let (model, set) = (model("vit_p16_pocket.icons"), project().images("icons").expect("opens"));
+    let rows: Vec<usize> = (0..ROWS).collect();
+    let what = Extraction { cache: cache.path(), rows: Some(&rows), verbose: false, within: None };
+    let all = extract(&model, &set, what).expect("extracts");
+    assert!(all.poolings.len() > 1);
+    for (name, features) in &all.poolings {
+        let one = wider_clip::features::extract_pooling(&model, &set, what, name).expect("reads");
+        assert_eq!(one.poolings.keys().collect::<Vec<_>>(), [name]);
+        assert_eq!((&one.poolings[name], &one.rows, &one.key), (features, &all.rows, &all.key), "{name}");
+    }
+    let error = wider_clip::features::extract_pooling(&model, &set, what, "token_mean").expect_err("not named");
+    let (error, known) = (error.to_string(), "patches, grid_mean, cls, patch_mean");
+    assert!(error.contains("token_mean") && error.contains(known), "{error}");
+}

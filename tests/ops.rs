@@ -145,7 +145,9 @@ fn bits(x: &Tensor) -> Vec<u32> {
 #[test]
 fn a_trained_weight_gives_the_bits_of_a_frozen_one() -> Result<()> {
     // Few rows, and so many that it is turned first.
-    for (rows, inputs, outputs) in [(300, 5, 7), (300, 128, 3), (255, 64, 200), (256, 64, 200), (592, 128, 512), (300, 768, 33)] {
+    for (rows, inputs, outputs) in
+        [(300, 5, 7), (300, 128, 3), (255, 64, 200), (256, 64, 200), (592, 128, 512), (300, 768, 33)]
+    {
         let (x, w, b) = (draw(&[rows, inputs], 1), draw(&[outputs, inputs], 2), draw(&[outputs], 3));
         let var = Var::from_tensor(&w)?;
         let trained = linear(&x, &Weight::new(var.as_tensor())?, &b)?;

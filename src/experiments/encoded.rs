@@ -172,14 +172,23 @@ impl Encoding {
     /// # Errors
     /// As for [`extract`].
     pub fn encode(&self, project: &Project, progress: Option<&Progress>) -> Result<Encoded> {
-        let features = self.extract(project, self.model.input.crop_pct, progress)?;
+        Ok(self.encoded(self.extract(project, self.model.input.crop_pct, progress)?))
+    }
+
+    /// The same with the record's own choice of feature alone, where data sets are large.
+    ///
+    /// # Errors
+    /// As for [`extract`].
+    pub fn encode_chosen(&self, project: &Project) -> Result<Encoded> {
+        let model = models::load_as(project.root(), &self.model, &self.device, self.dtype)?;
+        let what = Extraction { cache: project.cache(), rows: self.rows.as_deref(), verbose: true, within: None };
+        Ok(self.encoded(features::extract_pooling(&model, &self.set, what, &self.model.features.default)?))
+    }
+
+    fn encoded(&self, features: FeatureTable) -> Encoded {
         tell_set_aside(&self.set.id, &features);
-        Ok(Encoded {
-            set: self.set.clone(),
-            features,
-            dataset: self.dataset.clone(),
-            pooling: self.model.features.default.clone(),
-        })
+        let (set, dataset) = (self.set.clone(), self.dataset.clone());
+        Encoded { set, features, dataset, pooling: self.model.features.default.clone() }
     }
 
     /// Positions among the images that take part whose features are not in the cache yet, shard by shard. Nothing is read.

@@ -64,7 +64,7 @@ impl Own {
         let mut usable: Option<BTreeSet<usize>> = None;
         for (model, pace) in &chosen.models {
             let encoding = Encoding::of_f32(&self.project, &self.set, model, device);
-            match encoding.and_then(|encoding| Ok((encoding.encode(&self.project, None)?.features.rows, encoding))) {
+            match encoding.and_then(|encoding| Ok((encoding.encode_chosen(&self.project)?.features.rows, encoding))) {
                 Ok((rows, encoding)) => {
                     let rows: BTreeSet<usize> = rows.into_iter().collect();
                     usable = Some(usable.map_or_else(|| rows.clone(), |usable| &usable & &rows));
@@ -123,7 +123,7 @@ impl Compared {
         let known = || self.encodings.keys().cloned().collect::<Vec<_>>().join(", ");
         let encoding = self.encodings.get(model);
         let encoding = encoding.ok_or_else(|| Error::Unknown { kind: "model", name: model.into(), known: known() })?;
-        encoding.encode(&self.project, None)
+        encoding.encode_chosen(&self.project)
     }
 
     /// The features of one model, row by row of [`Compared::rows`].

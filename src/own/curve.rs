@@ -70,7 +70,8 @@ impl Own {
         let learned = compared.rows.len() as f64 * 0.8;
         let shares: Vec<f64> = SHARES.into_iter().filter(|share| share * learned >= LEAST * classes as f64).collect();
         let shares = if shares.is_empty() { vec![1.0] } else { shares };
-        let progress = Progress::new("learning curve", "fits", shares.len() * REPEATS, 0);
+        // A fit takes about as long as it has images to learn from.
+        let progress = Progress::weighted("learning curve", shares.iter().sum::<f64>() * REPEATS as f64);
         let mut points: Vec<CurvePoint> = vec![CurvePoint { train: 0.0, accuracy: Vec::new() }; shares.len()];
         for repeat in 0..REPEATS {
             let folds = self.folds_of(compared, repeat)?;
@@ -78,7 +79,7 @@ impl Own {
                 let (train, accuracy) = self.point(compared, arm, &features, &folds, share, repeat)?;
                 point.train += train / REPEATS as f64;
                 point.accuracy.push(accuracy);
-                progress.advance(1);
+                progress.add(1, "fits", share);
             }
         }
         progress.finish();

@@ -63,34 +63,40 @@ impl FeatureTable {
         })
     }
 
-    /// Reads all shards in `folder`, each of which must hold the rows of `shards` with their `ids` and nothing else.
+    /// Reads all shards in `folder`, each of which must hold the rows of `shards` with their `ids` and nothing else; of `only`
+    /// one pooling, where it is given. A few shards at a time, so that memory holds what is asked for and little more.
     pub(super) fn read(
         folder: &Path,
         (dataset, model): (&str, &str),
         key: &Key,
-        shards: &[&[usize]],
-        ids: &[String],
+        (shards, ids): (&[&[usize]], &[String]),
+        only: Option<&str>,
     ) -> Result<Self> {
-        let mut rows = Vec::new();
+        let n = shards.iter().map(|rows| rows.len()).sum::<usize>();
+        let mut rows = Vec::with_capacity(n);
         let mut set_aside = Vec::new();
         let mut flat: BTreeMap<String, (usize, Vec<f32>)> = BTreeMap::new();
-        let shards = shards.par_iter().enumerate().map(|(index, rows)| {
-            let path = shard_path(folder, index);
-            let shard = Shard::read(&path)?;
-            shard.check(&path, rows, ids)?;
-            Ok(shard)
-        });
-        for shard in shards.collect::<Result<Vec<Shard>>>()? {
-            for (i, &row) in shard.rows.iter().enumerate() {
-                match &shard.errors[i] {
-                    Some(reason) => set_aside.push(SetAside { row, id: shard.ids[i].clone(), reason: reason.clone() }),
-                    None => rows.push(row),
+        for (group, shards) in shards.chunks(AT_ONCE).enumerate() {
+            let shards = shards.par_iter().enumerate().map(|(i, rows)| {
+                let path = shard_path(folder, group * AT_ONCE + i);
+                let shard = Shard::read(&path, only)?;
+                shard.check(&path, rows, ids)?;
+                Ok(shard)
+            });
+            for shard in shards.collect::<Result<Vec<Shard>>>()? {
+                for (i, &row) in shard.rows.iter().enumerate() {
+                    match &shard.errors[i] {
+                        Some(reason) => {
+                            set_aside.push(SetAside { row, id: shard.ids[i].clone(), reason: reason.clone() })
+                        }
+                        None => rows.push(row),
+                    }
                 }
-            }
-            for (name, (dim, values)) in shard.poolings {
-                let all = &mut flat.entry(name).or_insert((dim, Vec::new())).1;
-                let good = values.chunks_exact(dim).zip(&shard.errors).filter(|(_, error)| error.is_none());
-                good.for_each(|(features, _)| all.extend_from_slice(features));
+                for (name, (dim, values)) in shard.poolings {
+                    let all = &mut flat.entry(name).or_insert_with(|| (dim, Vec::with_capacity(n * dim))).1;
+                    let good = values.chunks_exact(dim).zip(&shard.errors).filter(|(_, error)| error.is_none());
+                    good.for_each(|(features, _)| all.extend_from_slice(features));
+                }
             }
         }
         let mut poolings = BTreeMap::new();
@@ -103,6 +109,9 @@ impl FeatureTable {
         Ok(FeatureTable { model: model.into(), dataset: dataset.into(), key: key.digest(), rows, poolings, set_aside })
     }
 }
+
+/// Shards that are read at once.
+const AT_ONCE: usize = 16;
 
 /// A shard in memory; all columns have one entry an image.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -164,14 +173,16 @@ impl Shard {
         Ok(())
     }
 
-    /// Reads a shard back.
-    pub fn read(path: &Path) -> Result<Shard> {
+    /// Reads a shard back, of its poolings `only` one where that is given.
+    pub fn read(path: &Path, only: Option<&str>) -> Result<Shard> {
         let context = || path.display().to_string();
         let file = File::open(path).map_err(Error::io(path, "opening"))?;
         let damaged = |said: String| {
             Error::data(path, "a whole shard", format!("a damaged one ({said}); remove it, and it is computed again"))
         };
-        let frame = caught(|| ParquetReader::new(file).finish()).map_err(damaged)?.map_err(Error::table(context()))?;
+        let wanted = only.map(|name| ["row", "id", "error", name].map(String::from).to_vec());
+        let read = || ParquetReader::new(file).with_columns(wanted).finish();
+        let frame = caught(read).map_err(damaged)?.map_err(Error::table(context()))?;
         let mut shard = Shard::default();
         for column in frame.columns() {
             match column.name().as_str() {

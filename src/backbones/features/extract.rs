@@ -50,6 +50,22 @@ pub const ONE_USABLE: &str = "at least one usable image";
 /// Rows out of range or not ascending, a file of the set that cannot be read or was changed, a data set of which no image
 /// could be used, a cache that cannot be written, or features that are not finite (named by image).
 pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<FeatureTable> {
+    extract_of(model, set, what, None)
+}
+
+/// As [`extract`], with one feature of the model in memory: of what is kept in the cache it may be a small part.
+///
+/// # Errors
+/// As for [`extract`]; a feature that the record of the model does not name.
+pub fn extract_pooling(model: &LoadedModel, set: &ImageSet, what: Extraction, pooling: &str) -> Result<FeatureTable> {
+    let known = model.record.features.names();
+    if !known.contains(&pooling) {
+        return Err(Error::Unknown { kind: "pooling", name: pooling.into(), known: known.join(", ") });
+    }
+    extract_of(model, set, what, Some(pooling))
+}
+
+fn extract_of(model: &LoadedModel, set: &ImageSet, what: Extraction, only: Option<&str>) -> Result<FeatureTable> {
     let rows = taken(what.rows, set.len())?;
     let key = key(&model.record, &model.weights_id, model.dtype, &model.device, set, what.rows);
     let folder = folder(what.cache, &set.id, &model.record.id, &key);
@@ -91,7 +107,7 @@ pub fn extract(model: &LoadedModel, set: &ImageSet, what: Extraction) -> Result<
         }
     }
     own.finish();
-    let table = FeatureTable::read(&folder, (&set.id, &model.record.id), &key, &shards, &set.ids)?;
+    let table = FeatureTable::read(&folder, (&set.id, &model.record.id), &key, (&shards, &set.ids), only)?;
     if table.rows.is_empty() {
         let first = table.set_aside.first().map_or(String::new(), |image| format!("; the first: {}", image.reason));
         return Err(Error::data(&folder, ONE_USABLE, format!("none of {}{first}", rows.len())));

@@ -8,4 +8,6 @@ mod cache;
 mod extract;
 
 pub use cache::{FeatureTable, SetAside};
-pub use extract::{Extraction, ONE_USABLE, PART, extract, extract_part, is_cached, key, missing_parts};
+pub use extract::{
+    Extraction, ONE_USABLE, PART, extract, extract_part, extract_pooling, is_cached, key, missing_parts,
+};
