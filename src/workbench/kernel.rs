@@ -139,6 +139,7 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<i32> {
         .env("RUST_LIB_BACKTRACE", "0")
         // As .cargo/config.toml, which says why.
         .env("CANDLE_BARRIER_POOL_SPIN_LIMIT", "0")
+        .env("MALLOC_ARENA_MAX", "1")
         .env_remove("CARGO")
         .env_remove("RUSTC")
         .env_remove("RUSTC_WRAPPER");

@@ -72,6 +72,7 @@ const VARIABLES: &[(&str, Does)] = &[
     ("JUPYTER_PATH", Nothing("/nowhere")),
     ("JUPYTER_RUNTIME_DIR", Nothing("/nowhere")),
     ("LD_LIBRARY_PATH", Told("finds libraries")),
+    ("MALLOC_ARENA_MAX", Nothing("8")),
     ("NO_PROXY", HUB),
     ("OUT_DIR", COMPILED),
     ("PATH", TOOLCHAIN),
