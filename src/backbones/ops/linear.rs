@@ -120,8 +120,8 @@ pub fn mlp(
 /// use candle_core::{Device, Tensor};
 /// use wider_clip::ops::{Weight, linear_onto};
 /// # fn main() -> wider_clip::error::Result<()> {
-/// let new = |rows: &[[f32; 2]]| Tensor::new(rows, &Device::Cpu);
-/// let (x, y, w) = (new(&[[10.0, 20.0]])?, new(&[[1.0, 2.0]])?, Weight::new(&new(&[[1.0, 1.0], [1.0, -1.0]])?)?);
+/// let (x, y) = (Tensor::new(&[[10f32, 20.0]], &Device::Cpu)?, Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?);
+/// let w = Weight::new(&Tensor::new(&[[1f32, 1.0], [1.0, -1.0]], &Device::Cpu)?)?;
 /// let (b, gamma) = (Tensor::zeros(2, x.dtype(), x.device())?, Tensor::new(&[1f32, 0.5], &Device::Cpu)?);
 /// assert_eq!(linear_onto(&x, &y, &w, &b, Some(&gamma))?.to_vec2::<f32>()?, [[13.0, 19.5]]);
 /// # Ok(())
