@@ -9,8 +9,8 @@
 //! Random weights, 224 pixels, batch 8. Ratios are by the clock; the remarks have them by processor time of all threads too,
 //! which other programs on the machine disturb less. Of each model all sides are in memory at once, and each turn measures
 //! one after the other. `-- --only vit_b16` runs the models whose name holds the word, `-- --alone` ours alone; both write
-//! nothing. On a processor without bf16 the rows of bf16 are left out. It
-//! rewrites the rows of runtimes in benches/results.csv and their table in benches/README.md.
+//! nothing. On a processor without bf16 the rows of bf16 are left out. It rewrites the rows of runtimes in
+//! benches/results.csv and their table in benches/README.md.
 
 #[path = "../../tests/golden/backbones/random.rs"]
 mod random;

@@ -61,6 +61,7 @@ fn four_axes(x: &Tensor) -> Result<(usize, usize, usize, usize)> {
 
 /// (B, M, N) to (B, N, M).
 pub(super) fn swapped(x: &[f32], (batch, rows, columns): (usize, usize, usize)) -> Vec<f32> {
+    assert_eq!(x.len(), batch * rows * columns, "values of {batch} x {rows} x {columns}");
     let mut y = vec![0f32; x.len()];
     // One task a band of output rows, which are columns of the input.
     let bands = columns.div_ceil(SQUARE).max(1);
@@ -80,7 +81,6 @@ pub(super) fn swapped(x: &[f32], (batch, rows, columns): (usize, usize, usize)) 
             }
         }
     });
-    debug_assert_eq!(y.len(), batch * rows * columns);
     y
 }
 

@@ -94,11 +94,8 @@ pub fn mlp(
 ) -> Result<Tensor> {
     let tracked = |(w, b): (&Weight, &Tensor)| w.is_trained() || b.track_op();
     let (w, b) = second;
-    if first.0.is_rounded() && w.is_rounded() {
-        return linear(&linear_act_bf16(x, first.0, first.1, activation)?, w, b);
-    }
     if !x.device().is_cpu() || !(x.track_op() || tracked(first) || tracked(second)) {
-        return linear(&linear_act(x, first.0, first.1, activation)?, w, b);
+        return linear(&between(x, first, activation, w)?, w, b);
     }
     let hidden = linear(x, first.0, first.1)?;
     check(&hidden, w, b)?;
@@ -169,11 +166,15 @@ pub fn mlp_onto(
     if trained || !y.device().is_cpu() {
         return residual(x, &mlp(y, first, activation, second)?, gamma);
     }
-    let hidden = match first.0.is_rounded() && w.is_rounded() {
-        true => linear_act_bf16(y, first.0, first.1, activation)?,
-        false => linear_act(y, first.0, first.1, activation)?,
-    };
-    linear_onto(x, &hidden, w, b, gamma)
+    linear_onto(x, &between(y, first, activation, w)?, w, b, gamma)
+}
+
+/// What lies between two layers of which nothing is trained: in bf16 where both are rounded to it.
+fn between(x: &Tensor, (w, b): (&Weight, &Tensor), activation: Activation, second: &Weight) -> Result<Tensor> {
+    match w.is_rounded() && second.is_rounded() {
+        true => linear_act_bf16(x, w, b, activation),
+        false => linear_act(x, w, b, activation),
+    }
 }
 
 /// An error unless the shapes fit and the tensors on the processor are f32.
