@@ -76,7 +76,7 @@ fn outliers_are_those_of_cleanlab() {
     for case in golden["outliers"].as_array().expect("cases") {
         let features = matrix(&case["features"]).mapv(|value| value as f32).into_shared();
         let k: usize = case["k"].as_u64().expect("a number") as usize;
-        let found = outliers(&features, k, DATALAB_THRESHOLD).expect("finds");
+        let found = outliers(&features, k, DATALAB_THRESHOLD, &|_| ()).expect("finds");
         let at = &case["name"];
         assert!(absolute(&found.distances, &list::<f64>(&case["distances"])) < 1e-6, "{at}");
         assert!(absolute(&found.scores, &list::<f64>(&case["scores"])) < 1e-5, "{at}");
@@ -254,8 +254,8 @@ fn bad_opinions_are_told() {
     assert!(told(&good, &good, &[0, 2]).contains("class numbers below 2"));
     assert!(label_issues(Array2::zeros((0, 3)).view(), &[]).is_err());
     let one = array![[1f32, 2.0]].into_shared();
-    assert!(outliers(&one, 10, DATALAB_THRESHOLD).expect_err("one").to_string().contains("at least 2 images"));
-    assert!(outliers(&one, 10, 0.0).expect_err("a bad threshold").to_string().contains("threshold"));
+    assert!(outliers(&one, 10, DATALAB_THRESHOLD, &|_| ()).expect_err("one").to_string().contains("at least 2 images"));
+    assert!(outliers(&one, 10, 0.0, &|_| ()).expect_err("a bad threshold").to_string().contains("threshold"));
     assert!(groups_of(2, [(0, 2)]).expect_err("beyond").to_string().contains("places below 2, found (0, 2)"));
 }
 
@@ -263,11 +263,11 @@ fn bad_opinions_are_told() {
 fn copies_of_one_image_are_its_neighbours_and_no_outliers() {
     // Twelve equal rows, more than the ten neighbours: no row is its own neighbour, and distances are 0.
     let features = Array2::from_shape_fn((14, 3), |(i, d)| if i < 12 { (d + 1) as f32 } else { (i * d) as f32 - 9.0 });
-    let found = outliers(&features.clone().into_shared(), 10, DATALAB_THRESHOLD).expect("finds");
+    let found = outliers(&features.clone().into_shared(), 10, DATALAB_THRESHOLD, &|_| ()).expect("finds");
     assert!(found.distances[..12].iter().all(|d| *d == 0.0) && found.scores[..12].iter().all(|s| *s == 1.0));
     assert_eq!(found.flagged.iter().filter(|i| **i < 12).count(), 0);
     let labels: Vec<u32> = (0..14).map(|i| u32::from(i == 3)).collect();
-    let votes = neighbour_votes(&features.into_shared(), &labels, 2, 5).expect("votes");
+    let votes = neighbour_votes(&features.into_shared(), &labels, 2, 5, &|_| ()).expect("votes");
     assert_eq!(votes.row(3).to_vec(), [1.0, 0.0]);
 }
 
@@ -413,7 +413,7 @@ fn planted_errors_in_icons() {
         }
         let wrong: Vec<bool> = truth.iter().zip(&labels).map(|(a, b)| a != b).collect();
         let found = out_of_fold(&probe, features.view(), &labels, &groups, n_classes, 5, seed).expect("fits");
-        let votes = neighbour_votes(&features, &labels, n_classes, 50).expect("votes");
+        let votes = neighbour_votes(&features, &labels, n_classes, 50, &|_| ()).expect("votes");
         let ours = suspects(found.probabilities.view(), votes.view(), &labels).expect("ranks");
         let issues = label_issues(found.probabilities.view(), &labels).expect("finds");
         let agreed: Vec<usize> = ours.iter().filter(|s| s.agreed).map(|s| s.image).collect();

@@ -79,6 +79,10 @@ impl Chart {
             let labels = names.chain(numbers).collect();
             x_axis = x_axis.tick_values(style.x_ticks.clone()).tick_text(labels);
         }
+        if !style.x_names.is_empty() {
+            // Names that do not fit beside each other stand slanted: the axis' own name needs room below them.
+            x_axis = x_axis.auto_margin(true);
+        }
         let y_axis = Axis::new().title(Title::with_text(title(&style.y))).grid_color("#e3e3e3").zero_line(false);
         plot.set_layout(
             Layout::new()

@@ -138,16 +138,26 @@ impl Progress {
 
     /// The job is over; prints the closing line unless nothing was to do.
     pub fn finish(self) {
-        let mut state = self.lock();
-        state.is_over = true;
-        if let Sink::Terminal(bar) = &state.sink {
-            bar.finish_and_clear();
-        }
+        let state = self.over();
         if !matches!(state.sink, Sink::Silent)
             && let Some(line) = state.closing()
         {
             crate::say!("{line}");
         }
+    }
+
+    /// The job is over, and no line stays: for a step that takes long only where there is much to do.
+    pub fn clear(self) {
+        drop(self.over());
+    }
+
+    fn over(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.is_over = true;
+        if let Sink::Terminal(bar) = &state.sink {
+            bar.finish_and_clear();
+        }
+        state
     }
 
     /// A thread that panicked while it told left nothing half-done.

@@ -2,6 +2,7 @@
 
 use super::{Arm, Compared, HeldOut, Own};
 use crate::error::Result;
+use crate::progress::Progress;
 use crate::soundness::{self, DATALAB_THRESHOLD, neighbour_votes, outliers, suspects};
 
 /// Neighbours that are asked for a label.
@@ -30,7 +31,10 @@ impl Own {
     /// What the probe says.
     pub fn suspects(&self, compared: &Compared, arm: &Arm, held_out: &HeldOut) -> Result<Vec<Suspect>> {
         let features = compared.features(&arm.model)?.into_shared();
-        let votes = neighbour_votes(&features, &compared.labels, compared.n_classes, WITNESSES)?;
+        let progress = Progress::new("neighbours asked for labels", "images", features.nrows(), 0);
+        let told = |images| progress.advance(images);
+        let votes = neighbour_votes(&features, &compared.labels, compared.n_classes, WITNESSES, &told)?;
+        progress.clear();
         let list = suspects(held_out.probabilities.view(), votes.view(), &compared.labels)?;
         let name = |class: u32| self.set.classes[class as usize].clone();
         let doubted = list.into_iter().filter(|one: &soundness::Suspect| one.agreed && one.score > 0.0);
@@ -49,7 +53,9 @@ impl Own {
     /// A single image.
     pub fn outliers(&self, compared: &Compared, arm: &Arm) -> Result<Vec<usize>> {
         let features = compared.features(&arm.model)?.into_shared();
-        let found = outliers(&features, NEIGHBOURS, DATALAB_THRESHOLD)?;
+        let progress = Progress::new("distances to neighbours", "images", features.nrows(), 0);
+        let found = outliers(&features, NEIGHBOURS, DATALAB_THRESHOLD, &|images| progress.advance(images))?;
+        progress.clear();
         Ok(found.flagged.into_iter().map(|at| compared.rows[at]).collect())
     }
 }

@@ -14,9 +14,14 @@ pub(super) fn place(accuracy: f64) -> Option<f64> {
     Stretch::Logit.of(accuracy)
 }
 
+/// The places where the axis for accuracies from `range.0` to `range.1` begins and ends.
+pub(super) fn axis_range(range: (f64, f64)) -> (f64, f64) {
+    (place(range.0).unwrap_or(-6.0) - 0.15, place(range.1).unwrap_or(6.0) + 0.15)
+}
+
 /// An axis for accuracies from `range.0` to `range.1`, both between 0 and 1.
 pub(super) fn axis(name: &str, range: (f64, f64)) -> Axis {
-    let (low, high) = (place(range.0).unwrap_or(-6.0) - 0.15, place(range.1).unwrap_or(6.0) + 0.15);
+    let (low, high) = axis_range(range);
     let ticks: Vec<f64> =
         TICKS.into_iter().filter(|tick| place(tick / 100.0).is_some_and(|at| at >= low && at <= high)).collect();
     let places = ticks.iter().filter_map(|tick| place(tick / 100.0)).collect();

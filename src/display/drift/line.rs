@@ -1,7 +1,7 @@
 //! Every arm of a data set: accuracy in distribution across, out of distribution up, and the line through all.
 
 use super::arm;
-use super::axes::{axis, place, range};
+use super::axes::{axis, axis_range, place, range};
 use crate::display::chart::symbol;
 use crate::display::selection::model_name;
 use crate::display::text::{label, plain, title};
@@ -14,6 +14,10 @@ use plotly::layout::{Annotation, HoverMode, Legend, Margin};
 use plotly::{Layout, Plot, Scatter};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+
+/// Height of the chart and its margins above and below, in pixels.
+const HEIGHT: usize = 560;
+const MARGIN: usize = 60;
 
 /// Arms of a data set on logit axes: a mark per model, method and budget, filled for probes and open for what was fine-tuned. On
 /// the solid line lies what accuracy in distribution leads one to expect, on the dotted one what loses nothing.
@@ -76,8 +80,8 @@ pub fn drift_chart(project: &Project, drift: &Drift) -> Chart {
             .hover_mode(HoverMode::Closest)
             .plot_background_color("#ffffff")
             .annotations(names(project, drift))
-            .margin(Margin::new().left(70).right(20).top(60).bottom(60))
-            .height(560),
+            .margin(Margin::new().left(70).right(20).top(MARGIN).bottom(MARGIN))
+            .height(HEIGHT),
     );
     Chart::new(plot, text)
 }
@@ -87,34 +91,45 @@ fn names(project: &Project, drift: &Drift) -> Vec<Annotation> {
     let beside = |gap: &Gap| gap.beside[1].map_or(0.0, |beside| beside.value);
     let mut farthest: Vec<&Gap> = drift.gaps.iter().filter(|gap| beside(gap) != 0.0).collect();
     farthest.sort_by(|a, b| beside(b).abs().total_cmp(&beside(a).abs()));
-    let (mut named, mut notes) = (Vec::new(), Vec::new());
-    // Beside the left end a name goes to the right, or it would lie on the axis.
-    let (low, high) = range(drift.gaps.iter().map(|gap| gap.id.value));
-    let left = place(low).zip(place(high)).map_or(f64::NEG_INFINITY, |(low, high)| low + 0.3 * (high - low));
+    let mut named: Vec<(&Gap, f64, f64)> = Vec::new();
     for gap in farthest {
         let up = beside(gap) > 0.0;
-        let before = named.iter().filter(|(_, side)| *side == up).count();
         let (Some(x), Some(y)) = (place(gap.id.value), place(gap.ood.value)) else { continue };
-        if before >= 3 || named.iter().any(|(model, _)| *model == &gap.model) {
-            continue;
+        let on_side = named.iter().filter(|(other, ..)| (beside(other) > 0.0) == up).count();
+        if on_side < 3 && named.iter().all(|(other, ..)| other.model != gap.model) {
+            named.push((gap, x, y));
         }
-        named.push((&gap.model, up));
-        // Marks may lie close together: each name stands a line farther from its own.
-        let away = 24.0 + 17.0 * before as f64;
-        let text = format!("{} {:+.1}", label(&model_name(project, &gap.model)), 100.0 * beside(gap));
-        notes.push(
-            Annotation::new()
-                .x(x)
-                .y(y)
-                .text(text)
-                .font(Font::new().size(11).color("#404040"))
-                .show_arrow(true)
-                .arrow_width(0.7)
-                .arrow_head(0)
-                .arrow_color("#9a9a9a")
-                .ax(if up && x > left { -30.0 } else { 40.0 })
-                .ay(if up { -away } else { away }),
-        );
+    }
+    // Beside the left end a name goes to the right, or it would lie on the axis.
+    let (low, high) = axis_range(range(drift.gaps.iter().map(|gap| gap.id.value)));
+    let left = low + 0.3 * (high - low);
+    let (bottom, top) = axis_range(range(drift.gaps.iter().map(|gap| gap.ood.value)));
+    let pixels = |y: f64| (y - bottom) / (top - bottom) * (HEIGHT - 2 * MARGIN) as f64;
+    let mut notes = Vec::new();
+    for up in [true, false] {
+        // Away from the line, in order of height: each name at its mark or a line of text beyond the one before it.
+        let way = if up { 1.0 } else { -1.0 };
+        let mut side: Vec<_> = named.iter().filter(|(gap, ..)| (beside(gap) > 0.0) == up).collect();
+        side.sort_by(|a, b| (way * a.2).total_cmp(&(way * b.2)));
+        let mut last = f64::NEG_INFINITY;
+        for (gap, x, y) in side {
+            let at = (way * pixels(*y) + 24.0).max(last + 17.0);
+            last = at;
+            let text = format!("{} {:+.1}", label(&model_name(project, &gap.model)), 100.0 * beside(gap));
+            notes.push(
+                Annotation::new()
+                    .x(*x)
+                    .y(*y)
+                    .text(text)
+                    .font(Font::new().size(11).color("#404040"))
+                    .show_arrow(true)
+                    .arrow_width(0.7)
+                    .arrow_head(0)
+                    .arrow_color("#9a9a9a")
+                    .ax(if up && *x > left { -30.0 } else { 40.0 })
+                    .ay(pixels(*y) - way * at),
+            );
+        }
     }
     notes
 }

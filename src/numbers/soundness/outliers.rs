@@ -30,7 +30,7 @@ pub struct Outliers {
 ///
 /// An image is flagged where its mean distance exceeds `Q3 + (1 / threshold - 1) (Q3 - Q1)`, quartiles over all images:
 /// with [`DATALAB_THRESHOLD`] these are 1.7 spreads. A `threshold` of 1 flags a quarter of the images, one near 0 none.
-/// With fewer than `k` others, all count. The scores are those of `cleanlab.outlier.OutOfDistribution` with features.
+/// With fewer than `k` others, all count. `told` hears of so many more images whose neighbours are found. The scores are those of `cleanlab.outlier.OutOfDistribution` with features.
 ///
 /// # Errors
 /// Features that are empty or not finite, a single image, k = 0, a threshold that is not above 0 and at most 1.
@@ -40,14 +40,14 @@ pub struct Outliers {
 /// use wider_clip::soundness::{DATALAB_THRESHOLD, outliers};
 ///
 /// let features = array![[1.0, 0.1], [1.0, 0.2], [1.0, 0.3], [1.0, 0.4], [1.0, 0.5], [-1.0, 0.2]].into_shared();
-/// assert_eq!(outliers(&features, 2, DATALAB_THRESHOLD)?.flagged, [5]);
+/// assert_eq!(outliers(&features, 2, DATALAB_THRESHOLD, &|_| ())?.flagged, [5]);
 /// # Ok::<(), wider_clip::error::Error>(())
 /// ```
-pub fn outliers(features: &ArcArray2<f32>, k: usize, threshold: f64) -> Result<Outliers> {
+pub fn outliers(features: &ArcArray2<f32>, k: usize, threshold: f64, told: &dyn Fn(usize)) -> Result<Outliers> {
     if !(threshold > 0.0 && threshold <= 1.0) {
         return Err(Error::argument("threshold", "a number above 0, at most 1", threshold.to_string()));
     }
-    let (_, distances) = nearest_others(features, k)?;
+    let (_, distances) = nearest_others(features, k, told)?;
     let k = distances.ncols() as f64;
     let distances: Vec<f64> = distances.rows().into_iter().map(|row| row.sum() / k).collect();
     let mut sorted = distances.clone();
