@@ -9,6 +9,9 @@ shift
 export WIDER_CLIP_PROGRAM=${WIDER_CLIP_PROGRAM:-wider-clip} WIDER_CLIP_RESULTS=${WIDER_CLIP_RESULTS:-$PWD/results}
 work=$WIDER_CLIP_RESULTS/workflow/$suite/hyperqueue
 mkdir -p "$work/logs"
+# Tasks have the environment of the worker that runs them, so what is set here goes with them.
+settings=()
+for name in $(compgen -e WIDER_CLIP_); do settings+=(--env "$name=${!name}"); done
 "$WIDER_CLIP_PROGRAM" plan --suite "$suite" --out "$work/plan.jsonl"
 { grep '"what": *"features"' "$work/plan.jsonl" || true; } > "$work/features.jsonl"
 { grep -v '"what": *"features"' "$work/plan.jsonl" || true; } > "$work/rest.jsonl"
@@ -18,7 +21,7 @@ for stage in features rest; do
     # A failed line keeps back no other; gather names it.
     hq submit --name "$suite-$stage" --each-line "$work/$stage.jsonl" --wait --crash-limit 10 \
         --cpus "${WIDER_CLIP_THREADS:-2}" --resource "mem=$((200 + memory * 3 / 2))" \
-        --stdout "$work/logs/$stage-%{TASK_ID}.out" --stderr "$work/logs/$stage-%{TASK_ID}.err" "$@" \
+        --stdout "$work/logs/$stage-%{TASK_ID}.out" --stderr "$work/logs/$stage-%{TASK_ID}.err" "${settings[@]}" "$@" \
         -- bash -c 'printf "%s\n" "$HQ_ENTRY" | bash "$0" "$1"' "$here/cell.sh" "$suite" || true
 done
 exec "$WIDER_CLIP_PROGRAM" gather --suite "$suite"

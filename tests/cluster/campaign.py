@@ -6,7 +6,8 @@ and equal to what one undisturbed machine makes.
     python3 tests/cluster/campaign.py PROGRAM --engine hq --hq FILE  one of them: snakemake, array, hq
 
 PROGRAM is a built `wider-clip`. Snakemake is that of .wider-clip/venv, or `--snakemake`; Slurm is started by slurm.sh beside
-this and needs root; HyperQueue needs neither. What is lacking is told, and the exit status is 77.
+this and needs root; HyperQueue needs neither, and hq.py beside this says how to do without its program. What is lacking is
+told, and the exit status is 77.
 
 Jobs call a stand-in for PROGRAM that hands everything on to it, and on the way makes trouble with four cells of the plan: one
 asks for too little memory, one for too little time, one has to be tried again (75), one is refused until it is mended (65).
@@ -397,7 +398,7 @@ def as_array(folder, arguments, undisturbed):
 def with_hyperqueue(folder, arguments, undisturbed):
     """HyperQueue with a server and two workers, one of which is killed."""
     if not arguments.hq:
-        raise Lacking("no `hq`, HyperQueue's program: one file, on its page of releases; `--hq` names it")
+        raise Lacking("no `hq`, HyperQueue's program: one file, on its page of releases, or tests/cluster/hq.py; `--hq` names it")
     round_ = Round(folder / "hyperqueue", arguments)
     path = f"{Path(arguments.hq).resolve().parent}:{os.environ['PATH']}"
     environment = {**round_.environment, "HQ_SERVER_DIR": str(folder / "hq"), "PATH": path}
@@ -409,7 +410,9 @@ def with_hyperqueue(folder, arguments, undisturbed):
         info = [arguments.hq, "server", "info"]
         wait_for("the server", lambda: subprocess.run(info, env=environment, capture_output=True).returncode == 0, 30)
         worker = [arguments.hq, "worker", "start", "--cpus", "4", "--heartbeat", "2s"]
-        workers = {name: start(worker, env=environment | {"CAMPAIGN_NODE": name}, stdout=out) for name in ("w1", "w2")}
+        # What hyperqueue.sh is told, its tasks are told by it alone.
+        bare = {name: value for name, value in environment.items() if not name.startswith("WIDER_CLIP_")}
+        workers = {name: start(worker, env=bare | {"CAMPAIGN_NODE": name}, stdout=out) for name in ("w1", "w2")}
         started += workers.values()
         command = [WORKFLOW / "hyperqueue.sh", arguments.suite]
         first = start(command, cwd=round_.folder, env=environment, stdout=out)
