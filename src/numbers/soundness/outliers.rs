@@ -30,7 +30,8 @@ pub struct Outliers {
 ///
 /// An image is flagged where its mean distance exceeds `Q3 + (1 / threshold - 1) (Q3 - Q1)`, quartiles over all images:
 /// with [`DATALAB_THRESHOLD`] these are 1.7 spreads. A `threshold` of 1 flags a quarter of the images, one near 0 none.
-/// With fewer than `k` others, all count. `told` hears of so many more images whose neighbours are found. The scores are those of `cleanlab.outlier.OutOfDistribution` with features.
+/// With fewer than `k` others, all count. The scores are those of `cleanlab.outlier.OutOfDistribution` with features.
+/// `told` hears of so many more images whose neighbours are found.
 ///
 /// # Errors
 /// Features that are empty or not finite, a single image, k = 0, a threshold that is not above 0 and at most 1.
