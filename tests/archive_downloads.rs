@@ -1,6 +1,6 @@
 //! Downloads of archives that break off: what is gone on with, what is begun anew, what is never taken for whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{BufRead, BufReader, Cursor, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ struct Sent {
     file: Vec<u8>,
     /// `ETag` or `Last-Modified`, as a header's line.
     validator: String,
-    /// How many bytes of a body are sent.
+    /// The byte of the file before which the connection ends.
     cut: Option<usize>,
     framing: Framing,
 }
@@ -33,7 +33,8 @@ enum Framing {
 
 struct Server {
     address: String,
-    sent: Arc<Mutex<Sent>>,
+    /// One answer after the other, the last one from then on.
+    sent: Arc<Mutex<VecDeque<Sent>>>,
     /// `Range` and `If-Range` of each request.
     asked: Arc<Mutex<Vec<(Option<String>, Option<String>)>>>,
 }
@@ -46,15 +47,19 @@ impl Server {
         let (sent, asked) = (server.sent.clone(), server.asked.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                let next = {
+                    let mut sent = sent.lock().expect("a state");
+                    if sent.len() > 1 { sent.pop_front() } else { sent.front().cloned() }
+                };
                 // A client that goes away is no failure of the server.
-                let _ = answer(stream, &sent.lock().expect("a state").clone(), &asked);
+                let _ = answer(stream, &next.expect("an answer"), &asked);
             }
         });
         server
     }
 
-    fn send(&self, sent: Sent) {
-        *self.sent.lock().expect("a state") = sent;
+    fn send<const N: usize>(&self, sent: [Sent; N]) {
+        *self.sent.lock().expect("a state") = sent.into();
     }
 
     fn asked(&self) -> Vec<(Option<String>, Option<String>)> {
@@ -92,8 +97,9 @@ fn answer(stream: TcpStream, sent: &Sent, asked: &Mutex<Vec<(Option<String>, Opt
         Framing::None => String::new(),
     };
     write!(out, "{head}connection: close\r\n\r\n")?;
-    let part = &body[..sent.cut.unwrap_or(body.len()).min(body.len())];
-    if sent.framing == Framing::Chunks {
+    let cut = sent.cut.map(|cut| cut.saturating_sub(start.unwrap_or(0)));
+    let part = &body[..cut.unwrap_or(body.len()).min(body.len())];
+    if sent.framing == Framing::Chunks && !part.is_empty() {
         write!(out, "{:x}\r\n", part.len())?;
     }
     out.write_all(part)?;
@@ -103,13 +109,13 @@ fn answer(stream: TcpStream, sent: &Sent, asked: &Mutex<Vec<(Option<String>, Opt
     out.flush()
 }
 
-/// A zip of class folders; names differ with the seed, lengths do not.
-fn archive(seed: u8) -> Vec<u8> {
+/// A zip of class folders with `n` images each; names differ with the seed, lengths do not.
+fn archive(seed: u8, n: usize) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     let picture = encode_png(&image::RgbImage::from_pixel(12, 12, image::Rgb([90, 20, 160]))).expect("encodes");
     for class in ["round", "square"] {
-        for number in 0..2 {
+        for number in 0..n {
             zip.start_file(format!("shapes/{class}/{seed}{number}.png"), options).expect("starts");
             zip.write_all(&picture).expect("writes");
         }
@@ -145,7 +151,7 @@ fn downloaded(folder: &Path) -> Vec<u8> {
 
 #[test]
 fn a_file_that_changed_meanwhile_is_begun_anew() {
-    let (old, new) = (archive(1), archive(2));
+    let (old, new) = (archive(1, 2), archive(2, 2));
     assert_eq!(old.len(), new.len());
     let half = old.len() / 2;
     let range = Some(format!("bytes={half}-"));
@@ -160,57 +166,150 @@ fn a_file_that_changed_meanwhile_is_begun_anew() {
     ] {
         for (file, validator) in [(&old, before), (&new, after)] {
             let (server, folder) = (Server::new(), tempfile::tempdir().expect("a folder"));
-            server.send(Sent { file: old.clone(), validator: before.into(), cut: Some(half), ..Sent::default() });
-            let error = open(folder.path(), &server.address, "").err().expect("breaks off").to_string();
-            assert!(error.contains(&format!("{half} of {} bytes arrived", old.len())), "{error}");
-            server.asked();
-            server.send(Sent { file: file.clone(), validator: validator.into(), ..Sent::default() });
+            let first = Sent { file: old.clone(), validator: before.into(), cut: Some(half), ..Sent::default() };
+            let then = Sent { file: file.clone(), validator: validator.into(), ..Sent::default() };
+            server.send([first, then]);
             open(folder.path(), &server.address, "").expect("opens");
             assert_eq!(downloaded(folder.path()), *file);
-            assert_eq!(server.asked(), [(range.clone(), condition.map(String::from))]);
+            assert_eq!(server.asked(), [(None, None), (range.clone(), condition.map(String::from))]);
             assert!(!folder.path().join("cache/archives/shapes/shapes.zip.part.of").exists());
         }
     }
-    // Without either, another length tells; or another address.
-    let longer = [new.clone(), vec![0; 22]].concat();
+    // Without either, another length tells.
+    let longer = Sent { file: archive(2, 3), ..Sent::default() };
+    let (server, folder) = (Server::new(), tempfile::tempdir().expect("a folder"));
+    server.send([Sent { file: old.clone(), cut: Some(half), ..Sent::default() }, longer.clone()]);
+    open(folder.path(), &server.address, "").expect("opens");
+    assert_eq!(server.asked(), [(None, None), (range, None), (None, None)]);
+    assert_eq!(downloaded(folder.path()), longer.file);
+    // Or another address.
     let (server, other, folder) = (Server::new(), Server::new(), tempfile::tempdir().expect("a folder"));
-    server.send(Sent { file: old.clone(), cut: Some(half), ..Sent::default() });
-    open(folder.path(), &server.address, "").err().expect("breaks off");
-    server.asked();
-    server.send(Sent { file: longer.clone(), cut: Some(half), ..Sent::default() });
-    open(folder.path(), &server.address, "").err().expect("breaks off again");
-    assert_eq!(server.asked(), [(range.clone(), None), (None, None)]);
-    other.send(Sent { file: new.clone(), ..Sent::default() });
+    server.send([Sent { file: old.clone(), cut: Some(half), ..Sent::default() }]);
+    let error = open(folder.path(), &server.address, "").err().expect("breaks off").to_string();
+    assert!(error.contains(&format!("{half} of {} bytes arrived", old.len())), "{error}");
+    other.send([Sent { file: new.clone(), ..Sent::default() }]);
     open(folder.path(), &other.address, "").expect("opens");
     assert_eq!((downloaded(folder.path()), other.asked()), (new, vec![(None, None)]));
 }
 
+/// A server that leads elsewhere, and what was asked of it.
+fn leading(to: String) -> (String, Arc<Mutex<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let count = Arc::<Mutex<usize>>::default();
+    let counted = count.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            *counted.lock().expect("a state") += 1;
+            let (mut reader, mut out) = (BufReader::new(stream.try_clone().expect("a stream")), stream);
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                line.clear();
+            }
+            let _ = write!(out, "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn what_an_address_leads_to_is_asked_for_the_same_file_still() {
+    let (store, folder) = (Server::new(), tempfile::tempdir().expect("a folder"));
+    let file = archive(1, 2);
+    let half = file.len() / 2;
+    let sent = Sent { file: file.clone(), validator: "etag: \"one\"".into(), cut: Some(half), ..Sent::default() };
+    store.send([sent.clone(), Sent { cut: None, ..sent }]);
+    let (address, asked) = leading(format!("{}/elsewhere.zip", store.address));
+    open(folder.path(), &address, "").expect("opens");
+    assert_eq!(downloaded(folder.path()), file);
+    assert_eq!(store.asked(), [(None, None), (Some(format!("bytes={half}-")), Some("\"one\"".into()))]);
+    assert_eq!(*asked.lock().expect("a state"), 2);
+    // A circle is told, and nothing is kept.
+    let folder = tempfile::tempdir().expect("a folder");
+    let (address, asked) = leading("/shapes.zip".into());
+    let error = open(folder.path(), &address, "").err().expect("a circle").to_string();
+    assert!(error.contains("go in a circle") && error.contains("Check the address"), "{error}");
+    assert_eq!(*asked.lock().expect("a state"), 1);
+}
+
 #[test]
 fn a_body_whose_end_is_not_known_is_not_taken_for_whole() {
-    let file = archive(1);
+    let file = archive(1, 2);
     let size = format!("size = {}", file.len());
     let sum = format!("sha256 = \"{}\"", sha256_hex(&file));
-    for keys in ["", size.as_str(), sum.as_str()] {
-        for framing in [Framing::Length, Framing::Chunks, Framing::None] {
-            for cut in [None, Some(file.len() - 30)] {
-                let (server, folder) = (Server::new(), tempfile::tempdir().expect("a folder"));
-                server.send(Sent { file: file.clone(), cut, framing, ..Sent::default() });
-                match open(folder.path(), &server.address, keys) {
-                    Ok(_) => {
-                        assert!(cut.is_none());
-                        assert_eq!(downloaded(folder.path()), file);
-                    }
-                    Err(error) if framing == Framing::None && keys.is_empty() => {
-                        let error = error.to_string();
-                        assert!(error.contains("does not say how long the file is"), "{error}");
-                        assert!(error.contains("`size` or `sha256`"), "{error}");
-                    }
-                    Err(error) => {
-                        assert!(cut.is_some(), "{keys}: {error}");
-                        assert!(!folder.path().join("cache/archives/shapes/shapes.zip").exists(), "{keys}: {error}");
-                    }
+    let case = |keys: &str, framing: Framing, cut: Option<usize>| {
+        let (server, folder) = (Server::new(), tempfile::tempdir().expect("a folder"));
+        server.send([Sent { file: file.clone(), cut, framing, ..Sent::default() }]);
+        match open(folder.path(), &server.address, keys) {
+            Ok(_) => {
+                assert!(cut.is_none());
+                assert_eq!(downloaded(folder.path()), file);
+            }
+            Err(error) if framing == Framing::None && keys.is_empty() => {
+                let error = error.to_string();
+                assert!(error.contains("does not say how long the file is"), "{error}");
+                assert!(error.contains("`size` or `sha256`"), "{error}");
+            }
+            Err(error) => {
+                assert!(cut.is_some(), "{keys}: {error}");
+                assert!(!folder.path().join("cache/archives/shapes/shapes.zip").exists(), "{keys}: {error}");
+            }
+        }
+    };
+    // Beside each other: what breaks off is asked for again and again, with pauses.
+    std::thread::scope(|scope| {
+        for keys in ["", size.as_str(), sum.as_str()] {
+            for framing in [Framing::Length, Framing::Chunks, Framing::None] {
+                for cut in [None, Some(file.len() - 30)] {
+                    let case = &case;
+                    scope.spawn(move || case(keys, framing, cut));
                 }
             }
         }
+    });
+}
+
+/// Opens the data set of `CHILD`'s folder and address, in a process of its own, since the environment decides.
+#[test]
+#[ignore = "the process of the next test"]
+fn child() {
+    let Ok(asked) = std::env::var(CHILD) else { return };
+    let (folder, address) = asked.split_once('\n').expect("a folder and an address");
+    match open(Path::new(folder), address, "") {
+        Ok(set) => println!("opened {}", set.len()),
+        Err(error) => println!("failed {error}"),
     }
+}
+
+const CHILD: &str = "WIDER_CLIP_TEST_ARCHIVE";
+
+/// What `child` says, with these variables alone to name a proxy.
+fn in_child(address: &str, variables: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = std::process::Command::new(std::env::current_exe().expect("this program"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.to_lowercase().ends_with("_proxy")) {
+        child.env_remove(name);
+    }
+    child.args(["--exact", "child", "--ignored", "--nocapture"]);
+    child.env(CHILD, format!("{}\n{address}", folder.path().display())).envs(variables.iter().copied());
+    String::from_utf8_lossy(&child.output().expect("runs").stdout).into_owned()
+}
+
+#[test]
+fn a_proxy_is_that_of_the_scheme_and_is_named() {
+    let server = Server::new();
+    server.send([Sent { file: archive(1, 2), ..Sent::default() }]);
+    assert!(in_child(&server.address, &[]).contains("opened 4"));
+    let secret = "http://me:pa55word@127.0.0.1:9";
+    for variable in ["http_proxy", "ALL_PROXY"] {
+        let said = in_child(&server.address, &[(variable, secret)]);
+        let named = [
+            format!("through the proxy 127.0.0.1:9 of {variable}"),
+            format!("the proxy that {variable} names"),
+        ];
+        assert!(named.iter().all(|part| said.contains(part)) && !said.contains("pa55word"), "{said}");
+        // Not for this host.
+        assert!(in_child(&server.address, &[(variable, secret), ("no_proxy", "127.0.0.1")]).contains("opened 4"));
+    }
+    assert!(in_child(&server.address, &[("https_proxy", secret)]).contains("opened 4"), "another scheme's");
 }

@@ -8,7 +8,7 @@
 //! ```text
 //! cargo test --test fuzz                                   replays all, then 2 seconds of mutations a reader
 //! WIDER_CLIP_FUZZ_SECONDS=60 cargo test --test fuzz        longer; 0 only replays
-//! cargo test --test fuzz -- png tar                        only the readers whose names have one of these words
+//! cargo test --test fuzz -- png tar                        only these readers, or all whose names have such a word
 //! WIDER_CLIP_FUZZ_SEED=7 ...                               other mutations (the seed is 1 otherwise)
 //! WIDER_CLIP_FUZZ_FOUND=folder ...                         where inputs that fail are put
 //! ```
@@ -53,8 +53,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let words: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let all = readers::all();
+    let is_name = |word: &str| all.iter().any(|reader| reader.name == word);
     let asked = |reader: &&Reader| {
-        (words.is_empty() && !reader.own) || words.iter().any(|word| reader.name.contains(word.as_str()))
+        let means = |word: &str| if is_name(word) { reader.name == word } else { reader.name.contains(word) };
+        (words.is_empty() && !reader.own) || words.iter().any(|word| means(word))
     };
     let seconds = Duration::from_secs(number("WIDER_CLIP_FUZZ_SECONDS").unwrap_or(2));
     let seed = number("WIDER_CLIP_FUZZ_SEED").unwrap_or(1);
@@ -73,7 +76,6 @@ fn main() -> ExitCode {
             failures += 1;
         }
     }
-    let all = readers::all();
     let asked: Vec<&Reader> = all.iter().filter(asked).collect();
     let (next, went_wrong) = (AtomicUsize::new(0), AtomicUsize::new(failures));
     // Each in a child of its own, several beside each other: limits are of computing, not of the clock.

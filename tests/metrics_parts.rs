@@ -323,6 +323,47 @@ fn answers_of_a_group_cross_together() {
 }
 
 #[test]
+fn the_ends_of_a_crossing_are_resamples() {
+    // Shares count, not numbers: 10 of 50 images behind, 20 of 100 ahead.
+    let groups: Vec<usize> = (0..100).collect();
+    let (few, few_other) = (&first_right(20)[..50], &first_right(30)[..50]);
+    let (many, many_other) = (first_right(70), first_right(50));
+    let sizes = [
+        AtSize { size: 10.0, groups: &groups[..50], a: few, b: few_other },
+        AtSize { size: 1000.0, groups: &groups, a: &many, b: &many_other },
+    ];
+    for n in [40, 41, 60] {
+        let found = crossing(&sizes, n, 7).unwrap();
+        assert!((found.at.unwrap() - 100.0).abs() < 1e-9, "{found:?}");
+        let mut random = Random::new("crossing", 7, 0);
+        let mut places: Vec<f64> = (0..n)
+            .map(|_| {
+                let drawn: Vec<usize> = (0..100).map(|_| random.below(100)).collect();
+                let gain = |a: &[bool], b: &[bool]| {
+                    let there = drawn.iter().filter(|&&image| image < a.len());
+                    let gains = there.map(|&image| f64::from(a[image]) - f64::from(b[image]));
+                    let gains: Vec<f64> = gains.collect();
+                    gains.iter().sum::<f64>() / gains.len() as f64
+                };
+                let (below, above) = (gain(few, few_other), gain(&many, &many_other));
+                assert!(below < 0.0 && above > 0.0, "{below} {above}");
+                10f64.powf(1.0 + 2.0 * below / (below - above))
+            })
+            .collect();
+        places.sort_by(f64::total_cmp);
+        // The places of the 2.5th and 97.5th percentile, rounded.
+        let (low, high) = match n {
+            40 => (1, 38),
+            41 => (1, 39),
+            _ => (1, 58),
+        };
+        let (low, high) = (places[low], places[high]);
+        assert!((found.low.unwrap() - low).abs() < 1e-9 * low, "{n}: {found:?}");
+        assert!((found.high.unwrap() - high).abs() < 1e-9 * high, "{n}: {found:?}");
+    }
+}
+
+#[test]
 fn sizes_that_cannot_cross_are_refused() {
     let groups = [0usize, 1];
     let (a, b) = ([true, false], [false, true]);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Mutation testing: what decides a number is changed, line by line, and a test must notice.
 #
-#     tests/mutants.sh [PART ...]         parts: splits metrics storage results decode hub; all by default
+#     tests/mutants.sh [PART ...]         parts: splits metrics forecast storage results decode hub; all by default
 #     MUTANTS="--shard 0/5" tests/mutants.sh hub         more words for cargo-mutants, here to try a fifth of them
 #
 # Needs cargo-mutants (`cargo install cargo-mutants --locked`). What was found stands in tests/README.md; the lists of
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 place=${MUTANTS_FOLDER:-$root/.wider-clip/mutants}
 copy=$place/project
-[ $# -gt 0 ] || set -- splits metrics storage results decode hub
+[ $# -gt 0 ] || set -- splits metrics forecast storage results decode hub
 export CARGO_BUILD_JOBS=${JOBS:-2}
 
 # The project as it is now, without what git ignores. Unchanged files keep their times, so that little is built anew.
@@ -38,7 +38,7 @@ case $copy in "$root"/*) rm -f "$copy/.cargo/config.toml" ;; esac
 
 # The small library: the crates beneath, and of the thin crate on top the rows.
 small=$copy/small
-metrics=(metrics metrics_parts drift_metrics wilds_intervals)
+metrics=(metrics metrics_parts drift_metrics wilds_intervals over_sets)
 results=(rows rows_parts)
 decode=(images images_bands images_bombs images_kinds)
 hub=(hub hub_cache hub_faults hub_hostile hub_https hub_models)
@@ -87,7 +87,7 @@ write "$small/lib.rs"
     printf 'wider-clip-numbers.workspace = true\nwider-clip-data = { workspace = true, optional = true }\n'
     sed -n '/^\[workspace.dependencies\]/,/^\[package\]/s/^\([a-z][a-z0-9_-]*\) = .*/\1.workspace = true/p' Cargo.toml |
         grep -v '^wider-clip\|^name\|^version'
-    for name in splits "${metrics[@]}" storage "${results[@]}" "${decode[@]}" "${hub[@]}"; do
+    for name in splits "${metrics[@]}" forecast storage "${results[@]}" "${decode[@]}" "${hub[@]}"; do
         printf '\n[[test]]\nname = "%s"\npath = "tests/%s.rs"\n' "$name" "$name"
     done
 } > "$small/Cargo.toml.new"
@@ -105,11 +105,12 @@ for part in "$@"; do
     case $part in
         splits) from=(wider-clip-numbers 'src/numbers/splits/*.rs') tests=(splits) ;;
         metrics) from=(wider-clip-numbers 'src/numbers/metrics/*.rs') tests=("${metrics[@]}") ;;
+        forecast) from=(wider-clip-numbers 'src/numbers/metrics/forecast/*.rs') tests=(forecast) ;;
         storage) from=(wider-clip-numbers 'src/numbers/storage.rs' 'src/numbers/key.rs') tests=(storage) ;;
         results) from=(small 'small/results/*.rs') tests=("${results[@]}") ;;
         decode) from=(wider-clip-data 'src/data/images/decode.rs') tests=("${decode[@]}") ;;
         hub) from=(wider-clip-data 'src/data/hub/*.rs') tests=("${hub[@]}") ;;
-        *) echo "$part: expected splits, metrics, storage, results, decode or hub" >&2 && exit 2 ;;
+        *) echo "$part: expected splits, metrics, forecast, storage, results, decode or hub" >&2 && exit 2 ;;
     esac
     files=()
     for file in "${from[@]:1}"; do files+=(--file "$file"); done

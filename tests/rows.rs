@@ -61,6 +61,46 @@ fn rows_come_back_as_they_were_and_none_is_kept_twice() {
 }
 
 #[test]
+fn a_flipped_bit_is_no_other_number() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rows.parquet");
+    let rows = vec![row(1, "accuracy", Some(0.1 + 0.2)), row(2, "accuracy", Some(0.75)), row(3, "macro_f1", None)];
+    write_rows(&path, &rows).expect("writes");
+    let whole = std::fs::read(&path).expect("reads");
+    const MARK: &[u8] = b"SHA-256 of all else: ";
+    let mark = whole.windows(MARK.len()).position(|window| window == MARK).expect("a line");
+    let tried = || (0..whole.len()).filter(|at| at % 11 == 0 || (mark..mark + MARK.len() + 64).contains(at));
+    let mut passed = 0;
+    for at in tried() {
+        let mut file = whole.clone();
+        file[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &file).expect("writes");
+        match read_rows(&path) {
+            Ok(found) => {
+                assert_eq!(found, rows, "byte {at}");
+                passed += 1;
+            }
+            Err(error) => assert!(error.chain().contains("rows.parquet"), "byte {at}: {}", error.chain()),
+        }
+    }
+    // In the words before the hash alone.
+    assert_eq!(passed, MARK.len());
+    // Two files in one, and a line that is not where it belongs.
+    let error = |file: &[u8]| {
+        std::fs::write(&path, file).expect("writes");
+        read_rows(&path).expect_err("damaged").chain()
+    };
+    assert!(error(&[&whole[..], &whole[4..]].concat()).contains("the bytes that were written"));
+    let moved = [&whole[..whole.len() - 8], &0u32.to_le_bytes(), b"PAR1"].concat();
+    assert!(!error(&moved).is_empty());
+    // A file as another program writes it has no such line.
+    let mut other = Vec::new();
+    polars_io::parquet::write::ParquetWriter::new(&mut other).finish(&mut frame(&rows).expect("a table")).expect("writes");
+    std::fs::write(&path, &other).expect("writes");
+    assert_eq!(read_rows(&path).expect("reads"), rows);
+}
+
+#[test]
 fn many_processes_lose_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::new(folder.path());

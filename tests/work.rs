@@ -230,7 +230,10 @@ fn a_part_that_is_damaged_or_under_way_stays_and_the_others_are_taken() -> Resul
     let part = |id: &str| project.results_folder().join("parts/representations/good/pixels.raw").join(id);
     let rows = |id: &str| part(id).join("rows/good/pixels.raw.parquet");
     let whole = fs::read(rows("lr/5")).expect("reads");
-    fs::write(rows("lr/5"), &whole[..whole.len() / 2]).expect("writes");
+    // A bit of a number.
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 4] ^= 1;
+    fs::write(rows("lr/5"), &flipped).expect("writes");
     // Another part's rows, as a copy by hand would leave.
     fs::copy(rows("knn/5"), rows("lr/10")).expect("copies");
     let held = FolderLock::acquire(&part("knn/10"), || ())?;
@@ -241,6 +244,7 @@ fn a_part_that_is_damaged_or_under_way_stays_and_the_others_are_taken() -> Resul
     );
     assert_eq!(gathered.broken.len(), 2, "{:?}", gathered.broken);
     assert!(gathered.broken[0].contains("a row of good under pixels.raw, knn"), "{:?}", gathered.broken);
+    assert!(gathered.broken[1].contains("expected the bytes that were written"), "{:?}", gathered.broken);
     assert!(rows("lr/5").exists() && rows("lr/10").exists() && rows("knn/10").exists() && !rows("knn/5").exists());
     drop(held);
     fs::write(rows("lr/5"), &whole).expect("writes");

@@ -8,6 +8,7 @@
 //! | module | |
 //! |---|---|
 //! | `table` | rows as a table, read and written |
+//! | `seal` | the hash of a file, inside it |
 //! | `store` | the rows of an experiment on this machine, and those that ship with the project |
 //! | `runs` | how each run of fine-tuning was trained and ended |
 //! | `predictions` | what a classifier said of each image |
@@ -24,6 +25,7 @@ mod left_out;
 mod made;
 mod predictions;
 mod runs;
+mod seal;
 mod store;
 mod table;
 mod wilds;

@@ -1,5 +1,6 @@
 //! Rows as a table: the columns of the files, reading and writing.
 
+use super::seal::{self, seal};
 use super::{Cell, Made, ResultRow};
 use crate::datasets::check_parquet;
 use crate::error::{Error, Result};
@@ -10,7 +11,8 @@ use polars::prelude::*;
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
 use polars_io::parquet::write::ParquetWriter;
-use std::fs::File;
+use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
 /// Rows as a table with the columns of the files.
@@ -57,15 +59,14 @@ pub fn write_rows(path: &Path, rows: &[ResultRow]) -> Result<()> {
     write_frame(path, frame(rows)?)
 }
 
-/// Writes a table as Parquet, whole or not at all.
+/// Writes a table as Parquet, whole or not at all, with its hash.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub(super) fn write_frame(path: &Path, mut frame: DataFrame) -> Result<()> {
-    storage::write_atomic_with(path, |file| {
-        ParquetWriter::new(file).finish(&mut frame).map_err(Error::table(path.display().to_string()))?;
-        Ok(())
-    })
+    let mut file = Vec::new();
+    ParquetWriter::new(&mut file).finish(&mut frame).map_err(Error::table(path.display().to_string()))?;
+    storage::write_atomic(path, &seal(&file))
 }
 
 /// The columns of a file that was read, by name and type.
@@ -132,12 +133,14 @@ impl<'a> Columns<'a> {
 /// Reads a Parquet file of this project whole.
 ///
 /// # Errors
-/// A file that is no Parquet, or is damaged so that its reader gives up; columns of several lengths.
+/// A file that is no Parquet, has other bytes than were written, or is damaged so that its reader gives up; columns of several
+/// lengths.
 pub(super) fn read_frame(path: &Path) -> Result<DataFrame> {
     check_parquet(path)?;
-    let file = File::open(path).map_err(Error::io(path, "opening"))?;
+    let file = fs::read(path).map_err(Error::io(path, "reading"))?;
+    seal::check(path, &file)?;
     let damaged = |said: String| Error::data(path, "a whole Parquet file", format!("a damaged one: {said}"));
-    let frame = caught(|| ParquetReader::new(file).finish()).map_err(damaged)?;
+    let frame = caught(|| ParquetReader::new(Cursor::new(file)).finish()).map_err(damaged)?;
     let frame = frame.map_err(Error::table(path.display().to_string()))?;
     match frame.columns().iter().find(|column| column.len() != frame.height()) {
         Some(column) => {

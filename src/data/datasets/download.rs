@@ -1,4 +1,5 @@
-//! One archive from a data set's owner, in as many attempts as it takes.
+//! One archive from a data set's owner, in as many attempts as it takes: asked for as a file of a hub is
+//! ([`crate::hub`]), without a token.
 //!
 //! While a file comes it is `<file>.part`, and `<file>.part.of` says which file on the server that is: its address, its
 //! `ETag` or else the time of its last change, its length. Where the file there is another one by now, the next attempt
@@ -6,7 +7,7 @@
 
 use super::archive::{address_id, by_hand, failed, has_checksum, remove};
 use crate::error::{Error, Result};
-use crate::hub::{content_range, offline};
+use crate::hub::{Ask, Fault, Kind, Transport, content_range, offline};
 use crate::manifest::Download;
 use crate::progress::Progress;
 use crate::storage;
@@ -15,13 +16,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Body;
-use ureq::http::Response;
+use ureq::http::{Method, Response};
 
-/// How often a server that is busy or ails is asked, and how long it may have us wait.
-const TRIES: u32 = 4;
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// An attempt that brought so many bytes is no failed one.
+const GOT_ON: u64 = 8 << 20;
 
 /// Which file a `.part` is of.
 #[derive(Debug, Default, PartialEq)]
@@ -66,24 +66,51 @@ impl Origin {
 /// Downloads to `file`, going on where an earlier attempt stopped.
 pub(super) fn fetch(download: &Download, file: &Path) -> Result<()> {
     let partial = file.with_file_name(format!("{}.part", download.file_name()));
-    let mut have = fs::metadata(&partial).map_or(0, |metadata| metadata.len());
-    let origin = Origin::read(&partial).filter(|_| have > 0);
+    let transport =
+        Transport::without_token(&download.url, PATIENCE).map_err(|fault| refused(download, file, fault))?;
+    let length = || fs::metadata(&partial).map_or(0, |metadata| metadata.len());
+    let attempt = || {
+        let had = length();
+        let done = attempt(&transport, download, file, &partial, had);
+        (done, length() >= had.saturating_add(GOT_ON))
+    };
+    transport.patiently(attempt).map_err(|fault| refused(download, file, fault))?;
+    fs::rename(&partial, file).map_err(Error::io(file, "renaming into place"))?;
+    remove(&Origin::place(&partial))
+}
+
+/// Completes `partial`, of which `have` bytes are there, if they are of this file.
+fn attempt(
+    transport: &Transport,
+    download: &Download,
+    file: &Path,
+    partial: &Path,
+    mut have: u64,
+) -> Result<(), Fault> {
+    let origin = Origin::read(partial).filter(|_| have > 0);
     let elsewhere =
         origin.as_ref().is_some_and(|origin| origin.address != address_id(download)) && !has_checksum(download);
     if elsewhere || download.size.is_some_and(|size| have > size) {
         have = 0;
     }
-    if have == 0 || download.size != Some(have) {
-        receive(download, file, &partial, have, origin.filter(|origin| origin.address == address_id(download)))?;
+    if have > 0 && download.size == Some(have) {
+        return Ok(());
     }
-    fs::rename(&partial, file).map_err(Error::io(file, "renaming into place"))?;
-    remove(&Origin::place(&partial))
+    let origin = origin.filter(|origin| origin.address == address_id(download));
+    receive(transport, download, file, partial, have, origin)
 }
 
 /// Completes `partial`, of which `have` bytes are there. A server that does not go on from there starts anew.
-fn receive(download: &Download, file: &Path, partial: &Path, have: u64, origin: Option<Origin>) -> Result<()> {
+fn receive(
+    transport: &Transport,
+    download: &Download,
+    file: &Path,
+    partial: &Path,
+    have: u64,
+    origin: Option<Origin>,
+) -> Result<(), Fault> {
     let validator = origin.as_ref().map(|origin| origin.validator.as_str()).filter(|validator| !validator.is_empty());
-    let mut response = request(download, file, have, validator)?;
+    let mut response = request(transport, download, file, have, validator)?;
     let (start, whole) = content_range(response.headers());
     // A file of another length is another file.
     let length = origin.as_ref().and_then(|origin| origin.length.parse::<u64>().ok());
@@ -93,7 +120,7 @@ fn receive(download: &Download, file: &Path, partial: &Path, have: u64, origin: 
     }
     let mut resumed = response.status() == 206 && start == Some(have) && same;
     if have > 0 && response.status() != 200 && !resumed {
-        response = request(download, file, 0, None)?;
+        response = request(transport, download, file, 0, None)?;
     }
     resumed &= have > 0;
     let mut have = if resumed { have } else { 0 };
@@ -104,18 +131,18 @@ fn receive(download: &Download, file: &Path, partial: &Path, have: u64, origin: 
         && expected != found
     {
         let reason = format!("expected {expected} bytes, found {found} on the server");
-        return Err(failed(download, reason, by_hand("Correct address and size in the data set's manifest", file)));
+        return Err(failed(download, reason, by_hand("Correct address and size in the data set's manifest", file)).into());
     }
     // A packed body and one in chunks have an end of their own.
     let chunked = header("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("chunked"));
     if total.is_none() && !chunked && !has_checksum(download) {
         let reason = "the server does not say how long the file is, so that one that breaks off would count as whole";
         let advice = by_hand("Give `size` or `sha256` in the data set's manifest", file);
-        return Err(failed(download, reason.into(), advice));
+        return Err(failed(download, reason.into(), advice).into());
     }
     let broken_off = |have: u64, why: String| {
         let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-        failed(download, format!("{have}{of} bytes arrived{why}"), "Run it again: it goes on where it stopped".into())
+        Fault::new(Kind::Network(None), format!("{}: {have}{of} bytes arrived{why}", download.file_name()))
     };
     let mut out = File::options()
         .create(true)
@@ -148,70 +175,55 @@ fn receive(download: &Download, file: &Path, partial: &Path, have: u64, origin: 
     }
 }
 
-/// Asks for the bytes from `have` on, if the file is still the one that `validator` names; a server that is busy or ails is asked
-/// again. An answer has status 200, 206 or, where `have` is not 0, 416, and is no page for people.
-fn request(download: &Download, file: &Path, have: u64, validator: Option<&str>) -> Result<Response<Body>> {
+/// Asks for the bytes from `have` on, if the file is still the one that `validator` names. An answer has status 200, 206 or,
+/// where `have` is not 0, 416, and is no page for people.
+fn request(
+    transport: &Transport,
+    download: &Download,
+    file: &Path,
+    have: u64,
+    validator: Option<&str>,
+) -> Result<Response<Body>, Fault> {
     if let Some(variable) = offline() {
-        return Err(failed(
-            download,
-            format!("not here, and {variable} is set"),
-            by_hand(&format!("Unset {variable}"), file),
-        ));
+        let advice = by_hand(&format!("Unset {variable}"), file);
+        return Err(failed(download, format!("not here, and {variable} is set"), advice).into());
     }
-    let mut tries = 1;
-    loop {
-        let response = ask(download, file, have, validator)?;
-        let status = response.status();
-        let taken = status == 200 || status == 206 || (have > 0 && status == 416);
-        if taken && !is_page(download, &response) {
-            return Ok(response);
-        }
-        if taken {
+    let reply = transport.ask(&Ask {
+        address: download.url.clone(),
+        method: Method::GET,
+        range: (have > 0).then(|| format!("bytes={have}-")),
+        if_range: validator.filter(|_| have > 0).map(String::from),
+        if_range_everywhere: true,
+        stop_outside: false,
+        patience: PATIENCE,
+        body: None,
+    })?;
+    match reply.response.status().as_u16() {
+        200 | 206 if is_page(download, &reply.response) => {
             let reason = "expected the file, found a page for people, as where one must sign in or consent";
-            return Err(failed(
-                download,
-                reason.into(),
-                by_hand("Open the address in a browser to see what it asks for", file),
-            ));
+            Err(Fault::new(Kind::Page, reason))
         }
-        let wait =
-            response.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.trim().parse::<u64>().ok());
-        let wait = wait.map_or(Duration::from_secs(1 << tries), Duration::from_secs);
-        let passes = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
-        if !passes || tries == TRIES || wait > LONGEST_WAIT {
-            let asked = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
-            let reason = format!("expected the file, found status {status}{asked}");
-            let advice = match passes {
-                true => "The server is busy or ails: run it again later",
-                false => "Check the address in the data set's manifest",
-            };
-            return Err(failed(download, reason, by_hand(advice, file)));
-        }
-        wider_clip_numbers::say!("{}: status {status}; trying again in {} s", download.file_name(), wait.as_secs());
-        std::thread::sleep(wait);
-        tries += 1;
+        200 | 206 => Ok(reply.response),
+        416 if have > 0 => Ok(reply.response),
+        code => Err(Fault::status(&reply.origin.to_string(), true, code, reply.response.headers())),
     }
 }
 
-fn ask(download: &Download, file: &Path, have: u64, validator: Option<&str>) -> Result<Response<Body>> {
-    // Compressed on the way, lengths and ranges would not be those of the file.
-    let mut request = ureq::get(&download.url).header("Accept-Encoding", "identity");
-    if have > 0 {
-        request = request.header("Range", format!("bytes={have}-"));
-        if let Some(validator) = validator {
-            request = request.header("If-Range", validator);
+/// The error for what could not be had, with what may help.
+fn refused(download: &Download, file: &Path, fault: Fault) -> Error {
+    let advice = match fault.kind {
+        Kind::Here(error) => return *error,
+        Kind::Network(proxy) => {
+            let proxy = proxy.map_or_else(String::new, |variable| format!(" and the proxy that {variable} names"));
+            format!("Run it again: it goes on where it stopped. Check the network{proxy}")
         }
-    }
-    let request = request
-        .config()
-        .http_status_as_error(false)
-        // Nothing that was asked for over an encrypted connection comes over another.
-        .https_only(download.url.to_ascii_lowercase().starts_with("https://"))
-        .timeout_connect(Some(PATIENCE))
-        .timeout_recv_response(Some(PATIENCE))
-        .timeout_per_read(Some(PATIENCE))
-        .build();
-    request.call().map_err(|error| failed(download, error.to_string(), by_hand("Check the network", file)))
+        Kind::Limit | Kind::Status(408 | 500 | 502 | 503 | 504) => {
+            "The server is busy or ails: run it again later".into()
+        }
+        Kind::Page | Kind::Status(401 | 403) => "Open the address in a browser to see what it asks for".into(),
+        _ => "Check the address in the data set's manifest".into(),
+    };
+    failed(download, fault.reason, by_hand(&advice, file))
 }
 
 /// Whether an answer is a page for people where a file was asked for.

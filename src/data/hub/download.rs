@@ -132,6 +132,7 @@ impl Client {
             method: Method::GET,
             range: (have > 0).then(|| format!("bytes={have}-")),
             if_range: announced.strong.clone().filter(|_| have > 0),
+            if_range_everywhere: false,
             stop_outside: false,
             patience: self.transport().patience[1],
             body: None,

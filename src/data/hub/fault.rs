@@ -10,14 +10,14 @@ const TRIES: u32 = 5;
 
 /// What went wrong, in words, and of what kind it is.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) kind: Kind,
-    pub(super) reason: String,
-    pub(super) again: Again,
+pub(crate) struct Fault {
+    pub(crate) kind: Kind,
+    pub(crate) reason: String,
+    pub(crate) again: Again,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The status that the endpoint answered with.
     Status(u16),
     /// Another host answered with an error: where the endpoint's redirect led.
@@ -41,7 +41,7 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Again {
+pub(crate) enum Again {
     No,
     /// Up to so often in all.
     Soon(u32),
@@ -61,13 +61,13 @@ impl Again {
 }
 
 impl Fault {
-    pub(super) fn new(kind: Kind, reason: impl Into<String>) -> Fault {
+    pub(crate) fn new(kind: Kind, reason: impl Into<String>) -> Fault {
         let again = if matches!(kind, Kind::Network(_)) { Again::Soon(TRIES) } else { Again::No };
         Fault { kind, reason: reason.into(), again }
     }
 
     /// The server's answer cannot be used.
-    pub(super) fn answer(reason: impl Into<String>) -> Fault {
+    pub(crate) fn answer(reason: impl Into<String>) -> Fault {
         Fault::new(Kind::Answer, reason)
     }
 
@@ -77,7 +77,7 @@ impl Fault {
     }
 
     /// An answer with an error's status from `host`; `own` if that is the endpoint.
-    pub(super) fn status(host: &str, own: bool, code: u16, headers: &HeaderMap) -> Fault {
+    pub(crate) fn status(host: &str, own: bool, code: u16, headers: &HeaderMap) -> Fault {
         let wait = wait(headers);
         let reason = match code {
             429 => {

@@ -10,7 +10,7 @@ const LONGEST_ADDRESS: usize = 16_384;
 
 /// Scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     pub(super) https: bool,
     pub(super) host: String,
     port: u16,

@@ -1,4 +1,5 @@
-//! Requests to a hub: where they may lead, what each host may know, how long to wait, when to try again.
+//! Requests to a hub, and for archives of data sets to their owners: where they may lead, what each host may know, how long to
+//! wait, when to try again.
 //!
 //! Redirects are followed here and not by ureq, so that the token goes to the endpoint's scheme, host and port alone,
 //! nothing that began with https goes on without it, and a circle is told. No answer is packed on the way: lengths and
@@ -22,6 +23,8 @@ use ureq::{Agent, Body, Timeout};
 const MOST_REDIRECTS: usize = 10;
 /// A server that asks to be left alone for longer is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The patience by which tries follow each other where no hub's settings say it.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What a test has this process trust.
 static TRUSTED: OnceLock<RootCerts> = OnceLock::new();
@@ -36,23 +39,25 @@ pub fn trust_for_tests(certificate: &[u8]) {
 
 /// One question.
 #[derive(Debug, Clone)]
-pub(super) struct Ask {
-    pub(super) address: String,
-    pub(super) method: Method,
+pub(crate) struct Ask {
+    pub(crate) address: String,
+    pub(crate) method: Method,
     /// `Range`.
-    pub(super) range: Option<String>,
-    /// `If-Range`, for the endpoint alone.
-    pub(super) if_range: Option<String>,
+    pub(crate) range: Option<String>,
+    /// `If-Range`, for the endpoint alone: what stands behind its redirects has names of its own.
+    pub(crate) if_range: Option<String>,
+    /// Whether `if_range` is for every host on the way, as where it is the last one's.
+    pub(crate) if_range_everywhere: bool,
     /// Whether a redirect to another host ends the way once the hub has said what the file is.
-    pub(super) stop_outside: bool,
-    pub(super) patience: Duration,
+    pub(crate) stop_outside: bool,
+    pub(crate) patience: Duration,
     /// How long a whole body may take.
-    pub(super) body: Option<Duration>,
+    pub(crate) body: Option<Duration>,
 }
 
 /// What the hub says of a file in its headers.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Said {
+pub(crate) struct Said {
     pub(super) commit: Option<String>,
     pub(super) etag: Option<String>,
     pub(super) size: Option<u64>,
@@ -61,16 +66,16 @@ pub(super) struct Said {
 }
 
 /// An answer that is no redirect, or the redirect at which the way ended.
-pub(super) struct Reply {
-    pub(super) response: Response<Body>,
-    pub(super) origin: Origin,
+pub(crate) struct Reply {
+    pub(crate) response: Response<Body>,
+    pub(crate) origin: Origin,
     /// Whether it is the endpoint's.
     pub(super) own: bool,
     pub(super) said: Said,
 }
 
 /// How hosts are asked.
-pub(super) struct Transport {
+pub(crate) struct Transport {
     endpoint: Origin,
     token: Token,
     pub(super) patience: [Duration; 2],
@@ -94,6 +99,20 @@ impl Transport {
                 advice: "Correct it, or unset it to use https://huggingface.co".into(),
             });
         };
+        Ok(Transport::with(endpoint, settings.token.clone(), settings.patience))
+    }
+
+    /// For a file that is no hub's: nobody is told a token.
+    ///
+    /// # Errors
+    /// An address that is none of http.
+    pub(crate) fn without_token(address: &str, patience: Duration) -> Result<Transport, Fault> {
+        let origin = address.parse::<Uri>().ok().as_ref().and_then(Origin::of);
+        let origin = origin.ok_or_else(|| Fault::answer("expected an http address"))?;
+        Ok(Transport::with(origin, Token::None, [SOON, patience]))
+    }
+
+    fn with(endpoint: Origin, token: Token, patience: [Duration; 2]) -> Transport {
         let roots = TRUSTED.get().cloned().unwrap_or(RootCerts::WebPki);
         let agent = |proxy: Option<ureq::Proxy>| -> Agent {
             Agent::config_builder()
@@ -112,8 +131,7 @@ impl Transport {
                 (named, agent)
             })
         });
-        let patience = settings.patience;
-        Ok(Transport { endpoint, token: settings.token.clone(), patience, direct: agent(None), through })
+        Transport { endpoint, token, patience, direct: agent(None), through }
     }
 
     pub(super) fn endpoint(&self) -> &Origin {
@@ -122,7 +140,7 @@ impl Transport {
 
     /// Does `work` until it succeeds, its fault is one that another try cannot mend, or it was tried often enough.
     /// `work` says of a fault whether the tries so far are to be forgotten, since it got on.
-    pub(super) fn patiently<T>(&self, mut work: impl FnMut() -> (Result<T, Fault>, bool)) -> Result<T, Fault> {
+    pub(crate) fn patiently<T>(&self, mut work: impl FnMut() -> (Result<T, Fault>, bool)) -> Result<T, Fault> {
         let mut tries = 0;
         loop {
             let (done, got_on) = work();
@@ -147,7 +165,7 @@ impl Transport {
     }
 
     /// Asks, and follows redirects.
-    pub(super) fn ask(&self, ask: &Ask) -> Result<Reply, Fault> {
+    pub(crate) fn ask(&self, ask: &Ask) -> Result<Reply, Fault> {
         let mut address: Uri = ask
             .address
             .parse()
@@ -191,10 +209,11 @@ impl Transport {
         if let Some(range) = &ask.range {
             request = request.header(RANGE, range);
         }
-        if *origin == self.endpoint {
-            if let Some(etag) = &ask.if_range {
-                request = request.header(IF_RANGE, etag);
-            }
+        let own = *origin == self.endpoint;
+        if let Some(etag) = ask.if_range.as_ref().filter(|_| own || ask.if_range_everywhere) {
+            request = request.header(IF_RANGE, etag);
+        }
+        if own {
             match &self.token {
                 Token::None => {}
                 Token::Bearer(header, _) => {

@@ -7,7 +7,7 @@ use super::plan::{Planned, plan};
 use super::run::{Done, Failed};
 use crate::error::{Error, Result};
 use crate::project::{PART_ROWS, Project, part_rows_in};
-use crate::results::{Kept, Store};
+use crate::results::{Kept, Store, read_predictions};
 use crate::storage::{FolderLock, write_atomic};
 use candle_core::Device;
 use serde::de::DeserializeOwned;
@@ -143,6 +143,8 @@ fn take(project: &Project, id: &WorkId, rows: &Path) -> Result<usize> {
     let (said, there) = (place(&from), place(&to));
     for path in files(&said) {
         let Some(name) = path.file_name().filter(|name| name.to_string_lossy().ends_with(".parquet")) else { continue };
+        // For its errors: what is damaged is not taken.
+        read_predictions(&path)?;
         let bytes = fs::read(&path).map_err(Error::io(&path, "reading"))?;
         write_atomic(&there.join(name), &bytes)?;
     }
