@@ -13,7 +13,8 @@
 //! WIDER_CLIP_FUZZ_FOUND=folder ...                         where inputs that fail are put
 //! ```
 //!
-//! On the clock: two readers beside each other on two cores, so that 60 seconds for each of 27 take a quarter of an hour.
+//! On the clock: two readers beside each other on two cores, so that 60 seconds each take eleven minutes. Seven of the 27,
+//! short texts read by what reads another one too, have a third of it where nobody names them.
 //!
 //! What only this project writes (`rows`) is read where it is named.
 //!
@@ -83,7 +84,8 @@ fn main() -> ExitCode {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(8) {
             scope.spawn(|| {
                 while let Some(reader) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = watch::run(reader, seconds, seed, &found.join(reader.name));
+                    let part = if words.is_empty() { reader.part } else { 1 };
+                    let outcome = watch::run(reader, seconds / part, seed, &found.join(reader.name));
                     let (name, n) = (reader.name, outcome.failures.len());
                     let (tried, read) = (outcome.tried, outcome.accepted);
                     let computed = outcome.computed.as_secs();
