@@ -174,11 +174,27 @@ fn a_cache_that_cannot_be_written_is_named() {
 #[test]
 fn a_damaged_shard_is_named() {
     let cache = tempfile::tempdir().expect("a folder");
-    run(cache.path(), "pixels.raw").expect("extracts");
+    let whole = run(cache.path(), "pixels.raw").expect("extracts");
+    let same = |a: &FeatureTable, b: &FeatureTable| a.rows == b.rows && a.poolings == b.poolings;
     let (name, bytes) = shards(cache.path()).remove(1);
     fs::write(cache.path().join(&name), &bytes[..bytes.len() / 2]).expect("writes");
     let error = run(cache.path(), "pixels.raw").expect_err("damaged").to_string();
     assert!(error.contains("shard-00001.parquet"), "{error}");
+    // A bit of a number, of a name, of a sum.
+    let mut found = 0;
+    for at in (4..bytes.len()).step_by(bytes.len() / 50) {
+        let mut file = bytes.clone();
+        file[at] ^= 4;
+        fs::write(cache.path().join(&name), &file).expect("writes");
+        match run(cache.path(), "pixels.raw") {
+            Ok(table) => assert!(same(&table, &whole), "byte {at}"),
+            Err(error) => {
+                assert!(error.chain().contains("shard-00001.parquet"), "byte {at}: {}", error.chain());
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 40, "{found}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! A shard has the columns `row` (position in the data set), `id`, `error` (null where the image was good) and one
 //! fixed-size list of f32 for each pooling (`cls`, `patch_mean`, `avg`, ...). An image that was set aside has NaN there.
+//! The file's metadata hold a CRC-32 of each pooling's numbers and one of the rest: Parquet has none that its readers look
+//! at, so that a flipped bit would be another feature.
 
 use crate::error::{Error, Result};
 use crate::guard::caught;
@@ -11,7 +13,7 @@ use ndarray::Array2;
 use polars::prelude::*;
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
-use polars_io::parquet::write::{ParquetCompression, ParquetWriter};
+use polars_io::parquet::write::{KeyValueMetadata, ParquetCompression, ParquetWriter};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -123,6 +125,9 @@ pub(super) struct Shard {
     pub poolings: BTreeMap<String, (usize, Vec<f32>)>,
 }
 
+/// What the names of checksums begin with, in a file's metadata.
+const CHECKSUM: &str = "CRC-32";
+
 impl Shard {
     /// Writes the shard whole or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
@@ -141,10 +146,30 @@ impl Shard {
         let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
         storage::write_atomic_with(path, |file| {
             // Compression finds nothing in the digits of features, and takes longer to undo than to read them as they are.
+            let sums = KeyValueMetadata::from_static(self.checksums());
             let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
-            writer.finish(&mut frame).map_err(Error::table(context()))?;
+            writer.with_key_value_metadata(Some(sums)).finish(&mut frame).map_err(Error::table(context()))?;
             Ok(())
         })
+    }
+
+    /// What the file's metadata say: the names of what was summed up, and the sums in hexadecimal digits.
+    fn checksums(&self) -> Vec<(String, String)> {
+        let mut images = crc32fast::Hasher::new();
+        for ((row, id), error) in self.rows.iter().zip(&self.ids).zip(&self.errors) {
+            images.update(format!("{row}\n{id}\n{error:?}\n").as_bytes());
+        }
+        let of_poolings = self.poolings.iter().map(|(name, (_, values))| {
+            let mut sum = crc32fast::Hasher::new();
+            let mut bytes = [0; 4 * 4096];
+            for values in values.chunks(bytes.len() / 4) {
+                bytes.chunks_exact_mut(4).zip(values).for_each(|(four, value)| four.copy_from_slice(&value.to_le_bytes()));
+                sum.update(&bytes[..4 * values.len()]);
+            }
+            (format!("{CHECKSUM} {name}"), sum)
+        });
+        let all = [(format!("{CHECKSUM} of the images"), images)].into_iter().chain(of_poolings);
+        all.map(|(name, sum)| (name, format!("{:08x}", sum.finalize()))).collect()
     }
 
     /// Holds a shard that was read to what it must hold; a file that was damaged or put there by hand does not.
@@ -181,8 +206,13 @@ impl Shard {
             Error::data(path, "a whole shard", format!("a damaged one ({said}); remove it, and it is computed again"))
         };
         let wanted = only.map(|name| ["row", "id", "error", name].map(String::from).to_vec());
-        let read = || ParquetReader::new(file).with_columns(wanted).finish();
-        let frame = caught(read).map_err(damaged)?.map_err(Error::table(context()))?;
+        let read = || {
+            let mut reader = ParquetReader::new(file);
+            let said = reader.get_metadata()?.key_value_metadata().iter().flatten();
+            let said: Vec<(String, Option<String>)> = said.map(|said| (said.key.clone(), said.value.clone())).collect();
+            Ok::<_, PolarsError>((reader.with_columns(wanted).finish()?, said))
+        };
+        let (frame, said) = caught(read).map_err(damaged)?.map_err(Error::table(context()))?;
         let mut shard = Shard::default();
         for column in frame.columns() {
             match column.name().as_str() {
@@ -208,6 +238,12 @@ impl Shard {
                     };
                     shard.poolings.insert(name.to_string(), (arrays.width(), values));
                 }
+            }
+        }
+        // A shard of an earlier version says nothing.
+        for (name, sum) in shard.checksums() {
+            if said.iter().any(|(key, value)| *key == name && value.as_deref() != Some(&sum)) {
+                return Err(damaged(format!("other bytes than were written, by their {name}")));
             }
         }
         Ok(shard)
