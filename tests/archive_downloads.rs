@@ -206,7 +206,8 @@ fn leading(to: String) -> (String, Arc<Mutex<usize>>) {
             while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
                 line.clear();
             }
-            let _ = write!(out, "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let _ =
+                write!(out, "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         }
     });
     (address, count)
@@ -303,10 +304,8 @@ fn a_proxy_is_that_of_the_scheme_and_is_named() {
     let secret = "http://me:pa55word@127.0.0.1:9";
     for variable in ["http_proxy", "ALL_PROXY"] {
         let said = in_child(&server.address, &[(variable, secret)]);
-        let named = [
-            format!("through the proxy 127.0.0.1:9 of {variable}"),
-            format!("the proxy that {variable} names"),
-        ];
+        let named =
+            [format!("through the proxy 127.0.0.1:9 of {variable}"), format!("the proxy that {variable} names")];
         assert!(named.iter().all(|part| said.contains(part)) && !said.contains("pa55word"), "{said}");
         // Not for this host.
         assert!(in_child(&server.address, &[(variable, secret), ("no_proxy", "127.0.0.1")]).contains("opened 4"));

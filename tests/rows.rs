@@ -95,7 +95,9 @@ fn a_flipped_bit_is_no_other_number() {
     assert!(!error(&moved).is_empty());
     // A file as another program writes it has no such line.
     let mut other = Vec::new();
-    polars_io::parquet::write::ParquetWriter::new(&mut other).finish(&mut frame(&rows).expect("a table")).expect("writes");
+    polars_io::parquet::write::ParquetWriter::new(&mut other)
+        .finish(&mut frame(&rows).expect("a table"))
+        .expect("writes");
     std::fs::write(&path, &other).expect("writes");
     assert_eq!(read_rows(&path).expect("reads"), rows);
 }

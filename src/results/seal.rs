@@ -39,7 +39,8 @@ pub(super) fn seal(file: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`Error::Data`] for a file that is not what was written.
 pub(super) fn check(path: &Path, file: &[u8]) -> Result<()> {
-    let changed = |found: &str| Err(Error::data(path, "the bytes that were written", format!("{found}; it is damaged")));
+    let changed =
+        |found: &str| Err(Error::data(path, "the bytes that were written", format!("{found}; it is damaged")));
     let Some(at) = file.windows(MARK.len()).rposition(|window| window == MARK) else { return Ok(()) };
     let digits = at + MARK.len()..at + MARK.len() + DIGITS;
     if footer(file) != Some(digits.end) {

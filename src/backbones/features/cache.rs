@@ -163,7 +163,10 @@ impl Shard {
             let mut sum = crc32fast::Hasher::new();
             let mut bytes = [0; 4 * 4096];
             for values in values.chunks(bytes.len() / 4) {
-                bytes.chunks_exact_mut(4).zip(values).for_each(|(four, value)| four.copy_from_slice(&value.to_le_bytes()));
+                bytes
+                    .chunks_exact_mut(4)
+                    .zip(values)
+                    .for_each(|(four, value)| four.copy_from_slice(&value.to_le_bytes()));
                 sum.update(&bytes[..4 * values.len()]);
             }
             (format!("{CHECKSUM} {name}"), sum)

@@ -131,7 +131,9 @@ fn receive(
         && expected != found
     {
         let reason = format!("expected {expected} bytes, found {found} on the server");
-        return Err(failed(download, reason, by_hand("Correct address and size in the data set's manifest", file)).into());
+        return Err(
+            failed(download, reason, by_hand("Correct address and size in the data set's manifest", file)).into()
+        );
     }
     // A packed body and one in chunks have an end of their own.
     let chunked = header("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("chunked"));

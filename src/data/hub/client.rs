@@ -171,7 +171,16 @@ impl Client {
         let patience = self.transport.patience[0];
         // A list of a million names takes its time, and not for ever.
         let body = Some(patience * 30);
-        Ask { address, method, range: None, if_range: None, if_range_everywhere: false, stop_outside: false, patience, body }
+        Ask {
+            address,
+            method,
+            range: None,
+            if_range: None,
+            if_range_everywhere: false,
+            stop_outside: false,
+            patience,
+            body,
+        }
     }
 
     /// An answer with a status of success, or the redirect that ends the way.

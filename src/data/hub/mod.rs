@@ -47,12 +47,12 @@ mod verify;
 
 pub(crate) use client::Client;
 pub(crate) use environment::offline;
-pub(crate) use fault::{Fault, Kind};
 pub use environment::{cache, private_folders};
+pub(crate) use fault::{Fault, Kind};
 pub use lock::lock_path;
 pub use model::{HubWeights, fetch_model, model_in_cache};
 pub(crate) use names::check_file;
 pub(crate) use range::of as content_range;
-pub(crate) use transport::{Ask, Transport};
 #[doc(hidden)]
 pub use transport::trust_for_tests;
+pub(crate) use transport::{Ask, Transport};
