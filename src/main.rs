@@ -284,7 +284,7 @@ struct Pretrain {
 struct Finetune {
     /// Id of a model (wider-clip models lists them)
     model: String,
-    /// Id of a data set, or a folder of class folders
+    /// Id of a data set, or a folder of class folders; of a folder with parts (train, test) the test is measured on, and no more
     #[arg(long)]
     data: String,
     /// Label budget: so many images of each class, of which 70% are trained on and 20% validate

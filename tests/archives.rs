@@ -997,6 +997,106 @@ fn zstd_of(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn the_checksum_of_a_packed_tar_is_looked_at() {
+    let image = png(4);
+    let names = ["shapes/round/a.png", "shapes/square/b.png"].map(|name| (name, image.as_slice()));
+    let tar = tar_of(&names);
+    let mut stored = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    stored.write_all(&tar).expect("writes");
+    let stored = stored.finish().expect("ends");
+    let open = |name: &str, bytes: &[u8]| {
+        let place = Place::new();
+        place.put(name, bytes);
+        place.open(&format!("{}{FOLDERS}", download(NOWHERE, name, "")), LABEL).map(|set| set.len())
+    };
+    assert_eq!(open("s.tgz", &stored).expect("opens"), 2);
+    let mut flipped = stored.clone();
+    let at = stored.windows(4).position(|window| window == b"IDAT").expect("a picture") + 6;
+    flipped[at] ^= 1;
+    let error = open("s.tgz", &flipped).expect_err("another picture").to_string();
+    assert!(error.contains("checksum"), "{error}");
+    // A checksum that is not that of the content, in a frame that has one.
+    let zst = zstd_of(&tar);
+    let with_sum = [&zst[..4], &[0xa4], &zst[5..], b"none"].concat();
+    let error = open("s.tar.zst", &with_sum).expect_err("another content").to_string();
+    assert!(error.contains("checksum"), "{error}");
+    // What another program put behind the archive is passed over, as GNU tar does; so is a checksum that was cut off.
+    for behind in [&b"\n"[..], &[0; 512], b"nothing that belongs there"] {
+        assert_eq!(open("s.tgz", &[&stored, behind].concat()).expect("opens"), 2);
+        assert_eq!(open("s.tar.zst", &[&zst, behind].concat()).expect("opens"), 2);
+    }
+    assert_eq!(open("s.tgz", &stored[..stored.len() - 3]).expect("opens"), 2);
+    // Two members, one after the other.
+    let (one, two) = tar.split_at(700);
+    assert_eq!(open("s.tgz", &[gz_of(one), gz_of(two)].concat()).expect("opens"), 2);
+}
+
+#[test]
+fn what_a_library_does_not_tell_of_is_told() {
+    let image = png(4);
+    // Two pictures of one name: a zip's writer refuses that, so one is renamed in it.
+    let (first, second) = (png(4), png(5));
+    let zip = zip_of(&[
+        ("shapes/round/a.png", &first),
+        ("shapes/round/b.png", &second),
+        ("shapes/square/c.png", &image),
+        ("shapes/square/d.png", &image),
+    ]);
+    let mut twice = zip.clone();
+    for at in 0..zip.len() - 10 {
+        if &zip[at..at + 5] == b"b.png" {
+            twice[at] = b'a';
+        }
+    }
+    let place = Place::new();
+    place.put("s.zip", &twice);
+    let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, "s.zip", "")), LABEL).expect("opens");
+    assert_eq!(set.len(), 3);
+    assert_eq!(left_out(&set), ["1 files whose name comes again later: shapes/round/a.png"]);
+    assert_eq!(fs::read(place.file("unpacked/shapes/round/a.png")).expect("the later"), second);
+
+    // A sparse file as `tar --posix --sparse` writes it.
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes).expect("appends");
+    };
+    add("shapes/round/a.png", &image);
+    add("shapes/square/c.png", &image);
+    let sparse =
+        [("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.minor", b"0"), ("GNU.sparse.name", b"shapes/square/d.png")];
+    tar.append_pax_extensions(sparse).expect("appends");
+    let mut header = tar::Header::new_ustar();
+    header.set_size(512);
+    header.set_mode(0o644);
+    let map = [&b"1\n0\n100\n"[..], &[0; 502]].concat();
+    tar.append_data(&mut header, "shapes/square/GNUSparseFile.1/d.png", &map[..]).expect("appends");
+    let place = Place::new();
+    place.put("s.tar", &tar.into_inner().expect("ends"));
+    let set = place.open(&format!("{}{FOLDERS}", download(NOWHERE, "s.tar", "")), LABEL).expect("opens");
+    assert_eq!(set.len(), 2);
+    assert_eq!(left_out(&set).len(), 1);
+    assert!(left_out(&set)[0].starts_with("1 sparse files in the format of PAX"), "{:?}", left_out(&set));
+    assert!(left_out(&set)[0].ends_with(": shapes/square/d.png"), "{:?}", left_out(&set));
+
+    // A method that is not read is named, with what to do.
+    let mut packed = zip;
+    for at in 0..packed.len() - 12 {
+        match &packed[at..at + 4] {
+            b"PK\x03\x04" => packed[at + 8] = 12,
+            b"PK\x01\x02" => packed[at + 10] = 12,
+            _ => {}
+        }
+    }
+    let place = Place::new();
+    place.put("s.zip", &packed);
+    let error = place.open(&format!("{}{FOLDERS}", download(NOWHERE, "s.zip", "")), LABEL).expect_err("bzip2").chain();
+    assert!(error.contains("is packed by") && error.contains("pack it anew as a plain zip"), "{error}");
+}
+
+#[test]
 fn tables_are_read_as_programs_write_them() {
     let image = png(4);
     let names: Vec<String> = "abcdef".chars().map(|name| format!("img/{name}.png")).collect();
@@ -1185,6 +1285,11 @@ fn no_password_of_an_address_is_told_or_kept() {
     let kept = kept + &fs::read_to_string(place.file("unpacked.ok")).expect("a stamp");
     for secret in ["pa55word", "s3cr3t"] {
         assert!(!error.contains(secret) && !kept.contains(secret), "{error} {kept}");
+    }
+    // Nor where the address is none, or the password holds what should have been written out.
+    for address in ["me:pa55word@127.0.0.1:9", "http://me:pa55/word@127.0.0.1:9", "me:pa55/word@127.0.0.1"] {
+        let error = Place::new().error(&format!("{}{FOLDERS}", download(address, "d.zip", "")), LABEL);
+        assert!(error.contains("127.0.0.1") && !error.contains("pa55"), "{error}");
     }
 }
 

@@ -177,9 +177,26 @@ fn a_damaged_shard_is_named() {
     let whole = run(cache.path(), "pixels.raw").expect("extracts");
     let same = |a: &FeatureTable, b: &FeatureTable| a.rows == b.rows && a.poolings == b.poolings;
     let (name, bytes) = shards(cache.path()).remove(1);
-    fs::write(cache.path().join(&name), &bytes[..bytes.len() / 2]).expect("writes");
-    let error = run(cache.path(), "pixels.raw").expect_err("damaged").to_string();
-    assert!(error.contains("shard-00001.parquet"), "{error}");
+    // One that was cut off is computed again.
+    for cut in [0, 3, bytes.len() / 2] {
+        fs::write(cache.path().join(&name), &bytes[..cut]).expect("writes");
+        assert!(same(&run(cache.path(), "pixels.raw").expect("computes again"), &whole));
+        assert_eq!(fs::read(cache.path().join(&name)).expect("reads"), bytes);
+    }
+    let named = |error: Error| {
+        let error = error.to_string();
+        assert!(error.contains("shard-00001.parquet") && error.contains("remove it"), "{error}");
+    };
+    let zeros = [&bytes[..100], &vec![0; bytes.len() - 108][..], &bytes[bytes.len() - 8..]].concat();
+    fs::write(cache.path().join(&name), zeros).expect("writes");
+    named(run(cache.path(), "pixels.raw").expect_err("damaged"));
+    // Another model's, of the same images.
+    let other = tempfile::tempdir().expect("a folder");
+    run(other.path(), "vit_p16_pocket.random").expect("extracts");
+    let (of_other, others) = shards(other.path()).remove(1);
+    assert_ne!(of_other, name);
+    fs::write(cache.path().join(&name), others).expect("writes");
+    named(run(cache.path(), "pixels.raw").expect_err("another model's"));
     // A bit of a number, of a name, of a sum.
     let mut found = 0;
     for at in (4..bytes.len()).step_by(bytes.len() / 50) {

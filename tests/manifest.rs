@@ -407,6 +407,11 @@ fn a_suite_says_what_is_fine_tuned() {
         ("seeds = [7]", "seeds = [7, 7]", "`finetuning.0.seeds.1` to be every entry once"),
         ("budgets = [10, 20]", "budgets = [20, 10]", "`finetuning.0.budgets` to be ascending numbers above 0"),
         ("budgets = [10, 20]", "budgets = [0, 10]", "`finetuning.0.budgets` to be ascending numbers above 0"),
+        (
+            "budgets = [10, 20]",
+            "budgets = [4294967306]",
+            "`finetuning.0.budgets` to be ascending numbers above 0, at most",
+        ),
         ("max_epochs = 30", "max_epochs = 0", "`finetuning.0.max_epochs` to be a number above 0, found 0"),
         ("max_epochs = 30", "epochs = 30", "found unknown field `epochs`"),
         (

@@ -109,6 +109,19 @@ fn ranks_over_sets_are_scipys() {
 }
 
 #[test]
+fn places_over_two_sets_by_hand() {
+    // Of the four draws of two sets one has the first set twice, one the second, two have both: mean ranks 1, 2, 3;
+    // 2, 1, 3; 1.5, 1.5, 3.
+    let found = Standings::new(array![[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]].view()).unwrap();
+    let of: Vec<_> = found.of.iter().map(|of| (of.mean_rank, of.places, of.first, of.undecided)).collect();
+    assert_eq!(of, [(1.5, (1.0, 2.0), 0.75, true), (1.5, (1.0, 2.0), 0.75, true), (3.0, (3.0, 3.0), 0.0, false)]);
+    // Always equal: both share the mean of their places, and nobody else is near.
+    let found = Standings::new(array![[1.5, 1.5, 3.0, 4.0], [1.5, 1.5, 4.0, 3.0]].view()).unwrap();
+    let places: Vec<_> = found.of.iter().map(|of| of.places).collect();
+    assert_eq!(places, [(1.5, 1.5), (1.5, 1.5), (3.0, 4.0), (3.0, 4.0)]);
+}
+
+#[test]
 fn every_resample_of_the_sets_is_counted() {
     for case in cases("set_bootstrap", 4) {
         let values: Vec<f64> = serde_json::from_value(case["values"].clone()).unwrap();

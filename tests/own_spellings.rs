@@ -8,7 +8,10 @@ use own_place::{Place, labelled, left_out, picture};
 use polars::prelude::*;
 use std::fs::{self, File};
 use std::path::Path;
+use wider_clip::candle_core;
 use wider_clip::datasets::{self, Wanted, open_unlabelled, recognise, sorted_parts};
+use wider_clip::experiments::{Encoded, Encoding};
+use wider_clip::project::Project;
 
 fn said(place: &Place) -> String {
     recognise(place.0.path(), &Wanted::default()).expect("is recognised").said.join("; ")
@@ -328,4 +331,160 @@ fn a_picture_linked_into_two_classes_is_told() {
         "{:?}",
         set.ignored
     );
+}
+
+#[test]
+fn what_stands_for_a_missing_value_is_no_number_and_no_unsaid_class() {
+    let open = |table: &str| {
+        let place = Place::new();
+        place.pictures(&["1.png", "2.png", "3.png", "4.png"]).write("metadata.csv", table);
+        place.open()
+    };
+    let told = |set: &datasets::ImageSet, words: &str| set.warnings.iter().any(|warning| warning.contains(words));
+    // Words: a class, and told, whichever there are.
+    let set = open("file_name,label\n1.png,cat\n2.png,dog\n3.png,NA\n4.png,None\n");
+    assert_eq!(set.classes.len(), 4);
+    assert!(
+        told(&set, "the classes \"NA\", \"None\" are how many programs write a missing label"),
+        "{:?}",
+        set.warnings
+    );
+    // Among numbers they are missing, as empty cells are, and do not make words of the others.
+    for missing in ["", "NA", "None", "nan", "N/A", "NULL"] {
+        let set = open(&format!("file_name,label\n1.png,0\n2.png,1\n3.png,{missing}\n4.png,-1\n"));
+        assert_eq!((set.classes.len(), set.len()), (2, 2), "{missing}");
+        let left: Vec<&str> = set.ignored.iter().map(|ignored| ignored.reason.as_str()).collect();
+        assert!(left.contains(&"rows without a label"), "{missing}: {left:?}");
+        assert!(left.iter().any(|reason| reason.contains("below 0")), "{missing}: {left:?}");
+    }
+    // One number in several spellings is one class, as pandas reads it.
+    let set = open("file_name,label\n1.png,1\n2.png,01\n3.png,2\n4.png,1.0\n");
+    assert_eq!((set.classes, set.labels), (vec!["1".to_string(), "2".into()], vec![0, 0, 1, 0]));
+    // Groups: one that may stand for none stays together, and is told; among numbers it is none.
+    let set = open("file_name,label,patient\n1.png,a,P1\n2.png,b,NA\n3.png,a,NA\n4.png,b,P2\n");
+    assert_eq!(set.groups.as_ref().map(|groups| groups[1] == groups[2]), Some(true));
+    assert!(
+        told(&set, "the group \"NA\" is how many programs write a missing one, and its 2 images"),
+        "{:?}",
+        set.warnings
+    );
+    let set = open("file_name,label,patient\n1.png,a,1\n2.png,b,NA\n3.png,a,NA\n4.png,b,01\n");
+    let groups = set.groups.expect("groups");
+    assert!(groups[0] == groups[3] && groups[1] != groups[2], "{groups:?}");
+}
+
+#[test]
+fn names_that_look_alike_are_told() {
+    for (one, other, words) in [
+        ("cat", "cat\u{200b}", "look alike or are not seen"),
+        ("fish", "\u{fb01}sh", "look alike or are not seen"),
+        ("a b", "a  b", "differ in case or space alone"),
+        ("Cat", "cat", "differ in case or space alone"),
+        ("caf\u{e9}", "cafe\u{301}", "accents"),
+    ] {
+        let place = Place::new();
+        place.pictures(&["1.png", "2.png", "3.png"]);
+        place.write("metadata.csv", &format!("file_name,label\n1.png,{one}\n2.png,{other}\n3.png,dog\n"));
+        let set = place.open();
+        assert!(set.warnings.iter().any(|warning| warning.contains(words)), "{one} {other}: {:?}", set.warnings);
+    }
+}
+
+#[test]
+fn a_quotation_mark_that_nothing_closes_is_an_error_with_its_line() {
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png", "3.png"]);
+    for (table, line) in [
+        ("file_name,label\n1.png,cat\n2.png,\"dog\n3.png,cat\n", Some(3)),
+        ("file_name,label\r\n\"1.png,cat\r\n2.png,dog\r\n3.png,cat\r\n", Some(2)),
+        ("file_name,label\n1.png,\"a \"\"b\"\"\nc\"\n2.png,\"dog\n3.png,cat\n", Some(4)),
+        // Marks that are closed, doubled, or inside a cell.
+        ("file_name,label\n1.png,\"a \"\"b\"\"\nc\"\n2.png,5\" nail\n3.png,\"dog\"\n", None),
+        ("file_name|label\n1.png|cat\n2.png|dog\n3.png|cat\n", None),
+    ] {
+        place.write("metadata.csv", table);
+        match (datasets_of(&place), line) {
+            (Ok(n), None) => assert_eq!(n, 3, "{table}"),
+            (Err(error), Some(line)) => {
+                assert!(error.contains(&format!("metadata.csv:{line}")) && error.contains("closed"), "{error}");
+            }
+            (found, _) => panic!("{table}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_published_test_is_never_learned_from() {
+    let place = Place::new();
+    let names = |part: &str, n: usize| -> Vec<String> {
+        let classes = ["cat", "dog"];
+        classes.iter().flat_map(|class| (0..n).map(move |i| format!("{part}/{class}/{i}.png"))).collect()
+    };
+    let all = [names("train", 9), names("val", 3), names("test", 4)].concat();
+    place.pictures(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut project = Project::open(root, "smoke").expect("opens").with_cache(place.at("cache"));
+    let id = project.manifests.add_folder(place.0.path()).expect("a folder");
+    let encoded = Encoded::open(&project, &id, "pixels.raw", &candle_core::Device::Cpu).expect("encodes");
+    let part = |position: &usize| encoded.set.parts.as_ref().expect("parts")[encoded.features.rows[*position]].as_str();
+    let parts = encoded.parts(8, 0).expect("draws");
+    assert_eq!(parts.test.len(), 8);
+    assert!(parts.test.iter().all(|position| part(position) == "test"));
+    assert!(!parts.train.is_empty() && !parts.val.is_empty());
+    assert!(parts.train.iter().chain(&parts.val).all(|position| part(position) != "test"));
+    // It is in the key: rows of pooled images are others.
+    let key = |project: &Project, id: &str| {
+        let set = project.images(id).expect("opens");
+        let encoding = Encoding::of(project, &set, "pixels.raw", &candle_core::Device::Cpu).expect("encodes");
+        encoding.shared_key().to_string()
+    };
+    assert!(key(&project, &id).contains("published test"));
+    assert!(!key(&project, "icons").contains("published test"));
+}
+
+/// How many pictures a folder opens with, or why it does not.
+fn datasets_of(place: &Place) -> Result<usize, String> {
+    let recognised = recognise(place.0.path(), &Wanted::default()).map_err(|error| error.to_string())?;
+    let cache = tempfile::tempdir().expect("a folder");
+    let opened = datasets::open(place.0.path(), cache.path(), &recognised.record);
+    opened.map(|set| set.len()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_part_of_another_name_is_told() {
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png", "3.png", "4.png"]);
+    place.write("metadata.csv", "file_name,label,split\n1.png,a,train\n2.png,b,train\n3.png,a,holdout\n4.png,b,test\n");
+    let set = place.open();
+    let words = "parts whose names say neither train, validation nor test are learned from: `holdout`";
+    assert!(set.warnings.iter().any(|warning| warning == words), "{:?}", set.warnings);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_refused_and_what_is_left_out_of_a_folder_is_said() {
+    let place = Place::new();
+    place.pictures(&["a.png"]).write("b.heic", "x").write("c.txt", "x");
+    let pipe = place.0.path().join("pipe.png");
+    let make = |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().expect("runs").success());
+    make(&pipe);
+    for path in [pipe.as_path(), Path::new("/dev/zero")] {
+        let error = datasets::open_pictures("pictures", &[path.to_path_buf()]).expect_err("no file").to_string();
+        assert!(error.contains("a pipe, a socket or a device"), "{error}");
+    }
+    let table = place.0.path().join("t.csv");
+    make(&table);
+    let error = recognise(&table, &Wanted::default()).expect_err("no file").to_string();
+    assert!(error.contains("a pipe, a socket or a device"), "{error}");
+    fs::remove_file(table).expect("removes");
+    let set = datasets::open_pictures("pictures", &[place.0.path().to_path_buf()]).expect("opens");
+    assert_eq!(set.len(), 1);
+    let reasons: Vec<&str> = set.ignored.iter().map(|ignored| ignored.reason.as_str()).collect();
+    assert!(
+        reasons.iter().any(|reason| reason.contains(".heic")) && reasons.contains(&"pipes, sockets or devices"),
+        "{reasons:?}"
+    );
+    fs::remove_file(place.0.path().join("a.png")).expect("removes");
+    let error = datasets::open_pictures("pictures", &[place.0.path().to_path_buf()]).expect_err("none").to_string();
+    assert!(error.contains(".heic"), "{error}");
 }

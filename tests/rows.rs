@@ -90,7 +90,7 @@ fn a_flipped_bit_is_no_other_number() {
         std::fs::write(&path, file).expect("writes");
         read_rows(&path).expect_err("damaged").chain()
     };
-    assert!(error(&[&whole[..], &whole[4..]].concat()).contains("the bytes that were written"));
+    assert!(error(&[&whole[..], &whole[4..]].concat()).contains("other bytes than were written"));
     let moved = [&whole[..whole.len() - 8], &0u32.to_le_bytes(), b"PAR1"].concat();
     assert!(!error(&moved).is_empty());
     // A file as another program writes it has no such line.

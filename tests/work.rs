@@ -244,7 +244,7 @@ fn a_part_that_is_damaged_or_under_way_stays_and_the_others_are_taken() -> Resul
     );
     assert_eq!(gathered.broken.len(), 2, "{:?}", gathered.broken);
     assert!(gathered.broken[0].contains("a row of good under pixels.raw, knn"), "{:?}", gathered.broken);
-    assert!(gathered.broken[1].contains("expected the bytes that were written"), "{:?}", gathered.broken);
+    assert!(gathered.broken[1].contains("other bytes than were written"), "{:?}", gathered.broken);
     assert!(rows("lr/5").exists() && rows("lr/10").exists() && rows("knn/10").exists() && !rows("knn/5").exists());
     drop(held);
     fs::write(rows("lr/5"), &whole).expect("writes");

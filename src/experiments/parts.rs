@@ -1,6 +1,7 @@
 //! Parts: which images are learned from and which are measured on.
 
 use super::Encoded;
+use super::encoded::published_test;
 use crate::error::{Error, Result};
 use crate::manifest::{DatasetRecord, SplitRule};
 use crate::splits::{
@@ -118,7 +119,7 @@ impl Encoded {
     /// Draws the parts for a budget and a seed, the sound way ([`Protocol::of`]). All models of a data set get the same.
     ///
     /// Where the record names official splits, val is drawn from its own and the tests are theirs; the pool is then
-    /// what none of them holds, so that the parts stay disjoint.
+    /// what none of them holds, so that the parts stay disjoint. The published test of a reader's own images is the test too.
     ///
     /// # Errors
     /// A class with too few images for the budget, or a published part that the data do not have.
@@ -136,6 +137,9 @@ impl Encoded {
         for official in [&split.val, &split.id_test, &split.ood_test].into_iter().flatten() {
             elsewhere.extend(self.positions(&official.name)?);
         }
+        let published: HashSet<usize> = published_test(&self.dataset, &self.set).into_iter().collect();
+        let published: Vec<usize> = (0..self.len()).filter(|&i| published.contains(&self.features.rows[i])).collect();
+        elsewhere.extend(&published);
         let mut pool = self.positions(&split.pool)?;
         pool.retain(|position| !elsewhere.contains(position));
         let (ood, mut pool): (Vec<usize>, Vec<usize>) =
@@ -164,6 +168,9 @@ impl Encoded {
             test.append(&mut val);
             test.sort_unstable();
             val = self.official_val(&official.name, budget, seed)?;
+        }
+        if !published.is_empty() {
+            test = published;
         }
         if let Some(official) = &split.id_test {
             test = self.positions(&official.name)?;

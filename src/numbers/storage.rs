@@ -126,6 +126,19 @@ fn machine() -> &'static str {
     })
 }
 
+/// Refuses what is there and no regular file: a pipe is waited for, and a device may have no end.
+///
+/// # Errors
+/// [`Error::Data`] for a pipe, a socket or a device; [`Error::Io`] for what cannot be looked at. A folder passes: reading it says what
+/// it is.
+pub fn check_regular(path: &Path) -> Result<()> {
+    let kind = fs::metadata(path).map_err(Error::io(path, "looking at"))?;
+    match kind.is_file() || kind.is_dir() {
+        true => Ok(()),
+        false => Err(Error::data(path, "a file", "a pipe, a socket or a device")),
+    }
+}
+
 /// SHA-256 of `bytes`, as 64 lower-case hexadecimal digits.
 ///
 /// ```

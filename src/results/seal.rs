@@ -8,9 +8,7 @@
 //! PAR1 columns | SHA-256 of all else: 64 digits | footer, its length in 4 bytes, PAR1
 //! ```
 
-use crate::error::{Error, Result};
 use crate::storage::sha256_hex;
-use std::path::Path;
 
 /// What the line begins with.
 const MARK: &[u8] = b"SHA-256 of all else: ";
@@ -37,17 +35,15 @@ pub(super) fn seal(file: &[u8]) -> Vec<u8> {
 /// Holds a file to its line. One without, as another program writes it, passes.
 ///
 /// # Errors
-/// [`Error::Data`] for a file that is not what was written.
-pub(super) fn check(path: &Path, file: &[u8]) -> Result<()> {
-    let changed =
-        |found: &str| Err(Error::data(path, "the bytes that were written", format!("{found}; it is damaged")));
+/// What was found, in a file that is not what was written.
+pub(super) fn check(file: &[u8]) -> Result<(), &'static str> {
     let Some(at) = file.windows(MARK.len()).rposition(|window| window == MARK) else { return Ok(()) };
     let digits = at + MARK.len()..at + MARK.len() + DIGITS;
     if footer(file) != Some(digits.end) {
-        return changed("a hash that is not before the footer");
+        return Err("its hash is not before the footer");
     }
     match sha256_hex(&[&file[..at], &file[digits.end..]].concat()).as_bytes() == &file[digits] {
         true => Ok(()),
-        false => changed("others, by their SHA-256"),
+        false => Err("other bytes than were written, by their SHA-256"),
     }
 }

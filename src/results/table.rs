@@ -136,12 +136,19 @@ impl<'a> Columns<'a> {
 /// A file that is no Parquet, has other bytes than were written, or is damaged so that its reader gives up; columns of several
 /// lengths.
 pub(super) fn read_frame(path: &Path) -> Result<DataFrame> {
-    check_parquet(path)?;
+    let damaged = |said: String| {
+        let found = format!("a damaged one ({said}); remove it, and what is missing then is computed again");
+        Error::data(path, "a whole Parquet file of results", found)
+    };
+    check_parquet(path).map_err(|error| match error {
+        Error::Data { expected, found, .. } => damaged(format!("expected {expected}, found {found}")),
+        Error::Table { .. } => damaged(error.chain()),
+        other => other,
+    })?;
     let file = fs::read(path).map_err(Error::io(path, "reading"))?;
-    seal::check(path, &file)?;
-    let damaged = |said: String| Error::data(path, "a whole Parquet file", format!("a damaged one: {said}"));
+    seal::check(&file).map_err(|found| damaged(found.into()))?;
     let frame = caught(|| ParquetReader::new(Cursor::new(file)).finish()).map_err(damaged)?;
-    let frame = frame.map_err(Error::table(path.display().to_string()))?;
+    let frame = frame.map_err(|error| damaged(error.to_string()))?;
     match frame.columns().iter().find(|column| column.len() != frame.height()) {
         Some(column) => {
             Err(damaged(format!("{} values of `{}` in {} rows", column.len(), column.name(), frame.height())))

@@ -2,8 +2,8 @@
 //!
 //! A shard has the columns `row` (position in the data set), `id`, `error` (null where the image was good) and one
 //! fixed-size list of f32 for each pooling (`cls`, `patch_mean`, `avg`, ...). An image that was set aside has NaN there.
-//! The file's metadata hold a CRC-32 of each pooling's numbers and one of the rest: Parquet has none that its readers look
-//! at, so that a flipped bit would be another feature.
+//! The file's metadata hold the key, a CRC-32 of each pooling's numbers and one of the rest: Parquet has none that its readers
+//! look at, so that a flipped bit would be another feature.
 
 use crate::error::{Error, Result};
 use crate::guard::caught;
@@ -17,6 +17,7 @@ use polars_io::parquet::write::{KeyValueMetadata, ParquetCompression, ParquetWri
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// The folder of the features of `dataset` under `model` with this key: `features/<data set>/<model>/<16 digits>`.
@@ -81,7 +82,7 @@ impl FeatureTable {
         for (group, shards) in shards.chunks(AT_ONCE).enumerate() {
             let shards = shards.par_iter().enumerate().map(|(i, rows)| {
                 let path = shard_path(folder, group * AT_ONCE + i);
-                let shard = Shard::read(&path, only)?;
+                let shard = Shard::read(&path, Some(&key.digest()), only)?;
                 shard.check(&path, rows, ids)?;
                 Ok(shard)
             });
@@ -127,10 +128,12 @@ pub(super) struct Shard {
 
 /// What the names of checksums begin with, in a file's metadata.
 const CHECKSUM: &str = "CRC-32";
+/// What the key is called there.
+const KEY: &str = "key";
 
 impl Shard {
-    /// Writes the shard whole or not at all.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    /// Writes the shard of features of this key whole or not at all.
+    pub fn write(&self, path: &Path, key: &Key) -> Result<()> {
         let context = || path.display().to_string();
         let rows: Vec<u32> = self.rows.iter().map(|&row| row as u32).collect();
         let mut columns = vec![
@@ -146,9 +149,13 @@ impl Shard {
         let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
         storage::write_atomic_with(path, |file| {
             // Compression finds nothing in the digits of features, and takes longer to undo than to read them as they are.
-            let sums = KeyValueMetadata::from_static(self.checksums());
+            let mut said = self.checksums();
+            said.push((KEY.into(), key.digest()));
             let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
-            writer.with_key_value_metadata(Some(sums)).finish(&mut frame).map_err(Error::table(context()))?;
+            writer
+                .with_key_value_metadata(Some(KeyValueMetadata::from_static(said)))
+                .finish(&mut frame)
+                .map_err(Error::table(context()))?;
             Ok(())
         })
     }
@@ -201,8 +208,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Reads a shard back, of its poolings `only` one where that is given.
-    pub fn read(path: &Path, only: Option<&str>) -> Result<Shard> {
+    /// Reads a shard back, of its poolings `only` one where that is given; of features of `key`, where that is given.
+    pub fn read(path: &Path, key: Option<&str>, only: Option<&str>) -> Result<Shard> {
         let context = || path.display().to_string();
         let file = File::open(path).map_err(Error::io(path, "opening"))?;
         let damaged = |said: String| {
@@ -215,7 +222,7 @@ impl Shard {
             let said: Vec<(String, Option<String>)> = said.map(|said| (said.key.clone(), said.value.clone())).collect();
             Ok::<_, PolarsError>((reader.with_columns(wanted).finish()?, said))
         };
-        let (frame, said) = caught(read).map_err(damaged)?.map_err(Error::table(context()))?;
+        let (frame, said) = caught(read).map_err(damaged)?.map_err(|error| damaged(error.to_string()))?;
         let mut shard = Shard::default();
         for column in frame.columns() {
             match column.name().as_str() {
@@ -244,6 +251,11 @@ impl Shard {
             }
         }
         // A shard of an earlier version says nothing.
+        if let (Some(key), Some((_, Some(of)))) = (key, said.iter().find(|(name, _)| name == KEY))
+            && key != of
+        {
+            return Err(damaged(format!("features of another key, {of}")));
+        }
         for (name, sum) in shard.checksums() {
             if said.iter().any(|(key, value)| *key == name && value.as_deref() != Some(&sum)) {
                 return Err(damaged(format!("other bytes than were written, by their {name}")));
@@ -256,6 +268,14 @@ impl Shard {
 /// Path of shard `index` in `folder`.
 pub(super) fn shard_path(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("shard-{index:05}.parquet"))
+}
+
+/// Whether shard `index` is in `folder`, and ends as a Parquet file does. One that a failing disk cut off is computed again.
+pub(super) fn has_shard(folder: &Path, index: usize) -> bool {
+    let mut end = [0; 4];
+    let file = File::open(shard_path(folder, index));
+    let read = file.and_then(|mut file| file.seek(SeekFrom::End(-4)).and_then(|_| file.read_exact(&mut end)));
+    read.is_ok() && end == *b"PAR1"
 }
 
 /// Whether `folder` says that it holds features of this key.

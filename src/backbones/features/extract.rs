@@ -1,6 +1,6 @@
 //! Extraction: images in, features out, a shard at a time.
 
-use super::cache::{FeatureTable, Shard, folder, has_key, shard_path, write_key};
+use super::cache::{FeatureTable, Shard, folder, has_key, has_shard, shard_path, write_key};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::key::{Key, digest_of};
@@ -75,7 +75,7 @@ fn extract_of(model: &LoadedModel, set: &ImageSet, what: Extraction, only: Optio
         None => wider_clip_numbers::say!("{label}: waiting for another process that computes them"),
     };
     let shards: Vec<&[usize]> = rows.chunks(SHARD).collect();
-    let is_whole = || has_key(&folder, &key) && (0..shards.len()).all(|index| shard_path(&folder, index).exists());
+    let is_whole = || has_key(&folder, &key) && (0..shards.len()).all(|index| has_shard(&folder, index));
     let _lock = match FolderLock::acquire(&folder, waiting) {
         Ok(lock) => {
             write_key(&folder, &key)?;
@@ -85,7 +85,7 @@ fn extract_of(model: &LoadedModel, set: &ImageSet, what: Extraction, only: Optio
         Err(Error::Io { source, .. }) if is_read_only(&source) && is_whole() => None,
         Err(error) => return Err(error),
     };
-    let done = (0..shards.len()).filter(|&index| shard_path(&folder, index).exists()).count();
+    let done = (0..shards.len()).filter(|&index| has_shard(&folder, index)).count();
     let finished = (done * SHARD).min(rows.len());
     let own = match (what.verbose, what.within) {
         (true, None) => Progress::new(label, "images", rows.len(), finished),
@@ -102,8 +102,8 @@ fn extract_of(model: &LoadedModel, set: &ImageSet, what: Extraction, only: Optio
     };
     for (index, rows) in shards.iter().enumerate() {
         let path = shard_path(&folder, index);
-        if !path.exists() {
-            compute(model, set, rows, &tell)?.write(&path)?;
+        if !has_shard(&folder, index) {
+            compute(model, set, rows, &tell)?.write(&path, &key)?;
         }
     }
     own.finish();
@@ -140,9 +140,9 @@ pub fn extract_part(model: &LoadedModel, set: &ImageSet, what: Extraction, posit
         if !positions.contains(&(index * SHARD)) {
             continue;
         }
-        match path.exists() {
+        match has_shard(&folder, index) {
             true => progress.advance(rows.len()),
-            false => compute(model, set, rows, &|n| progress.advance(n))?.write(&path)?,
+            false => compute(model, set, rows, &|n| progress.advance(n))?.write(&path, &key)?,
         }
     }
     progress.finish();
@@ -153,7 +153,7 @@ pub fn extract_part(model: &LoadedModel, set: &ImageSet, what: Extraction, posit
 /// begin and end at multiples of [`PART`]. Nothing is read.
 pub fn missing_parts(cache: &Path, set: &ImageSet, model: &str, key: &Key, n: usize) -> Vec<Range<usize>> {
     let folder = folder(cache, &set.id, model, key);
-    let missing = (0..n.div_ceil(SHARD)).filter(|&index| !shard_path(&folder, index).exists());
+    let missing = (0..n.div_ceil(SHARD)).filter(|&index| !has_shard(&folder, index));
     missing.map(|index| index * SHARD..((index + 1) * SHARD).min(n)).collect()
 }
 
@@ -161,7 +161,7 @@ pub fn missing_parts(cache: &Path, set: &ImageSet, model: &str, key: &Key, n: us
 pub fn is_cached(cache: &Path, set: &ImageSet, model: &str, key: &Key, rows: Option<&[usize]>) -> bool {
     let folder = folder(cache, &set.id, model, key);
     let shards = rows.map_or(set.len(), <[usize]>::len).div_ceil(SHARD);
-    has_key(&folder, key) && (0..shards).all(|index| shard_path(&folder, index).exists())
+    has_key(&folder, key) && (0..shards).all(|index| has_shard(&folder, index))
 }
 
 /// Everything that decides the features of `set` under the model of `record`, whose weights are known as `weights`

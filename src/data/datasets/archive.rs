@@ -179,12 +179,18 @@ pub(super) fn shown_address(address: &str) -> String {
         Some((address, _)) => (address, "?..."),
         None => (address, ""),
     };
-    let host = address.split_once("://").map(|(scheme, rest)| {
-        let (host, path) =
-            rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
-        format!("{scheme}://{}{path}", host.rsplit_once('@').map_or(host, |(_, host)| host))
-    });
-    format!("{}{more}", host.unwrap_or_else(|| address.into()))
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let host = rest.split('/').next().unwrap_or_default();
+    // A password may hold a slash that was not written out: then what stands before it is no host and port.
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_host = !scheme.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let shown = match host.rsplit_once('@') {
+        Some((_, host_alone)) => format!("{host_alone}{}", &rest[host.len()..]),
+        None if is_host => rest.to_string(),
+        None => rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).to_string(),
+    };
+    let colon = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{colon}{shown}{more}")
 }
 
 pub(super) fn by_hand(advice: &str, file: &Path) -> String {

@@ -6,6 +6,7 @@ use super::listing::{self, EXTENSIONS, Links, Listed};
 pub(super) use super::names::below;
 use super::names::shown;
 use super::own::is_unlabelled;
+use super::spelling::is_missing;
 use super::{ImageSet, Store, labels_from_names};
 use crate::error::{Error, Result};
 use crate::storage;
@@ -287,30 +288,45 @@ fn warnings(ids: &[String], labels: &[u32], classes: &[String], hashes: &[Option
     warnings
 }
 
-/// A warning for class names that look alike: they differ in case, in surrounding space or in how an accent is encoded
-/// (NFC or NFD), of which `Cat` and `cat ` are two.
+/// A warning for class names that look alike: they differ in case, in space, in how an accent is encoded (NFC or NFD), or in
+/// what is not seen, of which `Cat` and `cat ` are two.
 pub(super) fn alike(classes: &[String]) -> Option<String> {
-    let plain = |class: &str| NormalizedString::from(class.trim()).nfc().get().to_lowercase();
+    let spaced = |class: &str| class.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let composed = |class: &str| NormalizedString::from(spaced(class)).nfc().get().to_string();
+    let unseen = |c: &char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    let plain = |class: &str| {
+        let seen: String = class.chars().filter(|c| !unseen(c)).collect();
+        NormalizedString::from(spaced(&seen)).nfkc().get().to_lowercase()
+    };
     let mut seen: HashMap<String, &String> = HashMap::new();
     classes.iter().find_map(|class| {
         let other = seen.insert(plain(class), class)?;
         if other == class {
             return Some(format!("the class name {class:?} stands twice, for two classes"));
         }
-        let differ = match other.trim().to_lowercase() == class.trim().to_lowercase() {
-            true => format!("{other:?} and {class:?} differ in case or space alone"),
-            false => format!("{} and {} differ in how their accents are encoded alone", coded(other), coded(class)),
+        let differ = if spaced(other) == spaced(class) {
+            format!("{other:?} and {class:?} differ in case or space alone")
+        } else if composed(other) == composed(class) {
+            format!("{} and {} differ in how their accents are encoded alone", coded(other), coded(class))
+        } else {
+            format!("{} and {} differ in characters that look alike or are not seen", coded(other), coded(class))
         };
         Some(format!("the classes {differ}, and count as two"))
     })
 }
 
-/// A warning for a class whose name is how programs write a missing label.
+/// A warning for classes whose names are how programs write a missing label.
 pub(super) fn missing(classes: &[String]) -> Option<String> {
-    const WORDS: [&str; 5] = ["nan", "null", "n/a", "#n/a", "<na>"];
-    let class = classes.iter().find(|class| WORDS.contains(&class.trim().to_lowercase().as_str()))?;
+    let found: Vec<String> =
+        classes.iter().filter(|class| is_missing(class)).map(|class| format!("{class:?}")).collect();
+    let (classes, are) = match found.len() {
+        0 => return None,
+        1 => ("class", "is"),
+        _ => ("classes", "are"),
+    };
     Some(format!(
-        "the class {class:?} is how many programs write a missing label; leave the field empty where that is meant"
+        "the {classes} {} {are} how many programs write a missing label; leave the field empty where that is meant",
+        found.join(", ")
     ))
 }
 

@@ -109,9 +109,26 @@ struct ParquetFile {
 pub fn open(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSet> {
     let mut set = open_source(root, cache, record)?;
     set.reading = record.reading();
+    if record.is_own() {
+        set.warnings.extend(unknown_parts(&set));
+    }
     counts::check(&mut set, record)?;
     left_out::tell(&set, true);
     Ok(set)
+}
+
+/// A warning for published parts whose names do not say what they are for: images of them are learned from.
+fn unknown_parts(set: &ImageSet) -> Option<String> {
+    let names: BTreeSet<&String> = set.parts.iter().flatten().collect();
+    let unknown: Vec<String> = names
+        .iter()
+        .filter(|name| !name.is_empty() && folder::kind_of_part(name).is_none())
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let named = names.len() > unknown.len() && !unknown.is_empty();
+    named.then(|| {
+        format!("parts whose names say neither train, validation nor test are learned from: {}", unknown.join(", "))
+    })
 }
 
 fn open_source(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<ImageSet> {

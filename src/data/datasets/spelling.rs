@@ -2,15 +2,26 @@
 
 use std::collections::HashMap;
 
-/// Whether all values are numbers, and there is one. NaN counts as one: it is how a table of numbers writes that one is missing.
+/// Whether a text is how programs write that a value is missing: what pandas takes for that.
+pub(super) fn is_missing(text: &str) -> bool {
+    const WORDS: [&str; 12] =
+        ["nan", "-nan", "null", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"];
+    // In other letters they may well be names.
+    const NAMES: [&str; 2] = ["NA", "None"];
+    let text = text.trim();
+    NAMES.contains(&text) || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Whether all values are numbers, but for missing ones, and there is one.
 pub(super) fn are_numbers<'a>(values: impl IntoIterator<Item = &'a str>) -> bool {
-    let mut values = values.into_iter().peekable();
+    let mut values = values.into_iter().filter(|text| !is_missing(text)).peekable();
     values.peek().is_some() && values.all(|text| text.parse::<f64>().is_ok())
 }
 
-/// A number in the one spelling: pandas writes `1.0` in a column in which one is missing. `None` for NaN.
+/// A number in the one spelling: pandas writes `1.0` in a column in which one is missing, and takes `01` for 1. `None` for a
+/// missing one.
 pub(super) fn number(text: &str) -> Option<&str> {
-    if text.parse::<f64>().is_ok_and(f64::is_nan) {
+    if is_missing(text) {
         return None;
     }
     let whole = text.split_once('.').filter(|(whole, rest)| {
@@ -20,7 +31,14 @@ pub(super) fn number(text: &str) -> Option<&str> {
     });
     let number = whole.map_or(text, |(whole, _)| whole);
     let number = number.strip_prefix('+').unwrap_or(number);
-    Some(if number == "-0" { "0" } else { number })
+    let digits = number.trim_start_matches('0');
+    let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
+    Some(match number {
+        "-0" => "0",
+        _ if is_whole && digits.is_empty() => "0",
+        _ if is_whole => digits,
+        _ => number,
+    })
 }
 
 /// Numbers in their one spelling where all values are numbers; other values stay.
@@ -30,6 +48,16 @@ pub(super) fn numbers(values: &mut [Option<String>]) {
             *value = value.as_deref().and_then(number).map(String::from);
         }
     }
+}
+
+/// A warning for a group that is how programs write a missing one. It stays a group: images that are taken apart could leak.
+pub(super) fn missing_group(groups: &[Option<String>]) -> Option<String> {
+    let group = groups.iter().flatten().find(|group| is_missing(group))?;
+    let n = groups.iter().flatten().filter(|other| *other == group).count();
+    Some(format!(
+        "the group {group:?} is how many programs write a missing one, and its {n} images stay together; leave the field empty \
+         where that is meant"
+    ))
 }
 
 /// Names that differ in case or in the space around them become the first of these.

@@ -8,11 +8,13 @@ use super::left_out::Tally;
 use crate::error::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufReader, ErrorKind, Read, Seek, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use zip::CompressionMethod;
 
 /// How much larger than itself an archive may unpack to. Pictures are packed already: real data sets stay below 3.
 const RATIO: u64 = 100;
@@ -82,15 +84,16 @@ impl Into<'_> {
         file.rewind()?;
         let file = BufReader::new(file);
         match &first[..n] {
-            [0x1f, 0x8b, ..] => self.tar_entries(MultiGzDecoder::new(file)),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => self.tar_entries(zstd::stream::read::Decoder::with_buffer(file)?),
+            [0x1f, 0x8b, ..] => checked(self.tar_entries(MultiGzDecoder::new(file))?),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => checked(self.tar_entries(zstd::stream::read::Decoder::with_buffer(file)?)?),
             [0xfd, b'7', b'z', b'X', b'Z', 0] => Err(not_read("tar.xz")),
             [b'B', b'Z', b'h', ..] => Err(not_read("tar.bz2")),
-            _ => self.tar_entries(file),
+            _ => self.tar_entries(file).map(drop),
         }
     }
 
-    fn tar_entries(&mut self, reader: impl Read) -> io::Result<()> {
+    /// Gives what stands behind the last entry.
+    fn tar_entries<R: Read>(&mut self, reader: R) -> io::Result<R> {
         let left = Rc::new(Cell::new(HEADERS));
         let mut archive = tar::Archive::new(Headers { reader, left: left.clone() });
         let mut entries = archive.entries()?;
@@ -109,13 +112,18 @@ impl Into<'_> {
                 self.left = self.left.checked_sub(n as u64).ok_or_else(|| self.too_much())?;
             }
         }
-        Ok(())
+        Ok(archive.into_inner().reader)
     }
 
     fn tar_entry(&mut self, entry: &mut tar::Entry<impl Read>) -> io::Result<()> {
         let name = os_string(entry.path_bytes().into_owned());
         let kind = entry.header().entry_type();
         if kind.is_pax_global_extensions() {
+            return Ok(());
+        }
+        // Their content begins with a map of what it is, and their name is another.
+        if let Some(name) = pax_sparse(entry)? {
+            self.leave("sparse files in the format of PAX (pack them anew without `--sparse`)", &name);
             return Ok(());
         }
         let path = match place(&name) {
@@ -165,12 +173,20 @@ impl Into<'_> {
     }
 
     fn zip(&mut self, reader: impl Read + Seek) -> io::Result<()> {
+        let archive = zip::ZipArchive::new(reader).map_err(zip_error)?;
+        let (directory, known) = (archive.central_directory_start(), archive.len());
+        let mut reader = archive.into_inner();
+        for name in named_again(&mut reader, directory, known)? {
+            self.leave("files whose name comes again later", &os_string(name));
+        }
+        reader.rewind()?;
         let mut archive = zip::ZipArchive::new(reader).map_err(zip_error)?;
         // Some programs of Windows separate folders by backslashes.
         let names: Vec<String> = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
         let backslashes = names.iter().any(|name| name.contains('\\')) && !names.iter().any(|name| name.contains('/'));
         for index in 0..archive.len() {
             let entry = archive.by_index_raw(index).map_err(zip_error)?;
+            let method = entry.compression();
             let (encrypted, link) = (entry.encrypted(), entry.is_symlink());
             let special = entry.unix_mode().is_some_and(|mode| !matches!(mode & 0o170_000, 0 | 0o100_000 | 0o040_000));
             let name = entry.name().map_err(zip_error)?.into_owned();
@@ -196,6 +212,10 @@ impl Into<'_> {
                 self.make_folder(&path)?;
             } else if encrypted {
                 let found = format!("`{name}` is encrypted; unpack it by its password and pack it anew without");
+                return Err(io::Error::new(ErrorKind::Unsupported, found));
+            } else if !matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated) {
+                let found =
+                    format!("`{name}` is packed by {method}, which is not read; pack it anew as a plain zip or tar.gz");
                 return Err(io::Error::new(ErrorKind::Unsupported, found));
             } else {
                 let mut entry = archive.by_index(index).map_err(zip_error)?;
@@ -268,6 +288,58 @@ impl Into<'_> {
     fn leave(&mut self, reason: &str, name: &OsStr) {
         self.left_out.add(reason, || super::names::shown(name));
     }
+}
+
+/// Bytes behind the last entry that are read for the checksum at the end.
+const BEHIND: u64 = 64 << 20;
+
+/// Reads what stands behind the last entry of a packed tar, to the checksum at its end, which says whether all before was right.
+/// What another program has put behind it is nobody's.
+fn checked(behind: impl Read) -> io::Result<()> {
+    match io::copy(&mut behind.take(BEHIND), &mut io::sink()) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(()),
+        // No further part of gzip or zstd begins there.
+        Err(error) if ["invalid gzip header", "Unknown frame"].iter().any(|no| error.to_string().contains(no)) => {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The name of an entry that is a sparse file in the format of PAX, which the tar library takes for a plain one.
+fn pax_sparse(entry: &mut tar::Entry<impl Read>) -> io::Result<Option<OsString>> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(None) };
+    let (mut sparse, mut name) = (false, None);
+    // What cannot be read says nothing.
+    for extension in extensions.map_while(Result::ok) {
+        sparse |= extension.key_bytes().starts_with(b"GNU.sparse.");
+        if extension.key_bytes() == b"GNU.sparse.name" {
+            name = Some(os_string(extension.value_bytes().to_vec()));
+        }
+    }
+    Ok(sparse.then(|| name.unwrap_or_else(|| os_string(entry.path_bytes().into_owned()))))
+}
+
+/// Names in the directory of a zip that come again later, as often as they do; the zip library knows each once. There are
+/// none where it knows as many files as there are.
+fn named_again(reader: &mut (impl Read + Seek), directory: u64, known: usize) -> io::Result<Vec<Vec<u8>>> {
+    const HEADER: usize = 46;
+    reader.seek(SeekFrom::Start(directory))?;
+    let mut reader = BufReader::new(reader);
+    let (mut names, mut again, mut all) = (HashSet::new(), Vec::new(), 0);
+    let mut header = [0; HEADER];
+    while reader.read_exact(&mut header).is_ok() && header.starts_with(b"PK\x01\x02") {
+        let two = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));
+        let mut name = vec![0; two(28)];
+        reader.read_exact(&mut name)?;
+        reader.seek_relative((two(30) + two(32)) as i64)?;
+        all += 1;
+        if !names.insert(name.clone()) {
+            again.push(name);
+        }
+    }
+    Ok(if all > known { again } else { Vec::new() })
 }
 
 /// A tar, of which so many bytes may still be read before the content of an entry.

@@ -43,8 +43,9 @@ fn check_endpoint(endpoint: &str) -> Result<()> {
         // Without what may be a password.
         false => {
             let shown = endpoint.rsplit_once('@').map_or(endpoint, |(_, rest)| rest);
+            let (shown, more) = shown.find(['?', '#']).map_or((shown, ""), |at| (&shown[..at], "?..."));
             let expected = "an address such as https://host or http://host:8080/path";
-            Err(Error::argument("HF_ENDPOINT", expected, format!("`{shown}`")))
+            Err(Error::argument("HF_ENDPOINT", expected, format!("`{shown}{more}`")))
         }
     }
 }

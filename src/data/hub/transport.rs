@@ -341,6 +341,9 @@ fn unreached(error: ureq::Error, origin: &Origin, proxy: Option<&proxy::Named>, 
             ));
         }
         ureq::Error::Protocol(error) => format!("{origin} gave an answer{through} that cannot be read: {error}"),
+        ureq::Error::Http(error) => {
+            return Fault::answer(format!("{origin} gave an answer{through} that cannot be read: {error}"));
+        }
         _ if unencrypted(&error, origin) => {
             let reason = format!("{origin} was not reached{through}: no encrypted connection: {error}");
             return Fault { again: Again::No, ..Fault::new(Kind::Network(proxy.map(|named| named.variable)), reason) };

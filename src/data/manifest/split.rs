@@ -194,9 +194,12 @@ impl SplitRecord {
         for (key, count) in [("split.total", self.total), ("split.classes", self.classes)] {
             count.map_or(Ok(()), |count| positive(key, count))?;
         }
+        let (found, most) = (|| format!("{:?}", self.budgets), u32::MAX as usize);
         if self.budgets.contains(&0) || !self.budgets.is_sorted_by(|a, b| a < b) {
-            let found = format!("{:?}", self.budgets);
-            return Err(Problem::new("split.budgets", "ascending budgets above 0", found));
+            return Err(Problem::new("split.budgets", "ascending budgets above 0", found()));
+        }
+        if self.budgets.iter().any(|&n| n > most) {
+            return Err(Problem::new("split.budgets", format!("budgets of at most {most}"), found()));
         }
         if let Some(m) = self.smallest_class {
             positive("split.smallest_class", m)?;

@@ -181,8 +181,11 @@ impl Record for SuiteRecord {
 }
 
 fn check_budgets(budgets: &[usize]) -> Result<(), Problem> {
-    match budgets.contains(&0) || !budgets.is_sorted() {
-        true => Err(Problem::new("budgets", "ascending numbers above 0", format!("{budgets:?}"))),
+    let most = u32::MAX as usize;
+    match budgets.iter().any(|&n| n == 0 || n > most) || !budgets.is_sorted() {
+        true => {
+            Err(Problem::new("budgets", format!("ascending numbers above 0, at most {most}"), format!("{budgets:?}")))
+        }
         false => Ok(()),
     }
 }

@@ -133,6 +133,7 @@ impl Saved {
     /// # Errors
     /// A file that cannot be read or is no picture.
     pub fn classify_file(&self, path: &Path) -> Result<Vec<Class>> {
+        crate::storage::check_regular(path)?;
         let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
         self.classify(&images::decode(&path.to_string_lossy(), &bytes)?)
     }

@@ -10,9 +10,10 @@ pub(super) use open::open;
 use super::folder::{holds_parts, kind_of_part, part_word};
 use super::listing::{self, Links, is_picture};
 use super::names::{below, shown};
-use super::{ImageSet, parquet};
+use super::{ImageSet, left_out, parquet};
 use crate::error::{Error, Result};
 use crate::manifest::{Columns, DatasetRecord, Source, own_folder, own_id};
+use crate::storage;
 use rows::{TABLES, extension};
 use std::path::{Path, PathBuf};
 
@@ -81,22 +82,32 @@ pub fn open_unlabelled(root: &Path, record: &DatasetRecord) -> Result<Option<Ima
 /// Pictures by themselves, without labels: files, and all pictures of folders.
 ///
 /// # Errors
-/// A path that is not there; no picture.
+/// A path that is not there, or is no file and no folder; no picture, with what was found instead.
 pub fn open_pictures(id: &str, paths: &[PathBuf]) -> Result<ImageSet> {
-    let mut files = Vec::new();
+    let (mut files, mut ignored) = (Vec::new(), Vec::new());
     for path in paths {
         match path.is_dir() {
-            true => files.extend(listing::list(path, Links::Followed)?.images),
-            false if path.exists() => files.push(path.clone()),
+            true => {
+                let listed = listing::list(path, Links::Followed)?;
+                files.extend(listed.images);
+                ignored.extend(listed.ignored.list());
+            }
+            false if path.exists() => {
+                storage::check_regular(path)?;
+                files.push(path.clone());
+            }
             false => return Err(Error::data(path, "a picture or a folder of pictures", "nothing of that name")),
         }
     }
     let mut seen = std::collections::HashSet::new();
     files.retain(|file| seen.insert(file.clone()));
-    match files.first() {
-        None => Err(Error::argument("pictures", "at least one", "none")),
-        Some(_) => open::without_labels(id, Path::new(""), files),
+    if files.is_empty() {
+        let found = if ignored.is_empty() { "none".into() } else { format!("none; {}", left_out::in_words(&ignored)) };
+        return Err(Error::argument("pictures", "at least one", found));
     }
+    let set = ImageSet { ignored, ..open::without_labels(id, Path::new(""), files)? };
+    left_out::tell(&set, false);
+    Ok(set)
 }
 
 /// The published parts of a set, by what they are for: training, validation, test; the first of a kind by name.
@@ -116,6 +127,7 @@ fn of_file(file: &Path, wanted: &Wanted) -> Result<Recognised> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let stem = file.file_stem().map_or_else(String::new, shown);
     let kind = extension(file);
+    storage::check_regular(file)?;
     if !TABLES.contains(&kind.as_str()) {
         let what = if is_picture(file) { "one picture" } else { "a file of another type" };
         return Err(Error::data(file, "a folder, or a file that ends in .parquet, .csv, .tsv or .jsonl", what));

@@ -46,6 +46,7 @@ pub(in super::super) fn open(id: &str, folder: &Path, tables: &[String], columns
     }
     unnamed(folder, &mut named);
     spelling::numbers(&mut named.groups);
+    named.warnings.extend(spelling::missing_group(&named.groups));
     spelling::one_case(named.parts.iter_mut().flatten());
     let ids: Vec<String> = named.files.iter().map(|file| below(folder, file)).collect();
     let parts = filled(named.parts);

@@ -73,7 +73,7 @@ fn text_of(path: &Path) -> Result<String> {
     })
 }
 
-/// Of comma, semicolon and tab, the one that cuts most of the first rows into as many pieces as the header, and the header
+/// Of comma, semicolon, tab and bar, the one that cuts most of the first rows into as many pieces as the header, and the header
 /// into most.
 fn delimiter(text: &str) -> u8 {
     /// Rows that are looked at.
@@ -84,7 +84,7 @@ fn delimiter(text: &str) -> u8 {
         let rows = reader.records().take(ROWS).filter(|row| row.as_ref().is_ok_and(|row| row.len() == pieces)).count();
         (if pieces > 1 { rows } else { 0 }, pieces)
     };
-    [b'\t', b';', b','].into_iter().max_by_key(fits).unwrap_or(b',')
+    [b'|', b'\t', b';', b','].into_iter().max_by_key(fits).unwrap_or(b',')
 }
 
 fn header_of(text: &str, delimiter: u8) -> Vec<String> {
@@ -97,6 +97,9 @@ fn csv_rows(path: &Path, left_out: &mut Tally) -> Result<Rows> {
     let delimiter = delimiter(&text);
     let header = header_of(&text, delimiter);
     unique(path, &header)?;
+    if let Some(line) = unclosed(&text, delimiter) {
+        return Err(at(path, line, "a quotation mark that is closed", "one that takes in the rest of the table"));
+    }
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
     let mut rows = Vec::new();
     for record in reader.records() {
@@ -113,6 +116,25 @@ fn csv_rows(path: &Path, left_out: &mut Tally) -> Result<Rows> {
         rows.push((line, record.iter().map(value).collect()));
     }
     Ok(Rows { path: path.into(), header, rows })
+}
+
+/// The line of a quotation mark at the begin of a cell that nothing closes, which would make one cell of the rest.
+fn unclosed(text: &str, delimiter: u8) -> Option<usize> {
+    let (mut line, mut opened, mut begins) = (1, None, true);
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        match (opened, byte) {
+            (Some(_), b'"') if bytes.peek() == Some(&b'"') => {
+                bytes.next();
+            }
+            (Some(_), b'"') => (opened, begins) = (None, false),
+            (None, b'"') if begins => opened = Some(line),
+            (None, _) => begins = byte == delimiter || byte == b'\n' || byte == b'\r',
+            (Some(_), _) => {}
+        }
+        line += usize::from(byte == b'\n' || (byte == b'\r' && bytes.peek() != Some(&b'\n')));
+    }
+    opened
 }
 
 fn json_lines(path: &Path) -> Result<Rows> {

@@ -46,8 +46,10 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
     }
     let [groups, domains, names, times] = set.optional;
     // An image of no group is a group of its own; numbers of several files may be written in several ways.
+    let mut of_groups = None;
     let groups = groups.filter(|groups| groups.iter().any(Option::is_some)).map(|mut groups| {
         spelling::numbers(&mut groups);
+        of_groups = spelling::missing_group(&groups);
         let alone = |(group, id): (Option<String>, &String)| group.unwrap_or_else(|| format!("alone: {id}"));
         groups.into_iter().zip(&ids).map(alone).collect()
     });
@@ -69,7 +71,7 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
         names: filled(names),
         times: filled(times),
         parts: (columns.split.is_some() || files.iter().any(|(part, _)| part.is_some())).then_some(set.parts),
-        warnings: warnings.chain(same_bytes(files, &set.hashes)).collect(),
+        warnings: warnings.chain(same_bytes(files, &set.hashes)).chain(of_groups).collect(),
         ids,
         data_sha256: storage::sha256_hex(set.hashes.join("\n").as_bytes()),
         ignored: set.ignored.list(),
