@@ -156,6 +156,13 @@ fn calibration_bins_hold_their_upper_edge() {
     assert_eq!(error(&[[1.0, 0.0]], &[0], 3).unwrap(), 0.0);
     assert_eq!(error(&[[1.0, 0.0]], &[1], 3).unwrap(), 1.0);
     assert_eq!(error(&[[0.0, 0.0], [0.0, 1.0]], &[0, 1], 3).unwrap(), 0.5);
+    // The number after a third is in the second of three bins, though three times it rounds to 1: its gap and that of one half,
+    // on the other side, make up for each other there.
+    let above = f64::from_bits((1.0f64 / 3.0).to_bits() + 1);
+    assert_eq!((above * 3.0).ceil(), 1.0);
+    let two = array![[above, 0.3, 0.3], [0.5, 0.25, 0.25]];
+    let found = expected_calibration_error(two.view(), &[0, 1], 3).unwrap();
+    assert!((found - (1.0 - above - 0.5).abs() / 2.0).abs() < 1e-15, "{found}");
     assert!(error(&[[1.0 + 1e-10, 0.0]], &[0], 3).is_ok(), "rounding");
     assert!(error(&[[1.0 + 1e-8, 0.0]], &[0], 3).is_err() && error(&[[-1e-12, 0.0]], &[0], 3).is_err());
     assert!(error(&[[0.5, 0.5]], &[2], 3).is_err());

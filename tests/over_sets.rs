@@ -91,6 +91,7 @@ fn ranks_over_sets_are_scipys() {
         let found = critical_difference(count(&case["models"]), count(&case["sets"])).unwrap();
         nearly(found, &case["critical_difference"], 1e-6, &case.to_string());
     }
+    assert!(critical_difference(1, 5).is_err() && critical_difference(3, 0).is_err());
     for case in cases("friedman", 4) {
         let scores = matrix(&case["scores"]);
         let mut ranks = Array2::zeros(scores.dim());

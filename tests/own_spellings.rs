@@ -306,6 +306,49 @@ fn a_missing_label_that_counts_as_a_class_is_told() {
 }
 
 #[test]
+fn class_names_beside_pictures_are_those_of_the_tables_metadata() {
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png", "3.png", "4.png"]);
+    let names = r#"{"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}"#;
+    let notes = KeyValueMetadata::from_static(vec![("huggingface".into(), names.into())]);
+    let columns = vec![
+        Column::new("file_name".into(), ["1.png", "2.png", "3.png", "4.png"]),
+        Column::new("label".into(), [1i64, 0, 1, -1]),
+    ];
+    ParquetWriter::new(File::create(place.at("metadata.parquet")).expect("creates"))
+        .with_key_value_metadata(Some(notes))
+        .finish(&mut DataFrame::new(4, columns).expect("a table"))
+        .expect("writes");
+    let set = place.open();
+    assert_eq!(labelled(&set), [("1.png", "dog"), ("2.png", "cat"), ("3.png", "dog")]);
+    assert!(left_out(&set).contains(&("rows without a label", 1)), "{:?}", left_out(&set));
+}
+
+#[test]
+fn a_label_of_another_type_is_named_with_it() {
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png"]);
+    let lists = [[1i64, 2], [3, 4]].map(|list| Series::new("".into(), list));
+    let columns = vec![Column::new("file_name".into(), ["1.png", "2.png"]), Column::new("label".into(), lists)];
+    write(&place.at("metadata.parquet"), DataFrame::new(2, columns).expect("a table"));
+    assert!(place.error().contains("found the columns file_name; `label` holds a list or map"), "{}", place.error());
+}
+
+#[test]
+fn a_table_that_names_pictures_elsewhere_is_told() {
+    let elsewhere = Place::new();
+    elsewhere.pictures(&["private.png"]);
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png"]);
+    let path = elsewhere.at("private.png");
+    place.write("metadata.csv", format!("file_name,label\n1.png,a\n2.png,b\n{},a\n", path.display()));
+    let set = place.open();
+    assert_eq!(set.len(), 3);
+    let told = |words: &str| set.warnings.iter().any(|warning| warning.contains(words));
+    assert!(told("1 pictures lie outside of the folder, such as") && told("private.png"), "{:?}", set.warnings);
+}
+
+#[test]
 fn parts_in_another_case_are_one() {
     let place = Place::new();
     place.pictures(&["1.png", "2.png", "3.png"]);

@@ -46,6 +46,10 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
     let dataset = match project.manifests.dataset(&request.data) {
         Ok(record) => record.id.clone(),
         Err(_) if folder.is_dir() => project.manifests.add_folder(folder)?,
+        Err(_) if request.data.contains(['/', '\\']) => {
+            let found = if folder.exists() { "a file" } else { "nothing of that name" };
+            return Err(Error::data(folder, "a folder of pictures, or the id of a data set", found));
+        }
         Err(error) => return Err(error),
     };
     let start = Start::open(&project, &dataset, &request.model, &device)?;

@@ -1,5 +1,7 @@
 //! Which columns of a reader's table mean what: by the names that people give them, or as asked for.
 
+use super::super::parquet;
+use super::rows::extension;
 use crate::error::{Error, Result};
 use crate::manifest::Columns;
 use std::path::Path;
@@ -55,13 +57,13 @@ pub(super) fn find(path: &Path, header: &[String], wanted: &Wanted, in_parquet: 
         |names: &[&str]| names.iter().find_map(|name| header.iter().find(|column| column.to_lowercase() == *name));
     let pick = |asked: &Option<String>, names: &[&str]| match asked {
         Some(column) if header.contains(column) => Ok(Some(column.clone())),
-        Some(column) => Err(Error::data(path, format!("a column `{column}`"), known(header))),
+        Some(column) => Err(Error::data(path, format!("a column `{column}`"), known(header) + &others(path, header))),
         None => Ok(called(names).cloned()),
     };
     let need = |what: &str, flag: &str, asked: &Option<String>, names: &[&str]| {
         pick(asked, names)?.ok_or_else(|| {
             let expected = format!("a column for the {what}: {}, or one that {flag} names", names.join(", "));
-            Error::data(path, expected, known(header))
+            Error::data(path, expected, known(header) + &others(path, header))
         })
     };
     let pictures: &[&str] = if in_parquet { &IMAGE_BYTES } else { &IMAGE_FILE };
@@ -86,6 +88,17 @@ pub(super) fn optional<'a>(columns: &'a mut Columns, wanted: &Wanted) -> [(&'a m
         (split, wanted.split.is_some()),
         (caption, false),
     ]
+}
+
+/// The columns of a Parquet file that are no text and no numbers, in words.
+fn others(path: &Path, header: &[String]) -> String {
+    if extension(path) != "parquet" {
+        return String::new();
+    }
+    let columns = parquet::column_names(path).unwrap_or_default();
+    let others = columns.iter().filter(|column| !header.contains(column) && !column.contains('.'));
+    let what = |column: &String| parquet::no_text(path, column).ok().flatten();
+    others.filter_map(|column| Some(format!("; `{column}` holds {}", what(column)?))).collect()
 }
 
 fn known(header: &[String]) -> String {

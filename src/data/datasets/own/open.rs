@@ -45,6 +45,7 @@ pub(in super::super) fn open(id: &str, folder: &Path, tables: &[String], columns
         return Err(Error::data(folder.join(&tables[0]), "a row with a label whose picture is there", found));
     }
     unnamed(folder, &mut named);
+    named.warnings.extend(outside(folder, &named));
     spelling::numbers(&mut named.groups);
     named.warnings.extend(spelling::missing_group(&named.groups));
     spelling::one_case(named.parts.iter_mut().flatten());
@@ -100,6 +101,14 @@ fn read(folder: &Path, tables: &[String], columns: &Columns) -> Result<Named> {
         named.add(folder, table, rows, columns)?;
     }
     Ok(named)
+}
+
+/// A warning for pictures of a table that lie elsewhere: a table from a stranger could bring private ones into a report.
+fn outside(folder: &Path, named: &Named) -> Option<String> {
+    let root = whole(folder);
+    let elsewhere: Vec<&PathBuf> = named.places.keys().filter(|path| !path.starts_with(&root)).collect();
+    let first = elsewhere.iter().min()?;
+    Some(format!("{} pictures lie outside of the folder, such as {}", elsewhere.len(), shown(first.as_os_str())))
 }
 
 /// The columns that need not be there.

@@ -230,7 +230,7 @@ fn labels_of(values: &Values, table: &Table, column: &str, kind: &str) -> Result
 
 /// Class names from the `huggingface` entry of the file's metadata, where the label's feature is a `ClassLabel`. A label
 /// inside a struct is found by its dotted name.
-fn class_names(table: &Table, label: &str) -> Option<Vec<String>> {
+pub(super) fn class_names(table: &Table, label: &str) -> Option<Vec<String>> {
     let json: serde_json::Value = serde_json::from_str(table.note("huggingface")?).ok()?;
     let features = &json["info"]["features"];
     let feature = match features.get(label) {

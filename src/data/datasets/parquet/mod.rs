@@ -421,7 +421,16 @@ pub(super) fn read_texts(path: &Path) -> Result<(Vec<String>, Vec<TextRow>)> {
         let Ok(Some(leaf)) = table.leaf(name) else { continue };
         let Ok(values) = texts(&table, &leaf, name) else { continue };
         header.push(name.to_string());
-        let value = |text: Option<String>| text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty());
+        // Numbers of classes by their names, of which those below 0 are none.
+        let names = labels::class_names(&table, name);
+        let named = |text: String| match (&names, text.parse::<i64>()) {
+            (Some(_), Ok(..0)) => None,
+            (Some(names), Ok(number)) => Some(names.get(number as usize).cloned().unwrap_or(text)),
+            _ => Some(text),
+        };
+        let value = |text: Option<String>| {
+            text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty()).and_then(named)
+        };
         rows.iter_mut().zip(values).for_each(|(row, text)| row.push(value(text)));
     }
     Ok((header, rows))
