@@ -82,7 +82,7 @@ impl FeatureTable {
         for (group, shards) in shards.chunks(AT_ONCE).enumerate() {
             let shards = shards.par_iter().enumerate().map(|(i, rows)| {
                 let path = shard_path(folder, group * AT_ONCE + i);
-                let shard = Shard::read(&path, Some(&key.digest()), only)?;
+                let shard = Shard::read(&path, &key.digest(), only)?;
                 shard.check(&path, rows, ids)?;
                 Ok(shard)
             });
@@ -208,8 +208,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Reads a shard back, of its poolings `only` one where that is given; of features of `key`, where that is given.
-    pub fn read(path: &Path, key: Option<&str>, only: Option<&str>) -> Result<Shard> {
+    /// Reads a shard of features of `key` back, of its poolings `only` one where that is given.
+    pub fn read(path: &Path, key: &str, only: Option<&str>) -> Result<Shard> {
         let context = || path.display().to_string();
         let file = File::open(path).map_err(Error::io(path, "opening"))?;
         let damaged = |said: String| {
@@ -251,13 +251,13 @@ impl Shard {
             }
         }
         // A shard of an earlier version says nothing.
-        if let (Some(key), Some((_, Some(of)))) = (key, said.iter().find(|(name, _)| name == KEY))
-            && key != of
-        {
-            return Err(damaged(format!("features of another key, {of}")));
+        let is_other =
+            |name: &str, value: &str| said.iter().any(|(of, said)| of == name && said.as_deref() != Some(value));
+        if is_other(KEY, key) {
+            return Err(damaged("features of another key".into()));
         }
         for (name, sum) in shard.checksums() {
-            if said.iter().any(|(key, value)| *key == name && value.as_deref() != Some(&sum)) {
+            if is_other(&name, &sum) {
                 return Err(damaged(format!("other bytes than were written, by their {name}")));
             }
         }
