@@ -1,44 +1,16 @@
 //! Accuracies held against each other, of one set of images, over sets and over seeds, against `tests/reference/published.py`
 //! (scipy), and by hand.
 
+#[path = "support/published.rs"]
+mod published;
+
+use published::{GOLDEN, cases, close, count, nearly, number};
 use serde_json::Value;
-use std::sync::LazyLock;
 use wider_clip::metrics::{
     Proportions, SameImages, SetResamples, Standings, TwoWay, VarianceShares, critical_difference, denominators,
     mcnemar, ranks_of, regrets, wilson,
 };
 use wider_clip::ndarray::{Array1, Array2, Array3, array};
-
-static GOLDEN: LazyLock<Value> = LazyLock::new(|| {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/published.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-});
-
-fn cases(key: &str, n: usize) -> &'static [Value] {
-    let cases = GOLDEN[key].as_array().unwrap_or_else(|| panic!("no cases under {key}"));
-    assert_eq!(cases.len(), n, "cases under {key}");
-    cases
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
-}
-
-fn count(value: &Value) -> usize {
-    value.as_u64().unwrap_or_else(|| panic!("no count: {value}")) as usize
-}
-
-/// Written so that NaN fails.
-fn close(ours: f64, theirs: &Value, within: f64, what: &str) {
-    let theirs = number(theirs);
-    assert!((ours - theirs).abs() <= within, "{what}: {ours}, expected {theirs}");
-}
-
-/// To so many parts of the number expected, and 1e-300, where p-values end.
-fn nearly(ours: f64, theirs: &Value, part: f64, what: &str) {
-    let theirs = number(theirs);
-    assert!((ours - theirs).abs() <= part * theirs.abs() + 1e-300, "{what}: {ours}, expected {theirs}");
-}
 
 fn matrix(value: &Value) -> Array2<f64> {
     let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone()).unwrap();

@@ -1,6 +1,10 @@
 //! What the study's figures allow, against `tests/reference/published.py` (scipy): every number of the audit. The arithmetic by
 //! cases of its own is held in `over_sets`.
 
+#[path = "support/published.rs"]
+mod published;
+
+use published::{GOLDEN, cases, close, count, nearly, number};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -17,38 +21,7 @@ use wider_clip::published::audit::over_sets::{AtBudget, Places, clustering_place
 use wider_clip::published::audit::replicate::replicate;
 use wider_clip::published::audit::{Audit, DRIFT, GENERAL, MASKED, NINE};
 
-static GOLDEN: LazyLock<Value> = LazyLock::new(|| {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/published.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-});
-
 static AUDIT: LazyLock<Audit> = LazyLock::new(|| Audit::read(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap());
-
-fn cases(key: &str, n: usize) -> &'static [Value] {
-    let cases = GOLDEN[key].as_array().unwrap_or_else(|| panic!("no cases under {key}"));
-    assert_eq!(cases.len(), n, "cases under {key}");
-    cases
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
-}
-
-fn count(value: &Value) -> usize {
-    value.as_u64().unwrap_or_else(|| panic!("no count: {value}")) as usize
-}
-
-/// Written so that NaN fails.
-fn close(ours: f64, theirs: &Value, within: f64, what: &str) {
-    let theirs = number(theirs);
-    assert!((ours - theirs).abs() <= within, "{what}: {ours}, expected {theirs}");
-}
-
-/// To so many parts of the number expected, and 1e-300, where p-values end.
-fn nearly(ours: f64, theirs: &Value, part: f64, what: &str) {
-    let theirs = number(theirs);
-    assert!((ours - theirs).abs() <= part * theirs.abs() + 1e-300, "{what}: {ours}, expected {theirs}");
-}
 
 #[test]
 fn test_images_are_counted_from_printed_digits() {

@@ -1,7 +1,7 @@
 //! What experiments start from: a data set under a model.
 
 use super::effort;
-use crate::datasets::{ImageSet, is_test_part};
+use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::features::{self, Extraction, FeatureTable, extract};
 use crate::key::Key;
@@ -246,12 +246,10 @@ fn tell_set_aside(set: &str, features: &FeatureTable) {
 
 /// What decides how the images of a set are divided.
 /// Rows of a reader's own images that are a published test: where the record names none itself, they are the test, and nothing
-/// is learned from them. None where all images are of one.
+/// is learned from them.
 pub(super) fn published_test(dataset: &DatasetRecord, set: &ImageSet) -> Vec<usize> {
     let named = dataset.split.id_test.is_some() || dataset.split.ood_test.is_some() || dataset.split.pool != "all";
-    let Some(parts) = set.parts.as_ref().filter(|_| dataset.is_own() && !named) else { return Vec::new() };
-    let rows: Vec<usize> = (0..set.len()).filter(|&row| is_test_part(&parts[row])).collect();
-    if rows.len() == set.len() { Vec::new() } else { rows }
+    if dataset.is_own() && !named { set.published_test() } else { Vec::new() }
 }
 
 fn parts_key(dataset: &DatasetRecord, set: &ImageSet) -> Key {

@@ -116,10 +116,6 @@ impl Own {
 
     /// Images of a published test, by row of the set: they take no part in any choice.
     pub(crate) fn tested(&self) -> Vec<usize> {
-        let Some(parts) = &self.set.parts else { return Vec::new() };
-        let is_test = |row: &usize| crate::datasets::is_test_part(&parts[*row]);
-        let rows: Vec<usize> = (0..self.set.len()).filter(is_test).collect();
-        // A data set that is nothing but a test is learned from all the same.
-        if rows.len() == self.set.len() { Vec::new() } else { rows }
+        self.set.published_test()
     }
 }

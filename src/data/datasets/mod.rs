@@ -356,6 +356,13 @@ impl ImageSet {
         }
     }
 
+    /// Rows of a published test; none where all images are of one, which can be learned from all the same.
+    pub fn published_test(&self) -> Vec<usize> {
+        let Some(parts) = &self.parts else { return Vec::new() };
+        let rows: Vec<usize> = (0..self.len()).filter(|&row| is_test_part(&parts[row])).collect();
+        if rows.len() == self.len() { Vec::new() } else { rows }
+    }
+
     /// Images a class, in class order.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
