@@ -99,12 +99,18 @@ pub(super) struct Onto<'a> {
     gamma: Option<&'a [f32]>,
 }
 
-impl Onto<'_> {
+impl<'a> Onto<'a> {
+    /// What [`Onto::add`] adds `length` values to.
+    #[inline(always)]
+    pub(super) fn row(self, offset: usize, length: usize) -> &'a [f32] {
+        &self.x[offset..][..length]
+    }
+
     /// Some values of one row of y, which begin at `offset` of the whole and at `column` of the row. The same arithmetic as
     /// [`residual`]; to be called inside a [`Kernel`].
     #[inline(always)]
     pub(super) fn add(self, offset: usize, column: usize, y: &mut [f32]) {
-        let x = &self.x[offset..][..y.len()];
+        let x = self.row(offset, y.len());
         match self.gamma {
             None => y.iter_mut().zip(x).for_each(|(y, x)| *y += x),
             Some(gamma) => {

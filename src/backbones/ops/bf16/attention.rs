@@ -3,10 +3,11 @@
 //! A task is one head of one image: its keys and values are packed once, and then eight queries at a time go all the way
 //! from scores to their mixed values, in the first-level cache.
 
-use super::kernel::{LANES, Line, ROWS, Strip, Tile, VECTORS, WIDTH};
+use super::kernel::{self, LANES, Line, ROWS, Strip, Sums, Tile, VECTORS, WIDTH, ask};
 use super::{Written, require_bf16};
 use crate::error::{Error, Result};
-use crate::ops::attention::{Sizes, soften_row};
+use crate::ops::activation::exp;
+use crate::ops::attention::Sizes;
 use crate::ops::{require_f32, values, values_of};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use half::bf16;
@@ -76,10 +77,10 @@ struct Scratch {
     keys: Vec<Line>,
     /// For each panel of a head's columns and pair of tokens, a pair for each column.
     values: Vec<Line>,
-    /// Of eight queries, [`WIDTH`] times the panels for each.
+    /// Of eight queries, whole vectors of keys for each.
     scores: Vec<f32>,
-    /// The same in bf16, an even number for each query.
-    probabilities: Vec<bf16>,
+    /// The same in bf16.
+    probabilities: Vec<MaybeUninit<bf16>>,
 }
 
 /// softmax(q k^T scale + bias) v of `qkv` (B, T, 3 D) as (B, T, D); heads of an even length.
@@ -126,57 +127,75 @@ impl Out {
     }
 }
 
-/// Two neighbours as the kernel reads them.
-#[inline(always)]
-fn pair(first: bf16, second: bf16) -> u32 {
-    u32::from(first.to_bits()) | u32::from(second.to_bits()) << 16
-}
-
-/// Panels for so many columns: each with its first line, where a panel has `pairs` of them for each vector, and its vectors.
-fn panels(columns: usize, pairs: usize) -> impl Iterator<Item = (usize, usize)> {
+/// Panels for so many columns, each with its first vector and the one past its last: as few as can be, and as even, since a
+/// narrow one costs more than its share.
+fn panels(columns: usize) -> impl Iterator<Item = (usize, usize)> {
     let vectors = columns.div_ceil(LANES);
-    (0..vectors.div_ceil(VECTORS)).map(move |i| (i * VECTORS * pairs, VECTORS.min(vectors - i * VECTORS)))
+    let n = vectors.div_ceil(VECTORS);
+    (0..n).map(move |i| (i * vectors / n, (i + 1) * vectors / n))
 }
 
 impl Scratch {
-    /// Keys as columns: `k` begins with the first token's, and tokens are `stride` values apart.
-    fn pack_keys(&mut self, k: &[bf16], stride: usize, tokens: usize, length: usize) {
+    /// Keys as columns, of [q, k, v] rows that are 3 `dim` values apart; what the head needs of its other rows is asked for
+    /// on the way.
+    ///
+    /// # Safety
+    /// `qkv` holds the head's `length` values, an even number, of q, k and v in each of `tokens` rows.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn pack_keys(&mut self, qkv: &[bf16], dim: usize, tokens: usize, length: usize) {
         let pairs = length / 2;
-        self.keys.clear();
+        // What the last vector lacks in tokens is the last one again: no score of it is used.
+        let row = |token: usize, part: usize| &qkv[token.min(tokens - 1) * 3 * dim + part * dim..][..length];
         self.keys.resize(tokens.div_ceil(LANES) * pairs, Line::ZERO);
-        for (i, (start, vectors)) in panels(tokens, pairs).enumerate() {
-            for token in i * WIDTH..tokens.min((i + 1) * WIDTH) {
-                let column = token % WIDTH;
-                let lines = self.keys[start + column / LANES..].iter_mut().step_by(vectors);
-                for (line, k) in lines.zip(k[token * stride..][..length].chunks_exact(2)) {
-                    line.0[column % LANES] = pair(k[0], k[1]);
+        for (first, end) in panels(tokens) {
+            for vector in first..end {
+                for token in (vector + 1) * LANES..tokens.min((vector + 2) * LANES) {
+                    (0..3).for_each(|part| ask(row(token, part)));
+                }
+                let rows: [*const u32; LANES] = std::array::from_fn(|i| row(vector * LANES + i, 1).as_ptr().cast());
+                let lines = self.keys[first * pairs..end * pairs].iter_mut().skip(vector - first).step_by(end - first);
+                for (p, line) in lines.enumerate() {
+                    for (to, row) in line.0.iter_mut().zip(rows) {
+                        // SAFETY: `row` gave `length` values, which are `pairs` pairs; `p` is less.
+                        *to = unsafe { row.add(p).read_unaligned() };
+                    }
                 }
             }
         }
     }
 
-    /// Values as they are, two tokens side by side.
-    fn pack_values(&mut self, v: &[bf16], stride: usize, tokens: usize, length: usize) {
+    /// Values as they are, two tokens side by side; rows as for [`Scratch::pack_keys`].
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn pack_values(&mut self, qkv: &[bf16], dim: usize, tokens: usize, length: usize) {
         let pairs = tokens.div_ceil(2);
-        self.values.clear();
+        let row = |token: usize| &qkv[token * 3 * dim + 2 * dim..][..length];
         self.values.resize(length.div_ceil(LANES) * pairs, Line::ZERO);
-        for (i, (start, vectors)) in panels(length, pairs).enumerate() {
-            let columns = i * WIDTH..length.min((i + 1) * WIDTH);
-            for (p, lines) in self.values[start..][..pairs * vectors].chunks_exact_mut(vectors).enumerate() {
-                let row = |token: usize| &v[token * stride..][columns.clone()];
-                let first = row(2 * p).chunks(LANES);
-                if 2 * p + 1 < tokens {
-                    for ((line, first), second) in lines.iter_mut().zip(first).zip(row(2 * p + 1).chunks(LANES)) {
-                        line.0.iter_mut().zip(first).zip(second).for_each(|((to, a), b)| *to = pair(*a, *b));
-                    }
-                } else {
-                    for (line, first) in lines.iter_mut().zip(first) {
-                        line.0.iter_mut().zip(first).for_each(|(to, a)| *to = pair(*a, bf16::ZERO));
-                    }
+        for p in 0..pairs {
+            let (a, b) = (row(2 * p), (2 * p + 1 < tokens).then(|| row(2 * p + 1)));
+            for (first, end) in panels(length) {
+                for vector in first..end {
+                    let columns = vector * LANES..length.min((vector + 1) * LANES);
+                    let line = &mut self.values[first * pairs + p * (end - first) + vector - first];
+                    side_by_side(line, &a[columns.clone()], b.map(|b| &b[columns]));
                 }
             }
         }
     }
+}
+
+/// Up to [`LANES`] values of two rows as the kernel reads them; 0 for those that there are not.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn side_by_side(line: &mut Line, a: &[bf16], b: Option<&[bf16]>) {
+    if let (Ok(a), Some(Ok(b))) = (a.try_into(), b.map(TryInto::try_into)) {
+        return kernel::side_by_side(line, a, b);
+    }
+    let mut whole = [[bf16::ZERO; LANES]; 2];
+    whole[0][..a.len()].copy_from_slice(a);
+    whole[1][..a.len()].copy_from_slice(b.unwrap_or(&[bf16::ZERO; LANES][..a.len()]));
+    kernel::side_by_side(line, &whole[0], &whole[1]);
 }
 
 /// One head of one image, whose [q, k, v] rows begin at `qkv`; `to` is where the head's first row is written, rows `dim`
@@ -193,51 +212,44 @@ unsafe fn one_head(
     scratch: &mut Scratch,
     to: *mut MaybeUninit<bf16>,
 ) {
-    let (t, length, dim, packed) = (sizes.tokens, sizes.length, sizes.dim(), 3 * sizes.dim());
-    scratch.pack_keys(&qkv[dim..], packed, t, length);
-    scratch.pack_values(&qkv[2 * dim..], packed, t, length);
-    let (key_pairs, value_pairs) = (length / 2, t.div_ceil(2));
-    let (wide, even) = (t.next_multiple_of(WIDTH), t.next_multiple_of(2));
+    let (t, length, dim) = (sizes.tokens, sizes.length, sizes.dim());
+    // SAFETY: `qkv` holds the rows of an image from the head's first query on, and the length of a head is even.
+    unsafe { scratch.pack_keys(qkv, dim, t, length) };
+    scratch.pack_values(qkv, dim, t, length);
+    let (key_pairs, value_pairs, wide) = (length / 2, t.div_ceil(2), t.next_multiple_of(LANES));
     scratch.scores.resize(ROWS * wide, 0.0);
-    scratch.probabilities.resize(ROWS * even, bf16::ZERO);
+    scratch.probabilities.resize(ROWS * wide, MaybeUninit::new(bf16::ZERO));
     let Scratch { keys, values, scores, probabilities } = scratch;
     let none = [0f32; WIDTH];
     let mut tile = Tile::ZERO;
     for top in (0..t).step_by(ROWS) {
         let rows = ROWS.min(t - top);
-        let queries = Strip { x: qkv[top * packed..].as_ptr().cast(), stride: packed / 2, rows };
-        for (i, (start, vectors)) in panels(t, key_pairs).enumerate() {
-            // SAFETY: each of the strip's rows is a query of `length` values inside `qkv`: `packed` is even as `length` is.
+        let queries = Strip { x: qkv[top * 3 * dim..].as_ptr().cast(), stride: 3 * dim / 2, rows };
+        for (first, end) in panels(t) {
+            // SAFETY: each of the strip's rows is a query of `length` values inside `qkv`, whose rows are an even number of
+            // values long as heads are. `scores` has ROWS rows of `wide` values, which hold the panel's columns.
             unsafe {
-                let panel = &keys[start..][..key_pairs * vectors];
-                super::kernel::strip_times_panel(queries, key_pairs, panel, &none, &mut tile);
-            }
-            for (scores, tile) in scores.chunks_exact_mut(wide).zip(&tile.0) {
-                scores[i * WIDTH..][..WIDTH].copy_from_slice(tile);
+                let panel = &keys[first * key_pairs..end * key_pairs];
+                let sums = Sums { to: scores[first * LANES..].as_mut_ptr(), stride: wide };
+                kernel::strip_times_panel(queries, key_pairs, panel, &none, sums);
             }
         }
-        for (row, scores) in scores.chunks_exact_mut(wide).take(rows).enumerate() {
+        let each = scores.chunks_exact_mut(wide).zip(probabilities.chunks_exact_mut(wide)).take(rows);
+        for (row, (scores, probabilities)) in each.enumerate() {
             let seen = if sizes.causal { top + row + 1 } else { t };
-            soften(scores, bias.map(|bias| &bias[(top + row) * t..][..t]), sizes.scale(), seen);
-            let scores = &scores[..t];
-            bf16::write(scores, as_uninit(&mut probabilities[row * even..][..t]));
+            soften(scores, bias.map(|bias| &bias[(top + row) * t..][..t]), sizes.scale(), seen, probabilities);
         }
-        let mixing = Strip { x: probabilities.as_ptr().cast(), stride: even / 2, rows };
-        for (i, (start, vectors)) in panels(length, value_pairs).enumerate() {
-            // SAFETY: each of the strip's rows is `even` values of `probabilities`. What is written are the columns of a row
-            // of the head.
+        let mixing = Strip { x: probabilities.as_ptr().cast(), stride: wide / 2, rows };
+        for (first, end) in panels(length) {
+            // SAFETY: each of the strip's rows is `wide` values of `probabilities`, an even number and no fewer than the
+            // tokens; a tile holds any panel. What is written are the columns of a row of the head.
             unsafe {
-                super::kernel::strip_times_panel(
-                    mixing,
-                    value_pairs,
-                    &values[start..][..value_pairs * vectors],
-                    &none,
-                    &mut tile,
-                );
+                let panel = &values[first * value_pairs..end * value_pairs];
+                kernel::strip_times_panel(mixing, value_pairs, panel, &none, tile.sums());
                 for (row, mixed) in tile.0[..rows].iter().enumerate() {
-                    let columns = WIDTH.min(length - i * WIDTH);
-                    let to = std::slice::from_raw_parts_mut(to.add((top + row) * dim + i * WIDTH), columns);
-                    bf16::write(&mixed[..columns], to);
+                    let columns = length.min(end * LANES) - first * LANES;
+                    let to = std::slice::from_raw_parts_mut(to.add((top + row) * dim + first * LANES), columns);
+                    bf16::write_product(&mixed[..columns], to);
                 }
             }
         }
@@ -251,22 +263,42 @@ unsafe fn one_head(_: &Sizes, _: &[bf16], _: Option<&[f32]>, _: &mut Scratch, _:
     unreachable!("a processor without bf16");
 }
 
-/// The first `seen` of a row of scores to probabilities, whole vectors at a time; the others of the row are set to 0.
-#[inline(always)]
-fn soften(row: &mut [f32], bias: Option<&[f32]>, scale: f32, seen: usize) {
-    match bias {
-        None => row.iter_mut().for_each(|s| *s *= scale),
-        Some(bias) => row.iter_mut().zip(bias).for_each(|(s, b)| *s = *s * scale + b),
-    }
+/// The first `seen` of a row of scores to probabilities, whole vectors at a time; the others are 0. The same steps as in
+/// f32, in fewer passes.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,fma")]
+fn soften(row: &mut [f32], bias: Option<&[f32]>, scale: f32, seen: usize, to: &mut [MaybeUninit<bf16>]) {
+    let scale = match bias {
+        None => scale,
+        Some(bias) => {
+            row.iter_mut().zip(bias).for_each(|(s, b)| *s = *s * scale + b);
+            1.0
+        }
+    };
     let whole = seen.next_multiple_of(LANES);
     // What fills the last vector counts for e^-87, which no sum of at least 1 holds.
     row[seen..whole].fill(f32::NEG_INFINITY);
-    soften_row::<true>(&mut row[..whole]);
-    row[seen..].fill(0.0);
-}
-
-/// Memory that holds values as memory to be written.
-fn as_uninit(values: &mut [bf16]) -> &mut [MaybeUninit<bf16>] {
-    // SAFETY: `MaybeUninit<bf16>` has the layout of bf16, and nothing but values is written to it.
-    unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<bf16>]) }
+    let (row, _) = row[..whole].as_chunks_mut::<LANES>();
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    for chunk in row.iter() {
+        for (largest, &s) in largest.iter_mut().zip(chunk) {
+            *largest = if s > *largest { s } else { *largest };
+        }
+    }
+    // A factor above 0 keeps the order.
+    let largest = largest.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a }) * scale;
+    let mut sums = [0f32; LANES];
+    for chunk in row.iter_mut() {
+        for (sum, s) in sums.iter_mut().zip(chunk) {
+            *s = exp::<true>(*s * scale - largest);
+            *sum += *s;
+        }
+    }
+    let inverse = 1.0 / sums.iter().sum::<f32>();
+    let (filled, _) = to[..whole].as_chunks_mut::<LANES>();
+    for (to, chunk) in filled.iter_mut().zip(row) {
+        kernel::scaled(chunk, inverse, to);
+    }
+    to[seen..].fill(MaybeUninit::new(bf16::ZERO));
 }

@@ -77,6 +77,15 @@ pub(in crate::ops) trait Written: Copy + Send + Sync + 'static {
             to.write(Self::of(*x));
         }
     }
+
+    /// The same for what a product gives, with the instruction for it: what is too small for a whole f32 may become 0.
+    ///
+    /// # Safety
+    /// The processor has bf16 ([`has_bf16`]).
+    #[inline(always)]
+    unsafe fn write_product(x: &[f32], to: &mut [MaybeUninit<Self>]) {
+        Self::write(x, to);
+    }
 }
 
 impl Written for f32 {
@@ -90,5 +99,16 @@ impl Written for bf16 {
     #[inline(always)]
     fn of(x: f32) -> bf16 {
         rounded(x)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn write_product(x: &[f32], to: &mut [MaybeUninit<bf16>]) {
+        let ((vectors, rest), (to_vectors, to_rest)) = (x.as_chunks(), to.as_chunks_mut());
+        for (x, to) in vectors.iter().zip(to_vectors) {
+            // SAFETY: the caller's promise.
+            unsafe { kernel::scaled(x, 1.0, to) };
+        }
+        Self::write(rest, to_rest);
     }
 }

@@ -7,13 +7,13 @@ use half::bf16;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-/// Bytes of rows that a task keeps in its second-level cache, about, and bytes of the matrix.
-const ROWS_BYTES: usize = 192 * 1024;
-const MATRIX_BYTES: usize = 288 * 1024;
-/// Rows of a task, at least and at most.
-const TASK_ROWS: (usize, usize) = (64, 256);
-/// Tasks that there should at least be.
+/// Bytes of the matrix that a task keeps in its second-level cache, about, while its rows pass by.
+const MATRIX_BYTES: usize = 600 * 1024;
+/// Rows of a task, at least where there are so many, and at most.
+const TASK_ROWS: (usize, usize) = (64, 200);
+/// Tasks that there should at least be for each thread. A value depends on its own row and column, whoever computes it.
 const TASKS: usize = 8;
 
 /// A matrix (inputs, outputs) rounded to bf16, in the order in which the kernel reads it.
@@ -121,15 +121,15 @@ pub(in crate::ops) fn product<T: Written>(x: Rows, w: &Packed, after: After) -> 
     let mut y = Vec::<T>::with_capacity(rows * outputs);
     let out = Shared(y.spare_capacity_mut().as_mut_ptr());
     let tiles = Tiles::new(rows, outputs, pairs);
+    let mut bias = after.b.to_vec();
+    bias.resize(outputs.next_multiple_of(WIDTH), 0.0);
     (0..tiles.n()).into_par_iter().for_each(|number| {
         let (rows, panels) = tiles.of(number);
         // SAFETY: the instructions were found. The rows lie inside `x`, whose rows are `pairs` pairs. No two tasks share a
         // value of `y`, and together they write all of it.
         unsafe {
             let block = Strip { x: x.as_ptr().cast::<u32>().add(rows.start * pairs), stride: pairs, rows: rows.len() };
-            for panel in panels {
-                write_panel(block, (w, panel), after, &out, rows.start * outputs);
-            }
+            write_block(block, (w, panels), (after, &bias), &out, rows.start * outputs);
         }
     });
     // SAFETY: the capacity is rows * outputs, and the tasks, which cover it, wrote every value.
@@ -137,40 +137,47 @@ pub(in crate::ops) fn product<T: Written>(x: Rows, w: &Packed, after: After) -> 
     y
 }
 
-/// The columns of one panel for the rows of `block`, written to the rows of `out` that begin at `offset`.
+/// The columns of some panels for the rows of `block`, written to the rows of `out` that begin at `offset`; the bias fills
+/// whole panels.
+///
+/// A strip of rows meets all panels before the next one does: it is read once, and the panels stay where they are.
 ///
 /// # Safety
 /// The processor has bf16 ([`super::has_bf16`]); the block's rows can be read; nobody else holds what is written.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,fma")]
-unsafe fn write_panel<T: Written>(
+unsafe fn write_block<T: Written>(
     block: Strip,
-    (w, panel): (&Packed, usize),
-    after: After,
+    (w, panels): (&Packed, Range<usize>),
+    (after, bias): (After, &[f32]),
     out: &Shared<T>,
     offset: usize,
 ) {
-    let from = panel * WIDTH;
-    let columns = WIDTH.min(w.outputs - from);
-    let mut bias = [0f32; WIDTH];
-    bias[..columns].copy_from_slice(&after.b[from..from + columns]);
-    let (pairs, panel) = (w.pairs(), w.panel(panel));
+    let (pairs, (bias, _)) = (w.pairs(), bias.as_chunks::<WIDTH>());
     let mut tile = Tile::ZERO;
     for top in (0..block.rows).step_by(ROWS) {
         let rows = ROWS.min(block.rows - top);
-        // SAFETY: the caller's promise; the strip's rows are rows of the block.
-        unsafe {
-            let strip = Strip { x: block.x.add(top * block.stride), rows, ..block };
-            super::kernel::strip_times_panel(strip, pairs, panel, &bias, &mut tile);
-        }
-        after.activation.apply::<true>(tile.0[..rows].as_flattened_mut());
-        for (row, values) in tile.0[..rows].iter_mut().enumerate() {
-            let (at, values) = (offset + (top + row) * w.outputs + from, &mut values[..columns]);
+        for panel in panels.clone() {
+            let from = panel * WIDTH;
+            let columns = WIDTH.min(w.outputs - from);
+            let at = |row: usize| offset + (top + row) * w.outputs + from;
             if let Some(onto) = after.onto {
-                onto.add(at, from, values);
+                (0..rows).for_each(|row| super::kernel::ask(onto.row(at(row), columns)));
             }
-            // SAFETY: the caller's promise: a row of the block is a row of `out`.
-            T::write(values, unsafe { out.part(at, columns) });
+            // SAFETY: the caller's promise; the strip's rows are rows of the block.
+            unsafe {
+                let strip = Strip { x: block.x.add(top * block.stride), rows, ..block };
+                super::kernel::strip_times_panel(strip, pairs, w.panel(panel), &bias[panel], tile.sums());
+            }
+            after.activation.apply::<true>(tile.0[..rows].as_flattened_mut());
+            for (row, values) in tile.0[..rows].iter_mut().enumerate() {
+                let values = &mut values[..columns];
+                if let Some(onto) = after.onto {
+                    onto.add(at(row), from, values);
+                }
+                // SAFETY: the caller's promises: a row of the block is a row of `out`.
+                unsafe { T::write_product(values, out.part(at(row), columns)) };
+            }
         }
     }
 }
@@ -178,7 +185,7 @@ unsafe fn write_panel<T: Written>(
 /// # Safety
 /// None: [`product`] does not come here, as [`super::has_bf16`] says no.
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn write_panel<T: Written>(_: Strip, _: (&Packed, usize), _: After, _: &Shared<T>, _: usize) {
+unsafe fn write_block<T: Written>(_: Strip, _: (&Packed, Range<usize>), _: (After, &[f32]), _: &Shared<T>, _: usize) {
     unreachable!("a processor without bf16");
 }
 
@@ -194,11 +201,13 @@ struct Tiles {
 impl Tiles {
     fn new(rows: usize, outputs: usize, pairs: usize) -> Tiles {
         let panels = outputs.div_ceil(WIDTH);
-        let most = (ROWS_BYTES / (4 * pairs).max(1)).clamp(TASK_ROWS.0, TASK_ROWS.1);
-        let down = rows.div_ceil(most).max(1);
-        let height = rows.div_ceil(down).next_multiple_of(ROWS).max(ROWS);
+        let tasks = TASKS * rayon::current_num_threads();
         let most = (MATRIX_BYTES / (4 * pairs * WIDTH).max(1)).max(1);
-        let across = panels.div_ceil(most).max(TASKS.div_ceil(down)).min(panels).max(1);
+        let across = panels.div_ceil(most).max(1);
+        // As many rows as can be: each task reads its part of the matrix anew.
+        let down = rows.div_ceil(TASK_ROWS.1).max(tasks.div_ceil(across).min(rows / TASK_ROWS.0)).max(1);
+        let height = rows.div_ceil(down).next_multiple_of(ROWS).max(ROWS);
+        let across = across.max(tasks.div_ceil(down)).min(panels).max(1);
         Tiles { rows, height, group: panels.div_ceil(across).max(1), panels }
     }
 
@@ -211,7 +220,7 @@ impl Tiles {
     }
 
     /// Rows and panels of a task; tasks that follow each other share their panels.
-    fn of(&self, number: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    fn of(&self, number: usize) -> (Range<usize>, Range<usize>) {
         let (top, left) = (number % self.down() * self.height, number / self.down() * self.group);
         (top..self.rows.min(top + self.height), left..self.panels.min(left + self.group))
     }
