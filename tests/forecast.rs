@@ -1,8 +1,9 @@
-//! Learning curves carried on: fits against scipy and numpy (`tests/reference/forecast.py`), and what has no forecast.
-//! Whether intervals hold what they say is in `forecast_coverage.rs`.
+//! Learning curves carried on: fits and whole forecasts against a second making with scipy and numpy
+//! (`tests/reference/forecast.py`), and what has no forecast. Whether intervals hold what they say is in
+//! `forecast_coverage.rs`.
 
 use serde_json::Value;
-use wider_clip::metrics::{CurveForecast, LogitLine, Measured, PowerLaw, TestImages};
+use wider_clip::metrics::{CurveForecast, HalfWidths, LogitLine, Measured, PowerLaw, TestImages};
 use wider_clip::random::Random;
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -14,13 +15,17 @@ fn close(ours: f64, theirs: f64, what: &str) {
     assert!((ours - theirs).abs() <= 1e-6, "{what}: {ours}, expected {theirs}");
 }
 
+fn golden(part: &str) -> Vec<Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/forecast.json");
+    let mut golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    serde_json::from_value(golden[part].take()).unwrap()
+}
+
 #[test]
 fn fits_equal_scipy_and_numpy() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/forecast.json");
-    let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let cases = golden["fits"].as_array().unwrap();
-    assert_eq!(cases.len(), 10);
-    for case in cases {
+    let cases = golden("fits");
+    assert_eq!(cases.len(), 14);
+    for case in &cases {
         let of = |key: &str| numbers(&case[key]);
         let (sizes, accuracies, weights) = (of("sizes"), of("accuracies"), of("weights"));
         let law = PowerLaw::fit(&sizes, &accuracies, &weights).unwrap();
@@ -35,6 +40,42 @@ fn fits_equal_scipy_and_numpy() {
         for ((size, power), logit) in of("ask").into_iter().zip(of("power_at")).zip(of("logit_at")) {
             close(law.at(size), power, "power law");
             close(line.at(size), logit, "line of log-odds");
+        }
+    }
+}
+
+/// The resamples too: the reference draws them as `random.rs` says.
+#[test]
+fn forecasts_gains_and_labels_equal_the_reference() {
+    let cases = golden("forecasts");
+    assert_eq!(cases.len(), 5);
+    for case in &cases {
+        let of = |key: &str| case[key].as_u64().unwrap();
+        let rows = |key: &str| case[key].as_array().unwrap().iter().map(numbers).collect::<Vec<_>>();
+        let point = |(size, accuracies)| Measured { size, accuracies };
+        let points: Vec<Measured> = numbers(&case["sizes"]).into_iter().zip(rows("accuracies")).map(point).collect();
+        let test = TestImages { each: of("each") as usize, distinct: of("distinct") as usize };
+        let forecast = CurveForecast::new(&points, test, of("seed")).unwrap();
+        for row in rows("at") {
+            let one = forecast.at(row[0]).unwrap();
+            let ends = [one.low, one.high, one.one_low, one.one_high];
+            let HalfWidths { seeds, form, images } = one.parts;
+            let ours = [&[one.size, one.mean], &ends[..], &[one.power, one.logit, seeds, form, images]].concat();
+            assert_eq!(ours.len(), row.len());
+            ours.iter().zip(&row).for_each(|(ours, theirs)| close(*ours, *theirs, &format!("{one:?}")));
+        }
+        for row in rows("gains") {
+            let gain = forecast.gain(row[0], row[1]).unwrap();
+            let ours = [gain.mean, gain.low, gain.high];
+            ours.iter().zip(&row[2..]).for_each(|(ours, theirs)| close(*ours, *theirs, &format!("{row:?}: {gain:?}")));
+        }
+        for row in case["labels"].as_array().unwrap() {
+            let (low, size, high) = labels(&forecast, row[0].as_f64().unwrap());
+            for (ours, theirs) in [low, size, high].into_iter().zip(&row.as_array().unwrap()[1..]) {
+                assert_eq!(ours.is_some(), theirs.is_f64(), "{row}: {ours:?}");
+                // As parts of the size: where an interval's end hardly rises, a little of it is many images.
+                close(ours.map_or(0.0, |ours| ours / theirs.as_f64().unwrap() - 1.0), 0.0, &format!("{row}: {ours:?}"));
+            }
         }
     }
 }
@@ -240,6 +281,19 @@ fn what_has_no_forecast_is_told() {
     }
     let error = forecast.gain(200.0, 100.0).unwrap_err().to_string();
     assert_eq!(error, "size: expected at least 200, to gain from there, found 100");
+}
+
+#[test]
+fn the_largest_size_may_be_just_twice_the_smallest() {
+    let curve = points(&[(100.0, 0.5), (150.0, 0.55), (200.0, 0.58)], &[0.0]);
+    assert_eq!(CurveForecast::new(&curve, TEST, 0).unwrap().measured(), (100.0, 200.0));
+}
+
+/// All exponents fit as well then.
+#[test]
+fn a_law_of_accuracies_that_do_not_rise_is_flat_with_the_lowest_exponent() {
+    let law = PowerLaw::fit(&[10.0, 20.0, 40.0], &[0.5, 0.375, 0.25], &[1.0; 3]).unwrap();
+    assert_eq!(law, PowerLaw { ceiling: 0.375, gap: 0.0, exponent: 0.01, reference: 40.0 });
 }
 
 #[test]

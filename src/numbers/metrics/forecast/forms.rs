@@ -58,14 +58,17 @@ impl PowerLaw {
         let exponent = |i: usize| (EXPONENTS.0 * step.powf(i as f64)).clamp(EXPONENTS.0, EXPONENTS.1);
         let left: Vec<f64> = (0..TRIED).map(|i| problem.left(&problem.law(exponent(i)))).collect();
         let best = (0..TRIED).fold(0, |best, i| if left[i] < left[best] { i } else { best });
-        let (mut low, mut high) = (exponent(best.saturating_sub(1)), exponent((best + 1).min(TRIED - 1)));
-        let slope = |exponent: f64| problem.slope(&problem.law(exponent));
-        if slope(low) >= 0.0 || slope(high) <= 0.0 {
-            return problem.law(exponent(best));
-        }
+        // The best one is above the best that was tried where less would be left with a little more, else below it.
+        let above = problem.slope(&problem.law(exponent(best))) < 0.0;
+        let (mut low, mut high) = match above {
+            true => (exponent(best), exponent(best + 1)),
+            false => (exponent(best.saturating_sub(1)), exponent(best)),
+        };
         for _ in 0..60 {
             let middle = 0.5 * (low + high);
-            match slope(middle) < 0.0 {
+            let law = problem.law(middle);
+            // A flat law has no slope, and is none of the best.
+            match if law.gap == 0.0 { !above } else { problem.slope(&law) < 0.0 } {
                 true => low = middle,
                 false => high = middle,
             }

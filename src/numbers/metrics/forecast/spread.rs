@@ -7,7 +7,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Variance of one repeat's fitted curve at the largest measured size, as a part of that of one repeat's accuracy
 /// there by its test images alone; and what each doubling beyond, squared, adds. Medians on the curves of
-/// `tests/forecast.rs`.
+/// `tests/forecast_coverage.rs`.
 pub(super) const LEVEL: f64 = 0.75;
 pub(super) const PER_DOUBLING: f64 = 0.5;
 
@@ -19,8 +19,7 @@ pub(super) struct Fits {
 }
 
 impl Fits {
-    /// Through the means of the repeats in `drawn`; `repeats` holds one list a size. Log-odds are of accuracies at
-    /// least
+    /// Through the means of the repeats in `drawn`; `repeats` holds one list per size. Log-odds are of accuracies at least
     /// `least` from 0 and 1.
     pub fn of(sizes: &[f64], repeats: &[&[f64]], drawn: &[usize], least: f64) -> Fits {
         let mean = |of: &&[f64]| drawn.iter().map(|&repeat| of[repeat]).sum::<f64>() / drawn.len() as f64;
