@@ -278,6 +278,21 @@ fn a_header_with_the_other_separator_inside_quotes() {
     assert_eq!(labelled(&place.open()), [("1.png", "x"), ("2.png", "y")]);
 }
 
+/// As Excel writes it; a line that is wrong keeps its number.
+#[test]
+fn a_table_whose_first_line_is_the_separator() {
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png"]);
+    place.write("metadata.csv", "\u{feff}sep=;\r\nfile_name;label\r\n1.png;x, y\r\n2.png;z\r\n");
+    assert_eq!(labelled(&place.open()), [("1.png", "x, y"), ("2.png", "z")]);
+    place.write("metadata.csv", "sep=,\nfile_name,label\n1.png,x\n2.png,\"z\n");
+    let error = datasets_of(&place).expect_err("a quotation mark that nothing closes");
+    assert!(error.contains("metadata.csv:4"), "{error}");
+    // A column may be called so.
+    place.write("metadata.csv", "sep=,file_name,label\n1,1.png,x\n2,2.png,z\n");
+    assert_eq!(labelled(&place.open()), [("1.png", "x"), ("2.png", "z")]);
+}
+
 #[test]
 fn a_missing_label_that_counts_as_a_class_is_told() {
     let place = Place::new();

@@ -66,11 +66,14 @@ fn text_of(path: &Path) -> Result<String> {
         return Err(Error::data(path, "a table in UTF-8", "UTF-16 text; save it as UTF-8"));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).to_vec();
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         at(path, line, "UTF-8 text", "other bytes")
-    })
+    })?;
+    // Excel's word of the separator, which is found without it. Its line stays, empty, so that lines keep their numbers.
+    let after = text.strip_prefix("sep=").and_then(|rest| rest.get(1..)).filter(|rest| rest.starts_with(['\r', '\n']));
+    Ok(after.map(str::to_string).unwrap_or(text))
 }
 
 /// Of comma, semicolon, tab and bar, the one that cuts most of the first rows into as many pieces as the header, and the header
