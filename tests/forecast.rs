@@ -289,6 +289,24 @@ fn the_largest_size_may_be_just_twice_the_smallest() {
     assert_eq!(CurveForecast::new(&curve, TEST, 0).unwrap().measured(), (100.0, 200.0));
 }
 
+/// Curves of which an exponent does well that is far from the best one, or nearly none does better than a flat law, and one
+/// whose best is the highest that is allowed. Expected are exponents by a search in numpy and scipy's `minimize_scalar`.
+#[test]
+fn a_law_has_the_best_exponent_of_a_wild_curve_too() {
+    for (accuracies, exponent) in [
+        (&[0.42, 0.67, 0.35, 0.6][..], 0.10430),
+        (&[0.62, 0.93, 0.71, 0.8, 0.86], 0.23141),
+        (&[0.5, 0.1, 0.8, 0.3], 1.78334),
+        (&[0.6, 0.3, 0.2, 1.0, 0.3], 1.38067),
+        (&[0.37, 0.9, 0.78, 0.93], 2.0),
+    ] {
+        let sizes: Vec<f64> = (0..accuracies.len()).map(|i| 10.0 * 2f64.powi(i as i32)).collect();
+        let weights: Vec<f64> = sizes.iter().map(|size| size / sizes[sizes.len() - 1]).collect();
+        let law = PowerLaw::fit(&sizes, accuracies, &weights).unwrap();
+        assert!((law.exponent - exponent).abs() < 1e-3 && law.gap > 0.0, "{law:?}, expected {exponent}");
+    }
+}
+
 /// All exponents fit as well then.
 #[test]
 fn a_law_of_accuracies_that_do_not_rise_is_flat_with_the_lowest_exponent() {

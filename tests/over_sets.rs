@@ -30,6 +30,8 @@ fn wilson_and_mcnemar_are_scipys() {
         nearly(mcnemar(b, c), &case["p"], 1e-9, &format!("{b} {c}"));
         assert_eq!(mcnemar(b, c), mcnemar(c, b));
     }
+    // All digits of the small ones too.
+    assert_eq!(mcnemar(0, 60), 0.5f64.powi(59));
     assert!(wilson(1.1, 5.0).is_err() && wilson(f64::NAN, 5.0).is_err() && wilson(0.5, 0.0).is_err());
 }
 
@@ -51,9 +53,12 @@ fn two_accuracies_are_held_against_each_other_in_four_cases() {
     }
     let pair = Proportions::new((0.6, 100.0), (0.5, 200.0)).unwrap();
     assert!((pair.error - (0.0024f64 + 0.00125).sqrt()).abs() < 1e-15 && pair.side() == 0);
+    // By scipy: 2 norm.sf(0.1 / sqrt(0.00365)).
+    assert!((pair.p_value() - 0.097_881_547_089).abs() < 1e-9);
     assert_eq!(Proportions::new((0.9, 100.0), (0.5, 200.0)).unwrap().side(), 1);
     assert_eq!(Proportions::new((0.5, 100.0), (0.9, 200.0)).unwrap().side(), -1);
-    assert_eq!(Proportions::new((1.0, 5.0), (1.0, 5.0)).unwrap().p_value(), 1.0);
+    let same = Proportions::new((1.0, 5.0), (1.0, 5.0)).unwrap();
+    assert_eq!((same.p_value(), same.side()), (1.0, 0));
     assert_eq!(Proportions::new((1.0, 5.0), (0.0, 5.0)).unwrap().p_value(), 0.0);
 }
 

@@ -38,10 +38,9 @@ pub fn wilson(rate: f64, n: f64) -> Result<(f64, f64)> {
 pub fn mcnemar(only_a: u64, only_b: u64) -> f64 {
     let (fewer, n) = (only_a.min(only_b), only_a + only_b);
     match (fewer, Binomial::new(0.5, n)) {
-        _ if n == 0 => 1.0,
-        // As a power: what the distribution gives there loses digits.
+        // As a power: what the distribution gives there loses digits. Of none it is 2.
         (0, _) => 2.0 * 0.5f64.powf(n as f64),
-        (_, Ok(binomial)) => (2.0 * binomial.cdf(fewer)).min(1.0),
+        (_, Ok(binomial)) => 2.0 * binomial.cdf(fewer),
         (_, Err(_)) => 1.0,
     }
     .min(1.0)
