@@ -424,6 +424,9 @@ const AGAIN: i32 = 75;
 const WRONG: i32 = 65;
 
 fn print_plan(workbench: &Workbench, arguments: &PlanOf) -> Result<()> {
+    if arguments.out.is_none() {
+        wider_clip::say::keep_output_for_data();
+    }
     let project = Project::open(workbench.root(), &arguments.suite)?;
     let what = arguments.what.iter().map(|name| What::known(name)).collect::<Result<Vec<What>>>()?;
     let planned = work::plan(&project, &what, arguments.minutes, &best_device()?)?;
@@ -438,8 +441,15 @@ fn print_plan(workbench: &Workbench, arguments: &PlanOf) -> Result<()> {
 }
 
 fn run_parts(workbench: &Workbench, suite: &str, cells: &[String]) -> Result<()> {
-    let project = Project::open(workbench.root(), suite)?;
-    let device = best_device()?;
+    // A scheduler knows this program by its status: 1 is what a kill for want of memory looks like to some.
+    let begun = Project::open(workbench.root(), suite).and_then(|project| Ok((project, best_device()?)));
+    let (project, device) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            wider_clip::say::aside(&format!("error: {}", error.chain()));
+            std::process::exit(if error.is_passing() { AGAIN } else { WRONG });
+        }
+    };
     let mut code = 0;
     for cell in cells {
         let ended = work::run(&project, cell, &device).unwrap_or_else(|error| match error.is_passing() {

@@ -4,6 +4,7 @@ use crate::datasets::{self, ImageSet};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifests, SuiteRecord};
 use crate::storage;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A project folder with its manifests read.
@@ -13,6 +14,7 @@ pub struct Project {
     cache: PathBuf,
     suite: String,
     rows: Rows,
+    without: BTreeSet<String>,
     /// Data sets, models and suites.
     pub manifests: Manifests,
 }
@@ -52,6 +54,7 @@ impl Project {
             cache: storage::cache_folder(root),
             suite: suite.into(),
             rows: Rows::Gathered,
+            without: BTreeSet::new(),
             manifests,
         })
     }
@@ -94,6 +97,16 @@ impl Project {
     /// What stands in parts counts as done.
     pub(crate) fn with_parts(self) -> Project {
         Project { rows: Rows::WithParts, ..self }
+    }
+
+    /// As if the suite lacked these data sets.
+    pub(crate) fn without(self, datasets: BTreeSet<String>) -> Project {
+        Project { without: datasets, ..self }
+    }
+
+    /// The data sets of the suite.
+    pub(crate) fn datasets(&self) -> Result<impl Iterator<Item = &String>> {
+        Ok(self.suite()?.datasets.iter().filter(|dataset| !self.without.contains(*dataset)))
     }
 
     /// Keeps rows in `folder`, one part's own; what stands in others counts as done.

@@ -93,6 +93,10 @@ fn a_file_counts_once_and_a_star_stays_in_its_folder() {
     assert_eq!(hub.fetch(&place, "data/train-*.parquet").ok().size, 6);
     hub.fetch(&place, "data/train-0.parquet,data/train-*.parquet")
         .fails(&["`data/train-0.parquet` in train and again in train"]);
+    // Stars of one folder and of two.
+    assert_eq!(hub.fetch(&place, "data/tr*n-*.par*t").ok().size, 6);
+    assert_eq!(hub.fetch(&place, "d*/train-*/*.parquet").ok().size, 8);
+    hub.fetch(&place, "data/*0*0*.parquet").fails(&["no file matches `data/*0*0*.parquet` among 2"]);
 }
 
 #[test]

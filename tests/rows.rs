@@ -5,6 +5,7 @@
 mod a_run;
 
 use a_run::run;
+use polars_io::parquet::write::ParquetWriter;
 use std::path::Path;
 use wider_clip::prelude::*;
 use wider_clip::results::{
@@ -58,6 +59,24 @@ fn rows_come_back_as_they_were_and_none_is_kept_twice() {
     assert_eq!(numbers, [("accuracy", Some(0.5)), ("macro_f1", None), ("recall", Some(0.25))]);
     let made = &now[0].made;
     assert!(made.machine.contains("threads") && made.date.len() == 10 && made.date.starts_with("20"), "{made:?}");
+}
+
+/// `rows FILE` is given any file.
+#[test]
+fn what_is_no_file_of_results_is_told_as_that() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("other.parquet");
+    let mut other = df!("name" => ["a"], "n" => [1i64]).expect("a table");
+    ParquetWriter::new(std::fs::File::create(&path).expect("a file")).finish(&mut other).expect("writes");
+    let error = read_rows(&path).expect_err("another program's").to_string();
+    assert!(error.contains("other.parquet: expected a file of results, with a column `table`"), "{error}");
+    std::fs::write(&path, "a,b\n1,2\n").expect("writes");
+    let error = read_rows(&path).expect_err("text").to_string();
+    assert!(error.contains("if this program made it, remove it"), "{error}");
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let error = read_rows(&pipe).expect_err("a pipe").to_string();
+    assert!(error.contains("pipe"), "{error}");
 }
 
 #[test]

@@ -125,6 +125,19 @@ fn tensor(class: &str, shape: [i32; 2], stride: [i32; 2]) -> Vec<u8> {
     [head.concat(), int(2), b"tQ".to_vec(), int(0), pair(shape), pair(stride), b"\x89NtR".to_vec()].concat()
 }
 
+/// As torch.save writes one whose numbers are the negatives of what is stored, as `x.conj().imag` is.
+#[test]
+fn a_view_that_is_marked_as_negated_is_no_tensor_as_stored() {
+    let place = Place::new();
+    let plain = tensor("FloatStorage", [1, 2], [2, 1]);
+    let with = |notes: &[u8]| [&plain[..plain.len() - 2], notes, b"tR"].concat();
+    let noted = [b"}".to_vec(), text("neg"), b"\x88s".to_vec()].concat();
+    assert_eq!(values(&open(&place.torch(&dict_of(&with(b"}")))), "a"), [10.0, 20.0]);
+    let file = open(&place.torch(&dict_of(&with(&noted))));
+    let error = file.get("a", &Device::Cpu).expect_err("negated").to_string();
+    assert!(error.contains("tensor `a`") && error.contains("a view marked `neg`"), "{error}");
+}
+
 fn class_of(class: &str) -> Vec<u8> {
     format!("ctorch\n{class}\n").into_bytes()
 }

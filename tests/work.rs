@@ -10,7 +10,10 @@ mod work;
 use require::require;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tiny_project::files;
 use wider_clip::experiments::work::{Ended, Line, What, WorkId, gather, has_parts, plan, run};
 use wider_clip::features::{Extraction, extract, extract_part};
@@ -217,6 +220,48 @@ fn what_cannot_be_had_is_told_by_its_part_and_costs_no_other() -> Result<()> {
     assert_eq!(gathered.failed, [(id.to_string(), reasons)]);
     let missing = |part: &str| gathered.missing.lines.iter().find(|line| line.cell == part).map(|line| line.count);
     assert_eq!(missing(id), Some(4), "two methods, two seeds");
+    Ok(())
+}
+
+/// Gigabytes may be behind it.
+#[test]
+fn a_data_set_that_does_not_open_is_asked_for_once_per_plan() -> Result<()> {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = server.local_addr().expect("an address");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().flatten() {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nno archive");
+        }
+    });
+    let root = folder();
+    let manifests = root.path().join("data_manifests");
+    let project = project(root.path());
+    let record = fs::read_to_string(manifests.join("datasets/good.toml")).expect("reads");
+    let source = format!(
+        "[[source.archive.downloads]]\nurl = \"http://{address}/far.tar.gz\"\n[source.archive.layout.lists]\n\
+         images = \"far\"\nlabel = \"folder\"\nlists.all = \"far.txt\""
+    );
+    let record = record.replace("[source.folder]\npath = \"good\"", &source).replace("\"good\"", "\"far\"");
+    fs::write(manifests.join("datasets/far.toml"), record).expect("writes");
+    let suite = fs::read_to_string(manifests.join("suites/default.toml")).expect("reads");
+    fs::write(
+        manifests.join("suites/default.toml"),
+        suite.replace("[\"good\", \"drift\"]", "[\"far\", \"good\", \"drift\"]"),
+    )
+    .expect("writes");
+    let project = Project::open(project.root(), "default")?.with_cache(root.path().join("cache"));
+    assert!(project.images("far").is_err());
+    let once = asked.swap(0, Ordering::SeqCst);
+    let planned = plan(&project, &What::ALL, LONG, &CPU)?;
+    assert_eq!((asked.load(Ordering::SeqCst), planned.left_out.len()), (once, 1), "{:?}", planned.left_out);
+    assert!(
+        once > 0 && planned.left_out[0].dataset == "far" && planned.lines.iter().any(|line| line.dataset == "good")
+    );
     Ok(())
 }
 

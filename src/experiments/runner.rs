@@ -141,7 +141,7 @@ impl<'a> Plan<'a> {
             return Ok(plan);
         }
         let is_wanted = |dataset: &&String| only.is_none_or(|(wanted, _)| *dataset == wanted);
-        for dataset in project.suite()?.datasets.iter().filter(is_wanted) {
+        for dataset in project.datasets()?.filter(is_wanted) {
             let set = match project.images(dataset) {
                 Ok(set) => set,
                 Err(error) => {

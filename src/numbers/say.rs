@@ -19,6 +19,7 @@
 use std::borrow::Cow;
 use std::fmt::{Arguments, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// In front of a line that the runner shows and does not keep.
 pub(crate) const STATUS: &str = "[status] ";
@@ -181,9 +182,20 @@ pub fn aside(text: &str) {
     eprintln!("{}", lines(text));
 }
 
+/// Whether standard output is for data.
+static FOR_DATA: AtomicBool = AtomicBool::new(false);
+
+/// From here on what [`say!`](crate::say!) says goes to standard error: standard output holds what programs read.
+pub fn keep_output_for_data() {
+    FOR_DATA.store(true, Ordering::Relaxed);
+}
+
 /// Prints what [`say!`](crate::say!) was given.
 pub fn line(text: Arguments<'_>) {
-    println!("{}", lines(&text.to_string()));
+    match FOR_DATA.load(Ordering::Relaxed) {
+        true => aside(&text.to_string()),
+        false => println!("{}", lines(&text.to_string())),
+    }
 }
 
 /// What `println!` and `print!` in a cell of a notebook become. `written` is how the cell has it: where that names a command

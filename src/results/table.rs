@@ -93,7 +93,7 @@ impl<'a> Columns<'a> {
 
     /// Texts; null as the empty one.
     pub fn text(&self, name: &str) -> Result<Vec<String>> {
-        let column = self.frame.column(name).and_then(|column| column.str()).map_err(self.wrong())?;
+        let column = self.frame.column(name).and_then(|column| column.str()).map_err(self.wrong(name))?;
         Ok(column.iter().map(|value| value.unwrap_or_default().to_string()).collect())
     }
 
@@ -104,13 +104,13 @@ impl<'a> Columns<'a> {
 
     /// Counts up to 32 bits.
     pub fn maybe_count(&self, name: &str) -> Result<Vec<Option<u32>>> {
-        let column = self.frame.column(name).and_then(|column| column.u32()).map_err(self.wrong())?;
+        let column = self.frame.column(name).and_then(|column| column.u32()).map_err(self.wrong(name))?;
         Ok(column.iter().collect())
     }
 
     /// Numbers up to 64 bits.
     pub fn maybe_whole(&self, name: &str) -> Result<Vec<Option<u64>>> {
-        let column = self.frame.column(name).and_then(|column| column.u64()).map_err(self.wrong())?;
+        let column = self.frame.column(name).and_then(|column| column.u64()).map_err(self.wrong(name))?;
         Ok(column.iter().collect())
     }
 
@@ -121,12 +121,13 @@ impl<'a> Columns<'a> {
 
     /// Numbers with a fraction.
     pub fn number(&self, name: &str) -> Result<Vec<Option<f64>>> {
-        let column = self.frame.column(name).and_then(|column| column.f64()).map_err(self.wrong())?;
+        let column = self.frame.column(name).and_then(|column| column.f64()).map_err(self.wrong(name))?;
         Ok(column.iter().collect())
     }
 
-    fn wrong(&self) -> impl FnOnce(PolarsError) -> Error + use<> {
-        Error::table(self.path.display().to_string())
+    fn wrong(&self, name: &str) -> impl FnOnce(PolarsError) -> Error {
+        let expected = format!("a file of results, with a column `{name}`");
+        move |error| Error::data(self.path, expected, format!("other columns: {error}"))
     }
 }
 
@@ -137,9 +138,12 @@ impl<'a> Columns<'a> {
 /// lengths.
 pub(super) fn read_frame(path: &Path) -> Result<DataFrame> {
     let damaged = |said: String| {
-        let found = format!("a damaged one ({said}); remove it, and what is missing then is computed again");
+        let found = format!(
+            "another, or a damaged one ({said}); if this program made it, remove it, and what is missing then is computed again"
+        );
         Error::data(path, "a whole Parquet file of results", found)
     };
+    storage::check_regular(path)?;
     check_parquet(path).map_err(|error| match error {
         Error::Data { expected, found, .. } => damaged(format!("expected {expected}, found {found}")),
         Error::Table { .. } => damaged(error.chain()),

@@ -147,17 +147,17 @@ impl Shard {
             columns.push(flat.reshape_array(&shape).map_err(Error::table(context()))?.into_column());
         }
         let mut frame = DataFrame::new_infer_height(columns).map_err(Error::table(context()))?;
-        storage::write_atomic_with(path, |file| {
-            // Compression finds nothing in the digits of features, and takes longer to undo than to read them as they are.
-            let mut said = self.checksums();
-            said.push((KEY.into(), key.digest()));
-            let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
-            writer
-                .with_key_value_metadata(Some(KeyValueMetadata::from_static(said)))
-                .finish(&mut frame)
-                .map_err(Error::table(context()))?;
-            Ok(())
-        })
+        let mut said = self.checksums();
+        said.push((KEY.into(), key.digest()));
+        // In memory first: what goes wrong with the disk is told as that then. Compression finds nothing in the digits of features,
+        // and takes longer to undo than to read them as they are.
+        let mut file = Vec::new();
+        let writer = ParquetWriter::new(&mut file).with_compression(ParquetCompression::Uncompressed);
+        writer
+            .with_key_value_metadata(Some(KeyValueMetadata::from_static(said)))
+            .finish(&mut frame)
+            .map_err(Error::table(context()))?;
+        storage::write_atomic(path, &file)
     }
 
     /// What the file's metadata say: the names of what was summed up, and the sums in hexadecimal digits.

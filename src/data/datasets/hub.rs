@@ -91,17 +91,18 @@ fn cached_names(snapshot: &Path) -> Vec<String> {
     names
 }
 
-/// The names in `listing` that `pattern` (with at most one `*`) describes, sorted.
+/// The names in `listing` that `pattern` describes, sorted; `*` is any run of characters but `/`.
 fn matching(repo: &str, pattern: &str, listing: &[String]) -> Result<Vec<String>> {
-    let Some((head, tail)) = pattern.split_once('*') else {
+    if !pattern.contains('*') {
         return Ok(vec![pattern.to_string()]);
-    };
-    let middle = |name: &String| name.strip_prefix(head)?.strip_suffix(tail).map(String::from);
-    let mut names: Vec<String> = listing.iter().filter(|name| middle(name).is_some()).cloned().collect();
+    }
+    let (head, tail) = (pattern.split('*').next().unwrap_or_default(), pattern.rsplit('*').next().unwrap_or_default());
+    let mut names: Vec<String> =
+        listing.iter().filter(|name| name.starts_with(head) && name.ends_with(tail)).cloned().collect();
     names.sort();
     // A server that lists a file outside its repository is not to be trusted with any.
     names.iter().try_for_each(|name| check_file(repo, name))?;
-    names.retain(|name| middle(name).is_some_and(|middle| !middle.contains('/')));
+    names.retain(|name| fits(pattern, name));
     if names.is_empty() {
         return Err(Error::Download {
             from: repo.into(),
@@ -110,4 +111,22 @@ fn matching(repo: &str, pattern: &str, listing: &[String]) -> Result<Vec<String>
         });
     }
     Ok(names)
+}
+
+/// Whether a name is as a pattern says, folder by folder.
+fn fits(pattern: &str, name: &str) -> bool {
+    let part = |(pattern, name): (&str, &str)| {
+        let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+        let Some(mut name) = name.strip_prefix(head) else { return false };
+        let (middles, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+        // The first place of each piece leaves the most for those behind it.
+        for piece in middles.split('*') {
+            match name.find(piece) {
+                Some(at) => name = &name[at + piece.len()..],
+                None => return false,
+            }
+        }
+        name.ends_with(tail)
+    };
+    pattern.split('/').count() == name.split('/').count() && pattern.split('/').zip(name.split('/')).all(part)
 }

@@ -145,6 +145,15 @@ impl Client {
         let mut reply = self.answered(self.question(address, Method::GET))?;
         let host = reply.origin.to_string();
         let page = is_page(reply.response.headers());
+        let link = reply
+            .response
+            .headers()
+            .get(ureq::http::header::LINK)
+            .and_then(|link| link.to_str().ok())
+            .unwrap_or_default();
+        if link.contains("rel=\"next\"") {
+            return Err(Fault::answer(format!("expected the whole list of files from {host}, found one page of it")));
+        }
         let body = reply.response.body_mut().with_config().limit(LONGEST_LIST);
         let bytes = body.read_to_vec().map_err(|error| match error {
             ureq::Error::BodyExceedsLimit(limit) => {

@@ -67,17 +67,22 @@ pub fn plan(project: &Project, what: &[What], minutes: f64, device: &Device) -> 
         let found = format!("{} kinds, {minutes} minutes", what.len());
         return Err(Error::argument("plan", "a kind of work, and minutes above 0", found));
     }
-    let project = project.clone().with_parts();
+    let mut project = project.clone().with_parts();
     let (rates, most) = (Rates::read(&project)?, 60.0 * minutes);
     // Features alone: those that any experiment needs.
     let alone = what == [What::Features];
     let mut planned = Planned::default();
     let mut encodings: BTreeMap<(String, String), Encoding> = BTreeMap::new();
     let mut rest = Vec::new();
-    let mut left_out = BTreeSet::new();
+    let (mut left_out, mut closed) = (BTreeSet::new(), BTreeSet::new());
     for (kind, experiment) in ALL.into_iter().filter(|(kind, _)| alone || what.contains(kind)) {
+        // A data set that does not open was asked for once: it may have been downloaded for it.
+        project = project.without(closed.clone());
         let of_experiment = experiment.plan(&project, device, None)?;
         for left in of_experiment.ledger().left_out() {
+            if left.model.is_none() && left.cells.is_none() {
+                closed.insert(left.dataset.clone());
+            }
             if left_out.insert(left.line()) {
                 planned.left_out.push(left.clone());
             }

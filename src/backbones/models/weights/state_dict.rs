@@ -121,11 +121,16 @@ impl<'p> View<'p> {
                 (("torch._tensor", "_rebuild_from_type_v2"), [function, _, inner, ..]) => {
                     (by, with) = (*function, *inner);
                 }
-                (("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2"), [storage, offset, shape, strides, ..]) => {
-                    return View::new(pickle, *storage, *offset, [*shape, *strides], None);
+                (
+                    ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2"),
+                    [storage, offset, shape, strides, rest @ ..],
+                ) => {
+                    let view = View::new(pickle, *storage, *offset, [*shape, *strides], None)?;
+                    return Some(view.marked(pickle, rest.get(2)));
                 }
-                (("torch._utils", "_rebuild_tensor_v3"), [storage, offset, shape, strides, _, _, dtype, ..]) => {
-                    return View::new(pickle, *storage, *offset, [*shape, *strides], Some(*dtype));
+                (("torch._utils", "_rebuild_tensor_v3"), [storage, offset, shape, strides, _, _, dtype, rest @ ..]) => {
+                    let view = View::new(pickle, *storage, *offset, [*shape, *strides], Some(*dtype))?;
+                    return Some(view.marked(pickle, rest.first()));
                 }
                 _ => return None,
             }
@@ -148,6 +153,14 @@ impl<'p> View<'p> {
         };
         let offset = size(offset)?;
         (shape.len() == strides.len()).then_some(View { element, size: bytes, storage: name, offset, shape, strides })
+    }
+
+    /// With what torch notes of some tensors: that their numbers are the negatives, or conjugates, of what is stored.
+    fn marked<'a>(self, pickle: &Pickle<'a>, notes: Option<&Value<'a>>) -> View<'p> {
+        let notes = notes.and_then(|notes| pickle.dict(*notes)).unwrap_or_default();
+        let Some((name, _)) = notes.first() else { return self };
+        let element = Err(format!("a view marked `{}`", pickle.key(*name)));
+        View { element, ..self }
     }
 }
 
