@@ -270,6 +270,19 @@ fn no_listed_name_leads_out_of_the_cache() {
     }
 }
 
+/// One page of a list is not all files.
+#[test]
+fn a_list_that_goes_on_elsewhere_is_refused() {
+    let server = HubServer::new();
+    server.script(|request| {
+        let list =
+            format!("{{\"sha\": \"{}\", \"siblings\": [{{\"rfilename\": \"model.safetensors\"}}]}}", "a".repeat(40));
+        let head = "200 OK\r\ncontent-type: application/json\r\nlink: <http://elsewhere/?cursor=x>; rel=\"next\"";
+        request.path.contains("/api/").then(|| Instead::new(head, list.as_bytes())).flatten()
+    });
+    Place::new().fetch(&server.address).fails(&["expected the whole list of files", "found one page of it"]);
+}
+
 #[test]
 fn what_is_no_hub_is_told() {
     let host = |server: &HubServer| server.address.clone();

@@ -30,6 +30,26 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
+/// What the program says and leaves, with the project at `root`.
+fn program(root: &Path, arguments: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wider-clip"));
+    command.args(arguments).env("WIDER_CLIP_ROOT", root).env("WIDER_CLIP_CACHE", root.join("cache"));
+    command.env("WIDER_CLIP_RESULTS", root.join("results")).env_remove("WIDER_CLIP_STATE").output().expect("starts")
+}
+
+/// 1 is what a scheduler takes for a kill: it would try again with more memory.
+#[test]
+fn a_suite_that_is_not_there_is_not_tried_again() {
+    let root = folder();
+    project(root.path());
+    let ended = program(root.path(), &["run", "--suite", "nope", "--cell", "features/good/pixels.raw/0-48"]);
+    assert_eq!(ended.status.code(), Some(65));
+    assert!(
+        String::from_utf8_lossy(&ended.stderr).contains("`nope`")
+            || String::from_utf8_lossy(&ended.stderr).contains("'nope'")
+    );
+}
+
 fn planned(project: &Project, minutes: f64) -> Result<Vec<Line>> {
     let planned = plan(project, &What::ALL, minutes, &CPU)?;
     assert!(planned.left_out.is_empty(), "{:?}", planned.left_out);
