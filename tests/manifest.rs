@@ -153,6 +153,7 @@ fn mistakes_are_named_with_file_line_and_expectation() {
         ("suites/smoke.toml", "[\"knn\", \"lr\"]", "[\"knn\", \"svm\"]", "found unknown variant `svm`"),
         ("suites/smoke.toml", "seeds = [0, 1]\nmax_i", "seeds = 0, 1]\nmax_i", ""),
         // Values out of range.
+        ("models/pixels.raw.toml", "dim = 3072", "dim = 18446744073609551616", "u64 value was too large"),
         ("datasets/dtd.toml", "smallest_class = 40", "smallest_class = 41", "at most total / classes = 40, found 41"),
         ("datasets/dtd.toml", "per_class = 40", "per_class = 39", "a number that times 47 classes is 1880"),
         (

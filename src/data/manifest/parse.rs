@@ -82,6 +82,8 @@ impl<T: Record> Loaded<T> {
         if let Some(error) = missing_keys::<T>(path, &text) {
             return Err(error);
         }
+        // TOML's numbers have 64 bits with a sign; read into a field without one, they may be too large for it.
+        toml::from_str::<toml::Table>(&text).map_err(|error| toml_error(path, &text, &error))?;
         record.complete(stem);
         let loaded = Loaded { record, path: path.to_path_buf(), text };
         loaded.record.check().map_err(|problem| loaded.error(problem))?;
