@@ -4,6 +4,7 @@
 mod random;
 
 use std::path::Path;
+use wider_clip::features::none_apart;
 use wider_clip::prelude::*;
 
 fn icons() -> (tempfile::TempDir, Encoded) {
@@ -29,6 +30,25 @@ fn every_method_predicts_every_image_and_beats_chance() {
         let score = accuracy(&predictions.test, &truth).unwrap();
         assert!(score > 1.5 / encoded.set.classes.len() as f64, "{method:?}: {score}");
     }
+}
+
+/// As weights that are all 0 give them.
+#[test]
+fn features_that_tell_no_two_images_apart_are_told() {
+    let (_cache, mut encoded) = icons();
+    let parts = encoded.parts(10, 0).unwrap();
+    assert_eq!(encoded.predict(Method::Knn, &parts).unwrap().warning, "");
+    assert!(!encoded.features.tells_none_apart("pixels") && !encoded.features.tells_none_apart("none"));
+    encoded.features.poolings.get_mut("pixels").unwrap().fill(0.0);
+    assert!(encoded.features.tells_none_apart("pixels"));
+    for method in [Method::Knn, Method::Lr, Method::LrStandardised] {
+        let warning = encoded.predict(method, &parts).unwrap().warning;
+        assert!(warning.starts_with("all training images have the same features"), "{method:?}: {warning}");
+    }
+    // One that differs is enough; one image has nothing to be told from.
+    let features = ndarray::array![[0.5f32, 1.0], [0.5, 1.0], [0.5, 2.0]];
+    assert!(!none_apart(features.view()) && none_apart(features.slice(ndarray::s![..2, ..])));
+    assert!(!none_apart(features.slice(ndarray::s![..1, ..])));
 }
 
 #[test]

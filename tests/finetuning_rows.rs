@@ -449,7 +449,11 @@ fn a_classifier_that_was_saved_says_what_the_run_said() -> Result<()> {
     let saved = root.path().join("of a reader/lp_ft.safetensors");
     let (good, bad) = (root.path().join("good/flat/00.png"), root.path().join("bad.png"));
     fs::write(&bad, "no picture").expect("writes");
-    classify(&saved, &[bad.clone(), good.clone()], 1)?;
+    classify(&saved, std::slice::from_ref(&good), 1)?;
+    let one = classify(&saved, &[bad.clone(), good.clone()], 1).expect_err("one could not be read").to_string();
+    assert!(one.contains("bad.png") && !one.contains("could not be"), "{one}");
+    let two = classify(&saved, &[bad.clone(), good.clone(), bad.clone()], 1).expect_err("two").to_string();
+    assert!(two.contains("2 of 3 could not be; the first: ") && two.contains("bad.png"), "{two}");
     let none = classify(&saved, std::slice::from_ref(&bad), 1).expect_err("none could be read").to_string();
     assert!(none.contains("bad.png"), "{none}");
     assert!(classify(&bad, &[good], 1).expect_err("no classifier").to_string().contains("bad.png"));
@@ -578,14 +582,22 @@ fn the_command_leaves_a_classifier_and_says_what_batches_in_parts_change() {
     let saved = Saved::open(&out, &Device::Cpu).expect("a classifier");
     assert_eq!(saved.classes(), ["flat", "steep"]);
     let picture = root.path().join("My Pictures/flat/03.png");
-    let (ok, told, errors) = command(&["classify", "mine.safetensors", picture.to_str().expect("UTF-8")]);
+    let picture = picture.to_str().expect("UTF-8");
+    let (ok, told, errors) = command(&["classify", "mine.safetensors", picture]);
     assert!(ok, "{errors}");
+    // One that is not there among those that are: the others are classified, and the status says that one was not.
+    let (ok, both, errors) = command(&["classify", "mine.safetensors", "none.png", picture]);
+    assert!(!ok && both.contains(told.trim()) && errors.contains("none.png"), "{both}{errors}");
     let likeliest = saved.classify(&drawing(0, 3)).expect("classifies").remove(0);
     let expected = format!("{} {:.1}%", likeliest.name, 100.0 * likeliest.probability);
     assert!(told.contains(&expected), "{told} lacks {expected}");
     // Without batch normalisation there is nothing to say.
     let (ok, told, errors) = finetune(MODEL, &["--images-at-once", "3"]);
     assert!(ok && !format!("{told}{errors}").contains("batch normalisation"), "{told}{errors}");
+    // Where the classifier cannot go is said before there is one.
+    let (ok, told, errors) = command(&["finetune", MODEL, "--data", "My Pictures", "--out", "My Pictures"]);
+    assert!(!ok && errors.contains("expected the name of a file to write, found a folder"), "{errors}");
+    assert!(!format!("{told}{errors}").contains("training images"), "{told}{errors}");
     let (ok, _, errors) = finetune(MODEL, &["--method", "fine"]);
     assert!(!ok && errors.contains("no way to fine-tune is called `fine`; known: finetune, "), "{errors}");
 }

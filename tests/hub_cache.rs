@@ -147,4 +147,41 @@ fn a_data_set_at_a_commit_is_found_in_the_cache() {
         assert_eq!(fetch(&server.address, "0"), n);
     }
     assert_eq!(server.body_starts(), [0]);
+    // What is named whole and lies there is used without asking.
+    let mut fetch = place.fetch(NOWHERE).set("TEST_DATASET", "1");
+    fetch.files = "data/train-0 of 1.parquet";
+    fetch.ok();
+}
+
+/// What the branch is stands in the cache, for this program and others; a commit is its own name.
+#[test]
+fn the_reference_follows_the_branch() {
+    let place = Place::new();
+    let server = server(&[("model.safetensors", &bytes(300, 1))]);
+    let refs = place.cache().join("refs");
+    let main = || fs::read_to_string(refs.join("main")).expect("a reference");
+    let again = |revision| {
+        let _ = fs::remove_file(place.lock());
+        let mut fetch = place.fetch(&server.address);
+        fetch.revision = revision;
+        fetch.run()
+    };
+    again("main").expect("fetches");
+    assert_eq!(main(), FIRST);
+    let written = || fs::metadata(refs.join("main")).expect("a file").modified().expect("a time");
+    let before = written();
+    again("main").expect("fetches");
+    assert_eq!((main(), written()), (FIRST.into(), before), "written anew though nothing changed");
+    server.commit(REPO, "main", SECOND, &[("model.safetensors", &bytes(300, 2))]);
+    again(FIRST).expect("fetches");
+    assert_eq!(main(), FIRST);
+    again("main").expect("fetches");
+    assert_eq!(main(), SECOND);
+    let names: Vec<_> = fs::read_dir(&refs).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(names, ["main"]);
+    // A place that cannot be written for another reason than that it is not ours.
+    fs::remove_dir_all(&refs).expect("removes");
+    fs::write(&refs, "a file").expect("writes");
+    let error = again("main").expect_err("a file in the way");
+    assert!(error.contains(&refs.join("main").display().to_string()), "{error}");
 }

@@ -53,6 +53,14 @@ fn a_silent_server_is_noticed_told_and_asked_again() {
         fetch.fails(&[&format!("{} gave no answer within 0.2 s (tried 5 times)", two.address), "Check the network"]);
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     }
+    // A long list may come late, as long as it comes.
+    let (late, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+    late.script(|request| {
+        let list = format!("{{\"sha\": \"{FIRST}\", \"siblings\": [{{\"rfilename\": \"model.safetensors\"}}]}}");
+        let late = || Instead::late("200 OK", list.as_bytes(), Duration::from_millis(150));
+        request.path.contains("/api/").then(late).flatten()
+    });
+    assert_eq!(place.fetch(&late.address).ok().size, 300_000);
     // A host that takes connections and says nothing, as one behind a wall does.
     let wall = TcpListener::bind("127.0.0.1:0").expect("listens");
     let address = format!("http://{}", wall.local_addr().expect("an address"));
@@ -148,6 +156,10 @@ fn a_limit_is_told_with_its_wait() {
         assert!(started.elapsed() >= Duration::from_secs(1), "{header}");
         assert!(fetch.output().contains("limits how often it may be asked (status 429); it takes more in 1.0 s"));
     }
+    // As often as any other fault, and no more.
+    let (server, place) = (limited("retry-after: 0", 9), Place::new());
+    let fetch = place.fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "0.2");
+    fetch.fails(&["status 429", "(tried 5 times)", "Wait, and run it again"]);
     // A long one is told, with what helps.
     let mut headers = vec!["retry-after: 4000".to_string(), "ratelimit: \"resolvers\";r=0;t=4000".into()];
     headers.extend(dates(4000).map(|date| format!("retry-after: {date}")));
@@ -169,6 +181,21 @@ fn a_limit_is_told_with_its_wait() {
         let server = limited(header, 1);
         assert_eq!(Place::new().fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "0.2").ok().size, 3000, "{header}");
     }
+}
+
+/// Who gets on is not out of tries: each attempt brings more than 8 MiB, and there are more of them than tries.
+#[test]
+fn a_long_transfer_may_break_off_often() {
+    let (weights, place) = (bytes(70 << 20, 9), Place::new());
+    let server = server(&[("model.safetensors", &weights)]);
+    server.manner(Manner::BreaksOff(9 << 20));
+    let fetch = place.fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "0.2");
+    assert_eq!(fetch.ok().sha256, sha256_hex(&weights));
+    assert_eq!(server.body_starts(), [0u64, 9, 18, 27, 36, 45, 54, 63].map(|n| n << 20));
+    // A little less is no getting on.
+    let place = Place::new();
+    server.manner(Manner::BreaksOff((8 << 20) - 1));
+    place.fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "0.2").fails(&["broke off", "(tried 5 times)"]);
 }
 
 #[test]
@@ -282,6 +309,10 @@ fn a_server_without_questions_for_headers_is_asked_for_a_byte() {
                 "{requests:?}"
             );
             fs::remove_dir_all(place.folder.path().join("home")).expect("removes");
+            // The byte has said how long the file is.
+            server.manner(Manner::EndsEarly(1234));
+            let place = Place::new();
+            place.fetch(&server.address).fails(&["1234 of 5000 bytes arrived"]);
         }
     }
 }

@@ -36,6 +36,8 @@ fn the_token_stays_with_the_hub() {
         let found = tokens(&requests);
         assert!(found.iter().all(|&(host, token)| token == (host == "hub")), "{found:?}");
         assert_eq!(found.iter().any(|&(host, _)| host == "store"), large);
+        // The store is asked for the file alone: what it is, the hub has said.
+        assert!(requests.iter().all(|request| request.host == "hub" || request.method == "GET"), "{requests:?}");
         // Nothing is packed on the way, least of all a part.
         assert!(requests.iter().all(|request| request.header("accept-encoding") == Some("identity")), "{requests:?}");
     }
@@ -129,6 +131,29 @@ fn redirects_end() {
     Place::new().fetch(host).fails(&["redirects without saying where to", host]);
 }
 
+/// So many redirects are followed, and not one more.
+#[test]
+fn ten_redirects_are_followed() {
+    let weights = bytes(500, 6);
+    for (n, followed) in [(10, true), (11, false)] {
+        let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+        server.change(REPO, |repository| repository.large = false);
+        // The stand-in's files have such names.
+        let last = format!("model.safetensors?{n}");
+        server.commit(REPO, "main", FIRST, &[("model.safetensors", &weights), (&last, &weights)]);
+        server.script(move |request| {
+            let (path, at) = request.path.split_once('?').unwrap_or((&request.path, "0"));
+            let at: usize = at.parse().expect("a number");
+            let head = format!("302 Found\r\nlocation: {path}?{}", at + 1);
+            (request.path.contains("/resolve/") && at < n).then(|| Instead::new(&head, b"")).flatten()
+        });
+        match followed {
+            true => assert_eq!(place.fetch(&server.address).ok().size, 500),
+            false => drop(place.fetch(&server.address).fails(&["redirects once more after 10 redirects"])),
+        }
+    }
+}
+
 /// Files below a folder, by their paths in it.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -202,6 +227,20 @@ fn no_name_of_a_server_leads_out_of_the_cache() {
             fails(etag, &["the ETag `", "has no ETag"]);
         }
     }
+    // The longest that can be the name of a file, with what is appended to it; in the list, a commit in capitals.
+    let server = server(&[("model.safetensors", b"weights")]);
+    for (length, fits) in [(220, true), (221, false)] {
+        server.change(REPO, |repository| repository.etag = Etag::Other(format!("\"{}\"", "a".repeat(length))));
+        let fetched = Place::new().fetch(&server.address).run();
+        assert_eq!(fetched.is_ok(), fits, "{length}: {fetched:?}");
+    }
+    server.script(|request| {
+        let sha = FIRST.to_uppercase();
+        let list = format!("{{\"sha\": \"{sha}\", \"siblings\": [{{\"rfilename\": \"model.safetensors\"}}]}}");
+        request.path.contains("/api/").then(|| Instead::new("200 OK", list.as_bytes())).flatten()
+    });
+    server.change(REPO, |repository| repository.etag = Etag::UpperCase);
+    assert_eq!(Place::new().fetch(&server.address).ok().commit, FIRST);
     // The commit in the list.
     for commit in bad_commits.into_iter().filter(|commit| !commit.is_empty()) {
         let server = HubServer::new();

@@ -97,6 +97,11 @@ fn a_lock_holds_the_old_commit_when_the_branch_moves() {
         "not there any more",
         "delete the entry",
     ]);
+    // The owner took the whole repository away.
+    let gone = server.state().repositories.remove(REPO).expect("a repository");
+    let error = place.fetch(&server.address).set("HF_TOKEN", "hf_some").fails(&["no such file there (status 404)"]);
+    assert!(!error.contains("delete the entry"), "{error}");
+    server.state().repositories.insert(REPO.into(), gone);
     // The same commit with other bytes: told before they are sent.
     server.requests();
     for other in [new, bytes(2999, 1)] {
@@ -296,10 +301,14 @@ fn what_is_not_there_is_named() {
     let mut nobody = fetch();
     nobody.repo = "nobody/vit";
     nobody.fails(&["nobody/vit at revision main", "there is no such repository, or it is private or gated"]);
-    nobody.set("HF_TOKEN", "hf_some").fails(&["no such repository (status 404)", "Check the name"]);
+    let mut nobody = nobody.set("HF_TOKEN", "hf_some");
+    nobody.fails(&["no such repository (status 404)", "Check the name"]);
+    // Nor is it the revision that is missing.
+    nobody.revision = "v2";
+    nobody.fails(&["no such repository (status 404)", "Check the name"]);
     server.state().status = Some(503);
     fetch().fails(&["answered with status 503", &server.address, "Try again later"]);
-    place.fetch(NOWHERE).fails(&[NOWHERE, "was not reached", "HF_ENDPOINT", "HF_HUB_OFFLINE=1"]);
+    place.fetch(NOWHERE).fails(&[NOWHERE, "was not reached", "(tried 3 times)", "HF_ENDPOINT", "HF_HUB_OFFLINE=1"]);
     assert!(!place.lock().exists());
 
     // A revision with a slash is found.

@@ -41,7 +41,8 @@ small=$copy/small
 metrics=(metrics metrics_parts drift_metrics wilds_intervals over_sets)
 results=(rows rows_parts)
 decode=(images images_bands images_bombs images_kinds)
-hub=(hub hub_cache hub_faults hub_hostile hub_https hub_models)
+hub=(hub hub_together)
+together=(hub_cache hub_faults hub_hostile hub_https hub_models)
 mkdir -p "$small"
 ln -sfn ../tests "$small/tests"
 ln -sfn ../data_manifests "$small/data_manifests"
@@ -78,6 +79,15 @@ pub mod prelude {
 }
 END
 write "$small/lib.rs"
+# One program of several test files is linked once. Each has its own `child`; the one that is started is at the top.
+{
+    for name in "${together[@]}"; do printf '#[path = "tests/%s.rs"]\nmod %s;\n' "$name" "$name"; done
+    printf '#[path = "tests/support/tls.rs"]\nmod tls;\n\n#[test]\n#[ignore]\nfn child() {\n'
+    printf '    if std::env::var_os("TEST_DISTRUST").is_none() {\n'
+    printf '        wider_clip::hub::trust_for_tests(tls::CERTIFICATE);\n    }\n    support::hub_child::child();\n}\n'
+    printf '#[path = "tests/support/mod.rs"]\nmod support;\nuse support::hub_server;\n'
+} > "$small/hub_together.rs.new"
+write "$small/hub_together.rs"
 {
     printf '[package]\nname = "small"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n'
     printf '[lib]\nname = "wider_clip"\npath = "lib.rs"\ntest = false\ndoctest = false\n\n'
@@ -88,7 +98,9 @@ write "$small/lib.rs"
     sed -n '/^\[workspace.dependencies\]/,/^\[package\]/s/^\([a-z][a-z0-9_-]*\) = .*/\1.workspace = true/p' Cargo.toml |
         grep -v '^wider-clip\|^name\|^version'
     for name in splits "${metrics[@]}" forecast storage "${results[@]}" "${decode[@]}" "${hub[@]}"; do
-        printf '\n[[test]]\nname = "%s"\npath = "tests/%s.rs"\n' "$name" "$name"
+        path=tests/$name.rs
+        [ "$name" != hub_together ] || path=hub_together.rs
+        printf '\n[[test]]\nname = "%s"\npath = "%s"\n' "$name" "$path"
     done
 } > "$small/Cargo.toml.new"
 write "$small/Cargo.toml"
@@ -118,7 +130,9 @@ for part in "$@"; do
     targets=()
     for test in "${tests[@]}"; do targets+=("--cargo-arg=--test=$test"); done
     case $part in
-        decode | hub) targets+=(--cargo-arg=--features=small/data) ;;
+        decode) targets+=(--cargo-arg=--features=small/data) ;;
+        # They mostly wait: for silent servers, and between tries.
+        hub) export RUST_TEST_THREADS=16 && targets+=(--cargo-arg=--features=small/data) ;;
         results) targets+=(--cargo-arg=--features=small/rows) ;;
     esac
     mkdir -p "$place/$part"

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use wider_clip::error::Error;
 use wider_clip::key::{Key, digest_of};
 use wider_clip::storage::{
-    FolderLock, Standing, cache_folder, changed, hex, results_folder, sha256_file, sha256_hex, write_atomic,
-    write_atomic_with,
+    FolderLock, Standing, cache_folder, changed, check_target, hex, results_folder, sha256_file, sha256_hex,
+    write_atomic, write_atomic_with,
 };
 
 fn folder() -> tempfile::TempDir {
@@ -69,6 +69,44 @@ fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
     let taken = write_atomic(&onto, b"new").expect_err("a folder").to_string();
     assert!(taken.contains(&onto.display().to_string()), "{taken}");
     assert_eq!(names(folder.path()), ["file", "taken"]);
+}
+
+/// A file that is written takes the name of what was there: of no folder, and least of all of a device.
+#[test]
+fn what_is_no_place_for_a_file_is_refused_before_long_work() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("file"), b"old").expect("writes");
+    fs::create_dir(at("folder")).expect("a folder");
+    for good in ["file", "none yet", "folder/new", "new/and/deeper"] {
+        check_target(&at(good)).expect(good);
+    }
+    check_target(Path::new("in the current folder")).expect("a name alone");
+    let refused = |path: &Path, found: &str| {
+        let error = check_target(path).expect_err(found).to_string();
+        let expected = format!("{}: expected the name of a file to write, found {found}", path.display());
+        assert!(error.contains(&expected), "{error}");
+        assert_eq!(write_atomic(path, b"new").expect_err(found).to_string(), error);
+    };
+    refused(&at("folder"), "a folder");
+    refused(&at("folder/.."), "a folder");
+    refused(&at("new/"), "the name of a folder");
+    refused(&at("new/.."), "the name of a folder");
+    refused(&at("file/below/it"), &format!("a file, {}", at("file").display()));
+    #[cfg(unix)]
+    {
+        // By a link, so that nothing is harmed should it be replaced.
+        std::os::unix::fs::symlink("/dev/null", at("nowhere")).expect("links");
+        refused(&at("nowhere"), "a pipe, a socket or a device");
+        // The link of a file may go, and one that leads nowhere.
+        std::os::unix::fs::symlink(at("file"), at("link")).expect("links");
+        std::os::unix::fs::symlink(at("gone"), at("dangling")).expect("links");
+        for link in ["link", "dangling"] {
+            write_atomic(&at(link), b"new").expect("writes");
+            assert!(!at(link).is_symlink());
+        }
+    }
+    assert_eq!(fs::read(at("file")).expect("reads"), b"old");
 }
 
 #[test]

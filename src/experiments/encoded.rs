@@ -10,6 +10,7 @@ use crate::models::{self, device_name};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::results::Cell;
+use crate::say::plain;
 use crate::splits::stratified_subset;
 use candle_core::{DType, Device};
 use ndarray::Array2;
@@ -187,6 +188,12 @@ impl Encoding {
 
     fn encoded(&self, features: FeatureTable) -> Encoded {
         tell_set_aside(&self.set.id, &features);
+        if features.tells_none_apart(&self.model.features.default) {
+            let (set, model, n) = (plain(&self.set.id), plain(&self.model.id), features.rows.len());
+            crate::say!(
+                "warning: {model} gives all {n} images of {set} the same features: look at its weights and its record"
+            );
+        }
         let (set, dataset) = (self.set.clone(), self.dataset.clone());
         Encoded { set, features, dataset, pooling: self.model.features.default.clone() }
     }
@@ -237,7 +244,7 @@ impl Encoding {
 fn tell_set_aside(set: &str, features: &FeatureTable) {
     static TOLD: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Default::default);
     let Some(first) = features.set_aside.first() else { return };
-    let (set, first, n) = (crate::say::plain(set), crate::say::plain(&first.reason), features.set_aside.len());
+    let (set, first, n) = (plain(set), plain(&first.reason), features.set_aside.len());
     let line = format!("{set}: {n} image(s) set aside, the first: {first}");
     if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(line.clone()) {
         crate::say!("{line}");

@@ -4,6 +4,7 @@
 
 use super::{Encoded, Parts};
 use crate::error::{Error, Result};
+use crate::features::none_apart;
 use crate::manifest::Method;
 use crate::probe::knn::{Knn, KnnParams};
 use crate::probe::{Labelled, labelled, logistic::Logistic, sweep::CSweep};
@@ -108,7 +109,13 @@ impl Encoded {
         self.check_enough(method, parts)?;
         let features = self.chosen()?;
         let part = |positions: &[usize]| labelled(features.select(Axis(0), positions), self.labels_at(positions));
-        fit(method, &part(&parts.train)?, || part(&parts.val))
+        let train = part(&parts.train)?;
+        let mut fitted = fit(method, &train, || part(&parts.val))?;
+        if none_apart(train.records().view()) {
+            let more = if fitted.warning.is_empty() { "" } else { "; " };
+            fitted.warning = format!("all training images have the same features{more}{}", fitted.warning);
+        }
+        Ok(fitted)
     }
 
     /// The classes of the images at `positions`; none for none.

@@ -31,6 +31,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Like [`write_atomic`], with the bytes written by `fill` into the temporary file.
 pub fn write_atomic_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    check_target(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
     let mut temporary = temporary_builder()
@@ -41,6 +42,29 @@ pub fn write_atomic_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>
     temporary.as_file_mut().sync_all().map_err(Error::io(path, "flushing"))?;
     temporary.persist(path).map_err(|failed| Error::io(path, "renaming into place")(failed.error))?;
     sync_folder(folder)
+}
+
+/// Refuses what cannot be the name of a file to write: a folder, a device (whose name would go to the file), a place below a file.
+/// To be asked before long work too. Who may write there, and whether the disk has room, only writing shows.
+///
+/// # Errors
+/// [`Error::Data`] with what is there.
+pub fn check_target(path: &Path) -> Result<()> {
+    let refused = |found: &str| Err(Error::data(path, "the name of a file to write", found));
+    match fs::metadata(path) {
+        Ok(kind) if kind.is_file() => Ok(()),
+        Ok(kind) if kind.is_dir() => refused("a folder"),
+        Ok(_) => refused("a pipe, a socket or a device"),
+        Err(_) if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+            refused("the name of a folder")
+        }
+        Err(_) => match path.ancestors().skip(1).find(|above| above.exists()).filter(|above| !above.is_dir()) {
+            Some(above) => {
+                Err(Error::data(path, "the name of a file to write", format!("a file, {}", above.display())))
+            }
+            None => Ok(()),
+        },
+    }
 }
 
 /// Temporary files that become results: as readable as the user's umask lets new files be.

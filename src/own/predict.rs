@@ -9,7 +9,7 @@ use crate::metrics::tempered;
 use crate::models::{self, LoadedModel, best_device};
 use crate::project::Project;
 use crate::say::{csv_field, path as shown, plain};
-use crate::storage::write_atomic;
+use crate::storage::{check_target, write_atomic};
 use candle_core::Device;
 use ndarray::{ArcArray2, Array1, Array2};
 use safetensors::SafeTensors;
@@ -124,6 +124,7 @@ pub fn predict(
     csv: Option<&Path>,
     features: Option<&Path>,
 ) -> Result<()> {
+    [csv, features].into_iter().flatten().try_for_each(check_target)?;
     let predictor = Predictor::open(project, classifier, &best_device()?)?;
     let set = open_pictures("pictures", pictures)?;
     let table = predictor.features(&set)?;

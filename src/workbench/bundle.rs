@@ -9,7 +9,7 @@ use super::Workbench;
 use super::kernel::Toolchain;
 use super::process::failed;
 use crate::error::{Error, Result};
-use crate::storage::write_atomic_with;
+use crate::storage::{check_target, write_atomic_with};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
@@ -63,6 +63,7 @@ pub fn make(workbench: &Workbench, asked: &Asked) -> Result<Bundle> {
     if asked.without_program && asked.benches.is_empty() {
         return Err(Error::argument("bundle", "the program, or a bench", "neither"));
     }
+    check_target(&asked.out)?;
     let build = Build::of(workbench, asked)?;
     let folder = tempfile::tempdir().map_err(Error::io("a temporary folder", "creating"))?;
     let mut programs = Vec::new();

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use wider_clip::storage::sha256_hex;
 
 /// How bodies of files are sent. Answers to questions for one byte, or without a body, are always whole.
@@ -109,16 +110,23 @@ pub struct Instead {
     pub body: Vec<u8>,
     /// Whether nothing is sent, or nothing after the body, while the connection stays.
     pub stalls: bool,
+    /// Between head and body.
+    pub pause: Duration,
 }
 
 impl Instead {
     pub fn new(head: &str, body: &[u8]) -> Option<Instead> {
-        Some(Instead { head: head.into(), body: body.to_vec(), stalls: false })
+        Some(Instead { head: head.into(), body: body.to_vec(), stalls: false, pause: Duration::ZERO })
+    }
+
+    /// The body some time after the head.
+    pub fn late(head: &str, body: &[u8], pause: Duration) -> Option<Instead> {
+        Instead::new(head, body).map(|instead| Instead { pause, ..instead })
     }
 
     /// No answer, ever.
     pub fn silence() -> Option<Instead> {
-        Some(Instead { head: String::new(), body: Vec::new(), stalls: true })
+        Some(Instead { head: String::new(), body: Vec::new(), stalls: true, pause: Duration::ZERO })
     }
 }
 
@@ -262,6 +270,8 @@ fn serve(stream: TcpStream, host: &'static str, state: &Mutex<State>, store: &st
             Answer::Instead(instead) => {
                 if !instead.head.is_empty() {
                     write!(out, "HTTP/1.1 {}\r\ncontent-length: {}\r\n\r\n", instead.head, instead.body.len())?;
+                    out.flush()?;
+                    std::thread::sleep(instead.pause);
                     out.write_all(if head { b"" } else { &instead.body })?;
                     out.flush()?;
                 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::guard::caught;
 use crate::key::Key;
 use crate::storage;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use polars::prelude::*;
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
@@ -42,6 +42,11 @@ pub struct FeatureTable {
     pub set_aside: Vec<SetAside>,
 }
 
+/// Whether there are several rows, and each is the first again.
+pub fn none_apart(features: ArrayView2<f32>) -> bool {
+    features.nrows() > 1 && features.rows().into_iter().all(|row| row == features.row(0))
+}
+
 /// An image that could not be used, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
@@ -64,6 +69,11 @@ impl FeatureTable {
             name: name.into(),
             known: self.poolings.keys().cloned().collect::<Vec<_>>().join(", "),
         })
+    }
+
+    /// Whether the features of a pooling tell no two images apart though there are several: weights that are all 0 give that.
+    pub fn tells_none_apart(&self, name: &str) -> bool {
+        self.poolings.get(name).is_some_and(|features| none_apart(features.view()))
     }
 
     /// Reads all shards in `folder`, each of which must hold the rows of `shards` with their `ids` and nothing else; of `only`

@@ -7,7 +7,7 @@
 mod cache;
 mod extract;
 
-pub use cache::{FeatureTable, SetAside};
+pub use cache::{FeatureTable, SetAside, none_apart};
 pub use extract::{
     Extraction, ONE_USABLE, PART, extract, extract_part, extract_pooling, is_cached, key, missing_parts,
 };

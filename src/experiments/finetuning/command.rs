@@ -7,6 +7,7 @@ use crate::models::{allow_tf32, best_device};
 use crate::project::Project;
 use crate::results::Score;
 use crate::say::{path as shown, plain};
+use crate::storage;
 use candle_core::{DType, Device};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,10 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
+    let name =
+        format!("{}-{}-{}-b{}-s{}", request.model, dataset, request.method.as_str(), request.budget, request.seed);
+    let out = request.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.safetensors")));
+    storage::check_target(&out)?;
     let start = Start::open(&project, &dataset, &request.model, &device)?;
     let asked = Asked {
         method: request.method,
@@ -77,7 +82,6 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
             "batch normalisation takes its statistics from {n} images at a time: the result differs from that of whole batches"
         );
     }
-    let name = format!("{}-{}-{}-b{}-s{}", request.model, dataset, asked.method.as_str(), asked.budget, asked.seed);
     let tuned = start.tune_shown(&asked)?;
     for line in told(&tuned.scores) {
         crate::say!("{line}");
@@ -91,7 +95,6 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
         run.images_per_second(),
         100.0 * run.moved
     );
-    let out = request.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.safetensors")));
     save(&start, &tuned, &out)?;
     Saved::open(&out, &device)?;
     crate::say!("{}: the weights called `{}`. To use it:", shown(&out), tuned.kept.0);
@@ -102,28 +105,31 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
 /// Prints the likeliest classes of pictures by a classifier that `finetune` has left.
 ///
 /// # Errors
-/// A file that is no such classifier; none of the pictures could be read. Others are named and passed over.
+/// A file that is no such classifier; pictures that could not be read, after the others were classified.
 pub fn classify(classifier: &Path, pictures: &[PathBuf], shown_classes: usize) -> Result<()> {
     let saved = Saved::open(classifier, &best_device()?)?;
-    let mut first = None;
-    let mut n = 0;
+    let mut failed = Vec::new();
     for picture in pictures {
         match saved.classify_file(picture) {
             Ok(classes) => {
                 let one = |class: &super::Class| format!("{} {:.1}%", plain(&class.name), 100.0 * class.probability);
                 let classes: Vec<String> = classes.iter().take(shown_classes.max(1)).map(one).collect();
                 crate::say!("{}: {}", shown(picture), classes.join(", "));
-                n += 1;
             }
             Err(error) => {
                 crate::say!("{}: {error}", shown(picture));
-                first.get_or_insert(error);
+                failed.push(error);
             }
         }
     }
-    match first {
-        Some(error) if n == 0 => Err(error),
-        _ => Ok(()),
+    let n = failed.len();
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some(error) if n == 1 => Err(error),
+        Some(error) => {
+            let found = format!("{n} of {} could not be; the first: {error}", pictures.len());
+            Err(Error::argument("pictures", "ones that can be classified", found))
+        }
     }
 }
 
