@@ -1291,6 +1291,15 @@ fn no_password_of_an_address_is_told_or_kept() {
         let error = Place::new().error(&format!("{}{FOLDERS}", download(address, "d.zip", "")), LABEL);
         assert!(error.contains("127.0.0.1") && !error.contains("pa55"), "{error}");
     }
+    for (address, said) in [
+        ("http://me:pa55?word@127.0.0.1:9", "expected an http address"),
+        ("http://127.0.0.1:9#pa55@127.0.0.1:9", "was not reached"),
+    ] {
+        let named = download(address, "d.zip", "file = \"d.zip\"");
+        let error = Place::new().error(&format!("{named}{FOLDERS}"), LABEL);
+        assert!(error.contains("http://...") && error.contains(said), "{error}");
+        assert!(!error.contains("pa55") && !error.contains("word@"), "{error}");
+    }
 }
 
 #[test]

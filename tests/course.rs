@@ -9,7 +9,8 @@ use wider_clip::workbench::course::assignments::{
     Notebook, STUB, TEXT_STUB, assignments, mark, source, student_version, to_be_marked,
 };
 use wider_clip::workbench::course::build::build;
-use wider_clip::workbench::course::grade::{Submission, points_of, read_grades, submissions};
+use wider_clip::workbench::course::grade::{Points, Submission, points_of, submissions};
+use wider_clip::workbench::course::grades::{Marking, read_grades, together};
 
 fn all() -> Vec<Notebook> {
     assignments(&Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/assignments")).unwrap()
@@ -322,9 +323,79 @@ fn grades_that_were_filled_in_by_hand_are_read_or_refused() {
     std::fs::write(&path, format!("{header}'-ada,1,text,1,2,\n'bob,1,text,1,2,\n")).unwrap();
     let names: Vec<String> = read_grades(&path).unwrap().into_iter().map(|one| one.student).collect();
     assert_eq!(names, ["-ada", "'bob"]);
+    // As a spreadsheet saves it where commas are in numbers.
+    let saved = "\u{feff}student;assignment;task;points;of;why\nada;1;text;1,5;2;\"a; b\"\n";
+    std::fs::write(&path, saved).unwrap();
+    let read = read_grades(&path).unwrap();
+    assert_eq!((read[0].points, read[0].of, read[0].why.as_str()), (Some(1.5), 2.0, "a; b"));
     for wrong in ["3", "-1", "NaN", "good"] {
         std::fs::write(&path, format!("{header}ada,1,text,{wrong},2,\n")).unwrap();
         let said = read_grades(&path).unwrap_err().to_string();
         assert!(said.contains("line 2") && said.contains(wrong), "{said}");
     }
+}
+
+/// What a person wrote into the grades stays as long as what was handed in is the same; what is handed in anew is read anew.
+#[test]
+fn marking_again_takes_nothing_of_a_person_away() {
+    let line = |student: &str, task: &str, points: Option<f64>, why: &str| Points {
+        student: student.into(),
+        assignment: "1".into(),
+        task: task.into(),
+        points,
+        of: 4.0,
+        why: why.into(),
+    };
+    let machine = |code: f64| vec![line("ada", "code", Some(code), ""), line("ada", "text", None, "to be read")];
+    let first = || Marking { points: machine(3.0), before: Vec::new(), anew: true };
+    let again = || Marking { points: machine(3.0), before: machine(3.0), anew: false };
+    let anew = |code| Marking { points: machine(code), before: machine(3.0), anew: true };
+    let with = |marking: Marking, former: &[Points], text: &str| {
+        together(vec![marking], former.to_vec(), |_| Some(text.to_string()))
+    };
+    let told = |all: &[Points]| all.iter().map(|one| (one.points, one.why.clone())).collect::<Vec<_>>();
+    let written = with(first(), &[], "11");
+    assert_eq!(told(&written), [(Some(3.0), String::new()), (None, "to be read (text 11)".into())]);
+    assert_eq!(with(again(), &written, "11"), written);
+
+    // Read, and the code looked at too.
+    let mut filled = written.clone();
+    (filled[0].points, filled[0].why, filled[1].points) = (Some(3.5), "nearly".into(), Some(2.0));
+    assert_eq!(with(again(), &filled, "11"), filled);
+    // A reason of the reader's own stays too, and the text is still known.
+    filled[1].why = "well said".into();
+    let kept = with(again(), &filled, "11");
+    assert_eq!((kept[1].points, kept[1].why.as_str()), (Some(2.0), "well said (text 11)"));
+
+    // Another text, other code: neither has points that were given to the former ones, and both say so.
+    let later = with(anew(1.0), &kept, "22");
+    assert_eq!(
+        told(&later),
+        [
+            (Some(1.0), "3.5 points were given by hand to what was handed in before".into()),
+            (None, "to be read again, 2 points were for another text (text 22)".into()),
+        ]
+    );
+    assert_eq!(with(Marking { before: machine(1.0), ..again() }, &later, "22")[1], later[1]);
+    let mut read = later.clone();
+    read[1].points = Some(4.0);
+    let marking = Marking { points: machine(1.0), before: machine(1.0), anew: false };
+    assert_eq!(with(marking, &read, "22")[1], read[1]);
+    // Code that changed beside a text that did not.
+    let same_text = with(anew(3.0), &kept, "11");
+    assert_eq!((same_text[0].points, same_text[1].points), (Some(3.0), Some(2.0)));
+    assert!(same_text[0].why.starts_with("3.5 points were given by hand"), "{}", same_text[0].why);
+
+    // A run that was killed after the grades were written and before it noted what it had found.
+    let killed = with(Marking { points: machine(1.0), before: machine(3.0), anew: true }, &machine(1.0), "11");
+    assert_eq!((killed[0].points, killed[0].why.as_str()), (Some(1.0), ""));
+    // One that was killed before: the old line is no person's.
+    let killed = with(Marking { points: machine(1.0), before: machine(3.0), anew: true }, &machine(3.0), "11");
+    assert_eq!((killed[0].points, killed[0].why.as_str()), (Some(1.0), ""));
+
+    // Lines of those that are not marked this time, and of an earlier version without a mark.
+    let former = [line("zoe", "text", Some(1.0), "to be read"), line("ada", "text", Some(2.5), "to be read")];
+    let all = with(anew(3.0), &former, "33");
+    assert_eq!(all.iter().map(|one| one.student.as_str()).collect::<Vec<_>>(), ["ada", "ada", "zoe"]);
+    assert_eq!((all[1].points, all[1].why.as_str(), &all[2]), (Some(2.5), "to be read (text 33)", &former[0]));
 }

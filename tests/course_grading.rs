@@ -234,17 +234,23 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     let text = fs::read_to_string(&grades).unwrap();
     let open = text.lines().find(|line| line.starts_with("right,") && line.contains("to be read")).unwrap();
     fs::write(&grades, text.replace(open, &open.replace(",,2,", ",1.5,2,"))).unwrap();
+    // Of somebody who is not among the submissions this time.
+    let former = format!("former,{NAME},in-words,2,2,well said\n");
+    fs::write(&grades, fs::read_to_string(&grades).unwrap() + &former).unwrap();
     let begun = std::time::Instant::now();
     let again = grade(&workbench, folder.path(), out.path(), &options).unwrap();
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     let read = |all: &[Points]| all.iter().find(|one| one.student == "right" && one.task == "in-words").unwrap().points;
     assert_eq!((read(&points), read(&again)), (None, Some(1.5)));
     let without_texts = |all: &[Points]| all.iter().filter(|one| one.task != "in-words").cloned().collect::<Vec<_>>();
+    assert_eq!(of(&again, "former")[0].points, Some(2.0));
+    let written = fs::read_to_string(&grades).unwrap();
+    assert!(written.contains(&former) && written.contains("to be read (text "), "{written}");
     assert_eq!(without_texts(&points), without_texts(&again));
 
     let (pages, without) = feedback(&workbench, out.path()).unwrap();
     // What ended without a notebook has no page, and is told.
-    assert_eq!((pages.len(), without.len()), (14, 1), "{without:.300?}");
+    assert_eq!((pages.len(), without.len()), (14, 2), "{without:.300?}");
     let page = pages.iter().find(|page| page.to_string_lossy().contains("half")).unwrap();
     let html = fs::read_to_string(page).unwrap();
     assert!(html.contains("13 of 16 points") && html.contains("no label at all"), "points and the titles of cases");

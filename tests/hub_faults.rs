@@ -175,9 +175,41 @@ fn a_limit_is_told_with_its_wait() {
         let error = place.fetch(&server.address).set("HF_TOKEN", "hf_secret").run().expect_err("fails");
         assert!(!error.contains("set HF_TOKEN") && error.contains("the token's owner"), "{error}");
     }
+    // Dates of all kinds of years, with their seconds since 1970 as Python's `calendar.timegm` gives them.
+    for (date, seconds) in [
+        ("Tue, 29 Feb 2028 12:00:00 GMT", 1_835_438_400u64),
+        ("Wed, 31 Jan 2029 00:00:00 GMT", 1_864_512_000),
+        ("Thursday, 01-Mar-29 00:00:00 GMT", 1_867_017_600),
+        ("Tue Jul 15 01:02:03 2031", 1_941_843_723),
+        ("Sat, 31 Dec 2033 23:59:59 GMT", 2_019_686_399),
+        ("Sun Feb  6 08:49:37 2050", 2_527_750_177),
+        ("Wednesday, 06-Nov-69 08:49:37 GMT", 3_150_953_377),
+        ("Mon, 01 Mar 2100 00:00:00 GMT", 4_107_542_400),
+        ("Tue, 29 Feb 2400 00:00:00 GMT", 13_574_563_200),
+    ] {
+        let server = limited(&format!("retry-after: {date}"), 9);
+        let error = Place::new().fetch(&server.address).run().expect_err("fails");
+        let hours = error.split("it takes more in ").nth(1).and_then(|rest| rest.split(" h").next());
+        let hours: f64 = hours.and_then(|hours| hours.parse().ok()).unwrap_or_else(|| panic!("{date}: {error}"));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs_f64();
+        assert!((hours - (seconds as f64 - now) / 3600.0).abs() < 0.2, "{date}: {error}");
+    }
     // A date that is past, and what is no wait at all.
-    for header in ["retry-after: Wed, 21 Oct 2015 07:28:00 GMT", "retry-after: soon", "retry-after: -5", "ratelimit: x"]
-    {
+    for header in [
+        "retry-after: Wed, 21 Oct 2015 07:28:00 GMT",
+        "retry-after: Sunday, 06-Nov-94 08:49:37 GMT",
+        "retry-after: Thursday, 01-Jan-70 00:00:00 GMT",
+        "retry-after: Sun Nov  6 08:49:37 1994",
+        "retry-after: Wed, 31 Dec 1969 23:59:59 GMT",
+        "retry-after: Thu, 32 Mar 2129 00:00:00 GMT",
+        "retry-after: Thu, 00 Mar 2129 00:00:00 GMT",
+        "retry-after: Thu, 01 Mar 2129 00:00 GMT",
+        "retry-after: Thu, 01 Mar 129 00:00:00 GMT",
+        "retry-after: Thu, 01 Mai 2129 00:00:00 GMT",
+        "retry-after: soon",
+        "retry-after: -5",
+        "ratelimit: x",
+    ] {
         let server = limited(header, 1);
         assert_eq!(Place::new().fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "0.2").ok().size, 3000, "{header}");
     }
@@ -313,6 +345,91 @@ fn a_server_without_questions_for_headers_is_asked_for_a_byte() {
             server.manner(Manner::EndsEarly(1234));
             let place = Place::new();
             place.fetch(&server.address).fails(&["1234 of 5000 bytes arrived"]);
+        }
+    }
+}
+
+/// Some say the length 0 where no body was asked for, and send the whole file where a byte was.
+#[test]
+fn a_length_of_nothing_is_asked_for_again() {
+    let weights = bytes(5000, 10);
+    for whole in [false, true] {
+        let server = server(&[("model.safetensors", &weights)]);
+        server.change(REPO, |repository| {
+            (repository.large, repository.etag) = (false, support::hub_server::Etag::Other("\"abc\"".into()));
+        });
+        let body = weights.clone();
+        server.script(move |request| {
+            let head = format!("200 OK\r\nx-repo-commit: {FIRST}\r\netag: \"abc\"");
+            match (request.method.as_str(), request.range()) {
+                ("HEAD", _) => Instead::new(&head, b""),
+                (_, Some("bytes=0-0")) if whole => Instead::new(&head, &body),
+                _ => None,
+            }
+        });
+        assert_eq!(Place::new().fetch(&server.address).ok().size, 5000);
+        server.manner(Manner::EndsEarly(1234));
+        Place::new().fetch(&server.address).fails(&["1234 of 5000 bytes arrived"]);
+    }
+}
+
+/// A body may be whole if its length is known, or it comes in pieces of known length, or a hash tells.
+#[test]
+fn a_body_whose_end_nothing_tells_is_no_file() {
+    let weights = bytes(5000, 11);
+    for (manner, whole) in [(Manner::Whole, true), (Manner::Chunks, true), (Manner::NoLength, false)] {
+        let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+        server.change(REPO, |repository| {
+            (repository.large, repository.etag) = (false, support::hub_server::Etag::Other("\"abc\"".into()));
+        });
+        // Nothing says the length before.
+        server.script(move |request| match (request.method.as_str(), request.range()) {
+            ("HEAD", _) => Instead::new(&format!("200 OK\r\nx-repo-commit: {FIRST}\r\netag: \"abc\""), b""),
+            (_, Some("bytes=0-0")) => Instead::new("404 No", b""),
+            _ => None,
+        });
+        server.manner(manner);
+        match whole {
+            true => assert_eq!(place.fetch(&server.address).ok().size, 5000),
+            false => drop(place.fetch(&server.address).fails(&["says neither length nor hash of the file"])),
+        }
+    }
+    // A part that nobody asked for.
+    let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+    server.change(REPO, |repository| repository.large = false);
+    let part = weights[5..].to_vec();
+    server.script(move |request| {
+        let head = format!("206 Partial Content\r\ncontent-range: bytes 5-4999/5000\r\nx-repo-commit: {FIRST}");
+        let asked = request.path.contains("/resolve/") && request.method == "GET" && request.range().is_none();
+        asked.then(|| Instead::new(&head, &part)).flatten()
+    });
+    place.fetch(&server.address).fails(&["answered with status 206 and no file"]);
+    assert!(place.blobs("").is_empty());
+}
+
+/// Without a hash only the server can tell that the rest is of the same file: it is told which one is meant, and where nothing is
+/// gone on with it is not.
+#[test]
+fn the_rest_of_a_file_is_asked_for_by_its_name() {
+    let weights = bytes(5000, 12);
+    let etag = format!("\"{}\"", &sha256_hex(&weights)[..40]);
+    for refuses in [false, true] {
+        let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+        server.change(REPO, |repository| repository.large = false);
+        server.manner(Manner::BreaksOff(2000));
+        server.script(move |request| {
+            let rest = request.range().is_some_and(|range| range.ends_with('-'));
+            (rest && refuses).then(|| Instead::new("416 No\r\ncontent-range: bytes */5000", b"")).flatten()
+        });
+        let fetch = place.fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "0.2");
+        assert_eq!(fetch.run().is_ok(), !refuses);
+        let requests = server.requests();
+        let gets = requests.iter().filter(|request| request.path.contains("/resolve/") && request.method == "GET");
+        let asked: Vec<_> = gets.map(|request| (request.range(), request.header("if-range"))).collect();
+        let rest = |from: &'static str| (Some(from), Some(etag.as_str()));
+        match refuses {
+            false => assert_eq!(asked, [(None, None), rest("bytes=2000-"), rest("bytes=4000-")]),
+            true => assert_eq!(asked[..4], [(None, None), rest("bytes=2000-"), (None, None), rest("bytes=2000-")]),
         }
     }
 }

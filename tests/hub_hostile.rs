@@ -116,6 +116,9 @@ fn redirects_end() {
         ("ftp://127.0.0.1/x".to_string(), "which is no http address"),
         ("http://".to_string(), "which is no http address"),
         ("http://[::1".to_string(), "which is no http address"),
+        ("http://127.0.0.1:99999/PATH".to_string(), "which is no http address"),
+        ("http://127.0.0.1:port/PATH".to_string(), "which is no http address"),
+        ("http://[::1]:port/PATH".to_string(), "which is no http address"),
         (String::new(), "leads to ``"),
         (format!("{host}/{}", "x".repeat(20_000)), "which is no http address"),
         // It is tried, and nobody is there.

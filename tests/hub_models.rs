@@ -334,7 +334,9 @@ fn a_download_that_breaks_off_goes_on_where_it_stopped() {
     let server = server(&[("model.safetensors", &weights)]);
     let fetch = || place.fetch(&server.address);
     server.manner(Manner::BreaksOff(100));
-    fetch().fails(&["somebody/vit/model.safetensors", "broke off", "Run it again", "goes on where it stopped"]);
+    let error =
+        fetch().fails(&["somebody/vit/model.safetensors", "broke off", "Run it again", "goes on where it stopped"]);
+    assert!(!error.contains("nothing came"), "it ended, and was not silent: {error}");
     // Once, and four times again.
     assert_eq!(server.body_starts(), [0, 100, 200, 300, 400]);
     assert!(!place.snapshot(FIRST, "model.safetensors").exists() && !place.lock().exists());

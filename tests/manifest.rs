@@ -234,6 +234,19 @@ fn mistakes_are_named_with_file_line_and_expectation() {
             "classes = '..\\x'#",
             "layout.lists.classes` to be a path inside",
         ),
+        // A host is no name of a file, least of all with a password in front.
+        (
+            "datasets/patternnet.toml",
+            "url = \"",
+            "url = \"http://me:word@host?x\"#",
+            "an address that ends in the name of a file",
+        ),
+        (
+            "datasets/patternnet.toml",
+            "url = \"",
+            "url = \"http://host/\"#",
+            "an address that ends in the name of a file",
+        ),
         ("datasets/fmow.toml", "file = \"", "file = \"..\"#", "a file name to keep, found `..`"),
         ("datasets/fmow.toml", "file = \"", "file = \"unpacked\"#", "a file name to keep, found `unpacked`"),
         (

@@ -1,5 +1,6 @@
 //! `wider-clip images`: what lies in a folder, a report on it, and a classifier.
 
+use super::outputs::{self, Output};
 use super::{Workbench, notebooks, report, setup};
 use crate::datasets::{self, Wanted, recognise, sorted_parts};
 use crate::error::{Error, Result};
@@ -49,8 +50,8 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     let record = with_split(&project, free_id(&project, found.record))?;
     found.said.iter().for_each(|said| crate::say!("taken for: {}", plain(said)));
     let out = asked.out.clone().unwrap_or_else(|| Path::new("your_images").join(&record.id));
-    std::fs::create_dir_all(&out).map_err(Error::io(&out, "creating the folder"))?;
-    let out = out.canonicalize().map_err(Error::io(&out, "looking for the folder"))?;
+    let claimed = outputs::claim(&out, Output::Images)?;
+    let out = claimed.folder.clone();
     let manifest = PathBuf::from(format!("{}.toml", record.id));
     let text = own_manifest(&record);
     write_atomic(&out.join(&manifest), text.as_bytes())?;

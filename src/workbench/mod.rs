@@ -13,6 +13,7 @@
 //! | [`browser`] | headless Chromium: static images of charts, and the pages opened with the network refused |
 //! | [`bundle`] | one file for machines without cargo, Python or network |
 //! | [`lab`] | JupyterLab on the same kernel |
+//! | [`outputs`] | folders that are written to, and nothing of anybody else's in them
 //! | [`process`] | other programs: started with progress lines, and failed with one that says what to do |
 //!
 //! Nothing is written outside the project's folder: `.wider-clip/` holds the environment and the kernels, `report/`
@@ -27,6 +28,7 @@ pub mod images;
 pub mod kernel;
 pub mod lab;
 pub mod notebooks;
+pub mod outputs;
 pub mod page_check;
 pub mod process;
 pub mod report;

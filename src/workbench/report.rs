@@ -7,6 +7,7 @@
 //! Where a notebook fails, its page of an earlier run stays and says so.
 
 use super::notebooks::{self, Run, stem};
+use super::outputs::{self, Output};
 use super::page_check::{local_files, outside_addresses, outside_addresses_of_style};
 use super::process::{self, Board, failed};
 use super::times::Times;
@@ -78,11 +79,10 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
         return Err(failed("chromium", "no browser found, which draws the pictures of saved charts", browser::ADVICE));
     }
     let mut times = Times::begin();
-    times.set_up(workbench, setup::ensure(workbench)?);
     let out = options.out.clone().unwrap_or_else(|| workbench.root().join("report"));
-    fs::create_dir_all(&out).map_err(Error::io(&out, "creating the folder"))?;
-    let out = out.canonicalize().map_err(Error::io(&out, "looking for the folder"))?;
-    let _lock = notebooks::lock(&out)?;
+    let claimed = outputs::claim(&out, Output::Report)?;
+    let out = claimed.folder.clone();
+    times.set_up(workbench, setup::ensure(workbench)?);
     // What killed runs have left: of pages here, where nobody else writes now, and of files between programs.
     sweep(&out, PAGES, Duration::ZERO);
     sweep(&workbench.state(), BETWEEN, Duration::from_secs(24 * 3600));

@@ -175,10 +175,8 @@ pub(super) fn failed(download: &Download, reason: String, advice: String) -> Err
 
 /// An address without what may be secret in it: user and password, and what follows a `?`.
 pub(super) fn shown_address(address: &str) -> String {
-    let (address, more) = match address.split_once(['?', '#']) {
-        Some((address, _)) => (address, "?..."),
-        None => (address, ""),
-    };
+    let (address, after) = address.find(['?', '#']).map_or((address, ""), |at| address.split_at(at));
+    let more = if after.is_empty() { "" } else { "?..." };
     let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
     let host = rest.split('/').next().unwrap_or_default();
     // A password may hold a slash that was not written out: then what stands before it is no host and port.
@@ -190,7 +188,11 @@ pub(super) fn shown_address(address: &str) -> String {
         None => rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).to_string(),
     };
     let colon = if scheme.is_empty() { "" } else { "://" };
-    format!("{scheme}{colon}{shown}{more}")
+    match after.contains('@') && !rest.contains('/') {
+        // What looks like a host may be the beginning of a password that holds a `?`.
+        true => format!("{scheme}{colon}..."),
+        false => format!("{scheme}{colon}{shown}{more}"),
+    }
 }
 
 pub(super) fn by_hand(advice: &str, file: &Path) -> String {

@@ -17,6 +17,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// `None` for what is no address of http.
     pub(super) fn of(address: &Uri) -> Option<Origin> {
         let https = match address.scheme_str()? {
             "https" => true,
@@ -24,7 +25,16 @@ impl Origin {
             _ => return None,
         };
         let host = address.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
-        Some(Origin { https, host, port: address.port_u16().unwrap_or(if https { 443 } else { 80 }) })
+        // What follows the host and is no number would be another port than the one that is written.
+        let authority = address.authority()?.as_str();
+        let after = authority.rsplit('@').next()?.rsplit(']').next()?;
+        let written = after.rsplit_once(':').map_or("", |(_, port)| port);
+        let port = match address.port_u16() {
+            Some(port) => port,
+            None if !written.is_empty() => return None,
+            None => [80, 443][usize::from(https)],
+        };
+        Some(Origin { https, host, port })
     }
 
     /// Whether it is this machine.

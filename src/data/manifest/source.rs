@@ -77,10 +77,12 @@ pub struct Download {
 }
 
 impl Download {
-    /// The name under which the file is kept: `file`, or what follows the last `/` of the address's path.
+    /// The name under which the file is kept: `file`, or what follows the last `/` of the address's path; empty where there is none.
     pub fn file_name(&self) -> &str {
-        let path = self.url.split(['?', '#']).next().unwrap_or(&self.url);
-        self.file.as_deref().unwrap_or_else(|| path.rsplit('/').next().unwrap_or(path))
+        let address = self.url.split(['?', '#']).next().unwrap_or(&self.url);
+        // A host is no name of a file, least of all with a password in front.
+        let after = address.split_once("://").map_or(address, |(_, after)| after);
+        self.file.as_deref().unwrap_or_else(|| after.rsplit_once('/').map_or("", |(_, name)| name))
     }
 }
 
@@ -232,6 +234,10 @@ impl Download {
         const TAKEN: [&str; 5] = ["unpacked", "unpacking", "unpacked.ok", "unpacked.left_out", ".lock"];
         let name = self.file_name();
         let named_by = format!("{key}.{}", if self.file.is_some() { "file" } else { "url" });
+        if self.file.is_none() && name.is_empty() {
+            let expected = "an address that ends in the name of a file, or a `file` beside it";
+            return Err(Problem::new(named_by, expected, "no name"));
+        }
         let plain = !name.contains(|c: char| matches!(c, '/' | '\\') || c.is_control());
         if !plain || matches!(name, "" | "." | "..") || TAKEN.contains(&name.to_lowercase().as_str()) {
             return Err(Problem::new(named_by, "a file name to keep", format!("`{name}`")));

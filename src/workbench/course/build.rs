@@ -5,6 +5,7 @@ use super::folder_of_assignments;
 use crate::error::{Error, Result};
 use crate::storage::write_atomic;
 use crate::workbench::Workbench;
+use crate::workbench::outputs::{self, Output};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ pub fn build(workbench: &Workbench, out: &Path) -> Result<Built> {
     let all = assignments(&folder_of_assignments(workbench))?;
     let create = |folder: &Path| fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"));
     let mut built = Built { folder: out.into(), assignments: Vec::new() };
+    let claimed = outputs::claim(out, Output::Course)?;
+    let out = claimed.folder.as_path();
     create(&out.join("release"))?;
     for notebook in &all {
         let points = checked(notebook)?;

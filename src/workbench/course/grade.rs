@@ -5,12 +5,13 @@
 
 use super::assignments::{Mark, Notebook, assignments, mark, source, student_version, text_of, to_be_marked};
 use super::folder_of_assignments;
+use super::grades::{Marking, TO_BE_READ, csv_of, read_grades, shown_why, together, totals_of};
 use super::sandbox::{End, Limits, View, Walls, run_within};
 use crate::course::SEED_VARIABLE;
 use crate::display::MARKS_MIME;
 use crate::error::{Error, Result};
-use crate::say::{FORMULA, csv_field};
 use crate::storage::{sha256_hex, write_atomic};
+use crate::workbench::outputs::{self, Output};
 use crate::workbench::process::{self, Board};
 use crate::workbench::{KERNEL_NAME, Workbench, report, setup};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const RUNNER: &str = include_str!("run_submission.py");
+/// Beside `grades.csv`: what of it is the program's.
+const FOUND: &str = ".found.json";
 /// Where in its folder a submission's kernel keeps what it makes.
 const KERNEL: &str = "kernel";
 
@@ -118,10 +121,11 @@ pub fn submissions(folder: &Path, known: &[Notebook]) -> Result<(Vec<Submission>
 
 /// Marks all submissions of a folder: `grades.csv` (a line per student and task), `totals.csv` and the notebooks as they ran, under
 /// `executed/`, in `out`. What `out` holds of the same submission, marked by the same program in the same way, is taken from there:
-/// a run that was stopped goes on where it was. Points that somebody filled in for texts stay.
+/// a run that was stopped goes on where it was. What somebody wrote into `grades.csv` stays (`grades.rs`).
 ///
 /// # Errors
-/// A folder that cannot be read or written. What is wrong with one submission stands in its lines.
+/// A folder that cannot be read or written; a `grades.csv` that cannot be read, before anything is marked. What is wrong with one
+/// submission stands in its lines.
 pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options) -> Result<Vec<Points>> {
     setup::ensure(workbench)?;
     let known = assignments(&folder_of_assignments(workbench))?;
@@ -129,50 +133,66 @@ pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options
     for path in &others {
         crate::say!("{}: no assignment of this course, passed over", path.display());
     }
-    fs::create_dir_all(out).map_err(Error::io(out, "creating the folder"))?;
+    let claimed = outputs::claim(out, Output::Grades)?;
+    let out = claimed.folder.as_path();
+    let grades = out.join("grades.csv");
+    let filled_in = || if grades.exists() { read_grades(&grades) } else { Ok(Vec::new()) };
+    // What cannot be read is said before the work, not after it.
+    filled_in()?;
     let (next, marked) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let board = Board::new();
     std::thread::scope(|scope| {
         for _ in 0..options.jobs.clamp(1, all.len()) {
             scope.spawn(|| {
                 while let Some(submission) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let original = known.iter().find(|known| known.stem() == submission.assignment);
-                    let points = original.map(|original| once(workbench, original, submission, out, options));
-                    let earned: f64 = points.iter().flatten().filter_map(|points| points.points).sum();
+                    let Some(original) = known.iter().find(|known| known.stem() == submission.assignment) else {
+                        continue;
+                    };
+                    let marked_now = once(workbench, original, submission, out, options);
+                    let earned: f64 = marked_now.points.iter().filter_map(|points| points.points).sum();
                     board.say(&format!("{} {}: {earned} points", submission.student, submission.assignment));
                     if let Ok(mut marked) = marked.lock() {
-                        marked.insert(submission.clone(), points.unwrap_or_default());
+                        marked.insert(submission.clone(), marked_now);
                     }
                 }
             });
         }
     });
-    let marked = marked.into_inner().unwrap_or_default();
-    let mut points: Vec<Points> = marked.into_values().flatten().collect();
-    let grades = out.join("grades.csv");
-    if grades.exists() {
-        let read = read_grades(&grades)?;
-        for open in points.iter_mut().filter(|one| one.points.is_none()) {
-            let is = |one: &&Points| {
-                (&one.student, &one.assignment, &one.task) == (&open.student, &open.assignment, &open.task)
-            };
-            open.points = read.iter().find(is).and_then(|one| one.points);
-        }
+    let marked: Vec<Marked> = marked.into_inner().unwrap_or_default().into_values().collect();
+    let n = marked.iter().map(|marked| marked.points.len()).sum::<usize>();
+    let before = found_before(out);
+    let whose = |marked: &Marked| marked.points.first().map(|one| (one.student.clone(), one.assignment.clone()));
+    let of_before = |marked: &Marked| before.iter().find(|before| whose(before) == whose(marked));
+    let markings = marked.iter().map(|marked| Marking {
+        points: marked.points.clone(),
+        before: of_before(marked).map_or_else(Vec::new, |before| before.points.clone()),
+        anew: of_before(marked).is_none_or(|before| before.key != marked.key || before.key.is_empty()),
+    });
+    let points = together(markings.collect(), filled_in()?, |task| text_mark(out, task));
+    if points.len() > n {
+        crate::say!("{} lines of other submissions stay in {}", points.len() - n, grades.display());
     }
     write_atomic(&grades, &csv_of(&points)?)?;
+    // After the grades: a run that is killed between leaves lines that are taken for what they are, the program's.
+    let others = before.iter().filter(|before| !marked.iter().any(|marked| whose(marked) == whose(before)));
+    let found: Vec<&Marked> = marked.iter().chain(others).collect();
+    write_atomic(&out.join(FOUND), &serde_json::to_vec(&found).unwrap_or_default())?;
     write_atomic(&out.join("totals.csv"), &totals_of(&points)?)?;
     Ok(points)
 }
 
+/// Eight digits of the text that was handed in for a task, by which another one is known.
+fn text_mark(out: &Path, task: &Points) -> Option<String> {
+    let notebook = Notebook::read(&kept(out, &task.student, &task.assignment)).ok()?;
+    let cell = notebook.cells().iter().find(|cell| mark(cell).is_some_and(|mark| mark.id == task.task))?;
+    Some(sha256_hex(source(cell).trim().as_bytes())[..8].to_string())
+}
+
 /// One submission, or what is there of it from a run before.
-fn once(
-    workbench: &Workbench,
-    original: &Notebook,
-    submission: &Submission,
-    out: &Path,
-    options: &Options,
-) -> Vec<Points> {
-    let Ok(bytes) = fs::read(&submission.path) else { return one(workbench, original, submission, out, options) };
+fn once(workbench: &Workbench, original: &Notebook, submission: &Submission, out: &Path, options: &Options) -> Marked {
+    let Ok(bytes) = fs::read(&submission.path) else {
+        return Marked { key: String::new(), points: one(workbench, original, submission, out, options) };
+    };
     // The checks are compiled into the program.
     let program = fs::metadata(workbench.program()).ok().and_then(|of| Some((of.len(), of.modified().ok()?)));
     let Options { limits, cell_seconds, walls, seed, .. } = options;
@@ -181,7 +201,7 @@ fn once(
     let marks = kept(out, &submission.student, &submission.assignment).with_extension("json");
     let before = fs::read(&marks).ok().and_then(|text| serde_json::from_slice::<Marked>(&text).ok());
     if let Some(before) = before.filter(|before| before.key == key) {
-        return before.points;
+        return before;
     }
     let points = one(workbench, original, submission, out, options);
     let marked = Marked { key, points };
@@ -190,14 +210,19 @@ fn once(
     if fs::create_dir_all(marks.parent().unwrap_or(out)).is_ok() {
         let _ = write_atomic(&marks, &text);
     }
-    marked.points
+    marked
 }
 
 /// The points of a submission, and the digest of all that decides them.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Marked {
     key: String,
     points: Vec<Points>,
+}
+
+/// What stood in `grades.csv` by the program alone when it was written last.
+fn found_before(out: &Path) -> Vec<Marked> {
+    fs::read(out.join(FOUND)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
 /// One submission; whatever is wrong with it costs it the points.
@@ -394,7 +419,7 @@ pub fn points_of(original: &Notebook, submission: &Submission, executed: &Notebo
                 Some(cell) if task.solution && source(cell).trim() == source(ours).trim() => {
                     (Some(0.0), "nothing was written".into())
                 }
-                Some(_) if task.solution => (None, "to be read".into()),
+                Some(_) if task.solution => (None, TO_BE_READ.into()),
                 Some(cell) => points_of_cell(cell, task.points, end),
             };
             Points {
@@ -432,76 +457,6 @@ fn points_of_cell(cell: &Value, of: f64, end: &str) -> (Option<f64>, String) {
         None if end.is_empty() => (Some(0.0), "the cell gave no points".into()),
         None => (Some(0.0), end.to_string()),
     }
-}
-
-fn csv_text(lines: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let wrong = |error: csv::Error| Error::argument("grades", "what CSV can hold", error.to_string());
-    for line in lines {
-        writer.write_record(&line).map_err(wrong)?;
-    }
-    writer.into_inner().map_err(|error| Error::argument("grades", "what CSV can hold", error.to_string()))
-}
-
-/// What [`csv_field`] was made of.
-fn unfield(text: &str) -> &str {
-    text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
-}
-
-fn csv_of(points: &[Points]) -> Result<Vec<u8>> {
-    let header = ["student", "assignment", "task", "points", "of", "why"].map(String::from).to_vec();
-    let line = |points: &Points| {
-        let given = points.points.map_or_else(String::new, |points| points.to_string());
-        vec![
-            csv_field(&points.student),
-            csv_field(&points.assignment),
-            csv_field(&points.task),
-            given,
-            points.of.to_string(),
-            csv_field(&points.why),
-        ]
-    };
-    csv_text(std::iter::once(header).chain(points.iter().map(line)))
-}
-
-fn totals_of(points: &[Points]) -> Result<Vec<u8>> {
-    let mut totals: BTreeMap<(&str, &str), (f64, f64, f64)> = BTreeMap::new();
-    for one in points {
-        let total = totals.entry((&one.student, &one.assignment)).or_default();
-        total.0 += one.points.unwrap_or(0.0);
-        total.1 += if one.points.is_none() { one.of } else { 0.0 };
-        total.2 += one.of;
-    }
-    let header = ["student", "assignment", "points", "to be read", "of"].map(String::from).to_vec();
-    let line = |((student, assignment), total): (&(&str, &str), &(f64, f64, f64))| {
-        let numbers = [total.0, total.1, total.2].map(|number| number.to_string());
-        [csv_field(student), csv_field(assignment)].into_iter().chain(numbers).collect()
-    };
-    csv_text(std::iter::once(header).chain(totals.iter().map(line)))
-}
-
-/// Reads `grades.csv` as [`grade`] wrote it, with what somebody has filled in since.
-///
-/// # Errors
-/// A file that cannot be read, or a line whose points are no number from 0 to what the task is worth.
-pub fn read_grades(path: &Path) -> Result<Vec<Points>> {
-    let wrong = |found: String| Error::data(path, "student, assignment, task, points, of, why per line", found);
-    let mut reader = csv::Reader::from_path(path).map_err(|error| wrong(error.to_string()))?;
-    let mut all = Vec::new();
-    for (number, line) in reader.records().enumerate() {
-        let line = line.map_err(|error| wrong(error.to_string()))?;
-        let text = |at: usize| unfield(line.get(at).unwrap_or_default().trim()).to_string();
-        let of: f64 = text(4).parse().map_err(|_| wrong(format!("`{}` in line {}", text(4), number + 2)))?;
-        let points = match text(3).as_str() {
-            "" => None,
-            given => match given.parse::<f64>() {
-                Ok(points) if (0.0..=of).contains(&points) => Some(points),
-                _ => return Err(wrong(format!("{given} points of {of} in line {}", number + 2))),
-            },
-        };
-        all.push(Points { student: text(0), assignment: text(1), task: text(2), points, of, why: text(5) });
-    }
-    Ok(all)
 }
 
 /// Writes a page per submission under `feedback/`, with the points of `grades.csv` in a folder that [`grade`] made: those of texts are
@@ -548,7 +503,7 @@ fn page(
     let mut text = format!("# {}\n\n| task | points | of | |\n|---|---|---|---|\n", plain(&title));
     for one in points {
         let given = one.points.map_or_else(|| "–".into(), |points| points.to_string());
-        text += &format!("| {} | {given} | {} | {} |\n", plain(&one.task), one.of, plain(&one.why));
+        text += &format!("| {} | {given} | {} | {} |\n", plain(&one.task), one.of, plain(shown_why(one)));
     }
     let earned: f64 = points.iter().filter_map(|one| one.points).sum();
     text += &format!(

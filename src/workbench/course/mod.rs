@@ -4,6 +4,7 @@ pub mod assignments;
 pub mod build;
 pub mod command;
 pub mod grade;
+pub mod grades;
 pub mod sandbox;
 
 use super::Workbench;

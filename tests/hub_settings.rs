@@ -1,0 +1,169 @@
+//! What the environment says of the hub, in every spelling, as Python's client reads it.
+
+mod support;
+
+use std::fs;
+use support::hub_child::{NOWHERE, Place, bytes, server};
+use wider_clip::storage::sha256_hex;
+
+#[test]
+#[ignore = "run by the other tests, as a process of its own"]
+fn child() {
+    support::hub_child::child();
+}
+
+#[test]
+fn words_for_yes_are_yes_and_others_are_no() {
+    let weights = bytes(300, 1);
+    let server = server(&[("model.safetensors", &weights)]);
+    for variable in ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"] {
+        for yes in ["1", "on", "Yes", "TRUE", " true "] {
+            Place::new().fetch(&server.address).set(variable, yes).fails(&[&format!("and {variable} is set")]);
+            assert_eq!(server.requests(), [], "{variable}={yes}");
+        }
+        for no in ["0", "no", "2", "y", "", " "] {
+            assert_eq!(Place::new().fetch(&server.address).set(variable, no).ok().size, 300, "{variable}={no}");
+        }
+        server.requests();
+    }
+    // The first that says anything decides.
+    let both = |first: &str, second: &str| {
+        let place = Place::new();
+        let fetch = place.fetch(&server.address);
+        fetch.set("HF_HUB_OFFLINE", first).set("TRANSFORMERS_OFFLINE", second).run()
+    };
+    assert!(both("0", "1").is_ok() && both("1", "0").is_err() && both("", "1").is_err());
+}
+
+#[test]
+fn folders_are_where_the_environment_names_them() {
+    let room = tempfile::tempdir().expect("a folder");
+    let room = room.path().display().to_string();
+    let none = "HF_HOME_OF_NOBODY";
+    for (written, expected) in [
+        ("$TEST_ROOM/a", format!("{room}/a")),
+        ("${TEST_ROOM}/a", format!("{room}/a")),
+        ("/x$TEST_ROOM", format!("/x{room}")),
+        ("$TEST_ROOM$TEST_ROOM", format!("{room}{room}")),
+        ("${TEST_ROOM}${TEST_ROOM}/$TEST_ROOM", format!("{room}{room}/{room}")),
+        ("/x/$TEST_ROOM-1", format!("/x/{room}-1")),
+        ("/x/$TEST_ROOM_1", "/x/$TEST_ROOM_1".into()),
+        // What is not known, or no name, stays as it is written.
+        (&format!("/x/${none}/a"), format!("/x/${none}/a")),
+        (&format!("/x/${{{none}}}/a"), format!("/x/${{{none}}}/a")),
+        ("/x/$/a", "/x/$/a".into()),
+        ("/x/${}a", "/x/${}a".into()),
+        ("/x/${TEST_ROOM", "/x/${TEST_ROOM".into()),
+        ("/x/a$", "/x/a$".into()),
+        ("/x/$$TEST_ROOM", format!("/x/${room}")),
+        ("~", room.clone()),
+        ("~/a", format!("{room}/a")),
+        // In front alone.
+        ("/x/~/a", "/x/~/a".into()),
+        ("~/$TEST_ROOM", format!("{room}/{room}")),
+    ] {
+        let place = Place::new();
+        let fetch = place.fetch(NOWHERE).set("HF_HUB_OFFLINE", "1").set("HF_HOME", written);
+        let error = fetch.set("TEST_ROOM", &room).set("HOME", &room).run().expect_err("is not there");
+        let expected = format!("not in the cache {expected}/hub/models--somebody--vit,").replace("//", "/");
+        assert!(error.replace("//", "/").contains(&expected), "{written}: {error}\nlacks\n{expected}");
+    }
+    // The root is a home too; and the folders that come after `HF_HOME`.
+    let cases: [(&[(&'static str, &str)], &str); 7] = [
+        (&[("HF_HOME", "~"), ("HOME", "/")], "/hub"),
+        (&[("HF_HOME", "~/a"), ("HOME", "/")], "/a/hub"),
+        (&[("HF_HOME", "~/a"), ("HOME", "/home/")], "/home/a/hub"),
+        (&[("HF_HOME", ""), ("XDG_CACHE_HOME", "/xdg")], "/xdg/huggingface/hub"),
+        (&[("HF_HOME", ""), ("XDG_CACHE_HOME", ""), ("HOME", "/home/me")], "/home/me/.cache/huggingface/hub"),
+        (&[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "")], "/old"),
+        (&[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/new")], "/new"),
+    ];
+    for (set, expected) in cases {
+        let place = Place::new();
+        let mut fetch = place.fetch(NOWHERE).set("HF_HUB_OFFLINE", "1");
+        for (name, value) in set {
+            fetch = fetch.set(name, value);
+        }
+        fetch.fails(&[&format!("not in the cache {expected}/models--somebody--vit,")]);
+    }
+}
+
+#[test]
+fn a_timeout_of_nothing_is_the_usual_one() {
+    let weights = bytes(300, 2);
+    let server = server(&[("model.safetensors", &weights)]);
+    for zero in ["0", "0.0", "", " "] {
+        let place = Place::new();
+        let fetch = place.fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", zero).set("HF_HUB_DOWNLOAD_TIMEOUT", zero);
+        assert_eq!(fetch.ok().sha256, sha256_hex(&weights), "`{zero}`");
+    }
+    for good in ["86400", " 2.5 ", "1e3"] {
+        assert_eq!(Place::new().fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", good).ok().size, 300);
+    }
+    for bad in ["86401", "inf", "1 s", "\u{662}"] {
+        Place::new().fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", bad).fails(&["HF_HUB_ETAG_TIMEOUT: expected"]);
+    }
+}
+
+#[test]
+fn a_token_is_where_it_is_said_to_be() {
+    let server = server(&[("model.safetensors", b"weights")]);
+    server.change(support::hub_child::REPO, |repository| {
+        (repository.token, repository.private) = (Some("hf_secret".into()), true);
+    });
+    let place = Place::new();
+    let file = place.folder.path().join("elsewhere/mine");
+    fs::create_dir_all(file.parent().expect("a folder")).expect("makes a folder");
+    fs::write(&file, "hf_secret\n").expect("writes");
+    let path = file.display().to_string();
+    let fetch = || place.fetch(&server.address);
+    fetch().fails(&["status 401"]);
+    assert_eq!(fetch().set("HF_TOKEN_PATH", &path).ok().size, 7);
+    let anew = || {
+        let _ = fs::remove_dir_all(place.folder.path().join("home"));
+        let _ = fs::remove_file(place.lock());
+        server.requests();
+    };
+    anew();
+    // One that is empty is none, and the next place is looked at.
+    for blank in ["", " ", "\n"] {
+        assert_eq!(fetch().set("HF_TOKEN", blank).set("HF_TOKEN_PATH", &path).ok().size, 7);
+        anew();
+    }
+    assert_eq!(fetch().set("HF_TOKEN", "").set("HUGGING_FACE_HUB_TOKEN", "hf_secret").ok().size, 7);
+    anew();
+    fetch().set("HF_TOKEN", "hf_other").set("HF_TOKEN_PATH", &path).fails(&["status 40"]);
+    assert!(server.requests().iter().all(|request| request.token() == Some("hf_other")));
+    // A place without a file is no token; one that cannot be read is told.
+    fetch().set("HF_TOKEN_PATH", &format!("{path}.none")).fails(&["status 401"]);
+    let folder = file.parent().expect("a folder").display().to_string();
+    fetch().set("HF_TOKEN_PATH", &folder).fails(&[&folder, "it cannot be read", "Copy the token again"]);
+    fs::write(&file, b"hf_\xff").expect("writes");
+    fetch().set("HF_TOKEN_PATH", &path).fails(&[&path, "bytes that are no UTF-8"]);
+}
+
+/// The address is the one that is written, or none.
+#[test]
+fn an_endpoint_is_taken_as_it_is_written() {
+    let server = server(&[("model.safetensors", b"weights")]);
+    // A path stands in front of every other.
+    server.state().prefix = "/mirror/of".into();
+    for end in ["/mirror/of", "/mirror/of/", "/mirror/of//"] {
+        assert_eq!(Place::new().fetch(&format!("{}{end}", server.address)).ok().size, 7, "{end}");
+    }
+    Place::new().fetch(&server.address).fails(&["status 404"]);
+    for endpoint in ["http://[::1]:9", "http://[::1]", "http://me:word@[::1]:9/path"] {
+        let error = Place::new().fetch(endpoint).set("HF_HUB_ETAG_TIMEOUT", "0.2").fails(&["http://[::1]"]);
+        assert!(error.contains("was not reached") && !error.contains("me:word"), "{error}");
+    }
+    for (endpoint, shown) in [
+        ("http://127.0.0.1:65536", "found `http://127.0.0.1:65536`"),
+        ("http://me:word@127.0.0.1:9/?key=mine", "found `127.0.0.1:9/?...`"),
+        ("http://127.0.0.1:9#mine", "found `http://127.0.0.1:9?...`"),
+        ("http://[::1]:port", "found `http://[::1]:port`"),
+    ] {
+        let error =
+            Place::new().fetch(endpoint).fails(&["HF_ENDPOINT: expected an address such as https://host", shown]);
+        assert!(!error.contains("mine") && !error.contains("me:word"), "{error}");
+    }
+}
