@@ -93,6 +93,7 @@ pub use wider_clip_backbones::{by_name, features, models, ops};
 pub use wider_clip_data::{datasets, hub, images, manifest, published, text};
 pub use wider_clip_numbers::{
     clustering, error, guard, key, metrics, neighbours, probe, progress, random, say, soundness, splits, storage,
+    target,
 };
 pub use wider_clip_proxy as proxy;
 pub use wider_clip_trainers::{augment, finetune, pretrain, training};

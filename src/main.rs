@@ -19,7 +19,9 @@ use wider_clip::pretrain::command::{BUDGET, Request};
 use wider_clip::progress::thousands;
 use wider_clip::project::Project;
 use wider_clip::results::{frame, read_rows, shipped_folder, to_csv};
+use wider_clip::say;
 use wider_clip::storage::{named_folder, write_atomic};
+use wider_clip::target::check_kind;
 use wider_clip::workbench::course::{self, command::Course};
 use wider_clip::workbench::{Workbench, bundle, images, kernel, lab, report, setup};
 
@@ -319,9 +321,10 @@ fn main() -> ExitCode {
     let_idle_threads_sleep();
     make_folders_absolute();
     match run(Arguments::parse().command) {
+        Ok(()) if say::output_failed() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error.chain());
+            say::aside(&format!("error: {}", error.chain()));
             ExitCode::FAILURE
         }
     }
@@ -427,6 +430,9 @@ fn print_plan(workbench: &Workbench, arguments: &PlanOf) -> Result<()> {
     if arguments.out.is_none() {
         wider_clip::say::keep_output_for_data();
     }
+    if let Some(path) = &arguments.out {
+        check_kind(path, "a plan", |beginning| beginning.starts_with(b"{\""))?;
+    }
     let project = Project::open(workbench.root(), &arguments.suite)?;
     let what = arguments.what.iter().map(|name| What::known(name)).collect::<Result<Vec<What>>>()?;
     let planned = work::plan(&project, &what, arguments.minutes, &best_device()?)?;
@@ -436,7 +442,7 @@ fn print_plan(workbench: &Workbench, arguments: &PlanOf) -> Result<()> {
     let text: String = planned.lines.iter().map(|line| line.json() + "\n").collect();
     match &arguments.out {
         Some(path) => write_atomic(path, text.as_bytes()),
-        None => std::io::stdout().write_all(text.as_bytes()).map_err(Error::io("standard output", "writing to")),
+        None => print_data(text.as_bytes()),
     }
 }
 
@@ -503,7 +509,18 @@ fn gather_parts(workbench: &Workbench, suite: &str) -> Result<()> {
 fn print_rows(file: &Path) -> Result<()> {
     let frame = frame(&read_rows(file)?)?.drop_many(["machine", "date", "version"]);
     let csv = to_csv(&frame)?;
-    std::io::stdout().write_all(&csv).map_err(Error::io("standard output", "writing to"))
+    print_data(&csv)
+}
+
+/// Data for whoever reads standard output; who goes away has read enough.
+fn print_data(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output", "writing to")(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn explain_key(workbench: &Workbench, arguments: &KeyOf) -> Result<()> {

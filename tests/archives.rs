@@ -1317,6 +1317,22 @@ fn a_busy_server_is_asked_again_and_a_page_is_no_file() {
     assert!(!place.file("s.tar").exists());
 }
 
+/// As the error advises, after the file of the former address was removed.
+#[test]
+fn a_file_put_there_by_hand_after_the_address_changed_is_taken() {
+    let (server, place) = (Server::new(), Place::new());
+    server.put("s.zip", &shapes());
+    place.open(&format!("{}{FOLDERS}", download(&server.address, "s.zip", "")), LABEL).expect("opens");
+    let moved = format!("{}{FOLDERS}", download(&format!("{}/gone", server.address), "s.zip", ""));
+    for _ in 0..2 {
+        assert!(place.error(&moved, LABEL).contains("put the file at"));
+    }
+    place.put("s.zip", &shapes());
+    for _ in 0..2 {
+        assert_eq!(place.open(&moved, LABEL).expect("opens").classes, ["round", "square"]);
+    }
+}
+
 #[test]
 fn another_archive_in_the_record_is_unpacked_anew() {
     let (server, place) = (Server::new(), Place::new());

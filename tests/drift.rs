@@ -9,13 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 use tiny_project::{runs, tiny_project};
 use wider_clip::experiments::drift::{self, StudyDrift, drifts};
-use wider_clip::experiments::{Answered, Tested};
+use wider_clip::experiments::{Answered, Tested, shipping};
 use wider_clip::images::{Corruption, CorruptionKind, Scale};
 use wider_clip::metrics::{self, DriftLine, Resamples, Stretch};
 use wider_clip::ndarray::Array2;
 use wider_clip::prelude::*;
 use wider_clip::probe::labelled;
-use wider_clip::results::Cell;
+use wider_clip::results::{Cell, Kept, Right, Store};
 
 const METHODS: &str = "methods = [\"knn\", \"lr\", \"lr_standardised\", \"lr_sweep\"]";
 
@@ -55,6 +55,90 @@ fn answers_are_what_the_rows_say() -> Result<()> {
     }
     // Kept, not computed again.
     assert_eq!(drift::answers(&project, &device)?, answers);
+    Ok(())
+}
+
+/// Whatever is drawn from the images that can be used: a split is of them alone.
+#[test]
+fn answers_are_of_the_images_that_were_asked_where_some_cannot_be_decoded() -> Result<()> {
+    for (more, broken) in [("", &[7, 60][..]), ("balance = 20\n", &[7][..])] {
+        let root = tempfile::tempdir().expect("a folder");
+        let cache = project(root.path(), "").cache().to_path_buf();
+        let manifests = root.path().join("data_manifests");
+        let class = |i: u32| (i + u32::from(i % 5 == 0)) % 2;
+        tiny_project::drift_with(&manifests.join("embedded/drift.parquet"), class, broken);
+        let record = std::fs::read_to_string(manifests.join("datasets/drift.toml")).expect("reads");
+        let record = record.replacen("rule = \"study\"\n", &format!("rule = \"study\"\n{more}"), 1);
+        std::fs::write(manifests.join("datasets/drift.toml"), record).expect("writes");
+        let project = Project::open(root.path(), "default")?.with_cache(cache);
+        let answers = drift::answers(&project, &Device::Cpu)?;
+        assert_eq!(answers.len(), 4 * 2 * 2, "{more}");
+        let encoded = Encoded::open(&project, "drift", "pixels.raw", &Device::Cpu)?;
+        assert_eq!(encoded.features.set_aside.len(), broken.len());
+        let mut names: Vec<String> = (0..encoded.set.len()).map(|row| row.to_string()).collect();
+        names.sort();
+        for answered in &answers {
+            let parts = encoded.parts(10, answered.cell.seed)?;
+            let measured = parts.measured();
+            let (_, positions) = measured.iter().find(|(split, _)| *split == answered.split).expect("a test");
+            let rows = positions.iter().map(|&i| encoded.features.rows[i].to_string());
+            let units: Vec<u32> = rows.map(|row| names.binary_search(&row).expect("a row") as u32).collect();
+            assert_eq!(answered.tested.units, units, "{more}");
+            assert_eq!(answered.tested.classes, encoded.labels_at(positions));
+            assert_eq!((answered.right.len(), answered.n_train as usize), (positions.len(), parts.train.len()));
+        }
+        assert_eq!(drift::answers(&project, &Device::Cpu)?, answers, "as they were kept");
+
+        // Answers from before it was noted what they are of are left out, and stop nothing.
+        let store = Store::new(root.path().join("results/drift"));
+        let (right, notes): (Vec<Right>, Vec<Right>) =
+            store.right("drift", "pixels.raw")?.into_iter().partition(|right| !right.split.is_empty());
+        assert_eq!((right.len(), notes.len()), (4 * 2 * 2, 4 * 2));
+        std::fs::remove_file(root.path().join("results/drift/drift/pixels.raw.right.parquet")).expect("removes");
+        store.add("drift", "pixels.raw", Kept { right, ..Kept::default() })?;
+        assert!(drift::answers(&project, &Device::Cpu)?.is_empty());
+    }
+    Ok(())
+}
+
+/// Names the folder of the child below.
+const FRESH_CHILD: &str = "WIDER_CLIP_TEST_FRESH";
+
+#[test]
+#[ignore = "the child of nothing_that_came_is_used_where_all_is_to_be_computed"]
+fn fresh_child() {
+    let Some(root) = std::env::var_os(FRESH_CHILD).map(std::path::PathBuf::from) else { return };
+    let project = Project::open(&root, "default").expect("opens").with_cache(root.join("cache"));
+    let rows = finetuning::run(&project, &Device::Cpu).expect("runs");
+    assert!(!rows.is_empty() && rows.iter().all(|row| row.cell.dataset == "good" && !row.made.shipped), "{rows:?}");
+    let runs = finetuning::runs(&project, &Device::Cpu).expect("runs");
+    assert!(runs.len() == 1 && runs[0].dataset == "good", "{runs:?}");
+    let answers = finetuning::answers(&project, &Device::Cpu).expect("answers");
+    assert!(!answers.is_empty() && answers.iter().all(|answered| answered.cell.dataset == "good"));
+}
+
+#[test]
+fn nothing_that_came_is_used_where_all_is_to_be_computed() -> Result<()> {
+    let root = tempfile::tempdir().expect("a folder");
+    let project = tiny_project(root.path(), &runs("[\"lp_ft\"]", "[\"good\", \"drift\"]", "[0]"));
+    shipping::ship(std::slice::from_ref(&project), &Device::Cpu)?;
+    // Another machine, on which the features of one data set cannot be had.
+    for folder in ["results", "cache"] {
+        std::fs::remove_dir_all(root.path().join(folder)).expect("removes");
+    }
+    std::fs::create_dir_all(root.path().join("cache/features")).expect("a folder");
+    std::fs::write(root.path().join("cache/features/drift"), "taken").expect("writes");
+    let came = finetuning::answers(&project, &Device::Cpu)?;
+    assert!(came.iter().any(|answered| answered.cell.dataset == "drift"), "as they came");
+    std::fs::remove_dir_all(root.path().join("results")).expect("removes");
+    let output = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--ignored", "--exact", "fresh_child"])
+        .env(FRESH_CHILD, root.path())
+        .env("WIDER_CLIP_FRESH", "1")
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
     Ok(())
 }
 

@@ -241,6 +241,30 @@ fn bad_images_are_set_aside_by_name() {
     assert!(pixels.iter().all(|value| value.is_finite()));
 }
 
+/// Features are kept in shards of 256 images. One whose images can all not be used costs the others nothing.
+#[test]
+fn a_shard_of_bad_images_alone_is_set_aside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let class = folder.path().join("class");
+    fs::create_dir(&class).expect("makes a folder");
+    let good = encode_png(&wider_clip::image::RgbImage::from_pixel(8, 8, wider_clip::image::Rgb([9, 8, 7])));
+    let good = good.expect("encodes");
+    for i in 0..256 {
+        fs::write(class.join(format!("{i:03}.png")), &good).expect("writes");
+    }
+    fs::write(class.join("last.png"), "no picture").expect("writes");
+    let set = open_folder(folder.path()).expect("opens");
+    let cache = tempfile::tempdir().expect("a folder");
+    let what = Extraction { cache: cache.path(), rows: None, verbose: false, within: None };
+    let model = model("pixels.raw");
+    for _ in 0..2 {
+        let table = wider_clip::features::extract_pooling(&model, &set, what, "pixels").expect("extracts");
+        assert_eq!((table.rows.len(), table.poolings["pixels"].nrows()), (256, 256));
+        assert_eq!(table.set_aside[0].id, "class/last.png");
+    }
+    assert_eq!(extract(&model, &set, what).expect("reads").set_aside.len(), 1);
+}
+
 /// The header of a 30,000 x 30,000 PNG and a little data: small on disk, 2.7 GB when decoded.
 fn bomb() -> Vec<u8> {
     let one = encode_png(&wider_clip::image::RgbImage::new(1, 1)).expect("encodes");

@@ -668,6 +668,31 @@ fn what_ships_stays_as_it_is_where_nothing_changed() -> Result<()> {
     Ok(())
 }
 
+/// A name that is taken, as a full disk would, stops what is new: what shipped before stays whole.
+#[test]
+fn what_cannot_be_written_leaves_what_shipped_before() -> Result<()> {
+    let root = folder();
+    let ship = |dataset: &str| {
+        let project = tiny_project(root.path(), &runs("[\"finetune\"]", &format!("[\"{dataset}\"]"), "[0]"));
+        shipping::ship(&[project], &Device::Cpu)
+    };
+    ship("good")?;
+    let shipped = shipped_folder(root.path());
+    let (before, taken) = (files(&shipped), shipped.join("finetuning/drift"));
+    fs::write(&taken, "taken").expect("writes");
+    let error = ship("drift").expect_err("no place").to_string();
+    assert!(error.contains(&taken.display().to_string()), "{error}");
+    fs::remove_file(&taken).expect("removes");
+    assert!(files(&shipped) == before, "what is wanted no more goes last");
+    ship("drift")?;
+    let after = files(&shipped);
+    assert!(after.keys().any(|path| path.starts_with(&taken)));
+    assert!(!after.keys().any(|path| path.starts_with(shipped.join("finetuning/good"))), "{:?}", after.keys());
+    let entries = fs::read_dir(&shipped).expect("lists").map(|entry| entry.expect("an entry").file_name());
+    assert!(!entries.into_iter().any(|name| name.to_string_lossy().starts_with('.')), "nothing is left beside");
+    Ok(())
+}
+
 #[test]
 fn a_class_that_nobody_is_trained_on_takes_no_part_in_choices() -> Result<()> {
     let root = folder();

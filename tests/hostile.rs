@@ -360,3 +360,24 @@ fn nothing_prints_past_the_one_way_out() {
     }
     assert!(past.is_empty(), "print with `say!`:\n{}", past.join("\n"));
 }
+
+/// A reader that went away is no failure, and a full disk is told in a line; neither is a panic.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_nobody_takes_ends_nothing_with_a_panic() {
+    let said = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_wider-clip")]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let output = shell.output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("panicked"), "{said}");
+        said
+    };
+    // `true` is gone before anything is printed.
+    let gone = said("{ sleep 1; \"$0\" models; echo \"ended with $?\" >&2; } | true");
+    assert!(gone.contains("ended with 0"), "{gone}");
+    if std::path::Path::new("/dev/full").exists() {
+        let full = said("\"$0\" models > /dev/full");
+        assert_eq!(full.matches("standard output cannot be written to").count(), 1, "{full}");
+    }
+}

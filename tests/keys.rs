@@ -14,7 +14,8 @@ use wider_clip::key::Key;
 use wider_clip::prelude::*;
 use wider_clip::published;
 use wider_clip::results::{Store, read_rows, rows_in, shipped_folder, standing};
-use wider_clip::workbench::notebooks::{Run, key as notebook_key};
+use wider_clip::workbench::Workbench;
+use wider_clip::workbench::notebooks::{Run, is_unchanged, key as notebook_key, stands_for};
 
 /// A project of its own: one data set of small drawings in two styles (`tidy` and `wild`, which is held out), one model.
 struct Small {
@@ -324,6 +325,7 @@ fn a_page_is_keyed_by_suite_rows_device_and_every_file() {
         "results",
         "cache",
         "features",
+        "library",
         "Cargo.lock",
         "rust-toolchain.toml",
         "src/numbers/key.rs",
@@ -338,6 +340,45 @@ fn a_page_is_keyed_by_suite_rows_device_and_every_file() {
     let other = others.map(|run| notebook_key(&workbench, &run).expect("a key"));
     assert_eq!(key.differences(&other[0]), [("fresh", Some("false"), Some("true"))]);
     assert_eq!(key.differences(&other[1]), [("suite", Some("default"), Some("full"))]);
+}
+
+/// Sources may be newer than what was compiled of them; and what is compiled while a notebook runs is not what its cells met.
+#[test]
+fn a_page_is_of_the_library_that_kernels_link() {
+    let (_, run) = first_page();
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("deps")).expect("a folder");
+    let name = format!("{}wider_clip{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let library = folder.path().join("deps").join(name);
+    let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), folder.path().join("wider-clip")).expect("a project");
+    let key = |run: &Run| notebook_key(&workbench, run).expect("a key");
+    fs::write(&library, "compiled").expect("writes");
+    let first = key(&run);
+    assert_eq!(first.digest(), key(&run).digest());
+    fs::write(&library, "compiled again").expect("writes");
+    let second = key(&run);
+    let differ: Vec<&str> = first.differences(&second).iter().map(|(name, ..)| *name).collect();
+    assert_eq!(differ, ["library"]);
+
+    let source = folder.path().join("00_page.ipynb");
+    fs::copy(&run.source, &source).expect("copies");
+    let run = Run { source, executed: folder.path().join("executed.ipynb"), ..run };
+    let begun = key(&run).digest().to_string();
+    // As `execute.py` leaves it.
+    let leave = || {
+        let text =
+            format!("{{\n \"metadata\": {{\n  \"wider_clip\": {{\n   \"key\": \"unchecked {begun}\"\n  }}\n }}\n}}\n");
+        fs::write(&run.executed, text).expect("writes");
+    };
+    leave();
+    assert!(!is_unchanged(&workbench, &run).expect("reads"), "nothing is known of it yet");
+    assert!(stands_for(&workbench, &run, &begun).expect("writes") && is_unchanged(&workbench, &run).expect("reads"));
+    leave();
+    fs::write(&library, "compiled while it ran").expect("writes");
+    assert!(!stands_for(&workbench, &run, &begun).expect("reads") && !is_unchanged(&workbench, &run).expect("reads"));
+    fs::write(&library, "compiled again").expect("writes");
+    fs::write(&run.source, "{ \"cells\": [] }").expect("writes");
+    assert!(!stands_for(&workbench, &run, &begun).expect("reads") && !is_unchanged(&workbench, &run).expect("reads"));
 }
 
 #[test]

@@ -42,7 +42,7 @@ metrics=(metrics metrics_parts drift_metrics wilds_intervals over_sets)
 results=(rows rows_parts)
 decode=(images images_bands images_bombs images_kinds)
 hub=(hub hub_together)
-together=(hub_cache hub_faults hub_hostile hub_https hub_models)
+together=(hub_cache hub_datasets hub_faults hub_hostile hub_https hub_models hub_python hub_settings)
 mkdir -p "$small"
 ln -sfn ../tests "$small/tests"
 ln -sfn ../data_manifests "$small/data_manifests"
@@ -64,6 +64,8 @@ pub mod features {
         pub reason: String,
     }
 }
+#[cfg(feature = "data")]
+pub use polars;
 #[cfg(feature = "data")]
 pub use wider_clip_data::{hub, images, published};
 #[cfg(any(feature = "data", feature = "rows"))]

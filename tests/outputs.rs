@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use wider_clip::manifest::{DatasetRecord, Source, own_manifest};
 use wider_clip::workbench::Workbench;
 use wider_clip::workbench::course::build::build;
+use wider_clip::workbench::images::usual_folder;
 use wider_clip::workbench::outputs::{Output, claim};
 use wider_clip::workbench::report::{Options, make};
 
@@ -130,4 +132,21 @@ fn two_at_once_write_one_after_the_other() {
         drop(first);
         second.join().expect("ends");
     });
+}
+
+/// Two folders of pictures may have one name.
+#[test]
+fn reports_on_other_data_of_one_name_lie_apart() {
+    let place = folder();
+    let record = |path: &str| DatasetRecord::own("pics", Source::Folder { path: path.into(), tables: Vec::new() });
+    let (first, second) = (record("/a/pics"), record("/b/pics"));
+    let of_first = usual_folder(place.path(), &first);
+    assert_eq!(of_first, place.path().join("pics"));
+    fs::create_dir_all(&of_first).expect("makes a folder");
+    fs::write(of_first.join("pics.toml"), own_manifest(&first)).expect("writes");
+    assert_eq!(usual_folder(place.path(), &first), of_first);
+    let of_second = usual_folder(place.path(), &second);
+    assert!(of_second != of_first && of_second.starts_with(place.path()), "{}", of_second.display());
+    assert_eq!(usual_folder(place.path(), &second), of_second);
+    assert_ne!(usual_folder(place.path(), &record("/c/pics")), of_second);
 }

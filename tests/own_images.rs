@@ -150,6 +150,9 @@ fn earlier_form_is_read(folder: &Path, own: &Own, said: &[own::Said]) {
     let (facts, probe) = (folder.join("classifier.json"), folder.join("probe.safetensors"));
     let kept = [&facts, &probe].map(|path| fs::read(path).expect("reads"));
     let text = String::from_utf8(kept[0].clone()).expect("text");
+    // Earlier versions did not note what the numbers are.
+    let sum = wider_clip::storage::sha256_hex(&kept[1]);
+    let text = text.replace(&format!("\"{sum}\""), "null");
     fs::write(&facts, text.replace("wider-clip probe 2", "wider-clip probe 1")).expect("writes");
     let tensors = wider_clip::candle_core::safetensors::load(&probe, &Device::Cpu).expect("tensors");
     let narrow = tensors.into_iter().map(|(name, tensor)| {
@@ -200,7 +203,12 @@ fn what_was_kept_says_the_same_when_it_is_read() {
         let bytes = fs::read(&probe).expect("reads");
         fs::write(&probe, &bytes[..bytes.len() - 4]).expect("writes");
         let error = Predictor::open(own.project(), &kept.folder, &Device::Cpu).err().expect("is refused").to_string();
-        assert!(error.contains("probe.safetensors"), "{error}");
+        assert!(error.contains("probe.safetensors") && error.contains("another one"), "{error}");
+        let mut other = bytes.clone();
+        *other.last_mut().expect("numbers") ^= 1;
+        fs::write(&probe, other).expect("writes");
+        let error = Predictor::open(own.project(), &kept.folder, &Device::Cpu).err().expect("is refused").to_string();
+        assert!(error.contains("another one") && error.contains("classifier.json"), "{error}");
         fs::remove_file(kept.folder.join("classifier.json")).expect("removes");
         let error = Predictor::open(own.project(), &kept.folder, &Device::Cpu).err().expect("is refused").to_string();
         assert!(error.contains("classifier.json"), "{error}");
@@ -270,4 +278,42 @@ fn a_test_that_was_published_takes_no_part_in_choices() {
     let kept = own.keep(&compared, &best, &compared.held_out(&best).expect("answers")).expect("keeps");
     let (accuracy, n) = kept.facts.test.expect("a test");
     assert!(n == 10 && accuracy >= 0.8, "{accuracy} of {n}");
+}
+
+/// What is written where somebody says takes the place of its own kind alone, and what could not be read is a failure.
+#[test]
+fn what_is_predicted_is_written_over_nothing_else() {
+    let place = Place::new(&[("left", 20), ("right", 20)]);
+    let own = place.own().expect("opens");
+    let (_, compared) = place.compared(&own).expect("compares");
+    let best = compared.arms[0].clone();
+    let kept = own.keep(&compared, &best, &compared.held_out(&best).expect("answers")).expect("keeps");
+    let at = |name: &str| place.folder.path().join(name);
+    place.put("a.png", &picture(0, 77));
+    place.put("b.png", &picture(1, 78));
+    let bytes = fs::read(at("a.png")).expect("reads");
+    let predict = |pictures: &[&str], csv: Option<&str>, features: Option<&str>| {
+        let pictures: Vec<_> = pictures.iter().map(|name| at(name)).collect();
+        let (csv, features) = (csv.map(at), features.map(at));
+        own::predict(own.project(), &kept.folder, &pictures, csv.as_deref(), features.as_deref())
+    };
+    // `--csv *.png`
+    let error = predict(&["b.png"], Some("a.png"), None).expect_err("is a picture").to_string();
+    assert!(error.contains("a.png") && error.contains("another file, which would be lost"), "{error}");
+    let error = predict(&["b.png"], None, Some("a.png")).expect_err("is a picture").to_string();
+    assert!(error.contains("features that `predict` wrote"), "{error}");
+    assert_eq!(fs::read(at("a.png")).expect("is there"), bytes);
+    for _ in 0..2 {
+        predict(&["a.png", "b.png"], Some("out.csv"), Some("out.safetensors")).expect("predicts, and again");
+    }
+    assert_eq!(fs::read_to_string(at("out.csv")).expect("is there").lines().count(), 3);
+    let features = fs::read(at("out.safetensors")).expect("is there");
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&features).expect("tensors");
+    let names = metadata.metadata().as_ref().expect("metadata")["pictures"].clone();
+    assert!(names.contains("a.png") && names.contains("b.png"), "{names}");
+    // One that cannot be read: the other is written, and the end is a failure.
+    fs::write(at("c.png"), "no picture").expect("writes");
+    let error = predict(&["c.png", "b.png"], Some("out.csv"), None).expect_err("one cannot be read").to_string();
+    assert!(error.contains("1 of 2 could not be, such as") && error.contains("c.png"), "{error}");
+    assert_eq!(fs::read_to_string(at("out.csv")).expect("is there").lines().count(), 2);
 }

@@ -546,3 +546,101 @@ fn what_is_no_file_is_refused_and_what_is_left_out_of_a_folder_is_said() {
     let error = datasets::open_pictures("pictures", &[place.0.path().to_path_buf()]).expect_err("none").to_string();
     assert!(error.contains(".heic"), "{error}");
 }
+
+/// A column that is called as a split may be and is none must not hide the parts that folders and files say: their test would be
+/// learned from.
+#[test]
+fn a_column_that_is_called_as_a_split_and_is_none() {
+    let rows = |column: &str, values: [&str; 2]| {
+        let [one, other] = values;
+        format!("file_name,label,{column}\n1.png,cat,{one}\n2.png,dog,{other}\n")
+    };
+    for column in ["part", "set", "fold", "Subset"] {
+        let place = Place::new();
+        place.pictures(&["train/1.png", "train/2.png", "test/1.png", "test/2.png"]);
+        place.write("train/metadata.csv", rows(column, ["hand", "foot"]));
+        place.write("test/metadata.csv", rows(column, ["foot", "hand"]));
+        assert_eq!(sorted_parts(&place.open()), [Some("train".into()), None, Some("test".into())], "{column}");
+        let told = format!("the column `{column}` is not taken for the split: none of its values (foot, hand)");
+        assert!(said(&place).contains(&told), "{}", said(&place));
+    }
+    // Where two columns are called so, the one counts that names parts; and where its field is empty, the folder.
+    let place = Place::new();
+    place.pictures(&["train/1.png", "train/2.png", "test/1.png", "test/2.png"]);
+    let table = "file_name,label,part,subset\n1.png,cat,1,\n2.png,dog,2,val\n";
+    place.write("train/metadata.csv", table).write("test/metadata.csv", table.replace(",val", ","));
+    let set = place.open();
+    assert_eq!(sorted_parts(&set), ["train", "val", "test"].map(|part| Some(part.to_string())));
+    // In Parquet, the name of the file; a column that is named is taken as it is, and it is said what is not known.
+    let place = Place::new();
+    for part in ["train", "test"] {
+        let columns =
+            vec![images(2), Column::new("label".into(), ["cat", "dog"]), Column::new("fold".into(), ["1", "2"])];
+        write(&place.at(&format!("{part}-0.parquet")), DataFrame::new_infer_height(columns).expect("a frame"));
+    }
+    assert_eq!(sorted_parts(&place.open()), [Some("train".into()), None, Some("test".into())]);
+    assert!(said(&place).contains("the column `fold` is not taken for the split"), "{}", said(&place));
+    let wanted = Wanted { split: Some("fold".into()), ..Wanted::default() };
+    let record = place.record(&wanted).expect("is recognised");
+    let set = datasets::open(place.0.path(), place.0.path(), &record).expect("opens");
+    assert_eq!(sorted_parts(&set), [None, None, None]);
+    assert!(set.warnings.iter().any(|warning| warning.contains("are learned from: `1`, `2`")), "{:?}", set.warnings);
+}
+
+/// The folders of parts with other words in their names count where a table names the pictures too.
+#[test]
+fn parts_with_other_words_of_pictures_that_a_table_names() {
+    let place = Place::new();
+    place.pictures(&["train2017/1.png", "train2017/2.png", "test2017/3.png"]);
+    let table = "file_name,label\ntrain2017/1.png,cat\ntrain2017/2.png,dog\ntest2017/3.png,cat\n";
+    place.write("metadata.csv", table);
+    assert_eq!(sorted_parts(&place.open()), [Some("train2017".into()), None, Some("test2017".into())]);
+    // Not where a picture lies elsewhere, or the classes are others.
+    place.pictures(&["more/4.png"]).write("metadata.csv", format!("{table}more/4.png,cat\n"));
+    assert!(place.open().parts.is_none());
+    place.write("metadata.csv", table.replace("3.png,cat", "3.png,bird"));
+    assert!(place.open().parts.is_none());
+}
+
+/// What belongs together is not taken apart by how it was typed.
+#[test]
+fn a_group_in_several_spellings_is_one() {
+    let names = ["P1", "p1", " P1 ", "Caf\u{e9}", "Cafe\u{301}", "p2"];
+    let one = |set: &datasets::ImageSet| {
+        let groups = set.groups.clone().expect("groups");
+        assert_eq!(groups[..3], ["P1", "P1", "P1"]);
+        assert!(groups[3] == groups[4] && groups[5] == "p2", "{groups:?}");
+        let told = |warning: &String| warning.starts_with("2 of the groups in another spelling count as one");
+        assert!(set.warnings.iter().any(told), "{:?}", set.warnings);
+    };
+    let place = Place::new();
+    let files: Vec<String> = (0..names.len()).map(|i| format!("{i}.png")).collect();
+    place.pictures(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    let rows =
+        files.iter().zip(names).map(|(file, name)| format!("{file},{},{name}\n", ["cat", "dog"][file.len() % 2]));
+    place.write("metadata.csv", format!("file_name,label,patient\n{}", rows.collect::<String>()));
+    one(&place.open());
+    let place = Place::new();
+    let labels = Column::new("label".into(), ["cat", "dog", "cat", "dog", "cat", "dog"]);
+    let columns = vec![images(6), labels, Column::new("patient".into(), names)];
+    write(&place.at("all.parquet"), DataFrame::new_infer_height(columns).expect("a frame"));
+    one(&place.open());
+    // An empty text is no group, also in Parquet.
+    let place = Place::new();
+    let labels = Column::new("label".into(), ["cat", "dog", "cat"]);
+    let columns = vec![images(3), labels, Column::new("group".into(), ["", " ", "a"])];
+    write(&place.at("all.parquet"), DataFrame::new_infer_height(columns).expect("a frame"));
+    let groups = place.open().groups.expect("groups");
+    assert!(groups[0] != groups[1] && groups[0].starts_with("alone: ") && groups[2] == "a", "{groups:?}");
+}
+
+/// A table of several labels per picture: one line for all of them.
+#[test]
+fn many_second_classes_are_told_in_one_line() {
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png"]);
+    place.write("metadata.csv", "file_name,label\n1.png,cat\n1.png,dog\n2.png,dog\n2.png,cat\n2.png,bird\n");
+    let warnings = place.open().warnings;
+    let told: Vec<_> = warnings.iter().filter(|warning| warning.contains("the first counts")).collect();
+    assert_eq!(told, ["3 rows give a picture another class, such as 1.png in `cat` and `dog`; the first counts"]);
+}

@@ -394,3 +394,28 @@ fn a_number_of_the_board_leads_to_the_table_that_is_about_it() {
     assert_eq!(anchors.place(&of("fmow", "ood", "lr")), "03_drift.html#figure-fmow-ood-lr-by-model");
     assert_eq!(anchors.place(&of("iwildcam", "ood", "lr")), "03_drift.html#Results");
 }
+
+#[test]
+fn a_notebook_that_was_edited_meanwhile_is_not_saved_over() {
+    let (project, made) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let result = || json!({ "text/plain": "2" });
+    let names = ["00_first.ipynb", "01_second.ipynb", "02_third.ipynb"];
+    let read = |folder: &Path, name: &str| std::fs::read(folder.join("notebooks").join(name)).unwrap();
+    for name in names {
+        write_notebook(project.path(), name, &[prose("# Title"), code("1 +\n1", json!({}))]);
+        // As nbformat writes: a line each.
+        let mut executed = code("", result());
+        executed["source"] = json!(["1 +\n", "1"]);
+        write_notebook(made.path(), name, &[prose("# Title"), executed]);
+    }
+    write_notebook(project.path(), names[0], &[prose("# Title"), code("1 +\n2", json!({}))]);
+    write_notebook(project.path(), names[1], &[code("# Title", json!({})), code("1 +\n1", json!({}))]);
+    let before = [0, 1].map(|i| read(project.path(), names[i]));
+    let sources = names.map(|name| project.path().join("notebooks").join(name));
+    let error = report::put_back(&sources, &made.path().join("notebooks")).unwrap_err().to_string();
+    assert!(error.contains(names[0]) && error.contains("01_second") && !error.contains("02_third"), "{error}");
+    assert!(error.contains("edited meanwhile"), "{error}");
+    assert_eq!([0, 1].map(|i| read(project.path(), names[i])), before);
+    assert_eq!(read(project.path(), names[2]), read(made.path(), names[2]));
+    report::put_back(&sources[2..], &made.path().join("notebooks")).unwrap();
+}

@@ -495,3 +495,24 @@ fn near_duplicates_of_a_folder() {
         std::fs::write(folder.join("pairs.txt"), lines.join("\n")).expect("writes");
     }
 }
+
+/// Frames of a fixed camera: each is nearly every other. They are one group, and not a pair each with each.
+#[test]
+fn many_pictures_that_are_nearly_one_are_one_group() {
+    let frame = |noise: u32| {
+        let image = RgbImage::from_fn(96, 64, |x, y| {
+            let level = (3 * x + y * x / 40 + 90 * u32::from((x / 9 + y / 13) % 3 == 0)) % 200;
+            let grain = (x * 7 + y * 13 + noise * 31) % 5;
+            wider_clip::image::Rgb([(level + grain) as u8, (level / 2 + grain) as u8, (200 - level) as u8])
+        });
+        Fingerprint::of(&image)
+    };
+    let prints: Vec<Fingerprint> = (0..500).map(frame).collect();
+    let pairs = near_duplicates(&prints);
+    let groups = near_groups(prints.len(), &pairs).expect("places of prints");
+    assert_eq!(groups, [(0..500).collect::<Vec<usize>>()]);
+    assert!(pairs.len() < 500 * 499 / 4, "{} pairs", pairs.len());
+    // As few as these are all told.
+    let pairs = near_duplicates(&prints[..60]);
+    assert_eq!(pairs.len(), 60 * 59 / 2);
+}

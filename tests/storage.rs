@@ -48,6 +48,36 @@ fn a_file_is_as_readable_as_any_other() {
     assert_eq!(mode(&ours), mode(&plain), "{:o}", mode(&ours));
 }
 
+/// What its owner made private stays so; what is new, or was a link, is as readable as any other.
+#[cfg(unix)]
+#[test]
+fn a_file_keeps_its_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+    for bits in [0o600, 0o640, 0o400, 0o755] {
+        fs::write(at("file"), b"old").expect("writes");
+        fs::set_permissions(at("file"), fs::Permissions::from_mode(bits)).expect("sets");
+        let seen = std::cell::Cell::new(0);
+        let fill = |file: &mut fs::File| {
+            use std::io::Write;
+            seen.set(file.metadata().expect("there").permissions().mode() & 0o7777);
+            file.write_all(b"new").map_err(Error::io("file", "writing"))
+        };
+        write_atomic_with(&at("file"), fill).expect("writes");
+        assert_eq!((mode(&at("file")), seen.get()), (bits, bits), "{bits:o}");
+        assert_eq!(fs::read(at("file")).expect("reads"), b"new");
+        fs::remove_file(at("file")).expect("removes");
+    }
+    fs::write(at("private"), b"old").expect("writes");
+    fs::set_permissions(at("private"), fs::Permissions::from_mode(0o600)).expect("sets");
+    std::os::unix::fs::symlink(at("private"), at("link")).expect("links");
+    fs::write(at("plain"), b"").expect("writes");
+    write_atomic(&at("link"), b"new").expect("writes");
+    assert_eq!((mode(&at("link")), mode(&at("private"))), (mode(&at("plain")), 0o600));
+}
+
 #[test]
 fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
     let folder = folder();

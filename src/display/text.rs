@@ -28,9 +28,9 @@ pub(super) fn emit(mime: &str, content: &str) {
         _ => say::lines(content),
     };
     if line_is_open() {
-        println!();
+        say::put(format_args!("\n"));
     }
-    println!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT");
+    say::put(format_args!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT\n"));
 }
 
 /// Whether the last `print!` of a cell left its line open.

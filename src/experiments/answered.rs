@@ -3,8 +3,10 @@
 
 use super::runner::Plan;
 use super::{Encoded, Encoding, Protocol, encoded::unit};
+use crate::datasets::note_left_out;
 use crate::error::{Error, Result};
-use crate::results::{Cell, Right};
+use crate::project::Project;
+use crate::results::{Cell, LeftOut, Right};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,36 +37,79 @@ pub struct Answered {
     pub right: Vec<bool>,
 }
 
-/// What the cells of an experiment had right, for all of which something is kept.
-pub(super) fn answered(plan: &Plan) -> Result<Vec<Answered>> {
+/// What is called so among what was right says of which images the rest of its cell is: a bit for each image that takes part, in the
+/// order of the data set, 0 for one that was set aside. One without bits says that none was; so does none at all, but for answers from
+/// before there was a note.
+const USABLE: &str = "usable images";
+
+/// What is kept beside the answers of a cell where images were set aside.
+pub(super) fn usable_images(key: &str, usable: &[bool]) -> Right {
+    Right { key: key.into(), split: String::new(), weights: USABLE.into(), right: usable.to_vec() }
+}
+
+/// Whether it is that, and no answers.
+pub(super) fn is_usable_images(right: &Right) -> bool {
+    right.split.is_empty() && right.weights == USABLE
+}
+
+/// What the cells of an experiment had right, for all of which something is kept. A data set and model whose answers are of other
+/// images than their splits is left out, and named.
+pub(super) fn answered(project: &Project, plan: &Plan) -> Result<Vec<Answered>> {
     let mut all = Vec::new();
     for (encoding, cells) in plan.encodings() {
-        let mut by_key: BTreeMap<String, Vec<Right>> = BTreeMap::new();
-        for right in plan.ledger().right_of(cells)? {
-            by_key.entry(right.key.clone()).or_default().push(right);
-        }
-        if by_key.is_empty() {
-            continue;
-        }
-        let (bare, units) = (encoding.bare(), units(encoding));
-        let mut known = BTreeMap::new();
-        for cell in cells {
-            let Some(rights) = by_key.remove(&cell.key) else { continue };
-            let asked = (cell.protocol.clone(), cell.budget, cell.seed);
-            if !known.contains_key(&asked) {
-                known.insert(asked.clone(), tests(encoding, &bare, &units, cell)?);
+        match joined(project, encoding, cells, plan.ledger().right_of(cells)?) {
+            Ok(answers) => all.extend(answers),
+            Err(error) => {
+                let (dataset, model) = (encoding.dataset.id.clone(), Some(encoding.model.id.clone()));
+                let line = LeftOut { dataset, model, cells: None, reason: error.to_string() }.line();
+                crate::say!("left out: {line}");
+                note_left_out(&line)?;
             }
-            let (n_train, tests) = &known[&asked];
-            for Right { split, weights, right, .. } in rights {
-                let Some(tested) = tests.get(&split) else { continue };
-                if right.len() != tested.classes.len() {
-                    let expected = format!("{} for {split} of {}", tested.classes.len(), cell.dataset);
-                    let found = format!("{}, as images were set aside then", right.len());
-                    return Err(Error::argument("kept answers", expected, found));
-                }
-                let (cell, tested) = (cell.clone(), tested.clone());
-                all.push(Answered { cell, split, weights, n_train: *n_train, tested, right });
+        }
+    }
+    Ok(all)
+}
+
+/// The answers of one data set and model with the images that they are of.
+fn joined(project: &Project, encoding: &Encoding, cells: &[Cell], rights: Vec<Right>) -> Result<Vec<Answered>> {
+    let (of_images, rights): (Vec<Right>, Vec<Right>) = rights.into_iter().partition(is_usable_images);
+    let usable: BTreeMap<String, Vec<bool>> = of_images.into_iter().map(|of| (of.key, of.right)).collect();
+    // Answers from before there was a note: where as many of each class are drawn in any case, their number tells nothing.
+    let is_noted = |right: &Right| usable.contains_key(&right.key);
+    if encoding.dataset.split.balance.is_some() && !rights.iter().all(is_noted) && encoding.sets_aside(project)? {
+        let found = "none, and some images were set aside";
+        return Err(Error::argument("kept answers", "a note of the images that they are of", found));
+    }
+    let mut by_key: BTreeMap<String, Vec<Right>> = BTreeMap::new();
+    for right in rights {
+        by_key.entry(right.key.clone()).or_default().push(right);
+    }
+    let mut all = Vec::new();
+    if by_key.is_empty() {
+        return Ok(all);
+    }
+    let units = units(encoding);
+    let (mut bare, mut known) = (BTreeMap::new(), BTreeMap::new());
+    for cell in cells {
+        let Some(rights) = by_key.remove(&cell.key) else { continue };
+        let usable = usable.get(&cell.key).map_or(&[][..], Vec::as_slice);
+        if !bare.contains_key(usable) {
+            bare.insert(usable, encoding.bare(usable)?);
+        }
+        let asked = (usable, cell.protocol.clone(), cell.budget, cell.seed);
+        if !known.contains_key(&asked) {
+            known.insert(asked.clone(), tests(encoding, &bare[usable], &units, cell)?);
+        }
+        let (n_train, tests) = &known[&asked];
+        for Right { split, weights, right, .. } in rights {
+            let Some(tested) = tests.get(&split) else { continue };
+            if right.len() != tested.classes.len() {
+                let expected = format!("{} for {split} of {}", tested.classes.len(), cell.dataset);
+                let found = format!("{}: images were set aside then, and nothing says which", right.len());
+                return Err(Error::argument("kept answers", expected, found));
             }
+            let (cell, tested) = (cell.clone(), tested.clone());
+            all.push(Answered { cell, split, weights, n_train: *n_train, tested, right });
         }
     }
     Ok(all)

@@ -111,13 +111,47 @@ impl Encoding {
         if self.dtype == DType::F32 { device.into() } else { format!("{device}, {}", self.dtype.as_str()) }
     }
 
-    /// The images without features, as if none was set aside: enough to draw parts from.
-    pub(super) fn bare(&self) -> Encoded {
-        let rows = self.rows.clone().unwrap_or_else(|| (0..self.set.len()).collect());
+    /// Rows of the set that take part.
+    fn taken(&self) -> Vec<usize> {
+        self.rows.clone().unwrap_or_else(|| (0..self.set.len()).collect())
+    }
+
+    /// For each image that takes part whether it could be used; `None` where all could. Nothing for any image says that too, of a data
+    /// set of which as many of each class are drawn in any case: the number of answers would not tell.
+    pub(super) fn usable(&self, encoded: &Encoded) -> Option<Vec<bool>> {
+        let aside: HashSet<usize> = encoded.features.set_aside.iter().map(|image| image.row).collect();
+        match aside.is_empty() {
+            true => self.dataset.split.balance.map(|_| Vec::new()),
+            false => Some(self.taken().iter().map(|row| !aside.contains(row)).collect()),
+        }
+    }
+
+    /// Whether images were set aside, as far as the cache tells: no feature is computed.
+    ///
+    /// # Errors
+    /// Features that cannot be read.
+    pub(super) fn sets_aside(&self, project: &Project) -> Result<bool> {
+        Ok(self.missing_features(project).is_empty() && !self.encode(project, None)?.features.set_aside.is_empty())
+    }
+
+    /// The images without features, enough to draw parts from: those that are `usable`, as [`Encoding::usable`] says, or all where it
+    /// says nothing.
+    ///
+    /// # Errors
+    /// Something said of another number of images.
+    pub(super) fn bare(&self, usable: &[bool]) -> Result<Encoded> {
+        let mut rows = self.taken();
+        if !usable.is_empty() {
+            if usable.len() != rows.len() {
+                let found = format!("{} with kept answers", usable.len());
+                return Err(Error::argument("images", rows.len().to_string(), found));
+            }
+            rows = rows.into_iter().zip(usable).filter(|(_, usable)| **usable).map(|(row, _)| row).collect();
+        }
         let (model, dataset) = (self.model.id.clone(), self.dataset.id.clone());
         let features =
             FeatureTable { model, dataset, key: String::new(), rows, poolings: BTreeMap::new(), set_aside: Vec::new() };
-        Encoded { set: self.set.clone(), features, dataset: self.dataset.clone(), pooling: String::new() }
+        Ok(Encoded { set: self.set.clone(), features, dataset: self.dataset.clone(), pooling: String::new() })
     }
 
     /// Images that take part.

@@ -2,8 +2,10 @@
 //!
 //! A cell's numbers are computed here or came with the project. Those that came are used where their key is what this
 //! project, today, would compute them under; of these a stated sample is computed all the same and held against what came:
-//! those that the experiment's [`super::Experiment::recomputes`] names. `WIDER_CLIP_FRESH=1` uses nothing that came.
+//! those that the experiment's [`super::Experiment::recomputes`] names. `WIDER_CLIP_FRESH=1` uses nothing that came, also not where
+//! nothing can be computed.
 
+use super::answered::{is_usable_images, usable_images};
 use crate::error::{Error, Result};
 use crate::project::Project;
 use crate::results::{
@@ -134,6 +136,8 @@ impl<'a> Ledger<'a> {
     pub fn add(&mut self, dataset: &str, model: &str, done: Vec<(Cell, Outcome)>) -> Result<()> {
         let made = Made::here();
         let mut kept = Kept::default();
+        let keeps_right = done.iter().any(|(_, outcome)| !outcome.right.is_empty());
+        let before = if keeps_right { self.store.right(dataset, model)? } else { Vec::new() };
         for (cell, outcome) in done {
             let row = |score| ResultRow::new(cell.clone(), score, made.clone());
             let mut of_cell: Vec<ResultRow> = outcome.scores.into_iter().map(row).collect();
@@ -143,6 +147,12 @@ impl<'a> Ledger<'a> {
             kept.rows.extend(of_cell);
             kept.answers.extend(outcome.answers);
             kept.runs.extend(outcome.run);
+            // Images that were set aside once and can be used now.
+            let said = |right: &Right| right.key == cell.key && is_usable_images(right);
+            let none_aside = !outcome.right.is_empty() && !outcome.right.iter().any(is_usable_images);
+            if none_aside && before.iter().any(said) {
+                kept.right.push(usable_images(&cell.key, &[]));
+            }
             kept.right.extend(outcome.right);
         }
         self.store.add(dataset, model, kept)
@@ -158,8 +168,8 @@ impl<'a> Ledger<'a> {
         &self.left_out
     }
 
-    /// The rows of `cells`, all of which have their numbers now but for what is left out; leaves them, with the numbers that came for those that were
-    /// computed too, in the suite's folder of current rows.
+    /// The rows of `cells`, all of which have their numbers now but for what is left out; leaves them, with the numbers that came for
+    /// those that were computed too, in the suite's folder of current rows.
     pub fn close(self, cells: &[Cell]) -> Result<Vec<ResultRow>> {
         let name = self.name;
         self.close_as(name, cells)
@@ -173,7 +183,7 @@ impl<'a> Ledger<'a> {
             if self.is_whole(&self.here, cell) {
                 rows.extend(self.here.get(&cell.key).into_iter().flatten().cloned());
                 came.extend(shipped.into_iter().flatten().cloned());
-            } else {
+            } else if !self.fresh {
                 rows.extend(shipped.into_iter().flatten().cloned());
             }
         }
@@ -197,7 +207,7 @@ impl<'a> Ledger<'a> {
         let mut found = self.store.answers(dataset, model)?;
         found.retain(|answers| wanted.contains(answers.key.as_str()));
         let known: HashSet<String> = found.iter().map(|answers| answers.key.clone()).collect();
-        if known.len() < wanted.len() {
+        if known.len() < wanted.len() && !self.fresh {
             let came = self.shipped.answers(dataset, model)?.into_iter();
             found.extend(came.filter(|a| wanted.contains(a.key.as_str()) && !known.contains(&a.key)));
         }
@@ -229,8 +239,10 @@ impl<'a> Ledger<'a> {
             let mut found = read(&self.store, dataset, model)?;
             found.retain(|one| wanted.contains(key(one)));
             let known: HashSet<String> = found.iter().map(|one| key(one).clone()).collect();
-            let came = read(&self.shipped, dataset, model)?.into_iter();
-            found.extend(came.filter(|one| wanted.contains(key(one)) && !known.contains(key(one))));
+            if !self.fresh {
+                let came = read(&self.shipped, dataset, model)?.into_iter();
+                found.extend(came.filter(|one| wanted.contains(key(one)) && !known.contains(key(one))));
+            }
             all.extend(found);
         }
         Ok(all)

@@ -4,6 +4,7 @@
 //! data set by data set and model by model, and keeps them after each, in a file of their own: a run that was stopped goes
 //! on where it was, and several processes may run at once.
 
+use super::answered::usable_images;
 use super::ledger::{Ledger, Outcome};
 use super::{Encoded, Encoding, effort};
 use crate::datasets::note_left_out;
@@ -226,17 +227,18 @@ impl<'a> Plan<'a> {
                 continue;
             }
             progress.doing(format!("{dataset} under {model}"));
-            let ready = encoding
-                .encode(project, Some(&progress))
-                .and_then(|encoded| experiment.prepare(project, encoding, encoded, device));
-            let ready = match ready {
+            let ready = encoding.encode(project, Some(&progress)).and_then(|encoded| {
+                let usable = encoding.usable(&encoded);
+                Ok((experiment.prepare(project, encoding, encoded, device)?, usable))
+            });
+            let (ready, usable) = match ready {
                 Ok(ready) => ready,
                 Err(error) => {
                     self.leave_out((dataset, Some(model)), None, error);
                     continue;
                 }
             };
-            let failed = self.measure(experiment, &ready, encoding, missing, &progress)?;
+            let failed = self.measure(experiment, &ready, (encoding, usable.as_deref()), missing, &progress)?;
             let whole = failed.is_empty();
             for (cells, error) in failed.into_values() {
                 let cells = cells.into_iter().collect::<Vec<_>>().join(", ");
@@ -253,12 +255,13 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Measures cells of one encoding and keeps their numbers as they come; gives what failed by its reason, with the cells.
+    /// Measures cells of one encoding, of whose images some are not `usable`, and keeps their numbers as they come; gives what failed
+    /// by its reason, with the cells.
     fn measure<E: Experiment + ?Sized>(
         &mut self,
         experiment: &E,
         ready: &E::Ready,
-        encoding: &Encoding,
+        (encoding, usable): (&Encoding, Option<&[bool]>),
         cells: Vec<Cell>,
         progress: &Arc<Progress>,
     ) -> Result<BTreeMap<String, (BTreeSet<String>, Error)>> {
@@ -275,7 +278,11 @@ impl<'a> Plan<'a> {
                 let effort = experiment.effort(encoding, &cell, dim);
                 let (tell, told) = teller(progress.clone(), format!("{dataset} under {model}"), effort);
                 match experiment.measure(ready, &cell, &tell) {
-                    Ok(outcome) => {
+                    Ok(mut outcome) => {
+                        // Of which images the answers are, where not of all.
+                        if let Some(usable) = usable.filter(|_| !outcome.right.is_empty()) {
+                            outcome.right.push(usable_images(&cell.key, usable));
+                        }
                         progress.add(1, "cells", effort * (1.0 - told()));
                         // Nobody listens where the numbers before could not be kept: the keeper says why.
                         sender.send((cell, outcome)).map_err(|_| Error::argument("rows", "a place for them", "none"))

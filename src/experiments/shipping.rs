@@ -7,19 +7,28 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::project::Project;
 use crate::results::{Kept, ResultRow, Store, left_out_in, shipped_folder};
-use crate::storage::{FolderLock, write_atomic};
+use crate::storage::{FolderLock, check_target, sweep, sync_folder, write_atomic};
 use candle_core::Device;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the names of folders begin with in which files are made that are not shipped yet.
+const STAGING: &str = ".shipping-";
+/// So old is none that somebody still uses.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+/// How the names of the files of a data set and model end, that of the rows last.
+const ENDS: [&str; 4] = [".answers.parquet", ".runs.parquet", ".right.parquet", ".parquet"];
 
 fn keys_file(root: &Path) -> PathBuf {
     shipped_folder(root).join("keys.json")
 }
 
 /// Brings the rows of some suites of one project and puts them into `data_manifests/results/`, in place of what is there; gives
-/// their number. Rows that came with the project and still count stay as they came.
+/// their number. Rows that came with the project and still count stay as they came. All is made aside first: until the new files are
+/// whole the old ones stay, and none goes before they have taken their places.
 ///
 /// # Errors
 /// As for the experiments; no suite; a suite of which something is left out; a folder that cannot be written.
@@ -59,10 +68,15 @@ pub fn ship(suites: &[Project], device: &Device) -> Result<usize> {
             parts.entry(place).or_default().push(row);
         }
     }
-    for name in names {
-        let wanted = |dataset: &str, model: &str| parts.contains_key(&(name, dataset.into(), model.into()));
-        remove_others(&folder.join(name), wanted)?;
-    }
+    let keys_file = keys_file(project.root());
+    check_target(&keys_file)?;
+    let keys = keys_text(suites, device)?;
+    let wanted: HashSet<(&str, String, String)> = parts.keys().cloned().collect();
+    fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating the folder"))?;
+    sweep(&folder, STAGING, LEFT_BEHIND);
+    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(&folder);
+    let staging = staging.map_err(Error::io(&folder, "creating a temporary folder"))?;
+    let mut changed = Vec::new();
     for ((name, dataset, model), rows) in parts {
         let keys: HashSet<&str> = rows.iter().map(|row| row.cell.key.as_str()).collect();
         let here = Store::new(project.results_folder().join(name)).beside_rows(&dataset, &model, &keys)?;
@@ -72,12 +86,31 @@ pub fn ship(suites: &[Project], device: &Device) -> Result<usize> {
         if same(&store.rows(&dataset, &model)?, &rows) {
             continue;
         }
-        store.remove(&dataset, &model)?;
-        store.add(&dataset, &model, Kept { rows, ..kept })?;
-        let lock = folder.join(name).join(&dataset).join(".lock");
-        fs::remove_file(&lock).map_err(Error::io(&lock, "removing"))?;
+        Store::new(staging.path().join(name)).add(&dataset, &model, Kept { rows, ..kept })?;
+        let place = folder.join(name).join(&dataset);
+        fs::create_dir_all(&place).map_err(Error::io(&place, "creating the folder"))?;
+        changed.push((staging.path().join(name).join(&dataset), place, model));
     }
-    write_keys(suites, device)?;
+    for (made, place, model) in &changed {
+        // Rows last, which promise the rest.
+        let mut gone = Vec::new();
+        for end in ENDS {
+            let (from, to) = (made.join(format!("{model}{end}")), place.join(format!("{model}{end}")));
+            match from.exists() {
+                true => fs::rename(&from, &to).map_err(Error::io(&to, "moving into place"))?,
+                false => gone.extend(to.exists().then_some(to)),
+            }
+        }
+        sync_folder(place)?;
+        for file in gone {
+            fs::remove_file(&file).map_err(Error::io(&file, "removing"))?;
+        }
+    }
+    write_atomic(&keys_file, keys.as_bytes())?;
+    for name in names {
+        let wanted = |dataset: &str, model: &str| wanted.contains(&(name, dataset.into(), model.into()));
+        remove_others(&folder.join(name), wanted)?;
+    }
     Ok(n)
 }
 
@@ -95,8 +128,7 @@ fn remove_others(folder: &Path, wanted: impl Fn(&str, &str) -> bool) -> Result<(
         let dataset = set.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for file in entries(&set) {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let stem = name.strip_suffix(".parquet").unwrap_or(&name);
-            let model = [".answers", ".runs", ".right"].iter().find_map(|end| stem.strip_suffix(end)).unwrap_or(stem);
+            let model = ENDS.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
             if !wanted(&dataset, model) {
                 fs::remove_file(&file).map_err(Error::io(&file, "removing"))?;
             }
@@ -109,7 +141,7 @@ fn remove_others(folder: &Path, wanted: impl Fn(&str, &str) -> bool) -> Result<(
 }
 
 /// What the rows of every data set and model of the suites have in their keys together.
-fn write_keys(suites: &[Project], device: &Device) -> Result<()> {
+fn keys_text(suites: &[Project], device: &Device) -> Result<String> {
     let mut keys = BTreeMap::<String, BTreeMap<String, Value>>::new();
     for project in suites {
         let suite = project.suite()?;
@@ -125,8 +157,7 @@ fn write_keys(suites: &[Project], device: &Device) -> Result<()> {
             }
         }
     }
-    let text = serde_json::to_string_pretty(&json!(keys)).unwrap_or_default();
-    suites.first().map_or(Ok(()), |project| write_atomic(&keys_file(project.root()), text.as_bytes()))
+    Ok(serde_json::to_string_pretty(&json!(keys)).unwrap_or_default())
 }
 
 /// What `key`, of a row, has other than the rows of its data set and model that came with the project: a line per part of

@@ -25,3 +25,4 @@ pub mod simd;
 pub mod soundness;
 pub mod splits;
 pub mod storage;
+pub mod target;

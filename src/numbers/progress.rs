@@ -199,7 +199,7 @@ impl State {
         let line = self.line();
         match &mut self.sink {
             Sink::Terminal(bar) => bar.set_message(for_terminal(&line)),
-            Sink::Marked => println!("{STATUS_MARK}{line}"),
+            Sink::Marked => crate::say::put(format_args!("{STATUS_MARK}{line}\n")),
             Sink::Lines { next } => {
                 *next *= 2;
                 crate::say!("{line}");

@@ -18,6 +18,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{Arguments, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -177,9 +178,28 @@ pub fn part(text: &str) -> String {
     plain(&cut(text, MOST)).into_owned()
 }
 
-/// Prints a text to standard error, made fit as [`mod@crate::say`] says, where standard output holds what programs read.
+/// Prints a text to standard error, made fit as [`mod@crate::say`] says, where standard output holds what programs read. Where nobody
+/// can be told, nobody is.
 pub fn aside(text: &str) {
-    eprintln!("{}", lines(text));
+    // In one piece, so that lines of several threads do not mix.
+    let _ = std::io::stderr().lock().write_all(format!("{}\n", lines(text)).as_bytes());
+}
+
+/// Whether standard output could not be written to, for another reason than that its reader went away.
+static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether something that was to be printed could not be, as on a full disk. A reader that went away, as `head` does, is no failure.
+pub fn output_failed() -> bool {
+    OUTPUT_FAILED.load(Ordering::Relaxed)
+}
+
+/// Writes to standard output as it is, what [`lines`] or the like has made fit. A reader that went away is none: what runs for long
+/// goes on. Any other failure is told once on standard error, and known to [`output_failed`].
+pub fn put(text: Arguments<'_>) {
+    let Err(error) = std::io::stdout().lock().write_fmt(text) else { return };
+    if error.kind() != ErrorKind::BrokenPipe && !OUTPUT_FAILED.swap(true, Ordering::Relaxed) {
+        aside(&format!("error: standard output cannot be written to: {error}"));
+    }
 }
 
 /// Whether standard output is for data.
@@ -194,7 +214,7 @@ pub fn keep_output_for_data() {
 pub fn line(text: Arguments<'_>) {
     match FOR_DATA.load(Ordering::Relaxed) {
         true => aside(&text.to_string()),
-        false => println!("{}", lines(&text.to_string())),
+        false => put(format_args!("{}\n", lines(&text.to_string()))),
     }
 }
 
@@ -205,7 +225,7 @@ pub fn from_cell(written: &str, text: Arguments<'_>, newline: bool) {
     let text = text.to_string();
     let text = if written.contains(KERNEL) { Cow::Borrowed(text.as_str()) } else { lines(&text) };
     let end = if newline { "\n" } else { "" };
-    print!("{text}{end}");
+    put(format_args!("{text}{end}"));
 }
 
 /// Prints a line as `println!` does, with everything in it fit for a terminal and for the notebook kernel.

@@ -21,7 +21,7 @@ const TEMPORARY: &str = ".writing-";
 /// So old is no temporary file that somebody still writes.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
-/// Writes `bytes` to `path`, whole or not at all; folders above it are made.
+/// Writes `bytes` to `path`, whole or not at all; folders above it are made. A file that is there keeps its permissions.
 ///
 /// # Errors
 /// [`Error::Io`] with the path, for instance where the folder is read-only or the disk is full. The old file stays.
@@ -38,10 +38,31 @@ pub fn write_atomic_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>
         .prefix(&format!("{TEMPORARY}{}-", process_mark()))
         .tempfile_in(folder)
         .map_err(Error::io(folder, "creating a temporary file"))?;
+    keep_permissions(path, temporary.path())?;
     fill(temporary.as_file_mut())?;
     temporary.as_file_mut().sync_all().map_err(Error::io(path, "flushing"))?;
     temporary.persist(path).map_err(|failed| Error::io(path, "renaming into place")(failed.error))?;
     sync_folder(folder)
+}
+
+/// Gives the file that will take the place of `path` the permissions of the regular file that is there: what its owner made private
+/// stays so.
+fn keep_permissions(path: &Path, temporary: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // A link says nothing of who may read what it leads to, and is replaced by a file.
+        let Some(old) = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file) else { return Ok(()) };
+        let mode = |metadata: &fs::Metadata| metadata.permissions().mode() & 0o777;
+        let new = fs::metadata(temporary).map_err(Error::io(temporary, "looking at"))?;
+        if mode(&new) != mode(&old) {
+            let permissions = fs::Permissions::from_mode(mode(&old));
+            fs::set_permissions(temporary, permissions).map_err(Error::io(path, "keeping its permissions"))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, temporary);
+    Ok(())
 }
 
 /// Refuses what cannot be the name of a file to write: a folder, a device (whose name would go to the file), a place below a file.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::manifest::ModelRecord;
 use crate::metrics::accuracy;
 use crate::models;
-use crate::storage::write_atomic;
+use crate::storage::{sha256_hex, write_atomic};
 use ndarray::Axis;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct Facts {
     pub model: String,
     /// Which weights of it.
     pub weights: String,
+    /// SHA-256 of the numbers beside it. Missing in files of earlier versions.
+    #[serde(default)]
+    pub probe: Option<String>,
     /// How pictures become its input: a digest of that part of its record. Missing in files of earlier versions.
     #[serde(default)]
     pub input: Option<String>,
@@ -84,8 +87,9 @@ impl Own {
             Some(folder) => folder.join("classifier"),
             None => self.project.cache().join("own").join("shown"),
         };
-        let facts = Facts {
+        let mut facts = Facts {
             form: FORM.into(),
+            probe: None,
             model: arm.model.clone(),
             weights: models::weights_id(self.project.root(), record)?,
             input: Some(input_id(record)),
@@ -106,7 +110,12 @@ impl Own {
             version: env!("CARGO_PKG_VERSION").into(),
         };
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating the folder"))?;
-        write_probe(&folder.join(PROBE), &probe)?;
+        // Facts of an earlier probe must not stand beside this one, should what follows fail.
+        let place = folder.join(FACTS);
+        if place.exists() {
+            std::fs::remove_file(&place).map_err(Error::io(&place, "removing"))?;
+        }
+        facts.probe = Some(write_probe(&folder.join(PROBE), &probe)?);
         let text = serde_json::to_string_pretty(&facts);
         let text = text.map_err(|error| Error::data(&folder, "facts that become JSON", error.to_string()))?;
         write_atomic(&folder.join("use.py"), python(&probe).as_bytes())?;
@@ -114,7 +123,7 @@ impl Own {
         let manifest = std::fs::read(&manifest).map_err(Error::io(&manifest, "reading"))?;
         write_atomic(&folder.join("model.toml"), &manifest)?;
         // Last, so that a folder with facts is whole.
-        write_atomic(&folder.join(FACTS), text.as_bytes())?;
+        write_atomic(&place, text.as_bytes())?;
         Ok(Kept { folder, facts })
     }
 
@@ -136,8 +145,8 @@ impl Own {
     }
 }
 
-/// Writes the numbers of a probe.
-fn write_probe(path: &Path, probe: &Probe) -> Result<()> {
+/// Writes the numbers of a probe, and gives the SHA-256 of the file.
+fn write_probe(path: &Path, probe: &Probe) -> Result<String> {
     let wide = |numbers: &mut dyn Iterator<Item = &f64>| numbers.flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
     type Named = (&'static str, Dtype, Vec<usize>, Vec<u8>);
     let tensors: [Named; 2] = match probe {
@@ -160,7 +169,9 @@ fn write_probe(path: &Path, probe: &Probe) -> Result<()> {
     for (name, dtype, shape, bytes) in &tensors {
         views.push((*name, TensorView::new(*dtype, shape.clone(), bytes).map_err(broken)?));
     }
-    write_atomic(path, &safetensors::serialize(views, None).map_err(broken)?)
+    let bytes = safetensors::serialize(views, None).map_err(broken)?;
+    write_atomic(path, &bytes)?;
+    Ok(sha256_hex(&bytes))
 }
 
 /// What tells one way from a picture to a model's input from another.

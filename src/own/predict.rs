@@ -9,11 +9,13 @@ use crate::metrics::tempered;
 use crate::models::{self, LoadedModel, best_device};
 use crate::project::Project;
 use crate::say::{csv_field, path as shown, plain};
-use crate::storage::{check_target, write_atomic};
+use crate::storage::{sha256_hex, write_atomic};
+use crate::target::{check_kind, holds};
 use candle_core::Device;
 use ndarray::{ArcArray2, Array1, Array2};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A kept probe with its model.
@@ -116,7 +118,8 @@ impl Predictor {
 /// asked for.
 ///
 /// # Errors
-/// A folder that holds no classifier; no picture that can be read. Others are named and passed over.
+/// A folder that holds no classifier; files to write that are somebody else's; pictures that cannot be read, after what is said of the
+/// others was written.
 pub fn predict(
     project: &Project,
     classifier: &Path,
@@ -124,7 +127,16 @@ pub fn predict(
     csv: Option<&Path>,
     features: Option<&Path>,
 ) -> Result<()> {
-    [csv, features].into_iter().flatten().try_for_each(check_target)?;
+    if let Some(path) = csv {
+        check_kind(path, "one that `predict` wrote", |beginning| {
+            beginning.starts_with(PREDICTIONS.join(",").as_bytes())
+        })?;
+    }
+    if let Some(path) = features {
+        check_kind(path, "features that `predict` wrote", |beginning| {
+            holds(beginning, "\"features\":{\"dtype\":\"F32\"")
+        })?;
+    }
     let predictor = Predictor::open(project, classifier, &best_device()?)?;
     let set = open_pictures("pictures", pictures)?;
     let table = predictor.features(&set)?;
@@ -132,7 +144,8 @@ pub fn predict(
     let said = predictor.say(&set, &table)?;
     if let Some(path) = features {
         let numbers = table.pooling(&predictor.facts.feature)?;
-        write_features(path, numbers)?;
+        let names: Vec<&String> = table.rows.iter().map(|&row| &set.ids[row]).collect();
+        write_features(path, numbers, &names)?;
         crate::say!("features of {} pictures in {}", numbers.nrows(), shown(path));
     }
     match csv {
@@ -144,7 +157,14 @@ pub fn predict(
             crate::say!("{}: {} {:.1}%", plain(&said.id), plain(&said.class), 100.0 * said.probability);
         }),
     }
-    Ok(())
+    match table.set_aside.first() {
+        None => Ok(()),
+        Some(first) => {
+            let (n, of) = (table.set_aside.len(), set.len());
+            let found = format!("{n} of {of} could not be, such as {}: {}", plain(&first.id), plain(&first.reason));
+            Err(Error::argument("pictures", "ones that can be read", found))
+        }
+    }
 }
 
 /// Names the pictures of which nothing can be said.
@@ -172,16 +192,24 @@ pub(super) fn write_csv(path: &Path, said: &[Said]) -> Result<()> {
     write_atomic(path, &bytes)
 }
 
-fn write_features(path: &Path, features: &Array2<f32>) -> Result<()> {
+/// Features as a tensor (N, D), with the names of the pictures in the file's metadata as `pictures`, a JSON list.
+fn write_features(path: &Path, features: &Array2<f32>, pictures: &[&String]) -> Result<()> {
     let bytes: Vec<u8> = features.iter().flat_map(|number| number.to_le_bytes()).collect();
     let broken =
         |error: safetensors::SafeTensorError| Error::data(path, "features that can be written", error.to_string());
     let tensor = TensorView::new(Dtype::F32, features.shape().to_vec(), &bytes).map_err(broken)?;
-    write_atomic(path, &safetensors::serialize([("features", tensor)], None).map_err(broken)?)
+    let pictures = serde_json::to_string(pictures);
+    let pictures = pictures.map_err(|error| Error::data(path, "names that become JSON", error.to_string()))?;
+    let metadata = Some(HashMap::from([("pictures".to_string(), pictures)]));
+    write_atomic(path, &safetensors::serialize([("features", tensor)], metadata).map_err(broken)?)
 }
 
 fn read_probe(path: &Path, facts: &Facts) -> Result<Probe> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
+    if let Some(expected) = facts.probe.as_ref().filter(|expected| **expected != sha256_hex(&bytes)) {
+        let expected = format!("the probe that {FACTS} beside it is of (SHA-256 {expected})");
+        return Err(Error::data(path, expected, "another one: `images` was stopped here, or is at work"));
+    }
     let broken = |error: safetensors::SafeTensorError| Error::data(path, "the tensors of a probe", error.to_string());
     let tensors = SafeTensors::deserialize(&bytes).map_err(broken)?;
     let tensor = |name: &str, dtypes: &[Dtype], expected: &str, rank: usize| {

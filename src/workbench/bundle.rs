@@ -9,7 +9,8 @@ use super::Workbench;
 use super::kernel::Toolchain;
 use super::process::failed;
 use crate::error::{Error, Result};
-use crate::storage::{check_target, write_atomic_with};
+use crate::storage::write_atomic_with;
+use crate::target::check_kind;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
@@ -63,7 +64,7 @@ pub fn make(workbench: &Workbench, asked: &Asked) -> Result<Bundle> {
     if asked.without_program && asked.benches.is_empty() {
         return Err(Error::argument("bundle", "the program, or a bench", "neither"));
     }
-    check_target(&asked.out)?;
+    check_kind(&asked.out, "a bundle", |beginning| beginning.starts_with(&[0x1f, 0x8b]))?;
     let build = Build::of(workbench, asked)?;
     let folder = tempfile::tempdir().map_err(Error::io("a temporary folder", "creating"))?;
     let mut programs = Vec::new();

@@ -4,12 +4,13 @@ use super::outputs::{self, Output};
 use super::{Workbench, notebooks, report, setup};
 use crate::datasets::{self, Wanted, recognise, sorted_parts};
 use crate::error::{Error, Result};
-use crate::manifest::{DatasetRecord, OfficialSplit, SplitRule, own_manifest};
+use crate::manifest::{DatasetRecord, OfficialSplit, Source, SplitRule, own_manifest, read_own};
 use crate::own::{KEPT, REQUEST, Request};
 use crate::progress::thousands;
 use crate::project::Project;
 use crate::say::{path as shown, plain};
-use crate::storage::write_atomic;
+use crate::storage::{sha256_hex, write_atomic};
+use crate::target::check_kind;
 use std::path::{Path, PathBuf};
 
 /// The notebook that is run.
@@ -49,11 +50,17 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     let found = recognise(&asked.images, &asked.wanted)?;
     let record = with_split(&project, free_id(&project, found.record))?;
     found.said.iter().for_each(|said| crate::say!("taken for: {}", plain(said)));
-    let out = asked.out.clone().unwrap_or_else(|| Path::new("your_images").join(&record.id));
+    let text = own_manifest(&record);
+    if let Some(path) = &asked.save_manifest {
+        check_kind(path, "this very record", |found| found == text.as_bytes())?;
+    }
+    let out = asked.out.clone().unwrap_or_else(|| usual_folder(Path::new("your_images"), &record));
     let claimed = outputs::claim(&out, Output::Images)?;
     let out = claimed.folder.clone();
+    if let Some(other) = source_in(&out, &record).filter(|other| *other != source_of(&record)) {
+        crate::say!("what stands in {} was of {}, and is replaced", shown(&out), plain(&other));
+    }
     let manifest = PathBuf::from(format!("{}.toml", record.id));
-    let text = own_manifest(&record);
     write_atomic(&out.join(&manifest), text.as_bytes())?;
     if let Some(path) = &asked.save_manifest {
         write_atomic(path, text.as_bytes())?;
@@ -71,11 +78,7 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     setup::ensure(workbench)?;
     let source = workbench.notebooks().join(format!("{NOTEBOOK}.ipynb"));
     let executed = out.join(format!("{NOTEBOOK}.ipynb"));
-    // What an unchanged run left must be there in whole.
     let classifier = out.join("classifier");
-    if KEPT.iter().any(|name| !classifier.join(name).is_file()) && executed.exists() {
-        std::fs::remove_file(&executed).map_err(Error::io(&executed, "removing"))?;
-    }
     let run = notebooks::Run {
         source,
         executed: executed.clone(),
@@ -85,6 +88,12 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
         images: Some(out.join(REQUEST)),
         position: None,
     };
+    // What an unchanged run left must be there in whole; and what another run leaves until it is stopped must not stand beside the
+    // page of this one.
+    let is_whole = KEPT.iter().all(|name| classifier.join(name).is_file());
+    if executed.exists() && !(is_whole && notebooks::is_unchanged(workbench, &run)?) {
+        std::fs::remove_file(&executed).map_err(Error::io(&executed, "removing"))?;
+    }
     notebooks::execute(workbench, &run)?;
     let page = out.join("index.html");
     report::write_one_page(workbench, &executed, &page, false)?;
@@ -96,6 +105,33 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
         crate::say!("pictures without a label: {}", shown(&out.join("predictions.csv")));
     }
     Ok(())
+}
+
+/// Where in `all` a report goes that nobody gave a place: a folder of the data's name, with more letters where that holds a report on
+/// other data of the same name.
+pub fn usual_folder(all: &Path, record: &DatasetRecord) -> PathBuf {
+    let folder = all.join(&record.id);
+    match source_in(&folder, record).is_some_and(|other| other != source_of(record)) {
+        true => all.join(format!("{}_{}", record.id, &sha256_hex(source_of(record).as_bytes())[..8])),
+        false => folder,
+    }
+}
+
+/// Where the data lie, in words.
+fn source_of(record: &DatasetRecord) -> String {
+    match &record.source {
+        Source::Folder { path, tables } if tables.is_empty() => path.clone(),
+        Source::Folder { path, tables } => format!("{path}: {}", tables.join(", ")),
+        Source::Parquet { files } => files.join(", "),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The same of the record that a report left in its folder; `None` where there is none.
+fn source_in(folder: &Path, record: &DatasetRecord) -> Option<String> {
+    let path = folder.join(format!("{}.toml", record.id));
+    path.is_file().then_some(())?;
+    Some(source_of(&read_own(&path).ok()?))
 }
 
 /// The record under an id that no data set of the project has.

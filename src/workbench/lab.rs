@@ -22,7 +22,9 @@ pub fn serve(workbench: &Workbench, suite: &str, folder: Option<&Path>, argument
         ));
     }
     setup::ensure(workbench)?;
-    println!("JupyterLab opens in the browser; stop it here with Ctrl-C. The first cell of a notebook takes a moment.");
+    crate::say!(
+        "JupyterLab opens in the browser; stop it here with Ctrl-C. The first cell of a notebook takes a moment."
+    );
     let mut command = Command::new(workbench.python());
     command
         .args(["-m", "jupyterlab", "--ServerApp.root_dir=."])

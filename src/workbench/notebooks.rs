@@ -1,9 +1,10 @@
 //! Runs notebooks, and skips those of which nothing changed since their last good run.
 //!
 //! A run executes a copy with the working directory `notebooks/`; the source is not touched. Whether anything
-//! changed is a matter of inputs alone: the cells, the crate's sources, the manifests and embedded data, the suite, the
-//! kind of device, the compiled features, the versions of the tools, and what the cells opened of a reader's own. What
-//! caches of features and rows hold plays no part; where they are does.
+//! changed is a matter of inputs alone: the cells, the crate's sources and the library that was compiled from them, the manifests
+//! and embedded data, the suite, the kind of device, the compiled features, the versions of the tools, and what the cells opened
+//! of a reader's own. What caches of features and rows hold plays no part; where they are does. Inputs that change during a run
+//! leave its copy there to be read, and to be made again.
 
 use super::process::{self, Board};
 use super::{KERNEL_NAME, SUITE_VARIABLE, Workbench, setup};
@@ -13,11 +14,13 @@ use crate::experiments::{FRESH_VARIABLE, is_fresh};
 use crate::key::Key;
 use crate::models::{best_device, device_name};
 use crate::own::{REQUEST_VARIABLE, Request};
-use crate::storage::{self, FolderLock, sha256_file, sha256_hex};
+use crate::say;
+use crate::storage::{self, FolderLock, Standing, sha256_file, sha256_hex, write_atomic};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// The program that talks to the kernel.
 const EXECUTE: &str = include_str!("execute.py");
@@ -25,6 +28,9 @@ const EXECUTE: &str = include_str!("execute.py");
 /// The environment variable that says how many seconds a cell may take; 0 for no limit. Where it is not set, a cell may go on
 /// for as long as it says something at least once in two hours.
 pub const LIMIT_VARIABLE: &str = "WIDER_CLIP_CELL_SECONDS";
+
+/// In front of the key of a run until it is known that nothing changed meanwhile.
+const UNCHECKED: &str = "unchecked ";
 
 /// How a notebook is run.
 #[derive(Debug, Clone)]
@@ -135,7 +141,7 @@ pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Out
         .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
     let opened = tempfile::NamedTempFile::new_in(workbench.state())
         .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
-    let record = serde_json::json!({ "key": key, "suite": run.suite });
+    let record = serde_json::json!({ "key": format!("{UNCHECKED}{key}"), "suite": run.suite });
     let mut command = workbench.python_script("execute.py", EXECUTE)?;
     command
         .arg("--notebook")
@@ -165,7 +171,26 @@ pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Out
         command.args(["--cell-seconds", &limit.to_string()]);
     }
     run_and_report(board, &run.source, failure.path(), &mut command)?;
+    if !stands_for(workbench, run, &key)? {
+        let name = stem(&run.source);
+        let name = say::plain(&name);
+        board.say(&format!("{name}: cells, sources or the library changed meanwhile; the next run makes it again"));
+    }
     Ok(Outcome::Executed)
+}
+
+/// Lets the executed copy that a run has just left stand for the key that the run began with, where the key is still the same;
+/// gives whether it is.
+///
+/// # Errors
+/// [`Error::Io`] where the copy cannot be read or written.
+pub fn stands_for(workbench: &Workbench, run: &Run, begun: &str) -> Result<bool> {
+    if !key(workbench, run).is_ok_and(|now| now.digest() == begun) {
+        return Ok(false);
+    }
+    let text = fs::read_to_string(&run.executed).map_err(Error::io(&run.executed, "reading"))?;
+    write_atomic(&run.executed, text.replacen(&format!("{UNCHECKED}{begun}"), begun, 1).as_bytes())?;
+    Ok(true)
 }
 
 /// The limit for one cell that the environment sets, if it sets one.
@@ -250,6 +275,7 @@ pub fn key(workbench: &Workbench, run: &Run) -> Result<Key> {
         .with("features", compiled)
         .with("device", device_name(&best_device()?))
         .with("rustc", rustc_version(root)?)
+        .with("library", compiled_library(workbench)?)
         .with("cache", storage::cache_folder(root).display())
         .with("results", storage::results_folder(root).display())
         .with("python", setup::requirements_hash())
@@ -263,6 +289,28 @@ pub fn key(workbench: &Workbench, run: &Run) -> Result<Key> {
         key = key.with(file.strip_prefix(root).unwrap_or(&file).display().to_string(), sha256_file(&file)?);
     }
     Ok(key)
+}
+
+/// The SHA-256 of the compiled library that kernels link (`kernel.rs`): it may be older than the sources, and newer than this
+/// program. Read once for as long as the file stands as it stood.
+fn compiled_library(workbench: &Workbench) -> Result<String> {
+    static KNOWN: Mutex<Option<(PathBuf, Standing, String)>> = Mutex::new(None);
+    let name = format!("{}wider_clip{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let path = workbench.program().parent().unwrap_or(Path::new(".")).join("deps").join(name);
+    if !path.exists() {
+        // No kernel starts without it, and says so.
+        return Ok("none".into());
+    }
+    let standing = Standing::of(&path)?;
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*known {
+        Some((of, stood, hash)) if *of == path && *stood == standing => Ok(hash.clone()),
+        _ => {
+            let hash = sha256_file(&path)?;
+            *known = Some((path, standing, hash.clone()));
+            Ok(hash)
+        }
+    }
 }
 
 /// The compiler that cells meet, which a variable of rustup's may set beside `rust-toolchain.toml`.
@@ -299,5 +347,5 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] where the folder cannot be made or locked.
 pub fn lock(folder: &Path) -> Result<FolderLock> {
-    FolderLock::acquire(folder, || crate::say!("another run writes to {}; waiting for it", crate::say::path(folder)))
+    FolderLock::acquire(folder, || crate::say!("another run writes to {}; waiting for it", say::path(folder)))
 }

@@ -93,12 +93,10 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
     if options.offline_check {
         check_in_browser(workbench, &pages)?;
     }
-    if options.save {
-        save(workbench, &chosen, &out)?;
-    }
+    let saved = if options.save { save(workbench, &chosen, &out) } else { Ok(()) };
     times.write(&out.join("data").join("times.json"), &options.suite)?;
     crate::say!("{}", times.table().to_text());
-    Ok(out.join("index.html"))
+    saved.map(|()| out.join("index.html"))
 }
 
 /// Removes the copies and pages of notebooks that the project no longer has.
@@ -664,15 +662,47 @@ fn save(workbench: &Workbench, sources: &[PathBuf], out: &Path) -> Result<()> {
     let copies: Vec<PathBuf> = sources.iter().map(|source| out.join("notebooks").join(name(source))).collect();
     let plotly = out.join("assets").join("plotly.min.js");
     browser::with_static_images(workbench, &plotly, &copies, staging.path())?;
+    put_back(sources, staging.path())
+}
+
+/// Puts the executed copies in `folder` over the notebooks of their names, but for those whose cells are others by now: somebody
+/// edited them while they ran.
+///
+/// # Errors
+/// [`Error::Data`] with a notebook that was edited, after all others are saved, or one that is larger than 1 MB; [`Error::Io`] for what
+/// cannot be read or written.
+pub fn put_back(sources: &[PathBuf], folder: &Path) -> Result<()> {
+    let mut edited = Vec::new();
     for source in sources {
-        let saved = staging.path().join(name(source));
+        let saved = folder.join(source.file_name().unwrap_or_default());
         let bytes = fs::read(&saved).map_err(Error::io(&saved, "reading"))?;
         if bytes.len() as u64 > MAX_SAVED {
             let found = format!("{:.2} MB with its outputs", bytes.len() as f64 / 1e6);
             return Err(Error::data(source, "a notebook of 1 MB or less", found));
         }
+        let now = fs::read(source).map_err(Error::io(source, "reading"))?;
+        if cells_of(source, &now)? != cells_of(&saved, &bytes)? {
+            edited.push(source);
+            continue;
+        }
         write_atomic(source, &bytes)?;
         crate::say!("saved {} ({:.0} kB)", say::path(source), bytes.len() as f64 / 1e3);
     }
-    Ok(())
+    let Some((first, others)) = edited.split_first() else { return Ok(()) };
+    let others = others.iter().map(|path| stem(path)).collect::<Vec<_>>().join(", ");
+    let others = if others.is_empty() { others } else { format!("; so were {others}") };
+    let found = format!("others: it was edited meanwhile, and is not saved{others}");
+    Err(Error::data(first, "the cells that were run", found))
+}
+
+/// Kind and source of every cell. A source stands in a notebook as one text or as its lines.
+fn cells_of(path: &Path, bytes: &[u8]) -> Result<Vec<(String, String)>> {
+    let notebook: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|error| Error::data(path, "a notebook in JSON", error.to_string()))?;
+    let text = |value: &serde_json::Value| match value.as_array() {
+        Some(lines) => lines.iter().filter_map(serde_json::Value::as_str).collect::<String>(),
+        None => value.as_str().unwrap_or_default().to_string(),
+    };
+    let cells = notebook["cells"].as_array().into_iter().flatten();
+    Ok(cells.map(|cell| (text(&cell["cell_type"]), text(&cell["source"]))).collect())
 }

@@ -161,7 +161,7 @@ pub fn ensure_workflow(workbench: &Workbench) -> Result<()> {
 /// Takes the lock and makes the folders.
 fn begin(workbench: &Workbench) -> Result<FolderLock> {
     let state = workbench.state();
-    let lock = FolderLock::acquire(&state, || println!("another process is setting up; waiting for it"))?;
+    let lock = FolderLock::acquire(&state, || crate::say!("another process is setting up; waiting for it"))?;
     for (_, path) in workbench.jupyter_environment().iter().filter(|(_, path)| path.starts_with(&state)) {
         std::fs::create_dir_all(path).map_err(Error::io(path, "creating the folder"))?;
     }

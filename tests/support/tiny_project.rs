@@ -33,8 +33,17 @@ pub fn classes(folder: &Path, of: &[(&str, u32)]) {
 
 /// The table with a style that is held out; `class` says what each image is called, whatever it shows.
 pub fn drift(path: &Path, class: impl Fn(u32) -> u32) {
+    drift_with(path, class, &[]);
+}
+
+/// The same with images that cannot be decoded.
+pub fn drift_with(path: &Path, class: impl Fn(u32) -> u32, broken: &[u32]) {
     let rows: Vec<u32> = (0..2 * EACH + 24).collect();
-    let bytes: Vec<Vec<u8>> = rows.iter().map(|&i| encode_png(&drawing(i % 2, i)).expect("encodes")).collect();
+    let image = |i: u32| match broken.contains(&i) {
+        true => b"no picture".to_vec(),
+        false => encode_png(&drawing(i % 2, i)).expect("encodes"),
+    };
+    let bytes: Vec<Vec<u8>> = rows.iter().map(|&i| image(i)).collect();
     let names: Vec<String> = rows.iter().map(|i| format!("{i}.png")).collect();
     let fields = [Column::new("bytes".into(), bytes), Column::new("path".into(), names)];
     let text = |name: &str, of: &dyn Fn(u32) -> String| {

@@ -225,11 +225,16 @@ impl Shard {
         let damaged = |said: String| {
             Error::data(path, "a whole shard", format!("a damaged one ({said}); remove it, and it is computed again"))
         };
-        let wanted = only.map(|name| ["row", "id", "error", name].map(String::from).to_vec());
         let read = || {
             let mut reader = ParquetReader::new(file);
             let said = reader.get_metadata()?.key_value_metadata().iter().flatten();
             let said: Vec<(String, Option<String>)> = said.map(|said| (said.key.clone(), said.value.clone())).collect();
+            // Of images that all could not be used there are no features.
+            let there = reader.schema()?;
+            let wanted = only.map(|name| {
+                let names = ["row", "id", "error", name].into_iter();
+                names.filter(|column| *column != name || there.contains(column)).map(String::from).collect()
+            });
             Ok::<_, PolarsError>((reader.with_columns(wanted).finish()?, said))
         };
         let (frame, said) = caught(read).map_err(damaged)?.map_err(|error| damaged(error.to_string()))?;
@@ -259,6 +264,11 @@ impl Shard {
                     shard.poolings.insert(name.to_string(), (arrays.width(), values));
                 }
             }
+        }
+        if let Some(name) = only.filter(|name| !shard.poolings.contains_key(*name))
+            && shard.errors.iter().any(Option::is_none)
+        {
+            return Err(damaged(format!("no features `{name}`")));
         }
         // A shard of an earlier version says nothing.
         let is_other =

@@ -150,6 +150,8 @@ fn obtain(download: &Download, file: &Path) -> Result<()> {
     {
         remove(file)?;
         remove(&file.with_file_name(format!("{}.part", download.file_name())))?;
+        // What is put there by hand from here on is no longer the noted file.
+        remove(&note)?;
     }
     if !file.exists() {
         // What came of another file must not become the beginning of this one.

@@ -125,8 +125,7 @@ fn unknown_parts(set: &ImageSet) -> Option<String> {
         .filter(|name| !name.is_empty() && folder::kind_of_part(name).is_none())
         .map(|name| format!("`{name}`"))
         .collect();
-    let named = names.len() > unknown.len() && !unknown.is_empty();
-    named.then(|| {
+    (!unknown.is_empty()).then(|| {
         format!("parts whose names say neither train, validation nor test are learned from: {}", unknown.join(", "))
     })
 }

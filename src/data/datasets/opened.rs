@@ -3,6 +3,7 @@
 
 use super::listing::{self, Links};
 use super::names::{raw, shown, shown_in_a_line};
+use super::own;
 use crate::error::{Error, Result};
 use crate::key::digest_of;
 use crate::storage::{Standing, touched};
@@ -25,12 +26,26 @@ pub(super) fn note(path: &Path) -> Result<()> {
     write(Path::new(&log), &format!("{} {}\n", standing(&path)?, shown_in_a_line(path.as_os_str())))
 }
 
-/// Notes `tables` in `folder` and the folders of the pictures that they name.
+/// Notes `tables` in `folder` and the folders of the pictures that they name; where `folder` is much larger than these (somebody's
+/// home, with a table in it), those that pictures lie in alone.
 pub(super) fn note_tables(folder: &Path, tables: &[String], pictures: &[&Path]) -> Result<()> {
     tables.iter().try_for_each(|table| note(&folder.join(table)))?;
-    let outside = pictures.iter().filter(|picture| !picture.starts_with(folder)).filter_map(|picture| picture.parent());
-    let inside = pictures.iter().any(|picture| picture.starts_with(folder)).then_some(folder);
-    inside.into_iter().chain(outside.collect::<BTreeSet<_>>()).try_for_each(note)
+    let (inside, outside): (Vec<&Path>, Vec<&Path>) = pictures.iter().partition(|picture| picture.starts_with(folder));
+    let mut folders: BTreeSet<&Path> = outside.iter().filter_map(|picture| picture.parent()).collect();
+    match own::is_much_larger(folder, pictures.len()) {
+        _ if inside.is_empty() => {}
+        false => drop(folders.insert(folder)),
+        true => folders.extend(inside.iter().filter_map(|picture| picture.parent())),
+    }
+    // A folder stands for those below it; in this order it comes before them.
+    let mut noted: Vec<&Path> = Vec::new();
+    for folder in folders {
+        if !noted.iter().any(|above| folder.starts_with(above)) {
+            note(folder)?;
+            noted.push(folder);
+        }
+    }
+    Ok(())
 }
 
 /// Notes files of the hub's cache, and which commit it holds for `revision`: a branch that has moved on is another data set.

@@ -1,6 +1,7 @@
 //! One thing in several spellings: `1` and `1.0`, `Train` and `train`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use tokenizers::NormalizedString;
 
 /// Whether a text is how programs write that a value is missing: what pandas takes for that.
 pub(super) fn is_missing(text: &str) -> bool {
@@ -48,6 +49,28 @@ pub(super) fn numbers(values: &mut [Option<String>]) {
             *value = value.as_deref().and_then(number).map(String::from);
         }
     }
+}
+
+/// Numbers in their one spelling, and texts that differ in case, in the space around them or in how accents are encoded by the first
+/// of these: what belongs together must not be taken apart by how it was typed. Gives a warning where texts were joined.
+pub(super) fn one_spelling(what: &str, values: &mut [Option<String>]) -> Option<String> {
+    for value in values.iter_mut() {
+        *value = value.take().map(|text| text.trim().to_string()).filter(|text| !text.is_empty());
+    }
+    numbers(values);
+    let mut first: HashMap<String, String> = HashMap::new();
+    let mut joined: BTreeSet<(String, String)> = BTreeSet::new();
+    for value in values.iter_mut().flatten() {
+        let plain = NormalizedString::from(value.as_str()).nfc().get().to_lowercase();
+        let known = first.entry(plain).or_insert_with(|| value.clone());
+        if known != value {
+            joined.insert((known.clone(), value.clone()));
+            value.clone_from(known);
+        }
+    }
+    let (one, other) = joined.first()?;
+    let n = joined.len();
+    Some(format!("{n} of the {what} in another spelling count as one with the first, such as {other:?} with {one:?}"))
 }
 
 /// A warning for a group that is how programs write a missing one. It stays a group: images that are taken apart could leak.

@@ -33,7 +33,7 @@ pub use methods::{Method, Tuning};
 pub use model::{
     FeaturesRecord, InputRecord, InterpolationRecord, LookRecord, ModelRecord, ResizeRecord, TextRecord, Weights,
 };
-pub use own::own_manifest;
+pub use own::{own_manifest, read_own};
 pub use source::{ArchiveLayout, Download, ListLabel, Lookup, Source, TablePart};
 pub use split::{OfficialSplit, PerClass, SplitRecord, SplitRule};
 pub use suite::{DTypeRecord, FinetuningRecord, SuiteRecord};

@@ -1,7 +1,17 @@
 //! The record of a reader's own data as TOML, to be kept and changed.
 
-use super::{DatasetRecord, Source};
+use super::{DatasetRecord, Loaded, Source};
+use crate::error::Result;
+use std::path::Path;
 use toml::{Table, Value};
+
+/// Reads a manifest of a reader's own data, as it stands: nothing is completed or looked for.
+///
+/// # Errors
+/// A file that cannot be read or is no manifest of a data set.
+pub fn read_own(path: &Path) -> Result<DatasetRecord> {
+    Ok(Loaded::<DatasetRecord>::read(path)?.record)
+}
 
 /// The manifest of a reader's own data: what is not the default. Reading it gives the same record.
 pub fn own_manifest(record: &DatasetRecord) -> String {

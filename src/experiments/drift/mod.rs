@@ -64,7 +64,7 @@ pub fn run(project: &Project, device: &Device) -> Result<Vec<ResultRow>> {
 /// As for [`run`], which it does first.
 pub fn answers(project: &Project, device: &Device) -> Result<Vec<Answered>> {
     run(project, device)?;
-    answered(&Plan::new(project, &Calibrations, device, None)?)
+    answered(project, &Plan::new(project, &Calibrations, device, None)?)
 }
 
 /// Reliability diagrams, [`BINS`] bins each, for the test images of `split` (`test`, `id` or `ood`): as the probe is, and at the

@@ -1,5 +1,6 @@
 //! `wider-clip finetune`: one model on one data set or folder, to a file that classifies.
 
+use super::saved::FORM;
 use super::{Asked, Saved, Start, save};
 use crate::error::{Error, Result};
 use crate::manifest::Tuning;
@@ -7,7 +8,7 @@ use crate::models::{allow_tf32, best_device};
 use crate::project::Project;
 use crate::results::Score;
 use crate::say::{path as shown, plain};
-use crate::storage;
+use crate::target;
 use candle_core::{DType, Device};
 use std::path::{Path, PathBuf};
 
@@ -56,7 +57,7 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
     let name =
         format!("{}-{}-{}-b{}-s{}", request.model, dataset, request.method.as_str(), request.budget, request.seed);
     let out = request.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.safetensors")));
-    storage::check_target(&out)?;
+    target::check_kind(&out, "a classifier that `finetune` wrote", |beginning| target::holds(beginning, FORM))?;
     let start = Start::open(&project, &dataset, &request.model, &device)?;
     let asked = Asked {
         method: request.method,

@@ -111,13 +111,14 @@ pub fn crossover(
     crossings.collect()
 }
 
-/// What the suite's runs had right, and the logistic regression on the same split, image by image.
+/// What the suite's runs had right, and the logistic regression on the same split, image by image. A data set and model whose kept
+/// answers are of other images than their splits is left out, and named.
 ///
 /// # Errors
-/// As for [`super::run`], which it does first; kept answers of other images than the split's.
+/// As for [`super::run`], which it does first.
 pub fn answers(project: &Project, device: &Device) -> Result<Vec<Answered>> {
     super::run(project, device)?;
-    answered(&Plan::new(project, &Finetuning, device, None)?)
+    answered(project, &Plan::new(project, &Finetuning, device, None)?)
 }
 
 /// The same, all seeds together.

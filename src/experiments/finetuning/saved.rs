@@ -62,7 +62,7 @@ pub fn save(start: &Start, tuned: &Tuned, path: &Path) -> Result<()> {
 }
 
 /// The form of saved classifiers.
-const FORM: &str = "wider-clip classifier 1";
+pub(super) const FORM: &str = "wider-clip classifier 1";
 
 impl Saved {
     /// Reads a file that [`save`] wrote.

@@ -38,7 +38,8 @@ pub struct ClosePair {
     pub bits: u32,
 }
 
-/// Codes of the first list that are worked on at once, each with all of the second.
+/// Codes of the first list that are worked on at once, each with all of the second: at most so many, and fewer where the list is
+/// short, for all threads to have some.
 const TILE: usize = 256;
 
 /// All pairs of a code of `firsts` and one of `seconds` that differ in at most `most` of the 128 bits, as they are or
@@ -56,15 +57,16 @@ const TILE: usize = 256;
 pub fn close_pairs(firsts: &[Code], seconds: &[Code], most: u32, only_above: bool) -> Vec<ClosePair> {
     let kept: Vec<u64> = seconds.iter().map(|code| code.kept).collect();
     let turned: Vec<u64> = seconds.iter().map(|code| code.turned).collect();
+    let rows = (firsts.len() / (4 * rayon::current_num_threads())).clamp(8, TILE);
     let found: Vec<Vec<ClosePair>> = firsts
-        .par_chunks(TILE)
+        .par_chunks(rows)
         .enumerate()
         .map_init(
             || vec![0u8; seconds.len()],
             |near, (tile, codes)| {
                 let mut found = Vec::new();
                 for (place, &code) in codes.iter().enumerate() {
-                    let a = tile * TILE + place;
+                    let a = tile * rows + place;
                     let from = if only_above { (a + 1).min(seconds.len()) } else { 0 };
                     if mark(code, &kept[from..], &turned[from..], most, &mut near[from..]) {
                         collect(code, a, from, seconds, &near[from..], most, &mut found);

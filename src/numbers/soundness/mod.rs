@@ -8,7 +8,7 @@
 //! | [`label_issues`] | confident learning: what cleanlab flags, in its order |
 //! | [`suspects`] | every image from the most to the least suspect label, by probe and neighbours together |
 //! | [`outliers`] | how far each image is from its neighbours, and which are too far |
-//! | [`close_pairs`], [`groups_of`] | codes of bits that differ in few places, also mirrored; pairs to groups |
+//! | [`close_pairs`], [`groups_of`], [`Unions`] | codes of bits that differ in few places, also mirrored; pairs to groups |
 //!
 //! The engines say how sure they are and flag; a person decides. What the flags are worth is measured in
 //! benches/README.md.
@@ -28,7 +28,7 @@ pub use hamming::{ClosePair, Code, close_pairs};
 pub use out_of_fold::{OutOfFold, out_of_fold};
 pub use outliers::{DATALAB_THRESHOLD, Outliers, outliers};
 pub use suspects::{Suspect, suspects};
-pub use unions::groups_of;
+pub use unions::{Unions, groups_of};
 pub use votes::neighbour_votes;
 
 use crate::error::{Error, Result};

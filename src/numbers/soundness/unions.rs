@@ -15,25 +15,49 @@ use crate::error::{Error, Result};
 /// # Ok::<(), wider_clip::error::Error>(())
 /// ```
 pub fn groups_of(n: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Result<Vec<Vec<usize>>> {
-    // Each thing points to one that is not above it; who points to itself is the first of its group.
-    let mut first: Vec<usize> = (0..n).collect();
+    let mut unions = Unions::new(n);
     for (a, b) in pairs {
         if a.max(b) >= n {
             return Err(Error::argument("pairs", format!("places below {n}"), format!("({a}, {b})")));
         }
-        let (a, b) = (find(&mut first, a), find(&mut first, b));
-        first[a.max(b)] = a.min(b);
+        unions.join(a, b);
     }
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); n];
     for thing in 0..n {
-        let root = find(&mut first, thing);
-        members[root].push(thing);
+        members[unions.first_with(thing)].push(thing);
     }
     members.retain(|group| group.len() > 1);
     Ok(members)
 }
 
-/// The first of a thing's group; the way there is halved for who comes next.
+/// Things that are joined one after the other.
+#[derive(Debug, Clone)]
+pub struct Unions {
+    /// Each thing points to one that is not above it; who points to itself is the first of its group.
+    first: Vec<usize>,
+}
+
+impl Unions {
+    /// `n` things, each alone.
+    pub fn new(n: usize) -> Unions {
+        Unions { first: (0..n).collect() }
+    }
+
+    /// Makes one group of two things' groups.
+    ///
+    /// # Panics
+    /// A thing of `n` or above, here and below.
+    pub fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.first_with(a), self.first_with(b));
+        self.first[a.max(b)] = a.min(b);
+    }
+
+    /// The first of a thing's group; the way there is halved for who comes next.
+    pub fn first_with(&mut self, thing: usize) -> usize {
+        find(&mut self.first, thing)
+    }
+}
+
 fn find(first: &mut [usize], mut thing: usize) -> usize {
     while first[thing] != thing {
         first[thing] = first[first[thing]];

@@ -1,9 +1,11 @@
 //! Which columns of a reader's table mean what: by the names that people give them, or as asked for.
 
+use super::super::folder::kind_of_part;
 use super::super::parquet;
 use super::rows::extension;
 use crate::error::{Error, Result};
 use crate::manifest::Columns;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The columns that a reader names; the others are found by their names.
@@ -77,6 +79,43 @@ pub(super) fn find(path: &Path, header: &[String], wanted: &Wanted, in_parquet: 
         name: None,
         time: None,
     })
+}
+
+/// Settles which column says the published part, where no reader named one: the first of those called so with a value that names a
+/// part. Others are called `part` or `set` too: taken for the split, they would hide the parts that folders and files say. Gives a
+/// sentence for a column that is not taken.
+///
+/// # Errors
+/// What `values` gives, which finds the values of a column.
+pub(super) fn settle_split(
+    columns: &mut Columns,
+    header: &[String],
+    wanted: &Wanted,
+    values: impl Fn(&str) -> Result<BTreeSet<String>>,
+) -> Result<Vec<String>> {
+    const SHOWN: usize = 5;
+    if wanted.split.is_some() {
+        return Ok(Vec::new());
+    }
+    columns.split = None;
+    let mut said = Vec::new();
+    let called = SPLIT.iter().flat_map(|name| header.iter().filter(move |column| column.to_lowercase() == *name));
+    for column in called {
+        let values = values(column)?;
+        if values.iter().any(|value| kind_of_part(value.trim()).is_some()) {
+            columns.split = Some(column.clone());
+            return Ok(said);
+        }
+        if !values.is_empty() {
+            let shown: Vec<&str> = values.iter().take(SHOWN).map(String::as_str).collect();
+            let more = if values.len() > SHOWN { ", ..." } else { "" };
+            said.push(format!(
+                "the column `{column}` is not taken for the split: none of its values ({}{more}) is the name of a part",
+                shown.join(", ")
+            ));
+        }
+    }
+    Ok(said)
 }
 
 /// The columns that need not be there, and whether a reader asked for each.

@@ -5,7 +5,7 @@ mod open;
 mod rows;
 
 pub use columns::Wanted;
-pub(super) use open::open;
+pub(super) use open::{is_much_larger, open};
 
 use super::folder::{holds_parts, kind_of_part, part_word};
 use super::listing::{self, Links, is_picture};
@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Columns, DatasetRecord, Source, own_folder, own_id};
 use crate::storage;
 use rows::{TABLES, extension};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Names of the folder whose pictures have no label yet, in any case.
@@ -227,8 +228,19 @@ fn of_tables(name: &str, folder: &Path, tables: Vec<String>, wanted: &Wanted) ->
         let more = rows::header(&folder.join(table))?;
         header.extend(more.into_iter().filter(|column| !header.contains(column)).collect::<Vec<_>>());
     }
-    let columns = columns::find(&first, &header, wanted, false)?;
-    let said = vec![format!("pictures that {} names", tables.join(" and ")), meaning(&columns)];
+    let mut columns = columns::find(&first, &header, wanted, false)?;
+    let not_taken = columns::settle_split(&mut columns, &header, wanted, |column| {
+        let mut values = BTreeSet::new();
+        for table in &tables {
+            let rows = rows::read(&folder.join(table), &mut left_out::Tally::default())?;
+            if let Some(at) = rows.header.iter().position(|name| name == column) {
+                values.extend(rows.rows.into_iter().filter_map(|(_, mut row)| row[at].take()));
+            }
+        }
+        Ok(values)
+    })?;
+    let mut said = vec![format!("pictures that {} names", tables.join(" and ")), meaning(&columns)];
+    said.extend(not_taken);
     let mut record = DatasetRecord::own(&own_id(name), folder_source(folder, tables)?);
     record.columns = columns;
     Ok(Recognised { record, said })
@@ -268,7 +280,12 @@ fn with_pictures_inside(name: &str, files: &[PathBuf], wanted: &Wanted) -> Resul
             *column = None;
         }
     }
+    let not_taken = columns::settle_split(&mut columns, &header, wanted, |column| {
+        let values = holding.iter().map(|file| parquet::values_of(file, column));
+        Ok(values.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    })?;
     said.insert(1, meaning(&columns));
+    said.extend(not_taken);
     said.extend(others.iter().map(|(file, why)| format!("{} is not read: {why}", file.display())));
     let mut record = DatasetRecord::own(&own_id(name), Source::Parquet { files: paths });
     record.columns = columns;

@@ -1,7 +1,7 @@
 //! Pictures that a reader's own tables name.
 
 use super::super::ImageSet;
-use super::super::folder::{exact_part, from_files, kind_of_part};
+use super::super::folder::{Part, exact_part, from_files, kind_of_part};
 use super::super::layouts::{in_class_order, number_order};
 use super::super::left_out::Tally;
 use super::super::listing::{self, EXTENSIONS};
@@ -29,6 +29,8 @@ struct Named {
     /// Place of each picture among `files`, by its whole path.
     places: HashMap<PathBuf, usize>,
     labels: Numbers,
+    /// Rows that give a picture a second class: how many, and the first of them with both.
+    in_two: Option<(usize, (String, String, String))>,
     warnings: Vec<String>,
     ignored: Tally,
 }
@@ -44,10 +46,12 @@ pub(in super::super) fn open(id: &str, folder: &Path, tables: &[String], columns
         let found = if ignored.is_empty() { "none: the table has no row".into() } else { format!("none; {ignored}") };
         return Err(Error::data(folder.join(&tables[0]), "a row with a label whose picture is there", found));
     }
+    named.parts_of_folders(folder);
     unnamed(folder, &mut named);
     named.warnings.extend(outside(folder, &named));
-    spelling::numbers(&mut named.groups);
+    named.warnings.extend(spelling::one_spelling("groups", &mut named.groups));
     named.warnings.extend(spelling::missing_group(&named.groups));
+    named.warnings.extend(spelling::one_spelling("domains", &mut named.domains));
     spelling::one_case(named.parts.iter_mut().flatten());
     let ids: Vec<String> = named.files.iter().map(|file| below(folder, file)).collect();
     let parts = filled(named.parts);
@@ -99,6 +103,14 @@ fn read(folder: &Path, tables: &[String], columns: &Columns) -> Result<Named> {
     named.labels = Numbers::of(&tables, &columns.label);
     for (table, rows) in &tables {
         named.add(folder, table, rows, columns)?;
+    }
+    if let Some((n, (picture, one, other))) = &named.in_two {
+        named.warnings.push(match n {
+            1 => format!("{picture} stands in two classes, `{one}` and `{other}`; the first counts"),
+            n => format!(
+                "{n} rows give a picture another class, such as {picture} in `{one}` and `{other}`; the first counts"
+            ),
+        });
     }
     Ok(named)
 }
@@ -160,6 +172,27 @@ impl Numbers {
 }
 
 impl Named {
+    /// Folders of parts with other words in their names, as `train2017` and `test2017`: where nothing else says a part, every
+    /// picture lies in such a folder, one of them is for training, and another has classes of it.
+    fn parts_of_folders(&mut self, folder: &Path) {
+        if self.parts.iter().any(Option::is_some) {
+            return;
+        }
+        let of = |file: &PathBuf| {
+            let below = below(folder, file);
+            let (first, _) = below.split_once('/')?;
+            Some((kind_of_part(first)?, first.to_string()))
+        };
+        let Some(found) = self.files.iter().map(of).collect::<Option<Vec<_>>>() else { return };
+        let classes = |train: bool| -> BTreeSet<&String> {
+            let of = found.iter().zip(&self.classes).filter(|((kind, _), _)| (*kind == Part::Train) == train);
+            of.map(|(_, class)| class).collect()
+        };
+        if !classes(true).is_disjoint(&classes(false)) {
+            self.parts = found.into_iter().map(|(_, name)| Some(name)).collect();
+        }
+    }
+
     fn add(&mut self, folder: &Path, table: &str, rows: &Rows, columns: &Columns) -> Result<()> {
         let there = |name: &str| rows.header.iter().position(|column| column == name);
         let place = |name: &str| {
@@ -196,8 +229,8 @@ impl Named {
             if let Some(&first) = self.places.get(&known) {
                 if self.classes[first] != class {
                     let other = &self.classes[first];
-                    self.warnings
-                        .push(format!("{picture} stands in two classes, `{other}` and `{class}`; the first counts"));
+                    let one = || (picture.clone(), other.clone(), class.clone());
+                    self.in_two.get_or_insert_with(|| (0, one())).0 += 1;
                 }
                 self.ignored.add("rows that name a picture again", name);
                 continue;
@@ -209,10 +242,7 @@ impl Named {
                 let is_tables = || table.starts_with(&format!("{first}/")) && kind_of_part(first).is_some();
                 (exact_part(first).is_some() || is_tables()).then(|| first.to_string())
             };
-            self.parts.push(match split {
-                Some(split) => row[split].clone(),
-                None => of_folder(),
-            });
+            self.parts.push(split.and_then(|split| row[split].clone()).or_else(of_folder));
             self.places.insert(known, self.files.len());
             self.files.push(file);
             self.classes.push(class);
@@ -287,7 +317,7 @@ fn plain(name: &str) -> String {
 /// of a folder to be labelled are none of these.
 fn unnamed(folder: &Path, named: &mut Named) {
     let unlabelled: BTreeSet<PathBuf> = named.unlabelled.iter().map(|file| whole(file)).collect();
-    let most = 50_000 + 4 * (named.files.len() + unlabelled.len());
+    let most = most_entries(named.files.len() + unlabelled.len());
     let pictures = pictures_in(vec![folder.to_path_buf()], true, most).or_else(|| {
         let beside: BTreeSet<&Path> = named.files.iter().filter_map(|file| file.parent()).collect();
         pictures_in(beside.into_iter().map(Path::to_path_buf).collect(), false, usize::MAX)
@@ -300,6 +330,16 @@ fn unnamed(folder: &Path, named: &mut Named) {
             named.ignored.add("pictures that no row names", || id);
         }
     }
+}
+
+/// So many entries of a folder are looked through where tables name so many pictures.
+fn most_entries(named: usize) -> usize {
+    50_000 + 4 * named
+}
+
+/// Whether much more lies below a folder than the pictures that its tables name.
+pub(in super::super) fn is_much_larger(folder: &Path, named: usize) -> bool {
+    pictures_in(vec![folder.to_path_buf()], true, most_entries(named)).is_none()
 }
 
 /// The pictures in folders, and below them if `deep`, sorted; `None` where more than `most` entries lie there. Hidden ones are

@@ -15,7 +15,7 @@ use crate::manifest::Columns;
 use crate::storage::{self, Standing};
 use file::{Leaf, Table};
 use labels::Labels;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -44,12 +44,16 @@ pub(super) fn open(id: &str, files: &[(Option<String>, PathBuf)], columns: &Colu
     for name in &resolved.unused {
         set.ignored.add("class names without an image", || name.clone());
     }
-    let [groups, domains, names, times] = set.optional;
+    let [groups, mut domains, names, times] = set.optional;
     // An image of no group is a group of its own; numbers of several files may be written in several ways.
-    let mut of_groups = None;
-    let groups = groups.filter(|groups| groups.iter().any(Option::is_some)).map(|mut groups| {
-        spelling::numbers(&mut groups);
-        of_groups = spelling::missing_group(&groups);
+    let mut of_groups: Vec<String> = Vec::new();
+    let groups = groups.map(|mut groups| {
+        of_groups.extend(spelling::one_spelling("groups", &mut groups));
+        of_groups.extend(spelling::missing_group(&groups));
+        groups
+    });
+    of_groups.extend(domains.as_mut().and_then(|domains| spelling::one_spelling("domains", domains)));
+    let groups = groups.filter(|groups| groups.iter().any(Option::is_some)).map(|groups| {
         let alone = |(group, id): (Option<String>, &String)| group.unwrap_or_else(|| format!("alone: {id}"));
         groups.into_iter().zip(&ids).map(alone).collect()
     });
@@ -157,7 +161,10 @@ impl Gathered {
         }
         let part = part.unwrap_or_default();
         let part_of = |row: &usize| match &split {
-            Some(split) => split[*row].clone().unwrap_or_default(),
+            Some(split) => {
+                let said = split[*row].clone().filter(|said| !said.trim().is_empty());
+                said.unwrap_or_else(|| part.to_string())
+            }
             None => part.to_string(),
         };
         self.parts.extend(kept.iter().map(part_of));
@@ -387,6 +394,20 @@ pub(super) fn no_text(path: &Path, column: &str) -> Result<Option<String>> {
         Ok(None) => Some(format!("a struct of {}", table.inside(column).join(", "))),
         Err(_) => Some("a list or map".into()),
     })
+}
+
+/// The texts of a column, each once; none where there is no such column of text or numbers.
+///
+/// # Errors
+/// A file that is no Parquet file or is damaged.
+pub(super) fn values_of(path: &Path, column: &str) -> Result<BTreeSet<String>> {
+    let table = Table::open_of(path, ROWS_PER_BYTE)?;
+    if !there(&table, column) || no_text(path, column)?.is_some() {
+        return Ok(BTreeSet::new());
+    }
+    let Some(leaf) = table.leaf(column)? else { return Ok(BTreeSet::new()) };
+    let values = texts(&table, &leaf, column)?.into_iter().flatten();
+    Ok(values.filter(|text| !text.trim().is_empty()).collect())
 }
 
 /// Whether a column holds encoded pictures.

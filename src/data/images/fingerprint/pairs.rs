@@ -6,7 +6,8 @@ use super::{Fingerprint, MARGIN};
 use crate::error::Result;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use wider_clip_numbers::soundness::{ClosePair, Code, close_pairs, groups_of};
+use std::collections::btree_map::Entry;
+use wider_clip_numbers::soundness::{ClosePair, Code, Unions, close_pairs, groups_of};
 
 /// Bits of 128 that the codes of copies differ in at most.
 const MOST_BITS: u32 = 10;
@@ -22,6 +23,13 @@ const MOST_WORST_PART: f32 = 0.3;
 const MOST_COLOUR: f32 = 40.0;
 const MOST_BRIGHTER: f32 = 45.0;
 const MOST_CONTRAST: f32 = 1.5;
+
+/// Partners of a picture beyond which those of its own group are no longer looked for.
+const MOST_PARTNERS: u32 = 64;
+/// Candidates in memory, about, where all codes are close.
+const CANDIDATES: usize = 1 << 23;
+/// Candidates that are compared before the next are chosen.
+const BLOCK: usize = 1 << 15;
 
 /// How two pictures are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,8 +53,11 @@ pub struct NearPair {
     pub distance: f64,
 }
 
-/// All pairs of nearly equal pictures, in the order of `a`, then `b`. Flat pictures are paired where their pixels are
+/// Pairs of nearly equal pictures, in the order of `a`, then `b`. Flat pictures are paired where their pixels are
 /// the same.
+///
+/// All pairs, but that two pictures which are in one group already, by chains of pairs, and have [`MOST_PARTNERS`] partners each are
+/// not compared: frames of a fixed camera would be a pair each with each.
 ///
 /// Time grows with the square of the number of pictures, memory with the number of pictures and pairs: seconds for
 /// 100,000.
@@ -64,36 +75,79 @@ pub fn near_duplicates(prints: &[Fingerprint]) -> Vec<NearPair> {
     let lively: Vec<usize> = (0..prints.len()).filter(|&i| !prints[i].flat).collect();
     let whole: Vec<Code> = lively.iter().map(|&i| prints[i].whole).collect();
     let middle: Vec<Code> = lively.iter().map(|&i| prints[i].middle).collect();
-    // Whole with whole; and each whole with each middle, where the other is a crop of the one whose middle it is.
-    let mut candidates: Vec<(usize, usize, bool, Over)> = Vec::new();
-    let mut take = |found: Vec<ClosePair>, over: Over| {
-        for pair in found.into_iter().filter(|pair| pair.a != pair.b) {
-            let (a, b) = (lively[pair.a], lively[pair.b]);
-            let over = if a < b { over } else { over.swapped() };
-            candidates.push((a.min(b), a.max(b), pair.mirrored, over));
-        }
-    };
-    take(close_pairs(&whole, &whole, MOST_BITS, true), Over::Each);
-    take(close_pairs(&whole, &middle, MOST_BITS, false), Over::First);
-    candidates.par_sort_unstable();
-    candidates.dedup();
     let coarse: Vec<Coarse> = prints.par_iter().map(Coarse::of).collect();
-    let checked = candidates.par_iter().filter_map(|&(a, b, mirrored, over)| {
-        if coarse[a].agreement(&coarse[b], mirrored, over) < WORTH_A_LOOK {
-            return None;
-        }
-        let distance = compare(&prints[a], &prints[b], mirrored, over)?;
-        let kind = if mirrored { NearKind::Mirrored } else { NearKind::Same };
-        Some(NearPair { a, b, kind, distance })
-    });
-    let mut best: BTreeMap<(usize, usize), NearPair> = BTreeMap::new();
-    for pair in checked.collect::<Vec<_>>().into_iter().chain(same_pixels(prints)) {
-        let kept = best.entry((pair.a, pair.b)).or_insert(pair);
-        if (pair.distance, pair.kind) < (kept.distance, kept.kind) {
-            *kept = pair;
+    let mut found = Found::new(prints.len());
+    // In memory are the pairs of so many codes with all, should all be close.
+    let at_once = (CANDIDATES / lively.len().max(1)).max(64);
+    for from in (0..lively.len()).step_by(at_once) {
+        let to = lively.len().min(from + at_once);
+        // Whole with whole; and each whole with each middle, where the other is a crop of the one whose middle it is.
+        let mut candidates: Vec<(usize, usize, bool, Over)> = Vec::new();
+        let mut take = |pairs: Vec<ClosePair>, second: usize, over: Over| {
+            for pair in pairs.into_iter().filter(|pair| from + pair.a != second + pair.b) {
+                let (a, b) = (lively[from + pair.a], lively[second + pair.b]);
+                let over = if a < b { over } else { over.swapped() };
+                candidates.push((a.min(b), a.max(b), pair.mirrored, over));
+            }
+        };
+        take(close_pairs(&whole[from..to], &whole[from..], MOST_BITS, true), from, Over::Each);
+        take(close_pairs(&whole[from..to], &middle, MOST_BITS, false), 0, Over::First);
+        candidates.par_sort_unstable();
+        candidates.dedup();
+        let mut rest = &candidates[..];
+        while !rest.is_empty() {
+            let (block, after) = rest.split_at(rest.len().min(BLOCK));
+            rest = after;
+            let open: Vec<_> = block.iter().filter(|(a, b, ..)| found.is_open(*a, *b)).collect();
+            let checked = open.into_par_iter().filter_map(|&(a, b, mirrored, over)| {
+                if coarse[a].agreement(&coarse[b], mirrored, over) < WORTH_A_LOOK {
+                    return None;
+                }
+                let distance = compare(&prints[a], &prints[b], mirrored, over)?;
+                let kind = if mirrored { NearKind::Mirrored } else { NearKind::Same };
+                Some(NearPair { a, b, kind, distance })
+            });
+            checked.collect::<Vec<_>>().into_iter().for_each(|pair| found.add(pair));
         }
     }
-    best.into_values().collect()
+    same_pixels(prints).into_iter().for_each(|pair| found.add(pair));
+    found.best.into_values().collect()
+}
+
+/// Pairs as they are found.
+struct Found {
+    best: BTreeMap<(usize, usize), NearPair>,
+    partners: Vec<u32>,
+    groups: Unions,
+}
+
+impl Found {
+    fn new(n: usize) -> Found {
+        Found { best: BTreeMap::new(), partners: vec![0; n], groups: Unions::new(n) }
+    }
+
+    /// Whether two pictures are worth comparing.
+    fn is_open(&mut self, a: usize, b: usize) -> bool {
+        let full = self.partners[a].min(self.partners[b]) >= MOST_PARTNERS;
+        !full || self.groups.first_with(a) != self.groups.first_with(b)
+    }
+
+    /// Keeps a pair; of one that is there already what agrees better.
+    fn add(&mut self, pair: NearPair) {
+        match self.best.entry((pair.a, pair.b)) {
+            Entry::Vacant(place) => {
+                place.insert(pair);
+                self.groups.join(pair.a, pair.b);
+                self.partners[pair.a] += 1;
+                self.partners[pair.b] += 1;
+            }
+            Entry::Occupied(mut kept) => {
+                if (pair.distance, pair.kind) < (kept.get().distance, kept.get().kind) {
+                    kept.insert(pair);
+                }
+            }
+        }
+    }
 }
 
 /// The groups of pictures that `pairs` join, in chains too: members ascending, groups by their first.
