@@ -9,8 +9,11 @@ use wider_clip::workbench::course::assignments::{
     Notebook, STUB, TEXT_STUB, assignments, mark, source, student_version, to_be_marked,
 };
 use wider_clip::workbench::course::build::build;
-use wider_clip::workbench::course::grade::{Points, Submission, points_of, submissions};
-use wider_clip::workbench::course::grades::{Marking, read_grades, together};
+use wider_clip::workbench::course::grade::{Points, Submission, points_of, shown_notebook, submissions};
+use wider_clip::workbench::course::grades::{Added, Marking, csv_of, read_grades, read_table, together};
+use wider_clip::workbench::course::has_same_cells;
+use wider_clip::workbench::course::links::safe_links;
+use wider_clip::workbench::course::sandbox::layers;
 
 fn all() -> Vec<Notebook> {
     assignments(&Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/assignments")).unwrap()
@@ -398,4 +401,255 @@ fn marking_again_takes_nothing_of_a_person_away() {
     let all = with(anew(3.0), &former, "33");
     assert_eq!(all.iter().map(|one| one.student.as_str()).collect::<Vec<_>>(), ["ada", "ada", "zoe"]);
     assert_eq!((all[1].points, all[1].why.as_str(), &all[2]), (Some(2.5), "to be read (text 33)", &former[0]));
+}
+
+/// Marks one task again: what the program finds now and found before, and what its line says.
+fn marked_again(now: Points, before: Option<Points>, line: Points, anew: bool) -> Points {
+    let marking = Marking { points: vec![now], before: before.into_iter().collect(), anew };
+    together(vec![marking], vec![line], |_| Some("11".into())).remove(0)
+}
+
+fn task(points: Option<f64>, why: &str) -> Points {
+    let (student, assignment, task) = ("ada".into(), "1".into(), "task".into());
+    Points { student, assignment, task, points, of: 4.0, why: why.into() }
+}
+
+/// A text that was not there, and is handed in now, is to be read.
+#[test]
+fn a_zero_of_the_program_is_no_reading() {
+    let unread = || task(None, "to be read");
+    for why in ["nothing was written", "the cell is missing", "the run ended with 1: x", "it took more than 900 s"] {
+        let zero = || task(Some(0.0), why);
+        for before in [Some(zero()), None] {
+            let said = marked_again(unread(), before, zero(), true);
+            assert_eq!((said.points, said.why.as_str()), (None, "to be read (text 11)"), "{why}");
+        }
+    }
+    // A person's: other points than the program's, a text that the program left to be read, a reason of their own.
+    let zero = || task(Some(0.0), "nothing was written");
+    assert_eq!(marked_again(unread(), Some(zero()), task(Some(1.0), "on paper"), true).points, Some(1.0));
+    assert_eq!(marked_again(unread(), Some(unread()), task(Some(0.0), "copied"), false).points, Some(0.0));
+    assert_eq!(marked_again(unread(), None, task(Some(0.0), "copied"), true).points, Some(0.0));
+    // A zero for this very text stays, also where the machine could not mark it the last time.
+    let read = task(Some(0.0), "to be read (text 11)");
+    assert_eq!(marked_again(unread(), Some(task(Some(0.0), "not marked: x")), read.clone(), false), read);
+}
+
+/// Only what a person wrote outlives what the program finds.
+#[test]
+fn new_points_of_the_program_take_the_place_of_its_old_ones() {
+    let told = |of: Points| (of.points, of.why);
+    let old = || task(Some(0.0), "not marked: no space");
+    let again = |now, line, anew| told(marked_again(now, Some(old()), line, anew));
+    assert_eq!(again(task(Some(4.0), ""), old(), false), (Some(4.0), String::new()));
+    assert_eq!(again(task(Some(4.0), ""), task(Some(0.0), "late"), false), (Some(4.0), String::new()));
+    // The same points, with a person's reason.
+    assert_eq!(again(task(Some(0.0), "E0425"), task(Some(0.0), "late"), false), (Some(0.0), "late".into()));
+    assert_eq!(again(task(Some(0.0), "E0425"), task(Some(0.0), "late"), true), (Some(0.0), "E0425".into()));
+    assert_eq!(again(task(Some(0.0), "E0425"), old(), false), (Some(0.0), "E0425".into()));
+    // Other points are a person's, whatever the program finds, until something else is handed in.
+    assert_eq!(again(task(Some(4.0), ""), task(Some(2.0), "late"), false), (Some(2.0), "late".into()));
+    assert!(again(task(Some(4.0), ""), task(Some(2.0), "late"), true).1.contains("2 points were given by hand"));
+    // A reason of several lines comes back from the file in one.
+    let of_lines = task(Some(0.0), "E1: a\nb");
+    let line = task(Some(0.0), "E1: a\\nb");
+    assert_eq!(told(marked_again(task(Some(0.0), "E2"), Some(of_lines), line, false)), (Some(0.0), "E2".into()));
+}
+
+#[test]
+fn columns_of_the_grades_are_known_by_their_names_and_added_ones_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grades.csv");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read_table(&path)
+    };
+    let text = "mail,why,student,of,points,assignment,task,note\n\
+                a@b.org,good,ada,4,1.5,1,task,\"=1+1, or so\"\n\
+                c@d.org,,bob,4,,1,task,-\n";
+    let (points, added) = read(text).unwrap();
+    assert_eq!(points[0], task(Some(1.5), "good"));
+    assert_eq!(added.names, ["mail", "note"]);
+    let new = Points { task: "new".into(), ..task(Some(0.0), "") };
+    let all = [points[0].clone(), new, points[1].clone()];
+    let written = String::from_utf8(csv_of(&all, &added).unwrap()).unwrap();
+    let lines = [
+        "student,assignment,task,points,of,why,mail,note",
+        "ada,1,task,1.5,4,good,a@b.org,\"=1+1, or so\"",
+        "ada,1,new,0,4,,,",
+        "bob,1,task,,4,,c@d.org,-",
+    ];
+    assert_eq!(written.lines().collect::<Vec<_>>(), lines);
+    // Read and written again it is the same.
+    let (points, added) = read(&written).unwrap();
+    assert_eq!(csv_of(&points, &added).unwrap(), written.as_bytes());
+    let own = csv_of(&points, &Added::default()).unwrap();
+    assert!(own.starts_with(b"student,assignment,task,points,of,why\n"));
+    // As a spreadsheet saves it, with columns in another order and some at the end that have no name.
+    let (points, added) = read("note;points;of;student;assignment;task;why;;\n2,5;1,5;4;ada;1;task;good;;\n").unwrap();
+    assert_eq!(
+        (points[0].clone(), added.of(&points[0])),
+        (task(Some(1.5), "good"), vec!["2,5".into(), "".into(), "".into()])
+    );
+    for (header, said) in [
+        ("student,assignment,task,points,of", "no column `why`"),
+        ("student,assignment,points,of,why,note", "no column `task`"),
+        ("student,assignment,task,points,points,of,why", "two columns `points`"),
+        ("student,assignment,task,points,of,why,note,note", "two columns `note`"),
+        ("", "no column `student`"),
+    ] {
+        let error = read(&format!("{header}\n")).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn what_a_teacher_edited_in_a_built_course_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).unwrap();
+    let own = folder.path().canonicalize().unwrap();
+    assert!(build(&workbench, &own).unwrap().left.is_empty());
+    let names = ["README.md", "nbgrader/nbgrader_config.py", "nbgrader/source/1_rust_for_data/1_rust_for_data.ipynb"];
+    let whole: Vec<String> = names.iter().map(|name| std::fs::read_to_string(own.join(name)).unwrap()).collect();
+    for name in names {
+        std::fs::write(own.join(name), "mine").unwrap();
+    }
+    let mut left = build(&workbench, &own).unwrap().left;
+    left.sort();
+    assert_eq!(left, names.map(|name| own.join(name)));
+    assert!(names.iter().all(|name| std::fs::read_to_string(own.join(name)).unwrap() == "mine"));
+    // One that is deleted comes back.
+    std::fs::remove_file(own.join(names[0])).unwrap();
+    assert_eq!(build(&workbench, &own).unwrap().left.len(), 2);
+    assert_eq!(std::fs::read_to_string(own.join(names[0])).unwrap(), whole[0]);
+    // What is as an earlier version wrote it is written anew; without the list nobody knows.
+    std::fs::remove_file(own.join(names[1])).unwrap();
+    std::fs::write(own.join(names[2]), &whole[2]).unwrap();
+    assert!(build(&workbench, &own).unwrap().left.is_empty());
+    let list = own.join(".written.json");
+    let written = std::fs::read_to_string(&list).unwrap();
+    let digest = |text: &str| wider_clip::storage::sha256_hex(text.as_bytes());
+    std::fs::write(own.join(names[0]), "of an earlier version").unwrap();
+    std::fs::write(&list, written.replace(&digest(&whole[0]), &digest("of an earlier version"))).unwrap();
+    assert!(build(&workbench, &own).unwrap().left.is_empty());
+    assert_eq!(std::fs::read_to_string(own.join(names[0])).unwrap(), whole[0]);
+    std::fs::write(own.join(names[0]), "of an earlier version").unwrap();
+    std::fs::remove_file(&list).unwrap();
+    assert_eq!(build(&workbench, &own).unwrap().left, [own.join(names[0])]);
+}
+
+#[test]
+fn a_feedback_page_has_nothing_that_a_browser_would_run() {
+    let script = "<script data-library>fetch('//evil.org')</script>";
+    let raw = |text: &str| json!({ "cell_type": "raw", "id": "r", "metadata": { "raw_mimetype": "text/html" }, "source": text });
+    let outputs = json!([
+        { "output_type": "display_data", "metadata": { "image/png": { "width": "1 onload=x" } },
+          "data": { "text/html": script, "image/svg+xml": script, "text/markdown": script, "text/plain": ["1", "2"], "image/png": "AAAA" } },
+        { "output_type": "error", "ename": "E", "evalue": "x", "traceback": [script] },
+        { "output_type": "stream", "name": "evil", "text": "said" },
+        { "output_type": "evil", "data": {} },
+    ]);
+    let ran = notebook(vec![
+        raw(script),
+        raw(&format!("````\n{script}\n```\n")),
+        json!({ "cell_type": "markdown", "id": "m", "metadata": {}, "attachments": { "a.png": {} },
+                "source": format!("{script} ![a](https://evil.org/a.png) !![b](http://evil.org/b.png) [c](javascript:d)") }),
+        json!({ "cell_type": "code", "id": "\"><b>", "metadata": { "magics_language": "html" }, "source": "1", "outputs": outputs }),
+    ]);
+    let shown = shown_notebook(&ran, ("ada", "1"), &[task(Some(2.0), "")]);
+    let cells = shown.cells();
+    let texts: Vec<String> = cells.iter().map(source).collect();
+    assert!(cells.iter().all(|cell| cell["cell_type"] != "raw" && cell["metadata"] == json!({})), "{cells:?}");
+    assert!(texts[0].contains("**2 of 4 points**"), "{}", texts[0]);
+    assert_eq!(texts[1], format!("```\n{script}\n```\n"));
+    assert_eq!(texts[2], format!("`````\n````\n{script}\n```\n\n`````\n"));
+    assert!(!texts[3].contains('<') && !texts[3].contains("![") && !texts[3].contains("](j"), "{}", texts[3]);
+    assert!(cells[3].get("attachments").is_none() && cells[4]["id"] == "cell-3");
+    let left = json!([
+        { "output_type": "display_data", "metadata": {}, "data": { "text/plain": "12", "image/png": "AAAA" } },
+        { "output_type": "stream", "name": "stderr", "text": format!("{script}\n") },
+        { "output_type": "stream", "name": "stdout", "text": "said" },
+    ]);
+    assert_eq!(cells[4]["outputs"], left);
+
+    for allowed in [
+        "[a](http://b)",
+        "[a](HTTPS://b \"c\")",
+        "[a]( mailto:b@c )",
+        "[a](#b)",
+        "[a][b]\n\n[b]: https://c",
+        "a[0]",
+        "]",
+    ] {
+        assert_eq!(safe_links(allowed), allowed);
+    }
+    for target in [
+        "javascript:a",
+        "JavaScript:a",
+        " \njavascript:a",
+        "\u{b}javascript:a",
+        "java\u{0}script:a",
+        "&#106;avascript:a",
+        "\\javascript:a",
+        "&lt;javascript:a>",
+        "data:text/html,a",
+        "vbscript:a",
+        "file:///etc",
+        "//evil.org",
+        "other.html",
+        "",
+    ] {
+        assert_eq!(safe_links(&format!("[a]({target})")), format!("[a] ({target})"));
+        assert_eq!(safe_links(&format!("[a]\n\n> [a]:{target}")), format!("[a]\n\n> [a] :{target}"));
+    }
+    assert_eq!(safe_links("$\\href{javascript:a}{b}$"), "$\\ href{javascript:a}{b}$");
+}
+
+#[test]
+fn outputs_are_saved_into_the_cells_that_were_run() {
+    let of =
+        |cells: &[(&str, &str)]| notebook(cells.iter().map(|(kind, text)| cell("a", kind, text, json!({}))).collect());
+    let ran = of(&[("code", "1"), ("markdown", "why")]);
+    let mut now = ran.clone();
+    now.json["cells"][0]["outputs"] = json!([{ "output_type": "stream", "name": "stdout", "text": "1" }]);
+    now.json["cells"][1]["source"] = json!(["w", "hy"]);
+    assert!(has_same_cells(&now, &ran));
+    for other in [
+        of(&[("code", "2"), ("markdown", "why")]),
+        of(&[("code", "1"), ("code", "why")]),
+        of(&[("code", "1")]),
+        of(&[("code", "1"), ("markdown", "why"), ("code", "")]),
+        of(&[("markdown", "why"), ("code", "1")]),
+    ] {
+        assert!(!has_same_cells(&other, &ran));
+    }
+}
+
+#[test]
+fn the_nearest_folder_above_decides_what_a_submission_sees() {
+    let paths = |all: &[&str]| all.iter().map(std::path::PathBuf::from).collect::<Vec<_>>();
+    let made = |hidden: &[&str], kept: &[&str]| {
+        let layers = layers(&paths(hidden), &paths(kept));
+        layers.iter().map(|of| (of.path.to_string_lossy().into_owned(), of.seen)).collect::<Vec<_>>()
+    };
+    let is = |all: &[(&str, bool)]| all.iter().map(|(path, seen)| (path.to_string(), *seen)).collect::<Vec<_>>();
+    // A project in a home, with what is hidden inside it; what is hidden or seen anyway needs nothing.
+    assert_eq!(
+        made(&["/h/p/.git", "/h", "/h/.cache", "/run"], &["/h/p", "/usr"]),
+        is(&[("/h", false), ("/h/p", true), ("/h/p/.git", false), ("/run", false)])
+    );
+    // A project below a temporary folder that has its home and its temporary folder inside.
+    assert_eq!(
+        made(&["/tmp", "/tmp/p/home", "/tmp/p/tmp"], &["/tmp/p", "/tmp/p/home/.rustup"]),
+        is(&[
+            ("/tmp", false),
+            ("/tmp/p", true),
+            ("/tmp/p/home", false),
+            ("/tmp/p/home/.rustup", true),
+            ("/tmp/p/tmp", false),
+        ])
+    );
+    // A project right in a home has to be seen; the root cannot be hidden; names that begin alike are others.
+    assert_eq!(made(&["/h", "/"], &["/h"]), is(&[]));
+    assert_eq!(made(&["/h"], &["/h-2", "/h/p"]), is(&[("/h", false), ("/h/p", true)]));
 }

@@ -148,10 +148,29 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     );
     put(folder.path(), "deletes", &answered(&teacher, &[("accuracy", &harm(&delete))]));
     let token = secret_home().join("token");
+    let head = Path::new(env!("CARGO_MANIFEST_DIR")).join(".git/HEAD");
+    let out = tempfile::tempdir().unwrap();
+    let empty = [folder.path(), out.path(), Path::new("/run"), Path::new("/var/tmp"), Path::new("/dev/shm")];
     let call = format!(
-        "assert!(std::env::vars().all(|(_, value)| !value.contains(\"secret\")) && std::fs::read({token:?}).is_err());\n{CALL}"
+        "assert!(std::env::vars().all(|(_, value)| !value.contains(\"secret\")) && std::fs::read({token:?}).is_err());\n\
+         assert!(std::fs::read({head:?}).is_err());\n\
+         for folder in {empty:?} {{\n\
+             let mut inside = std::fs::read_dir(folder).into_iter().flatten().flatten();\n\
+             assert!(inside.all(|of| [\"current-system\", \"opengl-driver\"].iter().any(|link| of.file_name() == *link)), \"{{folder}}\");\n\
+         }}\n\
+         assert!(std::fs::read_dir({tmp:?}).into_iter().flatten().count() <= 1);\n{CALL}",
+        tmp = std::env::temp_dir(),
     );
     put(folder.path(), "calls out", &answered(&teacher, &[("accuracy", &harm(&call))]));
+    // Where the runner writes and this program reads: links to what is not theirs, and what cannot be written.
+    let place =
+        "let home = std::env::var(\"HOME\").unwrap(); let place = std::path::Path::new(&home).parent().unwrap();";
+    let links = format!(
+        "{place} for name in [\"log\", \"executed.ipynb\", \"../log\"] {{ let _ = std::os::unix::fs::symlink({target:?}, place.join(name)); }}"
+    );
+    put(folder.path(), "links", &answered(&teacher, &[("accuracy", &harm(&links))]));
+    let blocks = format!("{place} std::fs::create_dir_all(place.join(\"executed.ipynb/full\")).unwrap();");
+    put(folder.path(), "blocks", &answered(&teacher, &[("accuracy", &harm(&blocks))]));
     put(
         folder.path(),
         "prints",
@@ -184,7 +203,6 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     fs::create_dir_all(folder.path().join("broken file")).unwrap();
     fs::write(folder.path().join("broken file").join(format!("{NAME}.ipynb")), "{ no notebook").unwrap();
 
-    let out = tempfile::tempdir().unwrap();
     let options = Options {
         jobs: 2,
         limits: Limits { memory: 4 << 30, processes: 300, seconds: 200.0, ..Limits::default() },
@@ -204,6 +222,8 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
         ("edited", [4.0, 0.0, 0.0, 0.0]),
         ("deletes", [4.0, 4.0, 2.0, 4.0]),
         ("calls out", [4.0, 4.0, 2.0, 4.0]),
+        ("links", [4.0, 4.0, 2.0, 4.0]),
+        ("blocks", [0.0; 4]),
         ("forks", [0.0; 4]),
         ("swallows", [0.0; 4]),
         ("broken file", [0.0; 4]),
@@ -222,6 +242,8 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     );
     assert!(of(&points, "swallows")[0].why.contains("memory"), "{:?}", of(&points, "swallows"));
     assert!(of(&points, "forks")[0].why.contains("processes"), "{:?}", of(&points, "forks"));
+    let blocked = of(&points, "blocks");
+    assert!(blocked[0].why.contains("executed notebook could not be written"), "{blocked:?}");
     assert!(of(&points, "broken file")[0].why.contains("notebook"), "{:?}", of(&points, "broken file"));
     // A gigabyte of output is nobody's harm.
     let kept = fs::metadata(out.path().join("executed/prints").join(format!("{NAME}.ipynb"))).map_or(0, |of| of.len());
@@ -243,14 +265,15 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     let read = |all: &[Points]| all.iter().find(|one| one.student == "right" && one.task == "in-words").unwrap().points;
     assert_eq!((read(&points), read(&again)), (None, Some(1.5)));
     let without_texts = |all: &[Points]| all.iter().filter(|one| one.task != "in-words").cloned().collect::<Vec<_>>();
-    assert_eq!(of(&again, "former")[0].points, Some(2.0));
+    let former_points: Vec<_> = again.iter().filter(|one| one.student == "former").map(|one| one.points).collect();
+    assert_eq!(former_points, [Some(2.0)]);
     let written = fs::read_to_string(&grades).unwrap();
     assert!(written.contains(&former) && written.contains("to be read (text "), "{written}");
     assert_eq!(without_texts(&points), without_texts(&again));
 
     let (pages, without) = feedback(&workbench, out.path()).unwrap();
     // What ended without a notebook has no page, and is told.
-    assert_eq!((pages.len(), without.len()), (14, 2), "{without:.300?}");
+    assert_eq!((pages.len(), without.len()), (16, 2), "{without:.300?}");
     let page = pages.iter().find(|page| page.to_string_lossy().contains("half")).unwrap();
     let html = fs::read_to_string(page).unwrap();
     assert!(html.contains("13 of 16 points") && html.contains("no label at all"), "points and the titles of cases");
@@ -303,4 +326,38 @@ fn a_student_sees_the_points_that_marking_gives() {
     let stranger = folder.path().join("stranger.ipynb");
     fs::write(&stranger, r#"{ "cells": [] }"#).unwrap();
     assert!(check(&workbench, &stranger, 60.0, false).unwrap_err().to_string().contains(NAME));
+}
+
+/// What hinders this machine is no fault of a submission: nothing is kept of it, and the next run marks again.
+#[test]
+fn what_this_machine_could_not_run_is_marked_again() {
+    let workbench = workbench();
+    let teacher =
+        assignments(&folder_of_assignments(&workbench)).unwrap().into_iter().find(|of| of.stem() == NAME).unwrap();
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    put(folder.path(), "right", &answered(&teacher, &[("in-words", "90% and 50%: one never finds class 1.")]));
+    let out = place.path().join("new/grades");
+    let options = |seconds| Options {
+        jobs: 1,
+        limits: Limits { seconds, ..Limits::default() },
+        cell_seconds: 60.0,
+        walls: Walls::None,
+        seed: None,
+    };
+    // No kernel is ready so soon.
+    let points = grade(&workbench, folder.path(), &out, &options(0.0)).unwrap();
+    assert!(points.iter().all(|one| one.points == Some(0.0) && one.why.starts_with("not marked: ")), "{points:?}");
+    assert!(!out.join("executed").exists());
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&out).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    // A person gives points meanwhile; the program's zeros go, the text is to be read.
+    let grades = out.join("grades.csv");
+    let text = fs::read_to_string(&grades).unwrap().replace("recall-points,0,", "recall-points,3,");
+    fs::write(&grades, text).unwrap();
+    let points = grade(&workbench, folder.path(), &out, &options(600.0)).unwrap();
+    let given: Vec<f64> = of(&points, "right").iter().map(|one| one.points.unwrap()).collect();
+    assert_eq!(given, [4.0, 3.0, 2.0, 4.0]);
+    assert!(of(&points, "right").iter().all(|one| one.why.is_empty()), "{points:?}");
+    let read = points.iter().find(|one| one.task == "in-words").unwrap();
+    assert!(read.points.is_none() && read.why.starts_with("to be read"), "{read:?}");
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What marks a folder as made here.
-const MARK: &str = ".made-by-wider-clip";
+pub(super) const MARK: &str = ".made-by-wider-clip";
 /// What systems and version control leave in folders that are empty to their users.
 const NOTHING: [&str; 8] =
     [".DS_Store", ".gitignore", ".gitkeep", ".lock", ".lock.lease", "Thumbs.db", "desktop.ini", "lost+found"];

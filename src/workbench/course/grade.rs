@@ -5,20 +5,26 @@
 
 use super::assignments::{Mark, Notebook, assignments, mark, source, student_version, text_of, to_be_marked};
 use super::folder_of_assignments;
-use super::grades::{Marking, TO_BE_READ, csv_of, read_grades, shown_why, together, totals_of};
-use super::sandbox::{End, Limits, View, Walls, run_within};
+use super::grades::{
+    Added, CELL_IS_MISSING, Marking, NOT_MARKED, NOTHING_CAME_BACK, NOTHING_WRITTEN, RUN_ENDED_WITH, TO_BE_READ,
+    csv_of, read_grades, read_table, shown_why, together, totals_of,
+};
+use super::links::safe_links;
+use super::sandbox::{End, Limits, View, Walls, layers, run_within};
 use crate::course::SEED_VARIABLE;
 use crate::display::MARKS_MIME;
 use crate::error::{Error, Result};
 use crate::storage::{sha256_hex, write_atomic};
 use crate::workbench::outputs::{self, Output};
-use crate::workbench::process::{self, Board};
+use crate::workbench::process::{self, Board, failed};
 use crate::workbench::{KERNEL_NAME, Workbench, report, setup};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -29,6 +35,13 @@ const RUNNER: &str = include_str!("run_submission.py");
 const FOUND: &str = ".found.json";
 /// Where in its folder a submission's kernel keeps what it makes.
 const KERNEL: &str = "kernel";
+/// The largest executed notebook that is read: the runner writes 200 KB a cell at most.
+const LARGEST: u64 = 64 << 20;
+/// Bytes of what a run printed that are looked at, at its beginning and at its end.
+const OF_LOG: (u64, u64) = (1 << 16, 2000);
+/// What run_submission.py ends with where the notebook is none, and the line before which it runs nothing of the submission's.
+const NO_NOTEBOOK: i32 = 65;
+const READY: &str = "the kernel is ready";
 
 /// How submissions are marked.
 #[derive(Debug, Clone)]
@@ -133,10 +146,11 @@ pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options
     for path in &others {
         crate::say!("{}: no assignment of this course, passed over", path.display());
     }
+    create_for_oneself(out)?;
     let claimed = outputs::claim(out, Output::Grades)?;
     let out = claimed.folder.as_path();
     let grades = out.join("grades.csv");
-    let filled_in = || if grades.exists() { read_grades(&grades) } else { Ok(Vec::new()) };
+    let filled_in = || if grades.exists() { read_table(&grades) } else { Ok((Vec::new(), Added::default())) };
     // What cannot be read is said before the work, not after it.
     filled_in()?;
     let (next, marked) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
@@ -158,27 +172,45 @@ pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options
             });
         }
     });
-    let marked: Vec<Marked> = marked.into_inner().unwrap_or_default().into_values().collect();
+    let mut marked: Vec<Marked> = marked.into_inner().unwrap_or_default().into_values().collect();
     let n = marked.iter().map(|marked| marked.points.len()).sum::<usize>();
     let before = found_before(out);
     let whose = |marked: &Marked| marked.points.first().map(|one| (one.student.clone(), one.assignment.clone()));
     let of_before = |marked: &Marked| before.iter().find(|before| whose(before) == whose(marked));
+    // What could not be read is taken for what was there.
+    for unread in marked.iter_mut().filter(|marked| marked.digest.is_empty()) {
+        unread.digest = of_before(unread).map_or_else(String::new, |before| before.digest.clone());
+    }
     let markings = marked.iter().map(|marked| Marking {
         points: marked.points.clone(),
         before: of_before(marked).map_or_else(Vec::new, |before| before.points.clone()),
-        anew: of_before(marked).is_none_or(|before| before.key != marked.key || before.key.is_empty()),
+        anew: of_before(marked).is_none_or(|before| !marked.is_of_same_submission(before)),
     });
-    let points = together(markings.collect(), filled_in()?, |task| text_mark(out, task));
+    let (former, added) = filled_in()?;
+    let points = together(markings.collect(), former, |task| text_mark(out, task));
     if points.len() > n {
         crate::say!("{} lines of other submissions stay in {}", points.len() - n, grades.display());
     }
-    write_atomic(&grades, &csv_of(&points)?)?;
+    write_atomic(&grades, &csv_of(&points, &added)?)?;
     // After the grades: a run that is killed between leaves lines that are taken for what they are, the program's.
     let others = before.iter().filter(|before| !marked.iter().any(|marked| whose(marked) == whose(before)));
     let found: Vec<&Marked> = marked.iter().chain(others).collect();
     write_atomic(&out.join(FOUND), &serde_json::to_vec(&found).unwrap_or_default())?;
     write_atomic(&out.join("totals.csv"), &totals_of(&points)?)?;
     Ok(points)
+}
+
+/// A folder for grades, which are nobody else's business; one that is there stays as it is.
+fn create_for_oneself(folder: &Path) -> Result<()> {
+    if let Some(above) = folder.parent() {
+        fs::create_dir_all(above).map_err(Error::io(above, "creating the folder"))?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::io(folder, "creating the folder")(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Eight digits of the text that was handed in for a task, by which another one is known.
@@ -190,9 +222,14 @@ fn text_mark(out: &Path, task: &Points) -> Option<String> {
 
 /// One submission, or what is there of it from a run before.
 fn once(workbench: &Workbench, original: &Notebook, submission: &Submission, out: &Path, options: &Options) -> Marked {
-    let Ok(bytes) = fs::read(&submission.path) else {
-        return Marked { key: String::new(), points: one(workbench, original, submission, out, options) };
+    let bytes = match fs::read(&submission.path).map_err(Error::io(&submission.path, "reading")) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let points = not_marked(original, submission, &error);
+            return Marked { key: String::new(), digest: String::new(), points };
+        }
     };
+    let digest = sha256_hex(&bytes);
     // The checks are compiled into the program.
     let program = fs::metadata(workbench.program()).ok().and_then(|of| Some((of.len(), of.modified().ok()?)));
     let Options { limits, cell_seconds, walls, seed, .. } = options;
@@ -201,10 +238,16 @@ fn once(workbench: &Workbench, original: &Notebook, submission: &Submission, out
     let marks = kept(out, &submission.student, &submission.assignment).with_extension("json");
     let before = fs::read(&marks).ok().and_then(|text| serde_json::from_slice::<Marked>(&text).ok());
     if let Some(before) = before.filter(|before| before.key == key) {
-        return before;
+        return Marked { digest, ..before };
     }
-    let points = one(workbench, original, submission, out, options);
-    let marked = Marked { key, points };
+    let points = match one(workbench, original, submission, &bytes, out, options) {
+        Ok(points) => points,
+        // Without a key: the next run marks it again.
+        Err(error) => {
+            return Marked { key: String::new(), digest, points: not_marked(original, submission, &error) };
+        }
+    };
+    let marked = Marked { key, digest, points };
     let text = serde_json::to_vec(&marked).unwrap_or_default();
     // Where it cannot be kept it is marked again the next time.
     if fs::create_dir_all(marks.parent().unwrap_or(out)).is_ok() {
@@ -216,8 +259,22 @@ fn once(workbench: &Workbench, original: &Notebook, submission: &Submission, out
 /// The points of a submission, and the digest of all that decides them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Marked {
+    /// Empty where it could not be marked.
     key: String,
+    /// That of the submission alone; an earlier version wrote none.
+    #[serde(default)]
+    digest: String,
     points: Vec<Points>,
+}
+
+impl Marked {
+    /// Whether what was handed in is the same; how it is marked may be another way.
+    fn is_of_same_submission(&self, before: &Marked) -> bool {
+        match before.digest.is_empty() {
+            true => !self.key.is_empty() && self.key == before.key,
+            false => self.digest == before.digest,
+        }
+    }
 }
 
 /// What stood in `grades.csv` by the program alone when it was written last.
@@ -226,24 +283,43 @@ fn found_before(out: &Path) -> Vec<Marked> {
 }
 
 /// One submission; whatever is wrong with it costs it the points.
+///
+/// # Errors
+/// A fault of this machine, of which the submission's points say nothing.
 fn one(
     workbench: &Workbench,
     original: &Notebook,
     submission: &Submission,
+    bytes: &[u8],
     out: &Path,
     options: &Options,
-) -> Vec<Points> {
-    match executed(workbench, original, submission, options) {
-        Ok((notebook, end)) => {
-            if let Err(error) = keep(submission, &notebook, out) {
-                crate::say!("{} {}: not kept ({error})", submission.student, submission.assignment);
-            }
-            points_of(original, submission, &notebook, &end)
-        }
-        Err(error) => {
-            let nothing = Notebook { path: submission.path.clone(), json: json!({ "cells": [] }) };
-            points_of(original, submission, &nothing, &error.to_string())
-        }
+) -> Result<Vec<Points>> {
+    let handed_in = match notebook_from(&submission.path, bytes) {
+        Ok(notebook) => notebook,
+        Err(error) => return Ok(points_of(original, submission, &nothing(submission), &error.to_string())),
+    };
+    let (notebook, end) = executed(workbench, original, submission, &handed_in, options, Some(out))?;
+    keep(submission, &notebook, out)?;
+    Ok(points_of(original, submission, &notebook, &end))
+}
+
+/// The lines of a submission that this machine could not mark.
+fn not_marked(original: &Notebook, submission: &Submission, error: &Error) -> Vec<Points> {
+    crate::say!("{} {}: not marked, the next run tries again ({error})", submission.student, submission.assignment);
+    points_of(original, submission, &nothing(submission), &format!("{NOT_MARKED}: {error}"))
+}
+
+fn nothing(submission: &Submission) -> Notebook {
+    Notebook { path: submission.path.clone(), json: json!({ "cells": [] }) }
+}
+
+/// A notebook that was read already.
+fn notebook_from(path: &Path, bytes: &[u8]) -> Result<Notebook> {
+    let wrong = |found: String| Error::data(path, "a notebook (JSON with a list `cells`)", found);
+    let json: Value = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+    match json["cells"].is_array() {
+        true => Ok(Notebook { path: path.into(), json }),
+        false => Err(wrong("JSON without one".into())),
     }
 }
 
@@ -259,19 +335,29 @@ fn keep(submission: &Submission, notebook: &Notebook, out: &Path) -> Result<()> 
     write_atomic(&path, notebook.to_text().as_bytes())
 }
 
-/// The submission as it was run, and what ended it where it did not end by itself.
+/// The submission as it was run, and what ended it where it did not end by itself. `out` is where the grades go, which it does not see.
+///
+/// # Errors
+/// What hinders this machine from running it at all; nothing that the submission does.
 pub fn executed(
     workbench: &Workbench,
     original: &Notebook,
     submission: &Submission,
+    handed_in: &Notebook,
     options: &Options,
+    out: Option<&Path>,
 ) -> Result<(Notebook, String)> {
-    let merged = to_be_marked(original, &Notebook::read(&submission.path)?);
+    let merged = to_be_marked(original, handed_in);
     let folder = tempfile::Builder::new()
         .prefix("submission-")
         .tempdir()
         .map_err(Error::io(&std::env::temp_dir(), "creating a folder in"))?;
-    let place = fs::canonicalize(folder.path()).map_err(Error::io(folder.path(), "finding"))?;
+    let whole = fs::canonicalize(folder.path()).map_err(Error::io(folder.path(), "finding"))?;
+    // What the submission may write, and beside it what it may not.
+    let (place, nothing) = (whole.join("place"), whole.join("nothing"));
+    fs::create_dir(&place).map_err(Error::io(&place, "creating the folder"))?;
+    write_atomic(&nothing, b"")?;
+    let mut log = tempfile::tempfile_in(&whole).map_err(Error::io(&whole, "creating a log in"))?;
     let notebook = place.join("submission.ipynb");
     write_atomic(&notebook, merged.to_text().as_bytes())?;
     let (runner, executed) = (place.join("run.py"), place.join("executed.ipynb"));
@@ -290,7 +376,9 @@ pub fn executed(
         options.cell_seconds.to_string(),
     ];
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut command = options.walls.around(&arguments, &view(workbench, submission, options, &place)?);
+    let mut view = view(workbench, submission, options, &place, out)?;
+    view.nothing = nothing;
+    let mut command = options.walls.around(&arguments, &view);
     command.envs(workbench.jupyter_environment());
     for (variable, folder) in toolchain_homes() {
         command.env(variable, folder);
@@ -314,21 +402,60 @@ pub fn executed(
     {
         command.env_remove(variable);
     }
-    let log = place.join("log");
     let end = run_within(command, &options.limits, &place, &log)?;
-    let end = match end {
-        End::Over(why) => why,
-        End::Ended(0) => String::new(),
-        End::Ended(code) => {
-            let log = fs::read(&log).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log[log.len().saturating_sub(2000)..]).into_owned();
-            format!("the run ended with {code}: {}", log.trim().lines().last().unwrap_or("nothing was said"))
-        }
-    };
-    match executed.is_file() {
-        true => Ok((Notebook::read(&executed)?, end)),
-        false => Ok((merged, if end.is_empty() { "nothing came back".into() } else { end })),
+    if end == End::Ended(0) {
+        return Ok(match executed_copy(&executed) {
+            Ok(notebook) => (notebook, String::new()),
+            Err(why) => (merged, why),
+        });
     }
+    let (head, tail) = (part_of(&mut log, false)?, part_of(&mut log, true)?);
+    let said = tail.trim().lines().last().unwrap_or("nothing was said");
+    let why = match &end {
+        End::Over(why) => why.clone(),
+        End::Ended(code) => format!("{RUN_ENDED_WITH} {code}: {said}"),
+    };
+    if end != End::Ended(NO_NOTEBOOK) && !head.lines().any(|line| line == READY) {
+        let first = head.trim().lines().next().unwrap_or("nothing was said");
+        let advice = "Nothing of the submission was run: look at the memory, the disk and the kernel of this machine";
+        let why = format!("{why} (before the kernel was ready; first: {first})");
+        return Err(failed("run_submission.py", why, advice));
+    }
+    Ok((merged, why))
+}
+
+/// The notebook that the runner wrote into a folder that a submission can write too: it is followed nowhere, waited for never, and
+/// read up to a limit.
+fn executed_copy(path: &Path) -> std::result::Result<Notebook, String> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(NOTHING_CAME_BACK.into()),
+        Err(error) => return Err(format!("{NOTHING_CAME_BACK} that is a file ({error})")),
+    };
+    let of = file.metadata().map_err(|error| format!("{NOTHING_CAME_BACK} that can be read ({error})"))?;
+    if !of.is_file() || of.nlink() != 1 || of.len() > LARGEST {
+        let kind = if of.is_file() { "a file" } else { "no file" };
+        let found = format!("{kind} of {} bytes under {} names", of.len(), of.nlink());
+        return Err(format!(
+            "{NOTHING_CAME_BACK} that counts: expected one file of {LARGEST} bytes at most under one name, found {found}"
+        ));
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(LARGEST).read_to_end(&mut bytes);
+    read.map_err(|error| format!("{NOTHING_CAME_BACK} that can be read ({error})"))?;
+    notebook_from(path, &bytes).map_err(|error| format!("{NOTHING_CAME_BACK} that is a notebook ({error})"))
+}
+
+/// The beginning or the end of what a run printed.
+fn part_of(log: &mut File, end: bool) -> Result<String> {
+    let wrong = |error| Error::io("the log of a submission", "reading")(error);
+    let length = log.metadata().map_err(wrong)?.len();
+    let (most, start) = if end { (OF_LOG.1, length.saturating_sub(OF_LOG.1)) } else { (OF_LOG.0, 0) };
+    log.seek(SeekFrom::Start(start)).map_err(wrong)?;
+    let mut bytes = Vec::new();
+    log.take(most).read_to_end(&mut bytes).map_err(wrong)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Where rustup and Cargo keep their things; they find them by the home folder otherwise, which a submission does not have.
@@ -341,8 +468,15 @@ fn toolchain_homes() -> Vec<(&'static str, PathBuf)> {
         .collect()
 }
 
-/// What a submission sees: nothing of the home folder but what compiles and runs it, nothing of other submissions, no solution.
-fn view(workbench: &Workbench, submission: &Submission, options: &Options, place: &Path) -> Result<View> {
+/// What a submission sees: nothing of the home folder but what compiles and runs it, nothing of other submissions, no solution, no
+/// folder in which programs leave their sockets.
+fn view(
+    workbench: &Workbench,
+    submission: &Submission,
+    options: &Options,
+    place: &Path,
+    out: Option<&Path>,
+) -> Result<View> {
     let whole = |path: &Path| fs::canonicalize(path).map_err(Error::io(path, "finding"));
     let mut view = View { open: vec![(place.to_path_buf(), place.to_path_buf())], ..View::default() };
     if options.walls == Walls::None {
@@ -359,8 +493,19 @@ fn view(workbench: &Workbench, submission: &Submission, options: &Options, place
         "Run `cargo run -- setup`",
     )?;
     let root = whole(workbench.root())?;
+    let homes: Vec<PathBuf> = toolchain_homes().into_iter().map(|(_, folder)| folder).collect();
+    let home = std::env::home_dir().filter(|home| home.is_dir()).map(|home| whole(&home)).transpose()?;
+
     let mut kept = vec![root.clone(), PathBuf::from(asked)];
-    kept.extend(toolchain_homes().into_iter().map(|(_, folder)| folder));
+    kept.extend(homes.iter().cloned());
+    kept.extend(compiled(workbench.program()));
+    kept = kept.iter().filter(|path| path.is_dir()).map(|path| whole(path)).collect::<Result<_>>()?;
+    // Who keeps what running writes right in the home folder does not open that by it.
+    kept.extend(Some(whole(&workbench.state())?).filter(|state| home.as_ref() != Some(state)));
+    // Links in what is hidden, under the names by which programs and libraries are found.
+    let links = ["/run/current-system", "/run/opengl-driver"].map(PathBuf::from);
+    kept.extend(links.into_iter().filter(|path| path.is_dir()));
+
     let mut hidden = vec![whole(&folder_of_assignments(workbench))?];
     // The folder with one folder per student is one or two above the notebook.
     let student = submission
@@ -368,31 +513,43 @@ fn view(workbench: &Workbench, submission: &Submission, options: &Options, place
         .ancestors()
         .find(|path| path.file_name().is_some_and(|name| name == submission.student.as_str()));
     hidden.extend(student.and_then(Path::parent).map(whole).transpose()?);
-    // The hub's home holds a token, wherever it is.
-    for private in crate::hub::private_folders().iter().filter(|folder| folder.is_dir()) {
-        hidden.push(whole(private)?);
+    hidden.extend(out.map(whole).transpose()?);
+    hidden.extend(home);
+    // Sockets of services, what other programs and other submissions keep for a while.
+    hidden.extend(["/run", "/var/run", "/tmp", "/var/tmp", "/dev/shm"].map(PathBuf::from));
+    hidden.push(std::env::temp_dir());
+    // The hub's home holds a token, wherever it is, and so does Cargo's; Jupyter's servers have keys of theirs.
+    hidden.extend(crate::hub::private_folders());
+    hidden.extend(homes.iter().flat_map(|home| ["credentials.toml", "credentials"].map(|name| home.join(name))));
+    hidden.push(workbench.state().join("jupyter").join("runtime"));
+    // The history has the solutions, and so has what `course build` wrote.
+    hidden.extend(root.ancestors().flat_map(history));
+    for above in [Some(root.clone()), std::env::current_dir().ok()].into_iter().flatten() {
+        let entries = fs::read_dir(&above).map_err(Error::io(&above, "listing"))?;
+        hidden.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.join(outputs::MARK).exists()));
     }
-    let home = std::env::home_dir()
-        .filter(|home| home.is_dir() && *home != Path::new("/"))
-        .map(|home| whole(&home))
-        .transpose()?;
-    // In the order in which they are laid over: home first, then what is kept of it, in which something may be hidden again.
-    view.kept = kept
-        .iter()
-        .filter(|path| home.as_ref().is_some_and(|home| path.starts_with(home)))
-        .map(|path| whole(&path))
-        .collect::<Result<_>>()?;
-    // What lies in the home folder is hidden with it, unless it lies in what is kept of it.
-    let is_gone = |path: &Path| {
-        home.as_ref().is_some_and(|home| path.starts_with(home)) && !view.kept.iter().any(|kept| path.starts_with(kept))
-    };
-    let is_needed = |path: &Path| path == Path::new("/") || kept.iter().any(|kept| kept.starts_with(path));
-    view.hidden = hidden
-        .into_iter()
-        .filter(|path| !path.starts_with(place) && !root.starts_with(path) && !is_gone(path) && !is_needed(path))
-        .collect();
-    view.home = home;
+    // What is not there needs no hiding.
+    let hidden: Vec<PathBuf> = hidden.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    view.layers = layers(&hidden, &kept);
     Ok(view)
+}
+
+/// Where the program and what it was compiled from lie (`kernel.rs`): those of the target, and those of the host.
+fn compiled(program: &Path) -> Vec<PathBuf> {
+    let profile = program.parent();
+    let host = profile.and_then(|profile| Some(profile.ancestors().nth(2)?.join(profile.file_name()?).join("deps")));
+    profile.map(Path::to_path_buf).into_iter().chain(host).collect()
+}
+
+/// The history that git keeps of a folder; of a second work tree it lies elsewhere, and a file names it.
+fn history(folder: &Path) -> Vec<PathBuf> {
+    let own = folder.join(".git");
+    let named = fs::read_to_string(&own).ok();
+    let named = named.as_deref().and_then(|text| text.trim().strip_prefix("gitdir:"));
+    let named = named.and_then(|path| fs::canonicalize(folder.join(path.trim())).ok());
+    let shared = named.as_ref().and_then(|path| path.ancestors().find(|path| path.join("objects").is_dir()));
+    let shared = shared.map(Path::to_path_buf);
+    [Some(own).filter(|own| own.exists()), shared].into_iter().flatten().collect()
 }
 
 /// The variables of the teacher's environment that a submission is told: what compiles and runs it, the language, and nothing else.
@@ -415,9 +572,9 @@ pub fn points_of(original: &Notebook, submission: &Submission, executed: &Notebo
     tasks
         .map(|(ours, task)| {
             let (points, why) = match of(&task) {
-                None => (Some(0.0), if end.is_empty() { "the cell is missing".into() } else { end.to_string() }),
+                None => (Some(0.0), if end.is_empty() { CELL_IS_MISSING.into() } else { end.to_string() }),
                 Some(cell) if task.solution && source(cell).trim() == source(ours).trim() => {
-                    (Some(0.0), "nothing was written".into())
+                    (Some(0.0), NOTHING_WRITTEN.into())
                 }
                 Some(_) if task.solution => (None, TO_BE_READ.into()),
                 Some(cell) => points_of_cell(cell, task.points, end),
@@ -489,16 +646,9 @@ pub fn feedback(workbench: &Workbench, out: &Path) -> Result<(Vec<PathBuf>, Vec<
     Ok((pages, without))
 }
 
-/// What a student sees: the points, then the notebook with what its cells gave. Forms of output that a browser would run are left
-/// out, whoever made them.
-fn page(
-    workbench: &Workbench,
-    (student, assignment): (&str, &str),
-    executed: &Notebook,
-    points: &[Points],
-    out: &Path,
-) -> Result<PathBuf> {
-    let mut shown = executed.clone();
+/// The notebook of a feedback page: the points, then the cells with what they gave. It is made anew, of text and images alone, with
+/// links that lead to pages, to addresses for mail and to places in the page: nothing that a browser would run, whoever made it.
+pub fn shown_notebook(executed: &Notebook, (student, assignment): (&str, &str), points: &[Points]) -> Notebook {
     let title = format!("{assignment}: {student}");
     let mut text = format!("# {}\n\n| task | points | of | |\n|---|---|---|---|\n", plain(&title));
     for one in points {
@@ -510,32 +660,73 @@ fn page(
         "\n**{earned} of {} points**, and what has to be read.\n",
         points.iter().map(|one| one.of).sum::<f64>()
     );
-    if let Some(cells) = shown.json["cells"].as_array_mut() {
-        for cell in cells.iter_mut() {
-            for output in cell.get_mut("outputs").and_then(Value::as_array_mut).into_iter().flatten() {
-                if output["output_type"] == "error" {
-                    let lines = output["traceback"].as_array().into_iter().flatten().filter_map(Value::as_str);
-                    let text = lines.collect::<Vec<_>>().join("\n") + "\n";
-                    *output = json!({ "output_type": "stream", "name": "stderr", "text": text });
-                }
-                if let Some(data) = output.get_mut("data").and_then(Value::as_object_mut) {
-                    let cases = data.remove(MARKS_MIME);
-                    data.retain(|kind, _| matches!(kind.as_str(), "text/plain" | "image/png" | "image/jpeg"));
-                    if let Some(cases) = cases.as_ref().and_then(|data| data["cases"].as_array()) {
-                        data.insert("text/markdown".into(), Value::from(table_of(cases)));
-                    }
-                }
-            }
-            if cell["cell_type"] == "markdown" {
-                let written = source(cell);
-                cell["source"] = Value::from(written.replace('<', "&lt;").replace("![", "["));
-                if let Some(cell) = cell.as_object_mut() {
-                    cell.remove("attachments");
-                }
-            }
-        }
-        cells.insert(0, json!({ "cell_type": "markdown", "id": "points", "metadata": {}, "source": text }));
+    let first = json!({ "cell_type": "markdown", "id": "points", "metadata": {}, "source": text });
+    let cells = executed.cells().iter().enumerate().map(|(at, cell)| shown_cell(cell, &format!("cell-{at}")));
+    let cells: Vec<Value> = std::iter::once(first).chain(cells).collect();
+    let json = json!({ "cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5 });
+    Notebook { path: executed.path.clone(), json }
+}
+
+fn shown_cell(cell: &Value, id: &str) -> Value {
+    let written = source(cell);
+    if cell["cell_type"] == "code" {
+        let outputs: Vec<Value> = cell["outputs"].as_array().into_iter().flatten().filter_map(shown_output).collect();
+        let count = cell["execution_count"].as_u64();
+        return json!({
+            "cell_type": "code", "id": id, "metadata": {}, "execution_count": count, "source": written, "outputs": outputs,
+        });
     }
+    let shown = match cell["cell_type"] == "markdown" {
+        true => safe_links(&written.replace('<', "&lt;").replace("![", "! [")),
+        false => fenced(&written),
+    };
+    json!({ "cell_type": "markdown", "id": id, "metadata": {}, "source": shown })
+}
+
+/// An output without the forms that a browser would run.
+fn shown_output(output: &Value) -> Option<Value> {
+    match output["output_type"].as_str()? {
+        "stream" => {
+            let name = if output["name"] == "stderr" { "stderr" } else { "stdout" };
+            Some(json!({ "output_type": "stream", "name": name, "text": text_of(&output["text"]) }))
+        }
+        "error" => {
+            let lines = output["traceback"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let text = lines.collect::<Vec<_>>().join("\n") + "\n";
+            Some(json!({ "output_type": "stream", "name": "stderr", "text": text }))
+        }
+        "display_data" | "execute_result" => {
+            let mut data = serde_json::Map::new();
+            for kind in ["text/plain", "image/png", "image/jpeg"] {
+                if let Some(given) = output["data"].get(kind) {
+                    data.insert(kind.into(), Value::from(text_of(given)));
+                }
+            }
+            if let Some(cases) = output["data"][MARKS_MIME]["cases"].as_array() {
+                data.insert("text/markdown".into(), Value::from(table_of(cases)));
+            }
+            Some(json!({ "output_type": "display_data", "metadata": {}, "data": data }))
+        }
+        _ => None,
+    }
+}
+
+/// Text as a block of code, whose end it cannot write.
+fn fenced(text: &str) -> String {
+    let runs = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(3.max(runs + 1));
+    format!("{fence}\n{text}\n{fence}\n")
+}
+
+/// Writes the page that a student sees.
+fn page(
+    workbench: &Workbench,
+    (student, assignment): (&str, &str),
+    executed: &Notebook,
+    points: &[Points],
+    out: &Path,
+) -> Result<PathBuf> {
+    let shown = shown_notebook(executed, (student, assignment), points);
     let folder = out.join("feedback").join(student);
     fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating the folder"))?;
     let copy =

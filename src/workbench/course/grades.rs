@@ -12,6 +12,28 @@ use std::path::Path;
 
 /// How a line begins whose text a person has to read.
 pub(super) const TO_BE_READ: &str = "to be read";
+/// Why a text has no points that nobody has to read.
+pub(super) const NOTHING_WRITTEN: &str = "nothing was written";
+/// Why a task has no points that is not there.
+pub(super) const CELL_IS_MISSING: &str = "the cell is missing";
+/// How a line begins whose submission ended without a notebook.
+pub(super) const NOTHING_CAME_BACK: &str = "nothing came back";
+/// How a line begins whose run failed.
+pub(super) const RUN_ENDED_WITH: &str = "the run ended with";
+/// How a line begins whose submission could not be run.
+pub(super) const NOT_MARKED: &str = "not marked";
+/// How the reasons begin that the program itself gives for a text without points: these, and those of `sandbox.rs`.
+const OWN_REASONS: [&str; 9] = [
+    NOTHING_WRITTEN,
+    CELL_IS_MISSING,
+    NOTHING_CAME_BACK,
+    RUN_ENDED_WITH,
+    NOT_MARKED,
+    "it took more than ",
+    "it used more than ",
+    "it had more than ",
+    "it wrote more than ",
+];
 /// What stands before the mark of a text, at the end of a line's reason.
 const MARK: &str = " (text ";
 const HEADER: [&str; 6] = ["student", "assignment", "task", "points", "of", "why"];
@@ -23,7 +45,7 @@ pub struct Marking {
     pub points: Vec<Points>,
     /// Empty the first time.
     pub before: Vec<Points>,
-    /// Whether what was handed in, or how it is marked, is another since then.
+    /// Whether what was handed in is another since then.
     pub anew: bool,
 }
 
@@ -36,7 +58,7 @@ pub fn together(markings: Vec<Marking>, former: Vec<Points>, text: impl Fn(&Poin
         for one in points {
             let line = find(&former, &one);
             all.push(match (one.points, line) {
-                (None, line) => with_reading(one.clone(), line, text(&one)),
+                (None, line) => with_reading(one.clone(), line, find(&before, &one), text(&one)),
                 (Some(_), Some(line)) => with_hand(one.clone(), line, find(&before, &one), anew),
                 (Some(_), None) => one,
             });
@@ -54,13 +76,19 @@ fn key(one: &Points) -> (String, String) {
     (one.student.clone(), one.assignment.clone())
 }
 
-/// A text with what its line says, where that is of the same text.
-fn with_reading(one: Points, line: Option<Points>, mark: Option<String>) -> Points {
+/// A text with what its line says, where that is of the same text. Points that the program gave by itself, because nothing was there
+/// to be read, are no reading.
+fn with_reading(one: Points, line: Option<Points>, before: Option<Points>, mark: Option<String>) -> Points {
     let mark = mark.map_or_else(String::new, |mark| format!("{MARK}{mark})"));
     let unread = Points { why: format!("{TO_BE_READ}{mark}"), ..one };
     let Some(line) = line else { return unread };
     let of_line = line.why.rfind(MARK).map(|at| &line.why[at..]);
+    let is_programs = match &before {
+        Some(before) => before.points.is_some() && before.points == line.points,
+        None => line.points == Some(0.0) && OWN_REASONS.iter().any(|reason| line.why.starts_with(reason)),
+    };
     match (of_line, line.points) {
+        (None, _) if is_programs => unread,
         // Whoever wrote a reason of their own, or an earlier version.
         (None, Some(_)) => Points { points: line.points, why: format!("{}{mark}", line.why), ..unread },
         (None, None) => unread,
@@ -72,17 +100,24 @@ fn with_reading(one: Points, line: Option<Points>, mark: Option<String>) -> Poin
     }
 }
 
-/// Points of code with what a person made of them: they stay as long as the submission does, and are told where there is another.
+/// Points of code with what a person made of them: other points than the program had found, or a reason of their own. They stay as long
+/// as the submission does; points are told where there is another.
 fn with_hand(one: Points, line: Points, before: Option<Points>, anew: bool) -> Points {
-    if !anew && line.points.is_some() {
-        return line;
-    }
-    let by_hand = line.points.filter(|given| before.is_some_and(|before| before.points != Some(*given)));
+    let Some(before) = before else { return one };
+    let by_hand = line.points.filter(|given| before.points != Some(*given));
+    // As the program's own reason comes back from the file.
+    let own = csv_field(&before.why);
     match by_hand {
+        // What the machine could not do is no reason for points that somebody gave.
+        Some(_) if !anew && line.why.starts_with(NOT_MARKED) => Points { why: String::new(), ..line },
+        Some(_) if !anew => line,
         Some(given) if line.points != one.points => {
             let more = if one.why.is_empty() { "" } else { "; " };
             let why = format!("{}{more}{given} points were given by hand to what was handed in before", one.why);
             Points { why, ..one }
+        }
+        None if !anew && line.points == one.points && line.why != unfield(own.trim()) => {
+            Points { why: line.why, ..one }
         }
         _ => one,
     }
@@ -112,20 +147,41 @@ fn unfield(text: &str) -> &str {
     text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
 }
 
-/// `grades.csv`.
-pub(super) fn csv_of(points: &[Points]) -> Result<Vec<u8>> {
+/// Columns that a person added to `grades.csv`: their names, and what they hold for a task, just as it stood there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Added {
+    /// The names, in the order of the file.
+    pub names: Vec<String>,
+    fields: BTreeMap<(String, String, String), Vec<String>>,
+}
+
+impl Added {
+    /// The fields of a task; empty ones for a new task.
+    pub fn of(&self, task: &Points) -> Vec<String> {
+        self.fields.get(&key_of_task(task)).cloned().unwrap_or_else(|| vec![String::new(); self.names.len()])
+    }
+}
+
+fn key_of_task(of: &Points) -> (String, String, String) {
+    (of.student.clone(), of.assignment.clone(), of.task.clone())
+}
+
+/// `grades.csv`, with what a person added to it behind the program's own columns.
+pub fn csv_of(points: &[Points], added: &Added) -> Result<Vec<u8>> {
     let line = |points: &Points| {
         let given = points.points.map_or_else(String::new, |points| points.to_string());
-        vec![
+        let own = [
             csv_field(&points.student),
             csv_field(&points.assignment),
             csv_field(&points.task),
             given,
             points.of.to_string(),
             csv_field(&points.why),
-        ]
+        ];
+        own.into_iter().chain(added.of(points)).collect()
     };
-    csv_text(std::iter::once(HEADER.map(String::from).to_vec()).chain(points.iter().map(line)))
+    let header = HEADER.map(String::from).into_iter().chain(added.names.iter().cloned()).collect();
+    csv_text(std::iter::once(header).chain(points.iter().map(line)))
 }
 
 /// `totals.csv`.
@@ -146,25 +202,49 @@ pub(super) fn totals_of(points: &[Points]) -> Result<Vec<u8>> {
 }
 
 /// Reads `grades.csv` as [`super::grade::grade`] wrote it, with what somebody has filled in since; also as a spreadsheet saves it
-/// where commas are in numbers: with `;` between fields.
+/// where commas are in numbers: with `;` between fields. Columns are known by their names, in any order.
 ///
 /// # Errors
-/// A file that cannot be read, or a line whose points are no number from 0 to what the task is worth.
+/// A file that cannot be read, a header that lacks a column or has a name twice, or a line whose points are no number from 0 to what
+/// the task is worth.
 pub fn read_grades(path: &Path) -> Result<Vec<Points>> {
+    Ok(read_table(path)?.0)
+}
+
+/// As [`read_grades`], with the columns that somebody added.
+///
+/// # Errors
+/// As [`read_grades`].
+pub fn read_table(path: &Path) -> Result<(Vec<Points>, Added)> {
     let wrong = |found: String| Error::data(path, "student, assignment, task, points, of, why per line", found);
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "reading"))?;
-    let first = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().replace('"', "");
-    let of_spreadsheet = first.starts_with("student;");
+    let text = text.trim_start_matches('\u{feff}');
+    let first = text.lines().next().unwrap_or_default().replace('"', "");
+    let of_spreadsheet = first.split(';').filter(|name| HEADER.contains(&name.trim())).count() > 1;
     let delimiter = if of_spreadsheet { b';' } else { b',' };
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
     let number = |text: &str| match of_spreadsheet {
         true => text.replace(',', ".").parse::<f64>(),
         false => text.parse::<f64>(),
     };
-    let mut all = Vec::new();
+    let header = reader.headers().map_err(|error| wrong(error.to_string()))?;
+    let header: Vec<String> = header.iter().map(|name| name.trim().to_string()).collect();
+    // A column without a name is none twice: spreadsheets leave some at the end.
+    let twice = |(at, name): &(usize, &String)| !name.is_empty() && header[..*at].contains(name);
+    if let Some((_, name)) = header.iter().enumerate().find(twice) {
+        return Err(wrong(format!("two columns `{name}`")));
+    }
+    let mut places = [0; HEADER.len()];
+    for (place, name) in places.iter_mut().zip(HEADER) {
+        let found = || wrong(format!("no column `{name}` in the header `{}`", header.join(", ")));
+        *place = header.iter().position(|of| of == name).ok_or_else(found)?;
+    }
+    let more: Vec<usize> = (0..header.len()).filter(|at| !places.contains(at)).collect();
+    let names = more.iter().map(|&at| header[at].clone()).collect();
+    let (mut all, mut added) = (Vec::new(), Added { names, ..Added::default() });
     for (at, line) in reader.records().enumerate() {
         let line = line.map_err(|error| wrong(error.to_string()))?;
-        let text = |field: usize| unfield(line.get(field).unwrap_or_default().trim()).to_string();
+        let text = |field: usize| unfield(line.get(places[field]).unwrap_or_default().trim()).to_string();
         let of = number(&text(4)).map_err(|_| wrong(format!("`{}` in line {}", text(4), at + 2)))?;
         let points = match text(3).as_str() {
             "" => None,
@@ -173,7 +253,10 @@ pub fn read_grades(path: &Path) -> Result<Vec<Points>> {
                 _ => return Err(wrong(format!("{given} points of {of} in line {}", at + 2))),
             },
         };
-        all.push(Points { student: text(0), assignment: text(1), task: text(2), points, of, why: text(5) });
+        let one = Points { student: text(0), assignment: text(1), task: text(2), points, of, why: text(5) };
+        let fields = more.iter().map(|&at| line.get(at).unwrap_or_default().to_string()).collect();
+        added.fields.entry(key_of_task(&one)).or_insert(fields);
+        all.push(one);
     }
-    Ok(all)
+    Ok((all, added))
 }

@@ -5,6 +5,7 @@ pub mod build;
 pub mod command;
 pub mod grade;
 pub mod grades;
+pub mod links;
 pub mod sandbox;
 
 use super::Workbench;
@@ -19,14 +20,14 @@ pub fn folder_of_assignments(workbench: &Workbench) -> PathBuf {
 }
 
 /// Runs a student's notebook on the student's own machine as it would be marked, without walls. With `save` the outputs are put into
-/// the notebook, whose cells stay as they are; not where the run did not come to its end.
+/// the notebook, whose cells stay as they are; not where the run did not come to its end, nor where the cells changed meanwhile.
 ///
 /// # Errors
 /// A notebook that cannot be read, or is none of this course.
 pub fn check(workbench: &Workbench, notebook: &Path, cell_seconds: f64, save: bool) -> Result<Vec<grade::Points>> {
     super::setup::ensure(workbench)?;
     let known = assignments::assignments(&folder_of_assignments(workbench))?;
-    let mut own = assignments::Notebook::read(notebook)?;
+    let own = assignments::Notebook::read(notebook)?;
     let names = |of: &assignments::Notebook| -> Vec<String> {
         of.cells().iter().filter_map(|cell| Some(assignments::mark(cell)?.id)).collect()
     };
@@ -46,12 +47,24 @@ pub fn check(workbench: &Workbench, notebook: &Path, cell_seconds: f64, save: bo
         walls: sandbox::Walls::None,
         seed: None,
     };
-    let (ran, end) = grade::executed(workbench, original, &submission, &options)?;
+    let (ran, end) = grade::executed(workbench, original, &submission, &own, &options, None)?;
     if save && end.is_empty() {
-        own.take_outputs(&ran);
-        write_atomic(notebook, own.to_text().as_bytes())?;
+        // What was saved in an editor while the notebook ran is newer than what was read before.
+        let mut now = assignments::Notebook::read(notebook)?;
+        if has_same_cells(&now, &own) {
+            now.take_outputs(&ran);
+            write_atomic(notebook, now.to_text().as_bytes())?;
+        } else {
+            crate::say!("{}: its cells changed while it ran, the outputs are not saved", notebook.display());
+        }
     }
     Ok(grade::points_of(original, &submission, &ran, &end))
+}
+
+/// Whether two notebooks have the same cells, by their kinds and what is written in them.
+pub fn has_same_cells(one: &assignments::Notebook, other: &assignments::Notebook) -> bool {
+    let of = |cell: &serde_json::Value| (cell["cell_type"].clone(), assignments::source(cell));
+    one.cells().iter().map(of).eq(other.cells().iter().map(of))
 }
 
 /// Starts nbgrader, which has to be installed in the project's Python environment, so that it finds the kernel.

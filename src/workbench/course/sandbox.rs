@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 use crate::workbench::process::failed;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -48,14 +48,39 @@ pub enum Walls {
 /// What a submission sees of the file system: all of it read-only, but for these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct View {
-    /// Folders that can be written, and where they are laid; the first is where the program starts.
+    /// Folders that can be written, and where they are laid, over all else; the first is where the program starts.
     pub open: Vec<(PathBuf, PathBuf)>,
-    /// The home folder, which is empty to it.
-    pub home: Option<PathBuf>,
-    /// What stays to be seen of the home folder.
-    pub kept: Vec<PathBuf>,
-    /// Other folders that are empty to it, some of them perhaps inside what is kept.
-    pub hidden: Vec<PathBuf>,
+    /// What is empty to it, and what of that is seen again, in the order in which they are laid over each other.
+    pub layers: Vec<Layer>,
+    /// An empty file, which is laid over hidden ones.
+    pub nothing: PathBuf,
+}
+
+/// A folder or a file that is hidden, or a folder inside a hidden one that is seen.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Layer {
+    /// Which.
+    pub path: PathBuf,
+    /// Whether it is seen.
+    pub seen: bool,
+}
+
+/// The layers by which `hidden` paths are empty and `kept` ones are seen: the nearest path above a file decides, and of a path that is
+/// both that it is kept. A path that is hidden or seen already has no layer.
+pub fn layers(hidden: &[PathBuf], kept: &[PathBuf]) -> Vec<Layer> {
+    let root = Path::new("/");
+    let mut all: BTreeMap<&Path, bool> =
+        hidden.iter().map(|path| (path.as_path(), false)).filter(|(path, _)| *path != root).collect();
+    all.extend(kept.iter().map(|path| (path.as_path(), true)));
+    let mut layers: Vec<Layer> = Vec::new();
+    // A folder comes before what it holds.
+    for (path, seen) in all {
+        let above = layers.iter().rev().find(|layer| path.starts_with(&layer.path));
+        if above.is_none_or(|layer| layer.seen) != seen {
+            layers.push(Layer { path: path.into(), seen });
+        }
+    }
+    layers
 }
 
 /// The variable that tells the runner to close the file system, once it is in namespaces of its own: the [`View`] as JSON.
@@ -101,14 +126,19 @@ impl Walls {
             Walls::Bubblewrap => {
                 let mut walled = Command::new("bwrap");
                 walled.args(["--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"]);
-                for path in view.home.iter().chain(&view.kept).chain(&view.hidden) {
-                    match view.kept.contains(path) {
-                        true => walled.arg("--ro-bind").args([path, path]),
-                        false => walled.arg("--tmpfs").arg(path),
+                for Layer { path, seen } in &view.layers {
+                    match (seen, path.is_dir()) {
+                        (true, _) => walled.arg("--ro-bind").args([path, path]),
+                        (false, true) => walled.arg("--tmpfs").arg(path),
+                        (false, false) => walled.arg("--ro-bind").args([&view.nothing, path]),
                     };
                 }
                 for (from, to) in &view.open {
                     walled.arg("--bind").args([from, to]);
+                }
+                // Once everything lies in them: what is written there would be memory that nobody counts.
+                for hidden in view.layers.iter().filter(|layer| !layer.seen && layer.path.is_dir()) {
+                    walled.arg("--remount-ro").arg(&hidden.path);
                 }
                 walled.args(["--unshare-all", "--die-with-parent", "--new-session", "--"]).args(command);
                 walled
@@ -159,14 +189,14 @@ pub enum End {
     Over(String),
 }
 
-/// Runs `command` and ends it, with all that it started, where it goes beyond a limit. What it prints goes to `log`.
+/// Runs `command` and ends it, with all that it started, where it goes beyond a limit: of what it leaves in `folder` and prints into
+/// `log` too.
 ///
 /// # Errors
-/// A program that cannot be started, a log that cannot be written.
-pub fn run_within(mut command: Command, limits: &Limits, folder: &Path, log: &Path) -> Result<End> {
-    let file = fs::File::create(log).map_err(Error::io(log, "creating"))?;
-    let second = file.try_clone().map_err(Error::io(log, "opening"))?;
-    command.stdin(Stdio::null()).stdout(file).stderr(second);
+/// A program that cannot be started, a log that cannot be opened twice.
+pub fn run_within(mut command: Command, limits: &Limits, folder: &Path, log: &File) -> Result<End> {
+    let again = || log.try_clone().map_err(Error::io(folder, "opening the log of what runs in"));
+    command.stdin(Stdio::null()).stdout(again()?).stderr(again()?);
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().map_err(|error| failed(&name, error.to_string(), "Is it on the PATH?"))?;
     let begun = Instant::now();
@@ -178,7 +208,7 @@ pub fn run_within(mut command: Command, limits: &Limits, folder: &Path, log: &Pa
         }
         let used = Used::of(child.id());
         // Looking through a folder takes longer than through processes.
-        let written = if looked % 10 == 9 { size_of(folder) } else { 0 };
+        let written = if looked % 10 == 9 { size_of(folder) + log.metadata().map_or(0, |of| of.len()) } else { 0 };
         looked += 1;
         let over = if begun.elapsed().as_secs_f64() > limits.seconds {
             Some(format!("it took more than {:.0} s", limits.seconds))
