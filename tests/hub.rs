@@ -53,4 +53,17 @@ fn a_data_set_comes_from_the_hub_and_then_from_its_cache() {
     unsafe { std::env::remove_var("HF_HUB_OFFLINE") };
     let error = open(&record).expect_err("nobody listens there").to_string();
     assert!(error.contains("somebody/else") && error.contains("HF_ENDPOINT"), "{error}");
+
+    // What is closed to strangers' code: home, cache, and where the token lies, but for a folder that the system needs.
+    let private = |token: &str| {
+        // SAFETY: as above.
+        unsafe { std::env::set_var("HF_TOKEN_PATH", token) };
+        wider_clip::hub::private_folders()
+    };
+    let usual = [home.path().to_path_buf(), home.path().join("hub")];
+    assert_eq!(private("/home/me/secrets/token"), [&usual[..], &["/home/me/secrets".into()]].concat());
+    assert_eq!(private("/srv/keys/token"), [&usual[..], &["/srv/keys".into()]].concat());
+    for shared in ["/etc/token", "/token", "token", ""] {
+        assert_eq!(private(shared), usual, "{shared}");
+    }
 }
