@@ -25,6 +25,7 @@ fn a_data_set_comes_from_the_hub_and_then_from_its_cache() {
             std::env::remove_var(name);
         }
     }
+    assert_eq!(wider_clip::hub::lock_path(root), root.join("data_manifests/hub.lock"));
     let manifests = Manifests::load(root).expect("loads");
     let embedded = manifests.dataset("icons").expect("known");
     let mut record = embedded.clone();

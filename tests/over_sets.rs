@@ -136,6 +136,14 @@ fn two_way_intervals_are_those_of_all_draws() {
         close(found.model, &case["model"], 1e-10, "model");
         close(found.rest, &case["rest"], 1e-10, "rest");
     }
+    // A seed with no image of the families drawn is left out of the mean: nothing is left where the first family is drawn twice and
+    // the second seed twice, a sixteenth of all.
+    let (value, resamples) = TwoWay::new(array![[5.0, 5.0], [0.0, 10.0]], 4000, 9)
+        .unwrap()
+        .rates(array![[5.0, 0.0], [0.0, 10.0]].view())
+        .unwrap();
+    let nothing = resamples.iter().filter(|rate| rate.is_nan()).count() as f64 / 4000.0;
+    assert!(value == 0.75 && (nothing - 1.0 / 16.0).abs() < 0.015, "{value} {nothing}");
     assert!(TwoWay::new(array![[1.0, 1.0]], 100, 0).is_err(), "one seed");
     assert!(TwoWay::new(array![[1.0, 1.0], [0.0, 0.0]], 100, 0).is_err(), "a seed without images");
     assert!(VarianceShares::of(Array3::zeros((2, 2, 2)).view()).is_err(), "nothing that differs");
