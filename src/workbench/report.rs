@@ -6,6 +6,8 @@
 //! are made aside, searched for outside addresses, and only then moved into place; what did not change is not made again.
 //! Where a notebook fails, its page of an earlier run stays and says so.
 
+use super::course::assignments::Notebook;
+use super::course::has_same_cells;
 use super::notebooks::{self, Run, stem};
 use super::outputs::{self, Output};
 use super::page_check::{local_files, outside_addresses, outside_addresses_of_style};
@@ -681,7 +683,7 @@ pub fn put_back(sources: &[PathBuf], folder: &Path) -> Result<()> {
             return Err(Error::data(source, "a notebook of 1 MB or less", found));
         }
         let now = fs::read(source).map_err(Error::io(source, "reading"))?;
-        if cells_of(source, &now)? != cells_of(&saved, &bytes)? {
+        if !has_same_cells(&Notebook::of(source, &now)?, &Notebook::of(&saved, &bytes)?) {
             edited.push(source);
             continue;
         }
@@ -693,16 +695,4 @@ pub fn put_back(sources: &[PathBuf], folder: &Path) -> Result<()> {
     let others = if others.is_empty() { others } else { format!("; so were {others}") };
     let found = format!("others: it was edited meanwhile, and is not saved{others}");
     Err(Error::data(first, "the cells that were run", found))
-}
-
-/// Kind and source of every cell. A source stands in a notebook as one text or as its lines.
-fn cells_of(path: &Path, bytes: &[u8]) -> Result<Vec<(String, String)>> {
-    let notebook: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| Error::data(path, "a notebook in JSON", error.to_string()))?;
-    let text = |value: &serde_json::Value| match value.as_array() {
-        Some(lines) => lines.iter().filter_map(serde_json::Value::as_str).collect::<String>(),
-        None => value.as_str().unwrap_or_default().to_string(),
-    };
-    let cells = notebook["cells"].as_array().into_iter().flatten();
-    Ok(cells.map(|cell| (text(&cell["cell_type"]), text(&cell["source"]))).collect())
 }

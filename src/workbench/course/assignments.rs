@@ -47,9 +47,16 @@ impl Notebook {
     /// # Errors
     /// A file that cannot be read or is no notebook.
     pub fn read(path: &Path) -> Result<Notebook> {
-        let text = fs::read_to_string(path).map_err(Error::io(path, "reading"))?;
+        Notebook::of(path, &fs::read(path).map_err(Error::io(path, "reading"))?)
+    }
+
+    /// A notebook whose bytes were read from `path` already.
+    ///
+    /// # Errors
+    /// Bytes that are no notebook.
+    pub fn of(path: &Path, bytes: &[u8]) -> Result<Notebook> {
         let wrong = |found: String| Error::data(path, "a notebook (JSON with a list `cells`)", found);
-        let json: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let json: Value = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         match json["cells"].is_array() {
             true => Ok(Notebook { path: path.into(), json }),
             false => Err(wrong("JSON without one".into())),

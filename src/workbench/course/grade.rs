@@ -294,7 +294,7 @@ fn one(
     out: &Path,
     options: &Options,
 ) -> Result<Vec<Points>> {
-    let handed_in = match notebook_from(&submission.path, bytes) {
+    let handed_in = match Notebook::of(&submission.path, bytes) {
         Ok(notebook) => notebook,
         Err(error) => return Ok(points_of(original, submission, &nothing(submission), &error.to_string())),
     };
@@ -311,16 +311,6 @@ fn not_marked(original: &Notebook, submission: &Submission, error: &Error) -> Ve
 
 fn nothing(submission: &Submission) -> Notebook {
     Notebook { path: submission.path.clone(), json: json!({ "cells": [] }) }
-}
-
-/// A notebook that was read already.
-fn notebook_from(path: &Path, bytes: &[u8]) -> Result<Notebook> {
-    let wrong = |found: String| Error::data(path, "a notebook (JSON with a list `cells`)", found);
-    let json: Value = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
-    match json["cells"].is_array() {
-        true => Ok(Notebook { path: path.into(), json }),
-        false => Err(wrong("JSON without one".into())),
-    }
 }
 
 /// Where the notebook of a submission lies as it ran.
@@ -444,7 +434,7 @@ fn executed_copy(path: &Path) -> std::result::Result<Notebook, String> {
     let mut bytes = Vec::new();
     let read = file.take(LARGEST).read_to_end(&mut bytes);
     read.map_err(|error| format!("{NOTHING_CAME_BACK} that can be read ({error})"))?;
-    notebook_from(path, &bytes).map_err(|error| format!("{NOTHING_CAME_BACK} that is a notebook ({error})"))
+    Notebook::of(path, &bytes).map_err(|error| format!("{NOTHING_CAME_BACK} that is a notebook ({error})"))
 }
 
 /// The beginning or the end of what a run printed.
