@@ -159,6 +159,72 @@ fn a_loss_that_is_not_finite_is_named_with_job_and_step() {
     assert_eq!(error, "loss: expected finite numbers, found NaN for loss at step 4 of bars, learning rate 3e-3");
 }
 
+/// Named in its own step, clipped or not, before it is in weights or checkpoint.
+#[test]
+fn a_gradient_that_is_not_finite_is_named_with_parameter_and_step() {
+    for longest_gradient in [Some(1.0), None] {
+        for parts in [&[][..], &[3, 3]] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let plan = Plan { longest_gradient, ..plan(3) };
+            let broken = || Bars { steep_at: Some(4), parts: parts.to_vec(), ..job(false) };
+            for _ in 0..2 {
+                let error = train(&mut broken(), &plan, &place(folder.path())).expect_err("not a number").to_string();
+                let (start, end) = ("gradients: expected finite numbers, found others for ", "learning rate 3e-3");
+                assert!(error.starts_with(start) && error.ends_with(end), "{error}");
+                assert!(error.contains(" at step 4 of bars, "), "{error}");
+            }
+            let kept = Checkpoint::read(&folder.path().join("checkpoint.safetensors"), &Device::Cpu).expect("reads");
+            assert_eq!(kept.facts["step"], "4");
+            let finite = |values: &u32| f32::from_bits(*values).is_finite();
+            assert!(bits(kept.tensors).values().flatten().all(finite), "a NaN in the checkpoint");
+            train(&mut job(false), &plan, &place(folder.path())).expect("goes on");
+        }
+    }
+}
+
+/// A bit that flips in a checkpoint, a curve of another moment: nothing goes on from them.
+#[test]
+fn what_a_run_left_is_gone_on_with_as_it_was_or_not_at_all() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (checkpoint, curve) = (folder.path().join("checkpoint.safetensors"), folder.path().join("curve.csv"));
+    let stop = |stop_after| Place { stop_after, ..place(folder.path()) };
+    train(&mut job(false), &plan(4), &stop(Some(4)))?;
+    let earlier = std::fs::read(&curve).expect("reads");
+    train(&mut job(false), &plan(4), &stop(Some(8)))?;
+    let (whole, rows) = (std::fs::read(&checkpoint).expect("reads"), std::fs::read(&curve).expect("reads"));
+    let header = 8 + u64::from_le_bytes(*whole.first_chunk().expect("a length")) as usize;
+    // In the numbers, first and last; and in a number of the facts.
+    let steps = whole.windows(9).position(|bytes| bytes == b"\"step\":\"8").expect("the step") + 8;
+    for at in [header, header + 1000, whole.len() - 1, steps] {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        std::fs::write(&checkpoint, flipped).expect("writes");
+        let error = train(&mut job(false), &plan(4), &stop(None)).expect_err("damaged").to_string();
+        assert!(error.contains("checkpoint.safetensors") && error.contains("bytes with CRC-32"), "{at}: {error}");
+    }
+    std::fs::write(&checkpoint, &whole).expect("writes");
+    // No curve, one of an earlier moment, one with another number.
+    let text = String::from_utf8(rows.clone()).expect("text");
+    let other = text.replacen(",loss,1", ",loss,2", 1).replacen(",loss,0", ",loss,3", 1);
+    assert_ne!(text, other);
+    for wrong in [None, Some(earlier), Some(other.into_bytes())] {
+        match &wrong {
+            Some(bytes) => std::fs::write(&curve, bytes).expect("writes"),
+            None => std::fs::remove_file(&curve).expect("removes"),
+        }
+        let error = train(&mut job(false), &plan(4), &stop(None)).expect_err("another curve").to_string();
+        assert!(error.contains("curve.csv") && error.contains("bring it back, or remove both"), "{error}");
+    }
+    // Rows of steps behind the checkpoint are those of a run that was killed between the two.
+    let behind = rows.iter().copied().chain(*b"bars,9,70,0.1,loss,0.5\n").collect::<Vec<_>>();
+    std::fs::write(&curve, behind).expect("writes");
+    train(&mut job(false), &plan(4), &stop(None))?;
+    // Over is over, with its curve.
+    std::fs::remove_file(&curve).expect("removes");
+    assert!(train(&mut job(false), &plan(4), &stop(None)).is_err());
+    Ok(())
+}
+
 #[test]
 fn what_is_watched_must_be_measured() {
     let mut job = job(false);

@@ -118,8 +118,17 @@ fn classes_are_read_from_their_names_where_there_is_a_text_tower() {
     let weights = random::random_weights(&config.parameters());
     let (classes, templates) = (&encoded.set.classes.clone(), Templates::photo());
     let by_name = ByName::new(&config, weights.clone(), &tokenizer, &templates, classes, &Device::Cpu).unwrap();
+    assert_eq!(by_name.warning(), "");
     let predicted = Words::from_names(by_name).predict(&encoded, Method::ZeroShot, &parts).unwrap();
     assert_eq!((predicted.test.len(), predicted.ood.len()), (parts.test.len(), parts.ood.len()));
+
+    // Names that differ in what the tower does not read: capitals, blanks, what is behind its last token.
+    let long = "very ".repeat(80);
+    let names = ["golf course", "Golf  Course", "cart", &format!("{long}old"), &format!("{long}new")].map(String::from);
+    let by_name = ByName::new(&config, weights.clone(), &tokenizer, &templates, &names, &Device::Cpu).unwrap();
+    let warning = Words::from_names(by_name).predict(&encoded, Method::ZeroShot, &parts).unwrap().warning;
+    assert!(warning.contains("reads class `Golf  Course` as class `golf course`, so that it is never an answer"));
+    assert!(warning.ends_with(", and so for 1 more"), "{warning}");
 
     // The same by the towers themselves.
     let projection = weights["visual_projection.weight"].clone();

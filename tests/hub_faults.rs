@@ -6,7 +6,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::hub_child::{FIRST, NOWHERE, Place, REPO, bytes, server};
-use support::hub_server::{Instead, Manner};
+use support::hub_server::{HubServer, Instead, Manner};
 use wider_clip::storage::sha256_hex;
 
 #[test]
@@ -148,7 +148,13 @@ fn a_limit_is_told_with_its_wait() {
         server
     };
     // A short wait is kept to.
-    for header in ["retry-after: 1", "ratelimit: \"api\";r=0;t=1", "Retry-After:  1 "] {
+    for header in [
+        "retry-after: 1",
+        "ratelimit: \"api\";r=0;t=1",
+        "Retry-After:  1 ",
+        "ratelimit: limit=5000, remaining=0, reset=1",
+        "ratelimit: limit=1, remaining=0, reset=1",
+    ] {
         let (server, place) = (limited(header, 1), Place::new());
         let fetch = place.fetch(&server.address);
         let started = Instant::now();
@@ -229,6 +235,49 @@ fn a_long_transfer_may_break_off_often() {
     server.manner(Manner::BreaksOff((8 << 20) - 1));
     let error = patient(&Place::new()).expect_err("is out of tries");
     assert!(error.contains("broke off") && error.contains("(tried 5 times)"), "{error}");
+}
+
+/// Of a file whose length nobody tells, neither tries nor bytes are without end.
+#[test]
+fn a_file_without_a_length_comes_to_an_end() {
+    let weights = bytes(44 << 20, 9);
+    let untold = |bytes: &[u8]| {
+        let server = server(&[("model.safetensors", bytes)]);
+        let head = format!("200 OK\r\nx-repo-commit: {FIRST}\r\nx-linked-etag: \"{}\"", sha256_hex(bytes));
+        server.script(move |request| match (request.host, request.method.as_str(), request.range()) {
+            ("hub", "HEAD", _) => Instead::new(&head, b""),
+            (_, _, Some("bytes=0-0")) => Instead::new("404 No", b""),
+            _ => None,
+        });
+        server.change(REPO, |repository| repository.no_linked_size = true);
+        server
+    };
+    let run = |server: &HubServer, place: &Place| {
+        place.fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "3").set("HF_HUB_DOWNLOAD_TIMEOUT", "3").run()
+    };
+    // As many tries as for any fault; so much comes of it.
+    let (server, place) = (untold(&weights), Place::new());
+    server.manner(Manner::ChunksBreakOff(8 << 20));
+    let few = run(&server, &place).expect_err("is out of tries, or got on");
+    assert!(few.contains("broke off") && few.contains("(tried 5 times)"), "{few}");
+    // The next call goes on.
+    assert_eq!(run(&server, &place).expect("fetches").sha256, sha256_hex(&weights));
+
+    // As many bytes as any file has.
+    let (server, place) = (untold(&weights[..5000]), Place::new());
+    let blobs = place.cache().join("blobs");
+    fs::create_dir_all(&blobs).expect("a folder");
+    let partial = blobs.join(format!("{}.part", sha256_hex(&weights[..5000])));
+    fs::File::create(&partial).and_then(|file| file.set_len(16 << 30)).expect("a file without its bytes");
+    let head = "206 Partial Content\r\ncontent-range: bytes 17179869184-17179869187/*";
+    let mut usual = server.state().script.take().expect("a script");
+    server.script(move |request| match request.range() {
+        Some("bytes=17179869184-") if request.host == "store" => Instead::chunk(head, b"more"),
+        _ => usual(request),
+    });
+    let error = run(&server, &place).expect_err("is refused");
+    assert!(error.contains("sends more than 17,179,869,184 bytes, and does not say how many there are"), "{error}");
+    assert_eq!(fs::metadata(&partial).map_or(0, |found| found.len()), 0);
 }
 
 #[test]

@@ -138,6 +138,15 @@ fn a_token_is_where_it_is_said_to_be() {
     fetch().set("HF_TOKEN_PATH", &format!("{path}.none")).fails(&["status 401"]);
     let folder = file.parent().expect("a folder").display().to_string();
     fetch().set("HF_TOKEN_PATH", &folder).fails(&[&folder, "it cannot be read", "Copy the token again"]);
+    // What never ends is not read, and what is long is none.
+    let pipe = place.folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    for never in [pipe.display().to_string().as_str(), "/dev/zero"] {
+        fetch().set("HF_TOKEN_PATH", never).fails(&[never, "expected a file with a token, found a pipe or a device"]);
+    }
+    fs::write(&file, "x".repeat(70_000)).expect("writes");
+    fetch().set("HF_TOKEN_PATH", &path).fails(&[&path, "found one of 70000 bytes"]);
     fs::write(&file, b"hf_\xff").expect("writes");
     fetch().set("HF_TOKEN_PATH", &path).fails(&[&path, "bytes that are no UTF-8"]);
 }

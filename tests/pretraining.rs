@@ -71,6 +71,31 @@ fn interrupted_and_resumed_gives_the_bits_of_an_uninterrupted_run() {
     }
 }
 
+/// What another run left in the folder is not this one's: its weights, once its checkpoint was removed as the error says, and
+/// the pairs of another corpus.
+#[test]
+fn a_run_leaves_what_it_made_itself() {
+    let corpus = corpus(64);
+    let (place, fresh) = (folder(), folder());
+    let first = small("clip");
+    let other = Recipe { rate: 2.0 * first.rate, ..first.clone() };
+    let into = |recipe: &Recipe, folder: &Path| train(recipe, &corpus, 40, folder, None, None);
+    into(&first, place.path());
+    let error = run(&other, &settings(&corpus, 40, place.path())).expect_err("another run").to_string();
+    assert!(error.contains("one of another run; remove it"), "{error}");
+    std::fs::remove_file(place.path().join("checkpoint.safetensors")).expect("removes");
+    let pairs = std::fs::read_to_string(place.path().join("pairs.txt")).expect("pairs");
+    let mut lines: Vec<&str> = pairs.lines().collect();
+    lines.swap(0, 1);
+    std::fs::write(place.path().join("pairs.txt"), lines.join("\n")).expect("writes");
+    into(&other, place.path());
+    into(&other, fresh.path());
+    for file in ["weights.safetensors", "text.safetensors", "pairs.txt"] {
+        let read = |folder: &Path| std::fs::read(folder.join(file)).expect(file);
+        assert!(read(place.path()) == read(fresh.path()), "{file} is another run's");
+    }
+}
+
 #[test]
 fn every_objective_lowers_its_loss() {
     let corpus = corpus(256);

@@ -95,7 +95,8 @@ fn in_memory_and_in_files_they_are_what_a_model_sees() -> Result<()> {
     assert!(bytes(&memory) == expected, "in memory");
     assert!(bytes(&files) == expected, "in files");
     let lengths: Vec<u64> = shards(cache.path()).iter().map(|path| path.metadata().expect("a file").len()).collect();
-    assert_eq!(lengths, [(SHARD * 108) as u64, 60 * 108]);
+    // Each square, and four bytes of its sum.
+    assert_eq!(lengths, [(SHARD * 112) as u64, 60 * 112]);
     // By default little lies in memory.
     assert!(Squares::of(&set, &rows, &preprocess, cache.path())?.in_memory());
 
@@ -139,6 +140,13 @@ fn a_file_that_is_not_whole_is_made_again_and_others_stay() -> Result<()> {
     // Found again without a look at the pictures.
     fs::remove_dir_all(folder.path().join("even")).expect("removes");
     assert!(bytes(&squares()?) == expected);
+    // A bit that flips where the length stays is not learned from.
+    let mut flipped = fs::read(&second).expect("reads");
+    flipped[200] ^= 1;
+    fs::write(&second, &flipped).expect("writes");
+    let error = squares()?.read(SHARD + 1, &mut [0; 108]).expect_err("a flipped bit").to_string();
+    assert!(error.contains("00001.rgb") && error.contains("a square 1 with CRC-32"), "{error}");
+    assert!(squares()?.read(SHARD, &mut [0; 108]).is_ok(), "the others stay");
     // Cut under a reader's hands, it is an error with the folder.
     let open = squares()?;
     fs::OpenOptions::new().write(true).open(&second).and_then(|file| file.set_len(10)).expect("cuts");

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use wider_clip::error::Result;
 use wider_clip::hub::lock_path;
-use wider_clip::manifest::{Manifests, Weights};
+use wider_clip::manifest::{Manifests, Weights, embedded_folder};
 use wider_clip::models::transformer::random_weights;
 use wider_clip::models::{TransformerConfig, load, read_weights, weights_id};
 
@@ -39,7 +39,9 @@ fn an_index_of_the_hub_becomes_a_model() -> Result<()> {
         map.extend(names.iter().map(|name| ((*name).clone(), file.into())));
     }
     let index = serde_json::json!({ "metadata": { "total_size": 1 }, "weight_map": map }).to_string();
-    files.push(("sub/model.safetensors.index.json".into(), index.into_bytes()));
+    files.push(("sub/model.safetensors.index.json".into(), index.clone().into_bytes()));
+    // An index is one by what is in it.
+    files.push(("sub/weights".into(), index.into_bytes()));
     let commit = "a".repeat(40);
     let listed: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     server.commit("somebody/vit-tiny", "main", &commit, &listed);
@@ -54,9 +56,25 @@ fn an_index_of_the_hub_becomes_a_model() -> Result<()> {
         assert_eq!(ours.to_vec1::<f32>()?, expected.to_vec1::<f32>()?, "{name}");
     }
     let lock = std::fs::read_to_string(lock_path(root.path())).expect("the first download writes the lock");
-    for (name, bytes) in &listed {
+    for (name, bytes) in &listed[..3] {
         assert!(lock.contains(name) && lock.contains(&wider_clip::storage::sha256_hex(bytes)), "{name}\n{lock}");
     }
+
+    let mut named = record.clone();
+    let files = vec!["sub/weights".to_string()];
+    named.weights = Weights::Hub { repo: "somebody/vit-tiny".into(), revision: "main".into(), files };
+    assert_eq!(weights_id(root.path(), &named)?, read.id, "its parts are held to the lock too");
+
+    // Embedded, its parts would be held by nothing: the record has one hash.
+    let folder = embedded_folder(root.path());
+    std::fs::create_dir_all(folder.join("sub")).unwrap();
+    for (name, bytes) in &listed {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    let sha256 = wider_clip::storage::sha256_hex(listed[3].1);
+    named.weights = Weights::Embedded { file: "sub/weights".into(), sha256, text: None };
+    let error = read_weights(root.path(), &named, &Device::Cpu).expect_err("an index").to_string();
+    assert!(error.contains("sub/weights") && error.contains("an index of model-00001-of-00002.safetensors"), "{error}");
 
     // From the cache alone; another byte anywhere is another model, or an error.
     // SAFETY: as above.

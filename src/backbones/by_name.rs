@@ -32,6 +32,8 @@ pub struct ByName {
     projection: Array2<f32>,
     pooling: String,
     classes: ZeroShot,
+    /// Classes that are asked for in the same tokens: the second of two is never an answer.
+    alike: Vec<(String, String)>,
 }
 
 /// What the classes that a model is asked for by `method` depend on, beside the image features; `None` where the model
@@ -111,7 +113,8 @@ impl ByName {
         let features = side.encode(&prompts)?;
         let shape = (classes.len(), templates.len(), config.text.projection);
         let features = features.into_shape_with_order(shape).map_err(misshaped)?;
-        Ok(side.by_name(ZeroShot::new(features.view())?))
+        let alike = side.alike(classes, prompts.chunks(templates.len().max(1)).map(|prompts| vec![prompts]));
+        Ok(side.by_name(ZeroShot::new(features.view())?, alike))
     }
 
     /// Asks by kinds: each class by its name and the words of it, whose features are averaged, and by the kinds of its
@@ -132,7 +135,7 @@ impl ByName {
         let (weights, tokenizer) = read_embedded(root, text, &config, device)?;
         let kinds = Kinds::read(&embedded_folder(root).join(kinds))?;
         let side = TextSide::new(&config, weights, &tokenizer, device)?;
-        let (mut names, mut of_kinds) = (Vec::new(), Vec::new());
+        let (mut names, mut of_kinds, mut asked) = (Vec::new(), Vec::new(), Vec::new());
         for class in
             Templates::new(["{}"])?.prompts(&classes.iter().map(|c| c.replace('-', " ")).collect::<Vec<_>>())?
         {
@@ -141,10 +144,24 @@ impl ByName {
             let kinds: Vec<String> = kinds.of_class(&class).into_iter().map(String::from).collect();
             names.push(side.encode(&prompts)?);
             of_kinds.push(side.encode(&kinds)?);
+            asked.push((prompts, kinds));
         }
+        let alike =
+            side.alike(classes, asked.iter().map(|(prompts, kinds)| vec![prompts.as_slice(), kinds.as_slice()]));
         let classes = ZeroShot::of_prompts(&names.iter().map(Array2::view).collect::<Vec<_>>())?;
         let classes = classes.with_kinds(&of_kinds.iter().map(Array2::view).collect::<Vec<_>>())?;
-        Ok(Some(side.by_name(classes)))
+        Ok(Some(side.by_name(classes, alike)))
+    }
+
+    /// What is to be said of the classes: those that are asked for in the same tokens, because their names differ in what
+    /// the text tower does not read (capitals, what is behind its last token). Empty where there are none.
+    pub fn warning(&self) -> String {
+        let Some((first, second)) = self.alike.first() else { return String::new() };
+        let more = match self.alike.len() - 1 {
+            0 => String::new(),
+            n => format!(", and so for {n} more"),
+        };
+        format!("the text tower reads class `{second}` as class `{first}`, so that it is never an answer{more}")
     }
 
     /// The feature that it reads: the one that CLIP projects.
@@ -249,8 +266,23 @@ impl<'a> TextSide<'a> {
         Array2::from_shape_vec((texts.len(), e), features).map_err(misshaped)
     }
 
-    fn by_name(self, classes: ZeroShot) -> ByName {
-        ByName { projection: self.projection, pooling: self.pooling.into(), classes }
+    /// Classes that are asked for in the same tokens as one before them, with that one.
+    fn alike<'b>(&self, classes: &[String], asked: impl Iterator<Item = Vec<&'b [String]>>) -> Vec<(String, String)> {
+        let mut seen = HashMap::new();
+        let mut alike = Vec::new();
+        for (class, texts) in classes.iter().zip(asked) {
+            let of_texts = |texts: &[String]| texts.iter().map(|text| self.tokenizer.encode(text)).collect::<Vec<_>>();
+            let tokens: Vec<_> = texts.into_iter().map(of_texts).collect();
+            match seen.get(&tokens) {
+                Some(first) => alike.push((String::clone(first), class.clone())),
+                None => drop(seen.insert(tokens, class.clone())),
+            }
+        }
+        alike
+    }
+
+    fn by_name(self, classes: ZeroShot, alike: Vec<(String, String)>) -> ByName {
+        ByName { projection: self.projection, pooling: self.pooling.into(), classes, alike }
     }
 }
 

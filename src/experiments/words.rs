@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::features::FeatureTable;
 use crate::manifest::Method;
 use crate::project::Project;
+use crate::say::plain;
 use candle_core::Device;
 use ndarray::{Array2, Axis};
 
@@ -34,6 +35,10 @@ impl Words {
         }
         if methods.contains(&Method::ZeroShotEnsemble) {
             words.ensemble = ByName::open_with_kinds(root, model, classes, device)?;
+        }
+        let (set, name) = (plain(&encoding.set.id), plain(&model.id));
+        for by_name in words.by_name.iter().chain(&words.ensemble).filter(|by_name| !by_name.warning().is_empty()) {
+            crate::say!("warning: {name} on {set}: {}", plain(&by_name.warning()));
         }
         if words.ensemble.is_some() {
             let crop = |part: f64| encoding.extract(project, part * model.input.crop_pct, None);
@@ -86,6 +91,7 @@ impl Words {
     /// As for [`Words::ask`].
     pub fn predict(&self, encoded: &Encoded, method: Method, parts: &Parts) -> Result<Predictions> {
         let ood = if parts.ood.is_empty() { Vec::new() } else { self.ask(encoded, method, &parts.ood)? };
-        Ok(Predictions { test: self.ask(encoded, method, &parts.test)?, ood, warning: String::new() })
+        let warning = self.answers(method).map(ByName::warning).unwrap_or_default();
+        Ok(Predictions { test: self.ask(encoded, method, &parts.test)?, ood, warning })
     }
 }

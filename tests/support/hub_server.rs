@@ -24,6 +24,8 @@ pub enum Manner {
     NoLength,
     /// Whole, in chunks.
     Chunks,
+    /// In chunks, and the connection ends after so many bytes of each body; how long the file is, nothing tells.
+    ChunksBreakOff(usize),
     /// After so many bytes nothing more comes, and the connection stays.
     Stalls(usize),
     /// The first byte of the file is wrong.
@@ -112,11 +114,13 @@ pub struct Instead {
     pub stalls: bool,
     /// Between head and body.
     pub pause: Duration,
+    /// Whether the body comes in a chunk, without its length.
+    pub chunked: bool,
 }
 
 impl Instead {
     pub fn new(head: &str, body: &[u8]) -> Option<Instead> {
-        Some(Instead { head: head.into(), body: body.to_vec(), stalls: false, pause: Duration::ZERO })
+        Some(Instead { head: head.into(), body: body.to_vec(), stalls: false, pause: Duration::ZERO, chunked: false })
     }
 
     /// The body some time after the head.
@@ -124,9 +128,14 @@ impl Instead {
         Instead::new(head, body).map(|instead| Instead { pause, ..instead })
     }
 
+    /// The body in a chunk, so that its length is not told before.
+    pub fn chunk(head: &str, body: &[u8]) -> Option<Instead> {
+        Instead::new(head, body).map(|instead| Instead { chunked: true, ..instead })
+    }
+
     /// No answer, ever.
     pub fn silence() -> Option<Instead> {
-        Some(Instead { head: String::new(), body: Vec::new(), stalls: true, pause: Duration::ZERO })
+        Instead::new("", b"").map(|instead| Instead { stalls: true, ..instead })
     }
 }
 
@@ -268,7 +277,11 @@ fn serve(stream: TcpStream, host: &'static str, state: &Mutex<State>, store: &st
                 out.write_all(if head { b"" } else { body.as_bytes() })?;
             }
             Answer::Instead(instead) => {
-                if !instead.head.is_empty() {
+                if instead.chunked && !head {
+                    write!(out, "HTTP/1.1 {}\r\ntransfer-encoding: chunked\r\n\r\n", instead.head)?;
+                    chunks(&mut out, &instead.body)?;
+                    write!(out, "0\r\n\r\n")?;
+                } else if !instead.head.is_empty() {
                     write!(out, "HTTP/1.1 {}\r\ncontent-length: {}\r\n\r\n", instead.head, instead.body.len())?;
                     out.flush()?;
                     std::thread::sleep(instead.pause);
@@ -428,27 +441,26 @@ fn send(
     let body = if total == 0 { &file[..] } else { &file[start..=last] };
     let length = match manner {
         Manner::EndsEarly(_) | Manner::NoLength => "connection: close".to_string(),
-        Manner::Chunks => "transfer-encoding: chunked".to_string(),
+        Manner::Chunks | Manner::ChunksBreakOff(_) => "transfer-encoding: chunked".to_string(),
         _ => format!("content-length: {}", body.len()),
     };
+    let told = if matches!(manner, Manner::ChunksBreakOff(_)) { "*".into() } else { total.to_string() };
     match range {
         Some(_) => {
-            write!(out, "HTTP/1.1 206 Partial Content\r\n{headers}\r\ncontent-range: bytes {start}-{last}/{total}\r\n")?
+            write!(out, "HTTP/1.1 206 Partial Content\r\n{headers}\r\ncontent-range: bytes {start}-{last}/{told}\r\n")?
         }
         None => write!(out, "HTTP/1.1 200 OK\r\n{headers}\r\n")?,
     }
     write!(out, "{length}\r\n\r\n")?;
     let n = match manner {
-        Manner::BreaksOff(n) | Manner::EndsEarly(n) | Manner::Stalls(n) => n.min(body.len()),
+        Manner::BreaksOff(n) | Manner::EndsEarly(n) | Manner::Stalls(n) | Manner::ChunksBreakOff(n) => {
+            n.min(body.len())
+        }
         _ => body.len(),
     };
-    if manner == Manner::Chunks {
-        for chunk in body.chunks(1000) {
-            write!(out, "{:x}\r\n", chunk.len())?;
-            out.write_all(chunk)?;
-            write!(out, "\r\n")?;
-        }
-        write!(out, "0\r\n\r\n")?;
+    if let Manner::Chunks | Manner::ChunksBreakOff(_) = manner {
+        chunks(out, &body[..n])?;
+        write!(out, "{}", if n == body.len() { "0\r\n\r\n" } else { "" })?;
     } else {
         out.write_all(&body[..n])?;
     }
@@ -458,4 +470,14 @@ fn send(
         std::io::copy(out, &mut std::io::sink())?;
     }
     Ok(n == body.len() && !matches!(manner, Manner::EndsEarly(_) | Manner::NoLength))
+}
+
+/// Chunks, without the one that ends them.
+fn chunks(out: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+    for chunk in body.chunks(1000) {
+        write!(out, "{:x}\r\n", chunk.len())?;
+        out.write_all(chunk)?;
+        write!(out, "\r\n")?;
+    }
+    Ok(())
 }

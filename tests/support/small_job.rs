@@ -60,6 +60,8 @@ pub struct Bars {
     pub fails_at: Option<u64>,
     /// The loss is not a number in this step.
     pub broken_at: Option<u64>,
+    /// The loss is one, and its gradient is not, in this step.
+    pub steep_at: Option<u64>,
     /// How the run stood whenever it was told.
     pub told: Vec<Course>,
 }
@@ -98,6 +100,7 @@ pub fn job(wrong: bool) -> Bars {
         parts: Vec::new(),
         fails_at: None,
         broken_at: None,
+        steep_at: None,
         told: Vec::new(),
     }
 }
@@ -142,7 +145,12 @@ impl Job for Bars {
         if self.fails_at == Some(at.step) {
             return Err(Error::argument("step", "one that works", at.step.to_string()));
         }
-        let loss = cross_entropy(&self.classifier.forward(&batch.images, Mode::QUIET)?, &batch.labels)?;
+        let logits = self.classifier.forward(&batch.images, Mode::QUIET)?;
+        let mut loss = cross_entropy(&logits, &batch.labels)?;
+        if self.steep_at == Some(at.step) {
+            // A root of 0.
+            loss = (loss + (&logits - logits.detach())?.sqr()?.sum_all()?.sqrt()?)?;
+        }
         Ok(Loss::plain(if self.broken_at == Some(at.step) { (loss * f64::NAN)? } else { loss }))
     }
 

@@ -3,6 +3,7 @@
 use super::cache::{FeatureTable, Shard, folder, has_key, has_shard, shard_path, write_key};
 use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
+use crate::images;
 use crate::key::{Key, digest_of};
 use crate::manifest::ModelRecord;
 use crate::models::{LoadedModel, arithmetic};
@@ -21,8 +22,10 @@ const SHARD: usize = 256;
 pub const PART: usize = SHARD;
 /// Images a forward pass. Part of the code version: another batch may move the last digit.
 const BATCH: usize = 32;
-/// Raised whenever a change in decoding, resizing, batching or a model's arithmetic moves a number.
-const CODE_VERSION: u32 = 2;
+/// Raised whenever a change in batching or a model's arithmetic moves a number.
+const ARITHMETIC_VERSION: u32 = 0;
+/// With the version of pixels: both only rise, so that their sum tells.
+const CODE_VERSION: u32 = images::CODE_VERSION + ARITHMETIC_VERSION;
 /// The same of what is rounded to bf16 on a processor.
 const ROUNDING_VERSION: u32 = 2;
 

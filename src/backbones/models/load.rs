@@ -104,11 +104,7 @@ fn identified(root: &Path, record: &ModelRecord) -> Result<(String, Option<PathB
 pub fn fetch_weights(root: &Path, repo: &str, revision: &str, files: &[String]) -> Result<(PathBuf, String)> {
     let lock = hub::lock_path(root);
     let file = hub::fetch_model(&lock, repo, revision, files)?;
-    let parts = match file.file.ends_with(".json") {
-        true => WeightFile::files_of_index(&file.path)?,
-        false => None,
-    };
-    let Some(parts) = parts else { return Ok((file.path, file.sha256)) };
+    let Some(parts) = WeightFile::files_of_index(&file.path)? else { return Ok((file.path, file.sha256)) };
     let folder = file.file.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
     let mut hashes = vec![file.sha256];
     for part in parts {
@@ -123,9 +119,7 @@ pub fn is_here(root: &Path, record: &ModelRecord) -> bool {
         Weights::Embedded { file, .. } => embedded_folder(root).join(file).is_file(),
         Weights::Hub { repo, revision, files } => {
             let whole = |path: &PathBuf| {
-                let is_index = path.extension().is_some_and(|end| end == "json");
-                let parts =
-                    is_index.then(|| WeightFile::files_of_index(path).ok().flatten()).flatten().unwrap_or_default();
+                let parts = WeightFile::files_of_index(path).ok().flatten().unwrap_or_default();
                 parts.iter().all(|part| path.with_file_name(part).is_file())
             };
             hub::model_in_cache(&hub::lock_path(root), repo, revision, files).filter(whole).is_some()
@@ -134,16 +128,22 @@ pub fn is_here(root: &Path, record: &ModelRecord) -> bool {
     }
 }
 
-/// The path of an embedded file, whose bytes have been compared with `sha256`.
+/// The path of an embedded file of weights, whose bytes have been compared with `sha256`.
 ///
 /// # Errors
-/// A file that is missing, or has another hash.
+/// A file that is missing, or has another hash; an index of other files, which no hash of the record holds.
 pub fn embedded_file(root: &Path, file: &str, sha256: &str) -> Result<PathBuf> {
     let path = embedded_folder(root).join(file);
     let found = storage::sha256_file(&path)?;
-    match found == sha256 {
-        true => Ok(path),
-        false => Err(Error::data(&path, format!("SHA-256 {sha256}"), found)),
+    if found != sha256 {
+        return Err(Error::data(&path, format!("SHA-256 {sha256}"), found));
+    }
+    match WeightFile::files_of_index(&path)? {
+        None => Ok(path),
+        Some(files) => {
+            let expected = "the weights themselves, since the record has the hash of this file alone";
+            Err(Error::data(&path, expected, format!("an index of {}", files.join(", "))))
+        }
     }
 }
 

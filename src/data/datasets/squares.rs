@@ -1,11 +1,12 @@
 //! Images as squares of bytes, decoded once: what training draws from, epoch after epoch.
 //!
 //! Up to 1 GB lies in memory. More lies in files of the cache, a thousand squares each, which are written whole or not at
-//! all, found again by the next run, and read a square at a time: memory stays flat however many images there are.
+//! all, found again by the next run, and read a square at a time: memory stays flat however many images there are. Behind
+//! its squares a file has the CRC-32 of each, four bytes, little-endian: a bit that flipped on the disk is not learned from.
 
 use super::ImageSet;
 use crate::error::{Error, Result};
-use crate::images::Preprocess;
+use crate::images::{CODE_VERSION, Preprocess};
 use crate::key::{Key, digest_of};
 use crate::progress::Progress;
 use crate::storage::{self, FolderLock};
@@ -43,8 +44,15 @@ pub struct Squares {
 #[derive(Debug)]
 enum Store {
     Memory(Vec<u8>),
-    /// Files of [`SHARD`] squares each. A reader moves the place in its file, so one at a time.
-    Files(Vec<Mutex<File>>, PathBuf),
+    /// Files of [`SHARD`] squares each.
+    Files(Vec<Shard>, PathBuf),
+}
+
+/// A file of squares, and their sums. A reader moves the place in the file, so one at a time.
+#[derive(Debug)]
+struct Shard {
+    file: Mutex<File>,
+    sums: Vec<u32>,
 }
 
 impl Squares {
@@ -94,6 +102,7 @@ impl Squares {
             .with("crop", preprocess.crop_pct)
             .with("resize", format!("{:?}", preprocess.resize))
             .with("interpolation", format!("{:?}", preprocess.interpolation))
+            .with("code", CODE_VERSION)
             .digest();
         let total = n.saturating_mul(3 * side * side);
         if total <= in_memory {
@@ -114,12 +123,21 @@ impl Squares {
         let mut files = Vec::new();
         for (index, rows) in rows.chunks(SHARD).enumerate() {
             let path = folder.join(format!("{index:05}.rgb"));
-            let whole = (rows.len() * 3 * side * side) as u64;
+            let of_one = 3 * side * side;
+            let whole = (rows.len() * (of_one + 4)) as u64;
             if !path.metadata().is_ok_and(|found| found.len() == whole) {
-                let bytes = decode(set, rows, preprocess)?;
+                let mut bytes = decode(set, rows, preprocess)?;
+                let sums: Vec<u8> = bytes
+                    .par_chunks(of_one)
+                    .map(crc32fast::hash)
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .flat_map(u32::to_le_bytes)
+                    .collect();
+                bytes.extend(sums);
                 storage::write_atomic_with(&path, |file| file.write_all(&bytes).map_err(Error::io(&path, "writing")))?;
             }
-            files.push(Mutex::new(File::open(&path).map_err(Error::io(&path, "opening"))?));
+            files.push(Shard::open(&path, rows.len(), of_one)?);
             progress.advance(rows.len());
         }
         progress.finish();
@@ -164,13 +182,33 @@ impl Squares {
         match &self.store {
             Store::Memory(bytes) => into.copy_from_slice(&bytes[position * of_one..][..of_one]),
             Store::Files(files, folder) => {
-                let mut file = files[position / SHARD].lock().unwrap_or_else(PoisonError::into_inner);
-                let place = ((position % SHARD) * of_one) as u64;
-                file.seek(SeekFrom::Start(place)).map_err(Error::io(folder, "reading"))?;
+                let (shard, at) = (&files[position / SHARD], position % SHARD);
+                let mut file = shard.file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start((at * of_one) as u64)).map_err(Error::io(folder, "reading"))?;
                 file.read_exact(into).map_err(Error::io(folder, "reading"))?;
+                drop(file);
+                let found = crc32fast::hash(into);
+                if found != shard.sums[at] {
+                    let path = folder.join(format!("{:05}.rgb", position / SHARD));
+                    let expected = format!("a square {at} with CRC-32 {:08x}", shard.sums[at]);
+                    let found = format!("{found:08x}; the file was damaged after it was written: remove it");
+                    return Err(Error::data(path, expected, found));
+                }
             }
         }
         Ok(())
+    }
+}
+
+impl Shard {
+    /// The file at `path`, which has `n` squares of `of_one` bytes.
+    fn open(path: &Path, n: usize, of_one: usize) -> Result<Shard> {
+        let mut file = File::open(path).map_err(Error::io(path, "opening"))?;
+        let mut sums = vec![0; 4 * n];
+        file.seek(SeekFrom::Start((n * of_one) as u64)).map_err(Error::io(path, "reading"))?;
+        file.read_exact(&mut sums).map_err(Error::io(path, "reading"))?;
+        let sums = sums.as_chunks().0.iter().map(|sum| u32::from_le_bytes(*sum)).collect();
+        Ok(Shard { file: Mutex::new(file), sums })
     }
 }
 

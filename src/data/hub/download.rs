@@ -16,8 +16,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use ureq::http::Method;
 
-/// An attempt that brought so many bytes is no failed one.
+/// An attempt that brought so many bytes is no failed one, where it is known how many there are.
 const GOT_ON: u64 = 8 << 20;
+/// Bytes that are taken of a file whose length nobody tells: more than any that is fetched here.
+const LONGEST_UNTOLD: u64 = 16 << 30;
 
 impl Client {
     /// The file of a commit in the cache, downloaded if it is not there; `handle` is at the revision that the commit was found
@@ -109,7 +111,8 @@ impl Client {
         self.transport().patiently(|| {
             let before = length_of(partial);
             let done = self.attempt(handle, file, announced, partial, &mut meter);
-            (done, length_of(partial).saturating_sub(before) >= GOT_ON)
+            let got_on = length_of(partial).saturating_sub(before) >= GOT_ON;
+            (done, announced.size.is_some() && got_on)
         })?;
         if let Some(progress) = meter.progress.take() {
             progress.finish();
@@ -228,9 +231,13 @@ fn copy(
         out.write_all(&piece[..n]).map_err(|error| written(error, partial))?;
         have += n as u64;
         meter.advance(n);
-        if most.is_some_and(|most| have > most) {
+        if have > most.unwrap_or(LONGEST_UNTOLD) {
             out.set_len(0).map_err(|error| written(error, partial))?;
-            return Err(Fault::answer(format!("{host} sends more than the{of} bytes that it announced")));
+            let told = match most {
+                Some(most) => format!("the {most} bytes that it announced"),
+                None => format!("{} bytes, and does not say how many there are", thousands(LONGEST_UNTOLD as usize)),
+            };
+            return Err(Fault::answer(format!("{host} sends more than {told}")));
         }
     }
     match out.sync_all() {

@@ -12,6 +12,8 @@ const HUB: &str = "https://huggingface.co";
 pub(super) const NO_TOKEN: &str = "HF_HUB_DISABLE_IMPLICIT_TOKEN";
 /// How long a server may be silent where the environment does not say.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a token's file at most; tokens have some forty.
+const LONGEST_TOKEN: u64 = 1 << 16;
 
 /// The hub's cache on this machine: the folder that `HF_HUB_CACHE` or `HUGGINGFACE_HUB_CACHE` names, else `hub` in the
 /// hub's home. That is the folder that `HF_HOME` names, else `huggingface` in `XDG_CACHE_HOME`, else
@@ -139,10 +141,22 @@ fn token(home: &Path) -> Token {
         }
     }
     let path = folder("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
-    match std::fs::read(&path) {
+    match read_token(&path) {
         Ok(bytes) => usable(path.display().to_string(), std::str::from_utf8(&bytes).ok()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Token::None,
         Err(error) => Token::Unusable(path.display().to_string(), format!("it cannot be read: {error}")),
+    }
+}
+
+/// A file that may be a token's: a regular one, and not long. What else has its name may never end.
+fn read_token(path: &Path) -> std::io::Result<Vec<u8>> {
+    let found = std::fs::metadata(path)?;
+    let other = |found: String| Err(std::io::Error::other(format!("expected a file with a token, found {found}")));
+    match (found.is_file(), found.len()) {
+        (true, ..=LONGEST_TOKEN) => std::fs::read(path),
+        (true, length) => other(format!("one of {length} bytes")),
+        (false, _) if found.is_dir() => other("a folder".into()),
+        (false, _) => other("a pipe or a device".into()),
     }
 }
 

@@ -122,9 +122,10 @@ impl From<Error> for Fault {
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let limit = || {
-        let (_, after) = text("ratelimit")?.split_once("t=")?;
-        let digits = after.find(|c: char| !c.is_ascii_digit()).map_or(after, |end| &after[..end]);
-        digits.parse().ok().map(Duration::from_secs)
+        // `"api";r=0;t=55` of today's draft, `limit=500, remaining=0, reset=55` of earlier ones.
+        let mut words = text("ratelimit")?.split([';', ',']).map(str::trim);
+        let seconds = words.find_map(|word| word.strip_prefix("t=").or_else(|| word.strip_prefix("reset=")))?;
+        seconds.parse().ok().map(Duration::from_secs)
     };
     let after = text("retry-after").and_then(|value| match value.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),

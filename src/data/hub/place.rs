@@ -1,7 +1,7 @@
 //! A blob of the cache under its name in a snapshot: a link, or the file itself where there are no links.
 
 use crate::error::{Error, Result};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,9 @@ pub(super) fn link(blob: &Path, pointer: &Path, links: bool, new: bool) -> Resul
     }
     // Whole or not at all: a copy that broke off must not have the name.
     let copy = tempfile_beside(pointer);
-    let copied = fs::copy(blob, &copy).and_then(|_| fs::rename(&copy, pointer));
+    let copied = fs::copy(blob, &copy)
+        .and_then(|_| File::options().write(true).open(&copy)?.sync_all())
+        .and_then(|()| fs::rename(&copy, pointer));
     if copied.is_err() {
         let _ = fs::remove_file(&copy);
     }

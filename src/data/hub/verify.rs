@@ -32,18 +32,23 @@ pub(super) fn size_and_sha256(path: &Path, notes: &Path) -> Result<(u64, String)
         return Ok((now.size, note.sha256));
     }
     let sha256 = storage::sha256_file(path)?;
-    remember(path, notes, &sha256)?;
-    Ok((now.size, sha256))
+    // Of the file as it was before: one that was put in its place meanwhile is hashed the next time.
+    let size = now.size;
+    note(&Note { sha256: sha256.clone(), ..now }, notes);
+    Ok((size, sha256))
 }
 
 /// Notes the SHA-256 of the file at `path`, which was just found.
 pub(super) fn remember(path: &Path, notes: &Path, sha256: &str) -> Result<()> {
-    let note = Note { sha256: sha256.into(), ..standing(path)? };
-    if let Ok(bytes) = serde_json::to_vec(&note) {
+    note(&Note { sha256: sha256.into(), ..standing(path)? }, notes);
+    Ok(())
+}
+
+fn note(note: &Note, notes: &Path) {
+    if let Ok(bytes) = serde_json::to_vec(note) {
         // A cache that cannot be written to costs the hash each time, and is no reason to stop.
         let _ = storage::write_atomic(&place(notes, &note.path), &bytes);
     }
-    Ok(())
 }
 
 /// The note of a file whose hash is not known yet.

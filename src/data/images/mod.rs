@@ -26,6 +26,9 @@ mod thumbnail;
 mod tiff;
 mod webp;
 
+/// Raised whenever a change in decoding, resizing or cropping moves a pixel: part of the key of all that is made of pixels.
+pub const CODE_VERSION: u32 = 2;
+
 pub use appearance::{
     Appearance, Check, FileKind, Limits, PERCENTILES, Shortcoming, TRAITS, odd_sizes, shortcomings, traits_of,
 };

@@ -12,9 +12,10 @@ use crate::models::clip::POCKET_CONTEXT;
 use crate::models::device_name;
 use crate::random::Random;
 use crate::storage;
-use crate::text::{Tokenizer, read_pairs};
+use crate::text::Tokenizer;
 use crate::training::{
-    Curve, End, Ended, Job, Panel, Parameters, Part, Place, Plan, Schedule, Source, checkpoint, engine, train,
+    Checkpoint, Curve, End, Ended, Job, Panel, Parameters, Part, Place, Plan, Schedule, Source, checkpoint, engine,
+    train,
 };
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -120,6 +121,8 @@ struct Pretraining<'a> {
     objective: Box<dyn Objective>,
     /// The hash of the weights of BEiT's tokenizer.
     visual_tokenizer: Option<String>,
+    /// What reads captions, for CLIP: pairs that the corpus decides.
+    pairs: Option<Vec<(String, String)>>,
 }
 
 impl<'a> Pretraining<'a> {
@@ -128,7 +131,9 @@ impl<'a> Pretraining<'a> {
         let path = settings.tokenizer.filter(|_| recipe.objective == Kind::Beit).map(|folder| folder.join(WEIGHTS));
         let weights = path.as_ref().map(|path| candle_core::safetensors::load(path, device)).transpose()?;
         let visual_tokenizer = path.as_ref().map(|path| storage::sha256_file(path)).transpose()?;
-        Ok(Pretraining { recipe, settings, objective: recipe.begin(corpus, seed, device, weights)?, visual_tokenizer })
+        let objective = recipe.begin(corpus, seed, device, weights)?;
+        let pairs = (recipe.objective == Kind::Clip).then(|| captions::learn(&corpus.captions)).transpose()?;
+        Ok(Pretraining { recipe, settings, objective, visual_tokenizer, pairs })
     }
 
     /// The weights as they are released.
@@ -172,8 +177,8 @@ impl<'a> Job for Pretraining<'a> {
     }
 
     fn source(&self) -> Result<Views<'a>> {
-        let Settings { corpus, folder, .. } = self.settings;
-        let tokenizer = (self.recipe.objective == Kind::Clip).then(|| byte_pairs(corpus, folder)).transpose()?;
+        let pairs = self.pairs.as_ref();
+        let tokenizer = pairs.map(|pairs| Tokenizer::from_merges(pairs, POCKET_CONTEXT)).transpose()?;
         Ok(Views { recipe: self.recipe, settings: self.settings, tokenizer })
     }
 
@@ -223,8 +228,10 @@ impl<'a> Job for Pretraining<'a> {
     fn finish(&mut self, end: &End) -> Result<()> {
         let folder = self.settings.folder;
         let path = folder.join(WEIGHTS);
-        if path.exists() {
-            // The card tells where it was trained, not where it is looked at.
+        // The card tells where it was trained, not where it is looked at: what this run has written stays. The weights come
+        // last, and what another run left here is written over.
+        let written = Checkpoint::read(&path, &Device::Cpu).ok().and_then(|file| file.facts.get("run").cloned());
+        if written.as_deref() == Some(end.run) {
             return Ok(());
         }
         // What only works with an image tower beside it goes into a file of its own.
@@ -235,6 +242,9 @@ impl<'a> Job for Pretraining<'a> {
         let dtype = if self.recipe.objective == Kind::Tokenizer { DType::F32 } else { DType::F16 };
         // One fact only: the library writes several in the order of a hash table, and equal runs shall give equal bytes.
         let facts = HashMap::from([("run".to_owned(), end.run.to_owned())]);
+        if let Some(pairs) = &self.pairs {
+            storage::write_atomic(&folder.join(PAIRS), captions::to_text(pairs).as_bytes())?;
+        }
         if !text.is_empty() {
             checkpoint::write(&folder.join(TEXT), &text, dtype, facts.clone())?;
         }
@@ -260,16 +270,6 @@ impl Source for Views<'_> {
         let batch = draw(recipe, settings, tokenizer.as_ref(), step)?;
         Ok(vec![Part { batch, images: recipe.batch }])
     }
-}
-
-/// The reader of captions; its byte pairs are learnt once and kept in the run's folder.
-fn byte_pairs(corpus: &Corpus, folder: &Path) -> Result<Tokenizer> {
-    let path = folder.join(PAIRS);
-    if !path.exists() {
-        let text = captions::to_text(&captions::learn(&corpus.captions)?);
-        storage::write_atomic(&path, text.as_bytes())?;
-    }
-    Tokenizer::from_merges(&read_pairs(&path)?, POCKET_CONTEXT)
 }
 
 /// The batch of a step: views of the images that the run draws then.

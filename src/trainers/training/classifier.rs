@@ -133,9 +133,8 @@ impl Classifier {
 
     /// The backbone on copies of the variables in another precision; gradients go through the copies.
     fn rounded(&self) -> Result<Box<dyn Backbone>> {
-        let round = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(self.precision)?));
-        let tensors = self.parameters.tensors().into_iter().map(round).collect::<Result<HashMap<_, _>>>()?;
-        let builder = VarBuilder::from_tensors(tensors, self.precision, self.parameters.device());
+        // Rounded as they are taken, so that what is folded first is folded in f32.
+        let builder = VarBuilder::from_tensors(self.parameters.tensors(), self.precision, self.parameters.device());
         self.architecture.build(builder)
     }
 
@@ -157,7 +156,7 @@ impl Classifier {
         let features = match self.precision {
             DType::F32 => self.backbone.forward(images, mode)?,
             // Statistics of a batch move the running ones, which the rounded backbone has copies of.
-            _ if mode.is_train() && !self.parameters.statistics().is_empty() => {
+            _ if mode.is_train() && self.has_running_statistics() => {
                 let expected = "f32 for a model whose batch normalisation is trained";
                 return Err(Error::argument("precision", expected, format!("{:?}", self.precision)));
             }
@@ -168,6 +167,11 @@ impl Classifier {
             Some((_, feature)) => Ok(feature.clone()),
             None => Err(Error::Unknown { kind: "pooling", name: self.pooling.clone(), known: known() }),
         }
+    }
+
+    /// Whether there are statistics that a batch moves; fixed positions (MAE's) are no parameters either.
+    fn has_running_statistics(&self) -> bool {
+        self.parameters.statistics().keys().any(|name| name.ends_with("running_var"))
     }
 
     /// The head alone: features (B, D) to class scores (B, K).

@@ -67,6 +67,23 @@ impl Curve {
         self.rows.retain(|row| row.step <= step);
     }
 
+    /// Where its file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What tells these rows from others, in words: how many, and a hash of all but their times.
+    pub fn content(&self) -> String {
+        let row = |row: &CurveRow| {
+            let CurveRow { model, step, images, seconds: _, metric, value } = row;
+            // A file knows one NaN alone.
+            let value = if value.is_nan() { f64::NAN } else { *value };
+            format!("{model} {step} {images} {metric} {:016x}\n", value.to_bits())
+        };
+        let rows: String = self.rows.iter().map(row).collect();
+        format!("{} rows of content {}", self.rows.len(), &storage::sha256_hex(rows.as_bytes())[..16])
+    }
+
     /// The values of a metric by images drawn.
     pub fn line(&self, metric: &str) -> Vec<(u64, f64)> {
         self.rows.iter().filter(|row| row.metric == metric).map(|row| (row.images, row.value)).collect()

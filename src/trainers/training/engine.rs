@@ -173,6 +173,9 @@ impl<'a, J: Job> Run<'a, J> {
     fn one(&mut self, parts: &[Part<J::Batch>]) -> Result<()> {
         let at = Moment { step: self.step, total: self.plan.steps, seed: self.plan.seed };
         let gradients = self.gradients(parts, at)?;
+        if let Some(name) = self.adam.not_finite(&gradients)? {
+            return Err(self.not_finite("gradients", format!("others for {name}"), parts, at));
+        }
         let scale = match self.plan.longest_gradient {
             Some(longest) => (longest / (self.adam.norm(&gradients)? + 1e-6)).min(1.0),
             None => 1.0,
@@ -214,13 +217,7 @@ impl<'a, J: Job> Run<'a, J> {
     fn note(&mut self, name: &str, value: &Tensor, part: &Part<J::Batch>, at: Moment) -> Result<()> {
         let value = f64::from(value.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         if !value.is_finite() {
-            let (job, rate) = (self.job.name(), self.plan.rate.at(at.step));
-            let mut found = format!("{value} for {name} at step {} of {job}, learning rate {rate:e}", at.step);
-            let batch = self.job.describe(&part.batch);
-            if !batch.is_empty() {
-                found.push_str(&format!(", {batch}"));
-            }
-            return Err(Error::argument("loss", "finite numbers", found));
+            return Err(self.not_finite("loss", format!("{value} for {name}"), std::slice::from_ref(part), at));
         }
         let images = part.images;
         match self.since.1.get_mut(name) {
@@ -228,6 +225,16 @@ impl<'a, J: Job> Run<'a, J> {
             None => drop(self.since.1.insert(name.into(), value * images as f64)),
         }
         Ok(())
+    }
+
+    /// The error for numbers of a step that are not finite.
+    fn not_finite(&self, what: &'static str, found: String, parts: &[Part<J::Batch>], at: Moment) -> Error {
+        let (job, rate) = (self.job.name(), self.plan.rate.at(at.step));
+        let mut found = format!("{found} at step {} of {job}, learning rate {rate:e}", at.step);
+        for batch in parts.iter().map(|part| self.job.describe(&part.batch)).filter(|batch| !batch.is_empty()) {
+            found.push_str(&format!(", {batch}"));
+        }
+        Error::argument(what, "finite numbers", found)
     }
 
     /// Rows of the losses since the rows before; gives the loss.

@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 use crate::ops::values;
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Tensor, Var};
+use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Storage, Tensor, Var};
 use rayon::prelude::*;
 
 /// Values that a thread takes at a time.
@@ -106,6 +106,20 @@ impl Adam {
             }
         }
         Ok(sum.sqrt())
+    }
+
+    /// The first parameter with a gradient that is not finite.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] from candle.
+    pub fn not_finite(&self, gradients: &GradStore) -> Result<Option<&str>> {
+        for (parameter, _, _) in &self.parameters {
+            let Some(gradient) = gradients.get(&parameter.var) else { continue };
+            if !is_finite(gradient)? {
+                return Ok(Some(&parameter.name));
+            }
+        }
+        Ok(None)
     }
 
     /// One step down the `gradients` at learning rate `rate`.
@@ -207,6 +221,21 @@ pub fn add_gradients(
         }
     }
     Ok(total)
+}
+
+/// Whether all values are finite.
+fn is_finite(tensor: &Tensor) -> Result<bool> {
+    if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
+        let tensor = tensor.contiguous()?;
+        let (storage, layout) = tensor.storage_and_layout();
+        if let Storage::Cpu(storage) = &*storage {
+            // The exponents of infinities and NaNs are the largest: without a branch a value.
+            let largest = |piece: &[f32]| piece.iter().fold(0, |most: u32, x| most.max(x.to_bits() & 0x7fff_ffff));
+            return Ok(values(storage, layout)?.par_chunks(PIECE).all(|piece| largest(piece) < 0x7f80_0000));
+        }
+    }
+    // Times 0 they are NaN, and all others 0.
+    Ok((tensor * 0.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? == 0.0)
 }
 
 /// keep * average + (1 - keep) * gradient, or its square.

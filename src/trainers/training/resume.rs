@@ -41,6 +41,15 @@ impl<J: Job> Run<'_, J> {
             self.since.1.insert(name.into(), state.fact(&path, &format!("sum.{name}"))?);
         }
         self.curve.cut(self.step);
+        // Older checkpoints do not say.
+        if let Some(expected) = state.facts.get("curve").filter(|said| **said != self.curve.content()) {
+            let found = format!(
+                "{}, so that it is not the curve of the checkpoint beside it; bring it back, or remove \
+                                 both to begin anew",
+                self.curve.content()
+            );
+            return Err(Error::data(self.curve.path(), expected.clone(), found));
+        }
         let values = state.under("value");
         self.job.parameters().set_state(|name| values.get(name))?;
         self.adam.resume(self.step, |name| state.tensors.get(name).cloned())?;
@@ -69,6 +78,7 @@ impl<J: Job> Run<'_, J> {
         fact("images", self.images.to_string());
         fact("seconds", self.seconds.to_string());
         fact("since", self.since.0.to_string());
+        fact("curve", self.curve.content());
         for (name, sum) in &self.since.1 {
             fact(&format!("sum.{name}"), sum.to_string());
         }

@@ -252,12 +252,17 @@ struct Block {
 
 impl Block {
     fn load(dim: usize, eps: f64, vb: &VarBuilder) -> Result<Self> {
-        let fc2 = vb.pp("mlp.fc2");
-        let (w, b, gamma) = (fc2.get((dim, 4 * dim), "weight")?, fc2.get(dim, "bias")?, vb.get(dim, "gamma")?);
+        // What is folded is folded in f32, and rounded once.
+        let (precision, full) = (vb.dtype(), vb.to_dtype(DType::F32));
+        let fc2 = full.pp("mlp.fc2");
+        let (w, b, gamma) = (fc2.get((dim, 4 * dim), "weight")?, fc2.get(dim, "bias")?, full.get(dim, "gamma")?);
         let trained = w.track_op() || b.track_op() || gamma.track_op();
         let (fc2, gamma) = match trained {
-            true => (Linear::new(&w, b)?, Some(gamma)),
-            false => (Linear::new(&w.broadcast_mul(&gamma.unsqueeze(1)?)?, (b * gamma)?)?, None),
+            true => (Linear::new(&w.to_dtype(precision)?, b.to_dtype(precision)?)?, Some(gamma.to_dtype(precision)?)),
+            false => {
+                let (w, b) = (w.broadcast_mul(&gamma.unsqueeze(1)?)?, (b * gamma)?);
+                (Linear::new(&w.to_dtype(precision)?, b.to_dtype(precision)?)?, None)
+            }
         };
         Ok(Block {
             depthwise: (vb.get((dim, 1, 7, 7), "conv_dw.weight")?, vb.get(dim, "conv_dw.bias")?),

@@ -8,7 +8,7 @@ use crate::ops::{
     Activation, Bottleneck, Moments, Normed, Padding, Weight, batch_norm, batch_norm_running, bottleneck,
     conv2d_nhwc_act, depthwise_conv2d_nhwc_act_mean, residual, scale_channels,
 };
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use candle_nn::VarBuilder;
 
 /// Batch normalisation that is trained.
@@ -65,13 +65,21 @@ fn kernel(vb: &VarBuilder, conv: &str, shape: [usize; 4]) -> Result<Tensor> {
 }
 
 /// Kernel (O, I, K, K) and bias (O,) of a convolution followed by batch normalisation with fixed statistics: every
-/// output is scaled by gamma / sqrt(variance + eps), and the shift becomes the bias.
-fn folded(w: &Tensor, bn: &VarBuilder, config: &EfficientNetConfig) -> Result<(Tensor, Tensor)> {
-    let outputs = w.dim(0)?;
+/// output is scaled by gamma / sqrt(variance + eps), and the shift becomes the bias. In f32, and rounded once: eps is no
+/// number of f16, and a variance may be none.
+fn folded(
+    vb: &VarBuilder,
+    (conv, bn): LayerNames,
+    shape: [usize; 4],
+    config: &EfficientNetConfig,
+) -> Result<(Tensor, Tensor)> {
+    let (outputs, precision, vb) = (shape[0], vb.dtype(), vb.to_dtype(DType::F32));
+    let (w, bn) = (kernel(&vb, conv, shape)?, vb.pp(bn));
     let deviation = (bn.get(outputs, "running_var")? + config.bn_eps)?.sqrt()?;
     let scale = bn.get(outputs, "weight")?.div(&deviation)?;
     let shift = (bn.get(outputs, "bias")? - bn.get(outputs, "running_mean")?.mul(&scale)?)?;
-    Ok((w.broadcast_mul(&scale.reshape((outputs, 1, 1, 1))?)?, shift))
+    let w = w.broadcast_mul(&scale.reshape((outputs, 1, 1, 1))?)?;
+    Ok((w.to_dtype(precision)?, shift.to_dtype(precision)?))
 }
 
 /// A kernel with what stands behind it.
@@ -83,13 +91,13 @@ enum Conv {
 }
 
 impl Conv {
-    fn load(vb: &VarBuilder, (conv, bn): LayerNames, shape: [usize; 4], config: &EfficientNetConfig) -> Result<Self> {
-        let (w, bn) = (kernel(vb, conv, shape)?, vb.pp(bn));
+    fn load(vb: &VarBuilder, names: LayerNames, shape: [usize; 4], config: &EfficientNetConfig) -> Result<Self> {
+        let w = kernel(vb, names.0, shape)?;
         if w.track_op() {
-            let norm = BatchNorm::load(&bn, shape[0], config)?;
+            let norm = BatchNorm::load(&vb.pp(names.1), shape[0], config)?;
             return Ok(Conv::Trained { w, norm });
         }
-        let (w, b) = folded(&w, &bn, config)?;
+        let (w, b) = folded(vb, names, shape, config)?;
         Ok(Conv::Frozen { w, b })
     }
 }
@@ -250,9 +258,7 @@ fn squeeze_layers<'a>(vb: &VarBuilder<'a>, squeezed: usize, inside: usize) -> [(
 
 impl FrozenBlock {
     fn load(config: &EfficientNetConfig, shape: &BlockShape, vb: &VarBuilder) -> Result<Self> {
-        let fold = |((conv, bn), dims): (LayerNames, [usize; 4])| -> Result<(Tensor, Tensor)> {
-            folded(&kernel(vb, conv, dims)?, &vb.pp(bn), config)
-        };
+        let fold = |(names, dims): (LayerNames, [usize; 4])| folded(vb, names, dims, config);
         let linear = |(w, b): (Tensor, Tensor)| Linear::new(&w, b);
         let squeeze_excite = |squeezed: usize| -> Result<(Linear, Linear)> {
             let [reduce, expand] = squeeze_layers(vb, squeezed, shape.inside);
