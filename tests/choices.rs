@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use wider_clip::display::{needed_chart, needed_words, regret_chart};
 use wider_clip::experiments::choices::{Way, choices, costs, is_choice};
 use wider_clip::experiments::needed::needed;
 use wider_clip::experiments::{Answered, Tested};
@@ -90,6 +91,55 @@ fn the_winner_stands_first_with_what_cannot_be_told_apart_from_it() {
     assert!(!is_choice(&Way { model: "a".into(), method: "wise".into(), weights: "last".into() }));
 }
 
+/// The order and the winner are of one mind.
+#[test]
+fn of_equals_the_first_wins() {
+    let mut answers = Vec::new();
+    for seed in 0..3 {
+        for (model, right) in [("a", 80), ("b", 80), ("c", 40)] {
+            answers.push(answered(model, "lr", "", (10, 14), seed, right));
+        }
+    }
+    // As many, but others.
+    for answered in answers.iter_mut().filter(|answered| answered.cell.model == "b") {
+        answered.right.reverse();
+    }
+    let found = choices(&answers, 400, 0).unwrap();
+    let ways: Vec<&str> = found[0].ways.iter().map(|did| did.way.model.as_str()).collect();
+    assert_eq!(ways, ["a", "b", "c"]);
+    let [first, second] = [&found[0].ways[0], &found[0].ways[1]].map(|did| did.behind);
+    // Nothing is behind itself in any resample; another is in some, and ahead in others.
+    assert_eq!((first.value, first.interval, second.value), (0.0, None, 0.0));
+    assert!(second.interval.is_some_and(|(low, high)| low < 0.0 && high > 0.0), "{second:?}");
+
+    let rows = ["a", "b"].map(|model| row(model, "lr", (10, 20), 0, 0.5));
+    assert_eq!(needed(&rows, ("icons", "id"), 10, 2).unwrap().0.way.model, "a");
+}
+
+/// Whatever the names are long.
+#[test]
+fn what_a_pointer_gets_is_never_cut_at_a_number() {
+    let name = "a data set whose name goes on for longer than any chart has room for";
+    let mut answers = Vec::new();
+    for seed in 0..3 {
+        for (method, right) in [("lr", 80), ("knn", 40)] {
+            answers.push(answered("a", method, "", (10, 14), seed, right));
+        }
+    }
+    answers.iter_mut().for_each(|answered| answered.cell.dataset = name.into());
+    let chart = regret_chart(&project("default"), &choices(&answers, 400, 0).unwrap());
+    let json: serde_json::Value = serde_json::from_str(&chart.to_json()).unwrap();
+    let hover: Vec<&str> = json["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|trace| trace["hovertext"].as_array().unwrap())
+        .map(|text| text.as_str().unwrap())
+        .collect();
+    let knn = hover.iter().find(|text| text.starts_with("budget 10: 40.0 [")).expect("a dot");
+    assert!(knn.contains("] points behind, most on a data set") && knn.ends_with("… (40.0)"), "{hover:?}");
+}
+
 #[test]
 fn what_cannot_be_compared_is_no_choice() {
     // One seed; answers that share no seed; one family.
@@ -139,6 +189,42 @@ fn labels_are_counted_to_where_a_curve_meets_the_mark() {
     assert_eq!((found[2].labels, found[2].reached, found[2].n_seeds), (None, 0, 2));
     let error = needed(&rows, ("openemoji", "id"), 10, 2).unwrap_err().to_string();
     assert!(error.contains("openemoji, id at budget 10"), "{error}");
+}
+
+/// A curve that begins above the mark says nothing of how much fewer would do.
+#[test]
+fn where_the_fewest_labels_do_for_some_seeds_the_lower_end_is_open() {
+    let project = project("default");
+    let classes = project.images("icons").unwrap().classes.len() as u32;
+    let mut rows = Vec::new();
+    for seed in 0..2 {
+        let at_once = seed == 0;
+        for (budget, a, b, c) in
+            [(10, 0.5, if at_once { 0.55 } else { 0.2 }, 0.2), (100, 0.9, 0.8, 0.6 + 0.2 * seed as f64)]
+        {
+            for (model, value) in [("a", a), ("b", b), ("c", c)] {
+                rows.push(row(model, "lr", (budget, budget * classes), seed, value));
+            }
+        }
+    }
+    let (_, found) = needed(&rows, ("icons", "id"), 10, classes as usize).unwrap();
+    assert_eq!(found.iter().map(|needed| needed.way.model.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!((found[1].at_once, found[1].n_seeds, found[2].at_once), (1, 2, 0));
+    // Under one seed the ten there are, under the other half of the way from 10 to 100.
+    assert!((found[1].labels.unwrap() - 10f64.powf(1.25)).abs() < 1e-9, "{:?}", found[1]);
+    assert!(matches!(found[1].interval, Some((None, high)) if high > 100.0), "{:?}", found[1]);
+    assert!(matches!(found[2].interval, Some((Some(low), high)) if low < high), "{:?}", found[2]);
+    let words = needed_words(&project, &rows, "icons", "id", 10).unwrap().to_text();
+    assert!(words.ends_with("LR on b needs 17.8 or fewer [lower end open, more than 100]."), "{words}");
+    let chart = needed_chart(&project, &rows, "icons", "id", 10).unwrap();
+    let text = chart.to_text();
+    assert!(text.contains("LR on a: 10 or fewer labels per class"), "{text}");
+    assert!(text.contains("LR on b: 17.8 or fewer [lower end open, more than 100] labels per class"), "{text}");
+    assert!(text.contains("LR on c: 42.2 ["), "{text}");
+    // The bar begins where the axis does.
+    let json: serde_json::Value = serde_json::from_str(&chart.to_json()).unwrap();
+    let down = json["data"][0]["error_x"]["arrayminus"][1].as_f64().unwrap();
+    assert!((10f64.powf(1.25) - down - 8.5).abs() < 1e-9, "{down}");
 }
 
 #[test]

@@ -443,6 +443,71 @@ fn what_cannot_be_told_is_not() -> Result<()> {
 }
 
 #[test]
+fn arms_without_a_place_on_the_axes_are_counted() -> Result<()> {
+    let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default")?;
+    let first_line = |drift: &drift::Drift| drift_chart(&project, drift).to_text().lines().next().map(String::from);
+    let drift = &drifts(&arms(), 60, 0)?[0];
+    assert_eq!(first_line(drift).as_deref(), Some("drawn: accuracy in and out of distribution"));
+    assert!(!orders_table(&project, drift, "lr", 10)?.caption.contains("left out"));
+
+    let mut all = arms();
+    all.extend(arm("sure", |_, _| true));
+    all.extend(arm("never", |_, _| false));
+    all.extend(arm("elsewhere", |image, _| image >= 40));
+    let drift = &drifts(&all, 60, 0)?[0];
+    let said = "; arms left out: 3, for 0% and 100% have no place on a logit axis";
+    assert_eq!(first_line(drift), Some(format!("drawn: accuracy in and out of distribution{said}")));
+    let table = drift_table(&project, drift, "lr", 10)?;
+    let kept = |model: &str| {
+        let row = table.rows.iter().find(|row| row[0].text == model).expect("a row");
+        (row[2].text.clone(), row[4].text.clone())
+    };
+    assert_eq!(kept("sure"), ("100.0".into(), "1.00".into()));
+    // A part of nothing is no number.
+    assert_eq!((kept("never"), kept("elsewhere")), (("0.0".into(), "–".into()), ("100.0".into(), "–".into())));
+    let orders = orders_table(&project, drift, "lr", 10)?;
+    let said = "; models left out: 3, for 0% and 100% in distribution have no place on the line";
+    assert!(orders.rows.len() == 4 && orders.caption.ends_with(said), "{}", orders.caption);
+
+    // Two arms have no line.
+    let two: Vec<Answered> = arms().into_iter().filter(|a| a.cell.model < "c".to_string()).collect();
+    let orders = orders_table(&project, &drifts(&two, 60, 0)?[0], "lr", 10)?;
+    assert!(orders.caption.ends_with("; models left out: 2, for there is no line through the arms"), "{}", orders.caption);
+    Ok(())
+}
+
+/// At every step of the slider.
+#[test]
+fn bars_of_the_studys_pairs_end_within_the_axes() -> Result<()> {
+    let project = Project::open(Path::new(env!("CARGO_MANIFEST_DIR")), "default")?;
+    for dataset in ["fmow", "iwildcam"] {
+        let chart: serde_json::Value =
+            serde_json::from_str(&study_drift_chart(&project, dataset)?.to_json()).expect("JSON");
+        let list = |value: &serde_json::Value| -> Vec<f64> {
+            value.as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect()
+        };
+        let steps = chart["layout"]["sliders"][0]["steps"].as_array().expect("steps");
+        assert_eq!(steps.len(), 7);
+        for (name, across) in [("x", "error_x"), ("y", "error_y")] {
+            let range = list(&chart["layout"][format!("{name}axis")]["range"]);
+            for step in steps {
+                let traces = list(&step["args"][1]);
+                for (i, trace) in traces.iter().enumerate() {
+                    let points = list(&chart["data"][*trace as usize][name]);
+                    let reach = |end: &str| list(&step["args"][0][format!("{across}.{end}")][i]);
+                    let (up, down) = (reach("array"), reach("arrayminus"));
+                    assert!(!points.is_empty() && (points.len(), points.len()) == (up.len(), down.len()));
+                    for (point, (up, down)) in points.iter().zip(up.iter().zip(&down)) {
+                        assert!(range[0] < point - down && point + up < range[1], "{dataset} {point} {range:?}");
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn fine_tuning_stands_on_the_same_images() -> Result<()> {
     let root = tempfile::tempdir().expect("a folder");
     let project = project(root.path(), &runs("[\"lp_ft\"]", "[\"drift\"]", "[0, 1]"));

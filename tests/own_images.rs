@@ -258,6 +258,62 @@ fn too_little_to_learn_from_is_told() {
     assert!(labels_table(&curve).to_text().contains("Too few labels"), "{:?}", curve.points);
 }
 
+/// What takes part but is not measured is in no count.
+#[test]
+fn what_is_said_of_images_is_of_those_measured() {
+    let place = Place::new(&[("a", 6), ("b", 6)]);
+    place.put("images/c/0.png", &picture(1, 500));
+    let own = place.own().expect("opens");
+    let (_, compared) = place.compared(&own).expect("compares");
+    assert_eq!((compared.rows.len(), compared.n_measured()), (13, 12));
+    let said = verdict(&own, &compared).to_text();
+    assert!(said.contains(" your 12 images"), "{said}");
+    let groups = |of: &dyn Fn(bool) -> bool| {
+        let units = compared.units.iter().zip(&compared.measured).filter(|(_, measured)| of(**measured));
+        units.map(|(unit, _)| *unit).collect::<std::collections::BTreeSet<u32>>().len()
+    };
+    let (all, measured) = (groups(&|_| true), groups(&|measured| measured));
+    assert_eq!(all, measured + 1);
+    let caption = arms_table(&own, &compared).caption;
+    assert!(caption.contains(" 12 images in "), "{caption}");
+    assert!(caption.contains(&format!("[95% interval over {measured} groups of images]")), "{caption}");
+}
+
+#[test]
+fn a_gallery_counts_the_pictures_that_it_shows() {
+    let place = Place::new(&[("left", 20), ("right", 20)]);
+    let own = place.own().expect("opens");
+    let suspect =
+        |row: usize| own::Suspect { row, probe: ("right".into(), 0.9), neighbours: ("right".into(), 0.8), score: 2.0 };
+    let suspects: Vec<own::Suspect> = (0..5).map(suspect).collect();
+    let caption = || suspects_gallery(&own, &suspects).caption;
+    assert!(caption().starts_with("Labels to look at: 5 of 5 images"), "{}", caption());
+    fs::remove_file(place.folder.path().join("images").join(&own.set.ids[2])).expect("removes");
+    assert!(caption().starts_with("Labels to look at: 4 of 5 images"), "{}", caption());
+}
+
+#[test]
+fn a_long_name_costs_no_number_beside_it() {
+    let place = Place::new(&[("left", 20), ("right", 20)]);
+    let models = vec!["vit_p16_pocket.random".into()];
+    let own = place.asked(Request { models, ..Request::default() }).expect("opens");
+    let (_, compared) = place.compared(&own).expect("compares");
+    let chart: serde_json::Value = serde_json::from_str(&arms_chart(&own, &compared).to_json()).expect("JSON");
+    let traces = chart["data"].as_array().expect("traces");
+    let hover = traces.iter().flat_map(|trace| trace["hovertext"].as_array().into_iter().flatten());
+    let hover: Vec<&str> = hover.filter_map(serde_json::Value::as_str).collect();
+    assert_eq!(hover.len(), compared.arms.len());
+    for arm in &compared.arms {
+        let numbers = match arm.accuracy.interval {
+            Some((low, high)) => {
+                format!(": {:.1} [{:.1}, {:.1}]", 100.0 * arm.accuracy.value, 100.0 * low, 100.0 * high)
+            }
+            None => format!(": {:.1}", 100.0 * arm.accuracy.value),
+        };
+        assert!(hover.iter().any(|text| text.ends_with(&numbers)), "{numbers} in {hover:?}");
+    }
+}
+
 #[test]
 fn a_test_that_was_published_takes_no_part_in_choices() {
     let place = Place::new(&[]);

@@ -1,6 +1,6 @@
 //! The study's kind of table: models down, methods and budgets across, with the intervals it lacked.
 
-use super::selection::{Column, Selection, comparison, fitted, model_name, n_seeds, percent};
+use super::selection::{Column, Selection, comparison, fitted, model_name, n_seeds, percent, percent_ends, told_apart};
 use super::{Cell, Chart, Series, Style, Table, Tables, look};
 use crate::error::Result;
 use crate::experiments::test_name;
@@ -78,7 +78,7 @@ pub fn accuracy_chart(
 ) -> Result<Chart> {
     let intervals = Selection::new(rows, dataset, split, "accuracy", false).intervals()?;
     let fitted = fitted(project, rows, dataset)?;
-    let mut series: Vec<Series> = Vec::new();
+    let mut lines: Vec<(String, Series)> = Vec::new();
     let mut ticks: Vec<f64> = Vec::new();
     for ((model, used, budget), interval) in intervals {
         let Some(labels) = budget.filter(|_| used == method.as_str()).and_then(|budget| fitted.get(&budget)) else {
@@ -89,18 +89,16 @@ pub fn accuracy_chart(
         if !ticks.contains(&labels) {
             ticks.push(labels);
         }
-        let name = model_name(project, &model);
-        if series.last().is_none_or(|line| line.name != name) {
-            let look = look(project, &model);
-            series.push(Series { name, look, x: Vec::new(), y: Vec::new(), interval: Vec::new() });
+        if lines.last().is_none_or(|(id, _)| *id != model) {
+            let (name, look) = (model_name(project, &model), look(project, &model));
+            lines.push((model, Series { name, look, x: Vec::new(), y: Vec::new(), interval: Vec::new() }));
         }
-        let Some(line) = series.last_mut().filter(|line| !line.x.contains(&labels)) else { continue };
+        let Some((_, line)) = lines.last_mut().filter(|(_, line)| !line.x.contains(&labels)) else { continue };
         line.x.push(labels);
         line.y.push(100.0 * interval.mean);
-        if let (Some(low), Some(high)) = (interval.low, interval.high) {
-            line.interval.push((100.0 * low, 100.0 * high));
-        }
+        line.interval.push(percent_ends(&interval));
     }
+    let mut series = told_apart(lines);
     series.sort_by(|a, b| b.y.last().unwrap_or(&0.0).total_cmp(a.y.last().unwrap_or(&0.0)));
     let style = Style {
         title: format!("{dataset}, {split}: {}", method.label()),

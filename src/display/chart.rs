@@ -29,8 +29,8 @@ pub struct Series {
     pub x: Vec<f64>,
     /// Values.
     pub y: Vec<f64>,
-    /// Lower and upper end of each value's interval; empty where there is none.
-    pub interval: Vec<(f64, f64)>,
+    /// Lower and upper end of each value's interval, one per point, `None` for a point without; empty where no point has one.
+    pub interval: Vec<Option<(f64, f64)>>,
 }
 
 /// Titles and scales of a chart.
@@ -136,10 +136,10 @@ fn trace(line: &Series) -> Box<Scatter<f64, f64>> {
         .mode(Mode::LinesMarkers)
         .line(Line::new().color(line.look.colour.clone()).dash(dash).width(2.0))
         .marker(Marker::new().color(line.look.colour.clone()).symbol(symbol(&line.look, false)).size(9));
-    if line.interval.len() != line.y.len() {
-        return trace;
+    match line.interval.iter().any(Option::is_some) {
+        true => trace.error_y(error_bars(&line.y, &line.interval)),
+        false => trace,
     }
-    trace.error_y(error_bars(&line.y, &line.interval))
 }
 
 /// The marker of a look, filled or open.
@@ -168,10 +168,11 @@ pub(super) fn symbol(look: &Look, open: bool) -> MarkerSymbol {
     }
 }
 
-/// Bars from the lower to the upper end of each value's interval.
-pub(super) fn error_bars(y: &[f64], interval: &[(f64, f64)]) -> ErrorData {
-    let above = y.iter().zip(interval).map(|(y, (_, high))| high - y).collect();
-    let below = y.iter().zip(interval).map(|(y, (low, _))| y - low).collect();
+/// Bars from the lower to the upper end of each value's interval; of no length where a value has none.
+pub(super) fn error_bars(y: &[f64], interval: &[Option<(f64, f64)>]) -> ErrorData {
+    let ends = |i: usize| interval.get(i).copied().flatten().unwrap_or((y[i], y[i]));
+    let above = (0..y.len()).map(|i| ends(i).1 - y[i]).collect();
+    let below = (0..y.len()).map(|i| y[i] - ends(i).0).collect();
     ErrorData::new(ErrorType::Data).array(above).array_minus(below).symmetric(false).thickness(1.2).width(4)
 }
 
@@ -186,7 +187,7 @@ fn lines_text(style: &Style, series: &[Series]) -> String {
                 None => write!(text, " {x} -> {y:.1}"),
             }
             .unwrap_or_default();
-            if let Some((low, high)) = line.interval.get(i) {
+            if let Some(Some((low, high))) = line.interval.get(i) {
                 let _ = write!(text, " [{low:.1}, {high:.1}]");
             }
             text.push(';');

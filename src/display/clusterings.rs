@@ -132,7 +132,7 @@ pub fn ari_chart(project: &Project, rows: &[ResultRow]) -> Result<Chart> {
 struct Points {
     x: Vec<f64>,
     y: Vec<f64>,
-    interval: Vec<(f64, f64)>,
+    interval: Vec<Option<(f64, f64)>>,
     texts: Vec<String>,
 }
 
@@ -144,9 +144,7 @@ impl Points {
             let Some(interval) = found else { continue };
             points.x.push(place as f64 + offset);
             points.y.push(interval.mean);
-            // A single seed has no interval: a bar of no length.
-            let (low, high) = (interval.low.unwrap_or(interval.mean), interval.high.unwrap_or(interval.mean));
-            points.interval.push((low, high));
+            points.interval.push(interval.low.zip(interval.high));
             points.texts.push(format!("{}: {}", shown(&group.name), decimal(interval)));
         }
         points

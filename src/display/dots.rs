@@ -1,7 +1,7 @@
 //! Dot plots: a row per name, dots with intervals along one axis. The rows' names are the labels.
 
 use super::chart::symbol;
-use super::text::{label, plain, title};
+use super::text::{hover, label, plain, title};
 use super::{Chart, Look};
 use plotly::common::{Anchor, ErrorData, ErrorType, Font, HoverInfo, Marker, Mode, Orientation, Title};
 use plotly::layout::{Annotation, Axis, AxisType, Legend, Margin};
@@ -80,7 +80,7 @@ impl Dots {
                 .show_legend(self.legend && is_new)
                 .mode(Mode::Markers)
                 .marker(marker)
-                .hover_text_array(members.iter().map(|(_, dot)| label(&dot.words)).collect())
+                .hover_text_array(members.iter().map(|(_, dot)| hover(&dot.words)).collect())
                 .hover_info(HoverInfo::Text);
             let has_bars = members.iter().any(|(_, dot)| dot.interval.is_some());
             plot.add_trace(if has_bars { dots.error_x(bars(members, &first.look.colour)) } else { dots });

@@ -2,8 +2,9 @@
 
 use super::answer::method_words;
 use super::dots::{Dot, Dots};
-use super::selection::{Selection, by_seed, fitted, is_open, model_name, paired, percent};
-use super::{Cell, Chart, Series, Style, Table, look};
+use super::selection::{Selection, by_seed, fitted, is_open, model_name, paired, percent, percent_ends, told_apart};
+use super::text::MOST_OF_NAME;
+use super::{Cell, Chart, Series, Style, Table, look, shorten};
 use crate::error::Result;
 use crate::experiments::test_name;
 use crate::metrics::{Interval, mean_t_interval};
@@ -30,19 +31,22 @@ pub fn methods_chart(project: &Project, rows: &[ResultRow], dataset: &str, split
         .map(|((model, method, _), values)| (model, method, values))
         .collect();
     let mean = |values: &BTreeMap<u64, f64>| values.values().sum::<f64>() / values.len().max(1) as f64;
-    let best = at.iter().max_by(|a, b| mean(a.2).total_cmp(&mean(b.2)));
+    // The first of equals.
+    let best = at.iter().reduce(|a, b| if mean(b.2) > mean(a.2) { b } else { a });
     let mut models: BTreeMap<&String, Vec<(Dot, bool)>> = BTreeMap::new();
     for (model, method, values) in &at {
         let all: Vec<f64> = values.values().copied().collect();
         let interval = mean_t_interval(&all, 0.95)?;
         let open = match best {
-            Some(best) if best.2 != *values => paired(best.2, values)?.is_none_or(|difference| is_open(&difference)),
+            Some(best) if (best.0, best.1) != (*model, *method) => {
+                paired(best.2, values)?.is_none_or(|difference| is_open(&difference))
+            }
             _ => false,
         };
         let dot = Dot {
             series: method_words(method),
             at: 100.0 * interval.mean,
-            interval: interval.low.zip(interval.high).map(|(low, high)| (100.0 * low, 100.0 * high)),
+            interval: percent_ends(&interval),
             look: look(project, model),
             open: *method != "lr",
             words: format!("{} {}", method_words(method), percent(&interval)),
@@ -54,7 +58,9 @@ pub fn methods_chart(project: &Project, rows: &[ResultRow], dataset: &str, split
         .map(|(model, dots)| {
             let most = dots.iter().map(|(dot, _)| dot.at).fold(f64::MIN, f64::max);
             let same = if dots.iter().any(|(_, open)| *open) { " =" } else { "" };
-            (format!("{}{same}", model_name(project, model)), dots.into_iter().map(|(dot, _)| dot).collect(), most)
+            // The name is cut, never the mark behind it.
+            let name = shorten(&model_name(project, model), MOST_OF_NAME - 2);
+            (format!("{name}{same}"), dots.into_iter().map(|(dot, _)| dot).collect(), most)
         })
         .collect();
     rows_of.sort_by(|a, b| b.2.total_cmp(&a.2));
@@ -151,15 +157,17 @@ pub fn leakage_chart(project: &Project, rows: &[ResultRow], dataset: &str) -> Re
     order.sort_by(|a, b| last(&b.1).total_cmp(&last(&a.1)));
     let is_control = |model: &str| model.ends_with(".raw") || model.ends_with(".random");
     let chosen = order.iter().enumerate().filter(|(i, (model, _))| *i < SHOWN || is_control(model));
-    let series: Vec<Series> = chosen
-        .map(|(_, (model, line))| Series {
+    let line = |(_, (model, line)): (usize, &(&String, Vec<(f64, Interval)>))| {
+        let series = Series {
             name: model_name(project, model),
             look: look(project, model),
             x: line.iter().map(|(labels, _)| *labels).collect(),
             y: line.iter().map(|(_, gain)| 100.0 * gain.mean).collect(),
-            interval: line.iter().filter_map(|(_, gain)| Some((100.0 * gain.low?, 100.0 * gain.high?))).collect(),
-        })
-        .collect();
+            interval: line.iter().map(|(_, gain)| percent_ends(gain)).collect(),
+        };
+        ((*model).clone(), series)
+    };
+    let series = told_apart(chosen.map(line).collect());
     let mut ticks: Vec<f64> = series.iter().flat_map(|line| line.x.iter().copied()).collect();
     ticks.sort_by(f64::total_cmp);
     ticks.dedup();

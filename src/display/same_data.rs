@@ -68,18 +68,20 @@ pub fn against_table(project: &Project, found: &[Against], dataset: &str) -> Tab
     }
 }
 
+const MEAN: &str = "mean (patch_mean, avg)";
+const ALL: &str = "all (patches, pixels)";
+const DEFAULT: &str = "default, standardised";
 /// The columns of [`pooling_table`], from one token to all of them.
-const COLUMNS: [&str; 5] =
-    ["cls", "mean (patch_mean, avg)", "grid_mean", "all (patches, pixels)", "default, standardised"];
+const COLUMNS: [&str; 7] = ["cls", MEAN, "token_mean", "cls_patch_mean", "grid_mean", ALL, DEFAULT];
 
-/// The column that a feature stands in. Only a model's default feature is standardised, so that one column is enough.
-fn column_of(pooling: &str) -> &'static str {
+/// The column that a feature stands in: one that no model has beside another of that column. Only a model's default feature is
+/// standardised, so that one column is enough.
+fn column_of(pooling: &str) -> &str {
     match pooling {
-        _ if pooling.ends_with(STANDARDISED) => COLUMNS[4],
-        "cls" => COLUMNS[0],
-        "grid_mean" => COLUMNS[2],
-        "patches" | "pixels" => COLUMNS[3],
-        _ => COLUMNS[1],
+        _ if pooling.ends_with(STANDARDISED) => DEFAULT,
+        "patch_mean" | "avg" => MEAN,
+        "patches" | "pixels" => ALL,
+        other => other,
     }
 }
 
@@ -113,7 +115,8 @@ pub fn pooling_table(project: &Project, rows: &[ResultRow], dataset: &str, split
     models.sort_by(|a, b| best_of(b).total_cmp(&best_of(a)));
     let mut poolings: Vec<&str> =
         intervals.keys().map(|(_, pooling)| *pooling).collect::<BTreeSet<_>>().into_iter().collect();
-    poolings.sort_by_key(|pooling| COLUMNS.iter().position(|column| column == pooling));
+    // What is not known stands last, by name.
+    poolings.sort_by_key(|pooling| COLUMNS.iter().position(|column| column == pooling).unwrap_or(COLUMNS.len()));
     let mut table = Table {
         caption: format!(
             "{dataset}, {split}: accuracy in percent by feature, mean over seeds [95% t-interval]{}",
@@ -135,7 +138,8 @@ pub fn pooling_table(project: &Project, rows: &[ResultRow], dataset: &str, split
 }
 
 /// Every model that was trained here, its default feature standardised on the training images, against its untrained twin and raw
-/// pixels that are treated alike: points of accuracy of 20 nearest neighbours, paired over seeds. Bold where the interval lies above 0.
+/// pixels that are treated alike: points of accuracy of 20 nearest neighbours, paired over seeds. Bold where the interval lies above 0;
+/// seeds that differ all by the same have no interval.
 ///
 /// # Errors
 /// A value that is not finite; an architecture that is not known.

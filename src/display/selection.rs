@@ -1,6 +1,6 @@
 //! What tables and charts of result rows share: which rows, their intervals over seeds, one table row a model.
 
-use super::{Cell, Table};
+use super::{Cell, Series, Table};
 use crate::error::Result;
 use crate::metrics::{Interval, mean_t_interval};
 use crate::progress::thousands;
@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Level of every interval over seeds.
 const LEVEL: f64 = 0.95;
+/// An interval of accuracies that is no wider is that of equal values and rounding.
+const ROUNDING: f64 = 1e-9;
 
 /// Model, method and label budget.
 pub(super) type Key = (String, String, Option<u32>);
@@ -79,13 +81,19 @@ pub(super) fn by_seed(selection: &[&ResultRow]) -> BTreeMap<Key, BTreeMap<u64, f
     values
 }
 
-/// The mean difference of two ways over the seeds that both have, with its t-interval.
+/// The mean difference of two ways over the seeds that both have, with its t-interval. Differences that are all the same have
+/// none, as one alone has none: few seeds agree by chance, and then say nothing of their spread.
 pub(super) fn paired(a: &BTreeMap<u64, f64>, b: &BTreeMap<u64, f64>) -> Result<Option<Interval>> {
     let differences: Vec<f64> = a.iter().filter_map(|(seed, value)| Some(value - b.get(seed)?)).collect();
-    (!differences.is_empty()).then(|| mean_t_interval(&differences, LEVEL)).transpose()
+    if differences.is_empty() {
+        return Ok(None);
+    }
+    let interval = mean_t_interval(&differences, LEVEL)?;
+    let has_width = interval.low.zip(interval.high).is_some_and(|(low, high)| high - low > ROUNDING);
+    Ok(Some(if has_width { interval } else { Interval { low: None, high: None, ..interval } }))
 }
 
-/// Whether an interval leaves a difference open; one seed leaves everything open.
+/// Whether a difference of [`paired`] is left open; one without an interval is.
 pub(super) fn is_open(difference: &Interval) -> bool {
     !matches!((difference.low, difference.high), (Some(low), Some(high)) if low > 0.0 || high < 0.0)
 }
@@ -141,6 +149,22 @@ pub(super) fn n_seeds(columns: &[Column]) -> usize {
 /// The name of a model for people; its id where the manifests do not know it.
 pub(super) fn model_name(project: &Project, id: &str) -> String {
     project.manifests.model(id).map_or_else(|_| id.to_string(), |record| record.name.clone())
+}
+
+/// The ends of an interval in percent; `None` where it has none.
+pub(super) fn percent_ends(interval: &Interval) -> Option<(f64, f64)> {
+    Some((100.0 * interval.low?, 100.0 * interval.high?))
+}
+
+/// Lines of models by id: those that share a name have the id before it, so that a legend tells them apart.
+pub(super) fn told_apart(lines: Vec<(String, Series)>) -> Vec<Series> {
+    let names: Vec<String> = lines.iter().map(|(_, line)| line.name.clone()).collect();
+    let shared = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
+    let named = |(id, line): (String, Series)| match shared(&line.name) {
+        true => Series { name: format!("{id} ({})", line.name), ..line },
+        false => line,
+    };
+    lines.into_iter().map(named).collect()
 }
 
 /// `mean [low, high]` in percent; without an interval where there is one seed.

@@ -1,7 +1,7 @@
 //! How text is put into what leaves for the kernel: escaped for its medium, and in lines of which none is a command.
 //!
 //! Names come from strangers ([`mod@crate::say`]). Tables, charts, maps, galleries and sprite sheets put them together with
-//! [`escape`] (HTML), [`label`] (plotly) or [`plain`] (text), and hand the whole to [`emit`]: the one way out.
+//! [`escape`] (HTML), [`label`] or [`hover`] (plotly) or [`plain`] (text), and hand the whole to [`emit`]: the one way out.
 
 use crate::say::{self, visible};
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Characters of a title in a chart, and of a name beside one: longer ones would leave no room for the chart.
 const MOST_OF_TITLE: usize = 200;
-const MOST_OF_NAME: usize = 60;
+pub(super) const MOST_OF_NAME: usize = 60;
 /// Characters of a text in a table, a caption or a line of a text.
 const MOST: usize = 4_000;
 /// The class of HTML in which no MathJax looks for formulas; versions differ in the name.
@@ -99,6 +99,11 @@ pub(super) fn title(text: &str) -> String {
 /// plotly knows few entities by name (no `&quot;`) and all by number.
 pub(super) fn label(text: &str) -> String {
     for_plotly(text, MOST_OF_NAME)
+}
+
+/// What a pointer gets, as [`label`] but whole: numbers stand at its end, and one that is cut reads as another.
+pub(super) fn hover(text: &str) -> String {
+    for_plotly(text, MOST)
 }
 
 fn for_plotly(text: &str, most: usize) -> String {

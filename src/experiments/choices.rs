@@ -171,7 +171,9 @@ fn choice(
     });
     let right: Vec<(&Way, Array2<f64>)> = right.collect();
     let mut rates = right.iter().map(|(_, sums)| two_way.rates(sums.view())).collect::<Result<Vec<_>>>()?;
-    let Some(best) = (0..rates.len()).max_by(|&a, &b| rates[a].0.total_cmp(&rates[b].0)) else { return Ok(None) };
+    // The first of equals, as in the order below.
+    let best = (0..rates.len()).reduce(|a, b| if rates[b].0 > rates[a].0 { b } else { a });
+    let Some(best) = best else { return Ok(None) };
     let winner = rates[best].clone();
     let mut ways = Vec::new();
     for ((way, _), (value, resampled)) in right.iter().zip(rates.drain(..)) {

@@ -3,7 +3,7 @@
 use super::Protocol;
 use super::choices::Way;
 use crate::error::{Error, Result};
-use crate::metrics::mean_t_interval;
+use crate::metrics::{Interval, mean_t_interval};
 use crate::results::ResultRow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,12 @@ pub struct Needed {
     /// Which way.
     pub way: Way,
     /// Training images per class: the geometric mean over seeds, each by a line between the two budgets around it on a logarithmic
-    /// scale. `None` where a seed does not reach the target with all the labels it has.
+    /// scale. `None` where a seed does not reach the target with all the labels it has. Where [`Needed::at_once`] is not 0 it is
+    /// the most that may be needed: of those seeds the fewest labels are taken.
     pub labels: Option<f64>,
-    /// Its 95% t-interval over seeds; `None` where there is one seed, or no number.
-    pub interval: Option<(f64, f64)>,
+    /// Its 95% t-interval over seeds; `None` where there is one seed, or no number. The lower end is `None` where
+    /// [`Needed::at_once`] is not 0: nobody knows how far below it lies.
+    pub interval: Option<(Option<f64>, f64)>,
     /// Seeds that reach the target.
     pub reached: usize,
     /// Seeds that reach it with the fewest labels already, so that fewer might do.
@@ -72,7 +74,8 @@ pub fn needed(
     let best = curves
         .iter()
         .filter_map(|(way, seeds)| Some((way, mean(&mut at(seeds)?.into_iter().map(|(_, accuracy)| accuracy)))))
-        .max_by(|a, b| a.1.total_cmp(&b.1));
+        // The first of equals.
+        .reduce(|a, b| if b.1 > a.1 { b } else { a });
     let nothing = || Error::argument("rows", format!("some of {dataset}, {split} at budget {budget}"), "none");
     let (way, accuracy) = best.ok_or_else(nothing)?;
     let target = &curves[way];
@@ -93,13 +96,18 @@ pub fn needed(
             continue;
         }
         let logs: Vec<f64> = crossings.iter().flatten().map(|(labels, _)| labels.ln()).collect();
+        let at_once = crossings.iter().flatten().filter(|(_, at_once)| *at_once).count();
+        let ends = |interval: Interval| {
+            let low = interval.low?.exp();
+            Some(((at_once == 0).then_some(low), interval.high?.exp()))
+        };
         let whole = (logs.len() == crossings.len()).then(|| mean_t_interval(&logs, 0.95)).transpose()?;
         found.push(Needed {
             way: way.clone(),
             labels: whole.map(|interval| interval.mean.exp()),
-            interval: whole.and_then(|interval| Some((interval.low?.exp(), interval.high?.exp()))),
+            interval: whole.and_then(ends),
             reached: logs.len(),
-            at_once: crossings.iter().flatten().filter(|(_, at_once)| *at_once).count(),
+            at_once,
             n_seeds: crossings.len(),
         });
     }

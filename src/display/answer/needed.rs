@@ -32,15 +32,17 @@ fn not_asked(dataset: &str, split: &str, budget: u32) -> String {
 /// Ways that the chart shows: those that need least.
 const SHOWN: usize = 16;
 
-/// How many labels, in words; an end beyond what there is to draw is not told as a number.
+/// How many labels, in words; an end beyond what there is to draw is not told as a number, nor one that is not known.
 fn label_count(needed: &Needed, target: &Target) -> String {
     let most = labels_words(target.range.1);
     match (needed.labels, needed.interval) {
         (Some(labels), _) if needed.at_once == needed.n_seeds => format!("{} or fewer", labels_words(labels)),
-        (Some(labels), Some((low, high))) if high > target.range.1 => {
-            format!("{labels:.1} [{:.1}, more than {most}]", low.max(0.0))
+        (Some(labels), Some((low, high))) => {
+            let or_fewer = if needed.at_once > 0 { " or fewer" } else { "" };
+            let low = low.map_or_else(|| "lower end open".into(), |low| format!("{low:.1}"));
+            let high = if high > target.range.1 { format!("more than {most}") } else { format!("{high:.1}") };
+            format!("{labels:.1}{or_fewer} [{low}, {high}]")
         }
-        (Some(labels), Some((low, high))) => format!("{labels:.1} [{low:.1}, {high:.1}]"),
         (Some(labels), None) => format!("{labels:.1}"),
         (None, _) if needed.reached == 0 => format!("more than {most}"),
         (None, _) => format!("more than {most} under {} of {} seeds", needed.n_seeds - needed.reached, needed.n_seeds),
@@ -49,7 +51,7 @@ fn label_count(needed: &Needed, target: &Target) -> String {
 
 /// Training images per class that each model and method needs to be as accurate as the best of them is at a label budget, on one
 /// part of a data set. `rows` are those of [`crate::experiments::representations::run`]. Ways that do not get there with all the
-/// labels there are stand open at the right edge.
+/// labels there are stand open at the right edge; a bar whose lower end is open begins at the left one.
 ///
 /// # Errors
 /// A data set that cannot be opened. A suite that asks for no such row gives an empty chart that says so.
@@ -58,7 +60,7 @@ pub fn needed_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
         let title = not_asked(dataset, split, budget);
         return Ok(Dots { title, ..Dots::default() }.chart());
     };
-    let edge = target.range.1 * 1.15;
+    let (least, edge) = (target.range.0 * 0.85, target.range.1 * 1.15);
     let shown: Vec<&Needed> = all.iter().filter(|needed| needed.reached > 0).take(SHOWN).collect();
     let row = |needed: &&Needed| {
         let Look { colour, marker, dash } = look(project, &needed.way.model);
@@ -68,7 +70,7 @@ pub fn needed_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
             interval: needed
                 .interval
                 .filter(|_| needed.at_once < needed.n_seeds)
-                .map(|(low, high)| (low, high.min(edge))),
+                .map(|(low, high)| (low.unwrap_or(least), high.min(edge))),
             look: Look { colour, marker, dash },
             open: needed.labels.is_none(),
             words: format!("{} labels per class", label_count(needed, &target)),
@@ -97,7 +99,7 @@ pub fn needed_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
         ),
         log_x: true,
         ticks: ticks.into_iter().map(|tick| (tick, labels_words(tick))).collect(),
-        range: Some((target.range.0 * 0.85, target.range.1 * 1.3)),
+        range: Some((least, target.range.1 * 1.3)),
         rows: shown.iter().map(row).collect(),
         ..Dots::default()
     }

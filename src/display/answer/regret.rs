@@ -2,7 +2,8 @@
 
 use super::{percent, way_name};
 use crate::display::dots::{Dot, Dots};
-use crate::display::{Chart, Look, Words, look};
+use crate::display::text::MOST_OF_NAME;
+use crate::display::{Chart, Look, Words, look, shorten};
 use crate::experiments::choices::{Choice, Cost, Way, costs};
 use crate::project::Project;
 use std::collections::BTreeSet;
@@ -55,7 +56,7 @@ pub fn regret_chart(project: &Project, choices: &[Choice]) -> Chart {
                 words: format!(
                     "budget {budget}: {} points behind, most on {} ({:.1})",
                     percent(&cost.mean),
-                    cost.worst.1,
+                    shorten(&cost.worst.1, MOST_OF_NAME),
                     100.0 * cost.worst.0
                 ),
             })

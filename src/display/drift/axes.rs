@@ -14,6 +14,14 @@ pub(super) fn place(accuracy: f64) -> Option<f64> {
     Stretch::Logit.of(accuracy)
 }
 
+/// For a title: how many arms have no place on the axes, if any, by their accuracies in and out of distribution.
+pub(super) fn left_out(arms: impl Iterator<Item = (f64, f64)>) -> String {
+    match arms.filter(|(id, ood)| place(*id).is_none() || place(*ood).is_none()).count() {
+        0 => String::new(),
+        n => format!("; arms left out: {n}, for 0% and 100% have no place on a logit axis"),
+    }
+}
+
 /// The places where the axis for accuracies from `range.0` to `range.1` begins and ends.
 pub(super) fn axis_range(range: (f64, f64)) -> (f64, f64) {
     (place(range.0).unwrap_or(-6.0) - 0.15, place(range.1).unwrap_or(6.0) + 0.15)

@@ -1,7 +1,7 @@
 //! Damage of known strength: what each step costs a representation, and whether that tells what a new style costs it.
 
 use super::arm;
-use crate::display::selection::{model_name, origin};
+use crate::display::selection::{model_name, origin, told_apart};
 use crate::display::{Cell, Chart, Series, Style, Table, look};
 use crate::error::Result;
 use crate::experiments::drift::{CLEAN, HELD_OUT, damage};
@@ -83,7 +83,7 @@ impl Doses<'_> {
 /// A value that is not finite.
 pub fn dose_chart(project: &Project, rows: &[ResultRow], dataset: &str, method: &str, budget: u32) -> Result<Chart> {
     let (by_model, _) = doses(rows, dataset, method, budget);
-    let mut series = Vec::new();
+    let mut lines = Vec::new();
     for (model, doses) in by_model {
         let name = model_name(project, model);
         let mut line = Series { name, look: look(project, model), x: Vec::new(), y: Vec::new(), interval: Vec::new() };
@@ -94,8 +94,9 @@ pub fn dose_chart(project: &Project, rows: &[ResultRow], dataset: &str, method: 
                 line.y.push(100.0 * mean_t_interval(&values, 0.95)?.mean);
             }
         }
-        series.push(line);
+        lines.push((model.to_string(), line));
     }
+    let mut series = told_apart(lines);
     series.sort_by(|a, b| b.y.first().unwrap_or(&0.0).total_cmp(a.y.first().unwrap_or(&0.0)));
     let style = Style {
         title: format!("{dataset}, {}: accuracy on damaged images", arm(method, budget)),

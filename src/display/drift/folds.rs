@@ -1,7 +1,7 @@
 //! Every domain held out in turn.
 
 use super::arm;
-use crate::display::selection::{model_name, origin};
+use crate::display::selection::{model_name, origin, told_apart};
 use crate::display::{Cell, Chart, Series, Style, Table, look};
 use crate::error::Result;
 use crate::experiments::drift::HELD_OUT;
@@ -97,16 +97,17 @@ pub fn folds_table(project: &Project, rows: &[ResultRow], dataset: &str, method:
 /// A value that is not finite.
 pub fn folds_chart(project: &Project, rows: &[ResultRow], dataset: &str, method: &str, budget: u32) -> Result<Chart> {
     let lost = Lost::of(rows, dataset, method, budget);
-    let series = lost.models()?.into_iter().map(|(model, _)| {
+    let lines = lost.models()?.into_iter().map(|(model, _)| {
         let points = lost
             .domains
             .iter()
             .zip(1..)
             .filter_map(|(domain, x)| Some((f64::from(x), *lost.by_model[model].get(domain)?)));
         let (x, y) = points.map(|(x, lost)| (x, 100.0 * lost)).unzip();
-        Series { name: model_name(project, model), look: look(project, model), x, y, interval: Vec::new() }
+        let (name, look) = (model_name(project, model), look(project, model));
+        (model.to_string(), Series { name, look, x, y, interval: Vec::new() })
     });
-    let series: Vec<Series> = series.collect();
+    let series = told_apart(lines.collect());
     let style = Style {
         title: format!("{dataset}, {}: every domain held out in turn", arm(method, budget)),
         x: "held-out domain, from near to far".into(),

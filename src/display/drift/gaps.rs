@@ -30,7 +30,10 @@ pub fn drift_table(project: &Project, drift: &Drift, method: &str, budget: u32) 
     let gaps = of(drift, method, budget);
     let p_values: Vec<f64> = gaps.iter().map(|gap| gap.points.p_value.unwrap_or(1.0)).collect();
     let stands: Vec<bool> = holm(&p_values)?.into_iter().map(|p| p <= 0.05).collect();
-    let part = |value: Option<f64>| value.map_or_else(|| "–".into(), |value| format!("{value:.2}"));
+    // Nothing is a part of no accuracy at all.
+    let part = |value: Option<f64>| {
+        value.filter(|value| value.is_finite()).map_or_else(|| "–".into(), |value| format!("{value:.2}"))
+    };
     let row = |(gap, stands): (&&Gap, &bool)| {
         let beside = gap.beside[0].map_or_else(|| "–".to_string(), |beside| points(&beside, true));
         let mix = gap.mix.map_or_else(|| "–".into(), |mix| format!("{:+.1}", 100.0 * mix));
@@ -67,8 +70,18 @@ pub fn drift_table(project: &Project, drift: &Drift, method: &str, budget: u32) 
     })
 }
 
+/// For a caption: how many models nothing is known of beside the line, if any, and why.
+fn not_told(drift: &Drift, gaps: &[&Gap]) -> String {
+    let n = gaps.iter().filter(|gap| gap.beside[0].is_none()).count();
+    match (n, &drift.lines) {
+        (0, _) => String::new(),
+        (n, Some(_)) => format!("; models left out: {n}, for 0% and 100% in distribution have no place on the line"),
+        (n, None) => format!("; models left out: {n}, for there is no line through the arms"),
+    }
+}
+
 /// Three orders of the models, best first: by points lost, by the part that is kept, by what lies above the line; and how well each
-/// two agree (Spearman).
+/// two agree (Spearman). The caption says how many models have no place in them.
 ///
 /// # Errors
 /// None that a reader can cause.
@@ -95,12 +108,13 @@ pub fn orders_table(project: &Project, drift: &Drift, method: &str, budget: u32)
     };
     let caption = format!(
         "{}, {}: the models by three measures, best first. They agree (Spearman's rank correlation): points and ratio {}, \
-         points and line {}, ratio and line {}",
+         points and line {}, ratio and line {}{}",
         drift.dataset,
         arm(method, budget),
         agreement(0, 1)?,
         agreement(0, 2)?,
-        agreement(1, 2)?
+        agreement(1, 2)?,
+        not_told(drift, &gaps)
     );
     let name = |order: &Vec<usize>, place: usize, text: String| {
         Cell::from(format!("{} ({text})", model_name(project, &told[order[place]].model)))

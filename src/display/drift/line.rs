@@ -1,7 +1,7 @@
 //! Every arm of a data set: accuracy in distribution across, out of distribution up, and the line through all.
 
 use super::arm;
-use super::axes::{axis, axis_range, place, range};
+use super::axes::{axis, axis_range, left_out, place, range};
 use crate::display::chart::symbol;
 use crate::display::selection::model_name;
 use crate::display::text::{label, plain, title};
@@ -20,9 +20,11 @@ const HEIGHT: usize = 560;
 const MARGIN: usize = 60;
 
 /// Arms of a data set on logit axes: a mark per model, method and budget, filled for probes and open for what was fine-tuned. On
-/// the solid line lies what accuracy in distribution leads one to expect, on the dotted one what loses nothing.
+/// the solid line lies what accuracy in distribution leads one to expect, on the dotted one what loses nothing. The title says how
+/// many arms have no place there.
 pub fn drift_chart(project: &Project, drift: &Drift) -> Chart {
-    let about = format!("{}: accuracy in and out of distribution", drift.dataset);
+    let left_out = left_out(drift.gaps.iter().map(|gap| (gap.id.value, gap.ood.value)));
+    let about = format!("{}: accuracy in and out of distribution{left_out}", drift.dataset);
     let mut text = format!("{}\nin -> out of distribution (%), and points above the line", plain(&about));
     let mut plot = Plot::new();
     let reach = range(drift.gaps.iter().map(|gap| gap.id.value));

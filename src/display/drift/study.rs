@@ -1,7 +1,7 @@
 //! The study's own drift: 63 pairs of accuracies on each of two data sets, as wide as their test images leave them, and what the
 //! study says of them.
 
-use super::axes::{axis, place, range};
+use super::axes::{axis, left_out, place, range};
 use super::line::{no_loss, through};
 use crate::display::chart::symbol;
 use crate::display::text::{label, plain, title};
@@ -36,6 +36,13 @@ fn reach(accuracy: f64, n: usize, effect: f64) -> Option<(f64, f64)> {
     Some((place(high)? - at, at - place(low)?))
 }
 
+/// The smallest and the largest accuracy that a bar reaches at any step of the slider.
+fn ends(pairs: &[StudyPair], of: fn(&StudyPair) -> f64, n: usize) -> (f64, f64) {
+    let most = EFFECTS.into_iter().fold(1.0, f64::max);
+    let placed = pairs.iter().map(of).filter(|accuracy| place(*accuracy).is_some());
+    range(placed.map(|accuracy| interval(accuracy, n, most)).flat_map(|(low, high)| [low, high]))
+}
+
 /// The study's pairs on a drift set, on logit axes, a mark per model, method and budget, filled for probes and open for what was
 /// fine-tuned; the line through them is straight on probit axes. Bars are 95% intervals of the test images; the slider says how
 /// many images count as one, as frames of one camera are alike.
@@ -44,7 +51,8 @@ fn reach(accuracy: f64, n: usize, effect: f64) -> Option<(f64, f64)> {
 /// As for [`StudyDrift::of`].
 pub fn study_drift_chart(project: &Project, dataset: &str) -> Result<Chart> {
     let study = StudyDrift::of(project, dataset)?;
-    let about = format!("{dataset}: the study's accuracies in and out of distribution");
+    let left_out = left_out(study.pairs.iter().map(|pair| (pair.id, pair.ood)));
+    let about = format!("{dataset}: the study's accuracies in and out of distribution{left_out}");
     let mut text = format!(
         "{}\nline on probit axes: slope {:.2}, R2 {:.3}\nin -> out (%), points above the line",
         plain(&about),
@@ -123,14 +131,12 @@ pub fn study_drift_chart(project: &Project, dataset: &str) -> Result<Chart> {
         .pad(Pad::new(70, 0, 0))
         .current_value(SliderCurrentValue::new().prefix("images that count as one: "))
         .steps(steps);
+    let (across, up) = (|pair: &StudyPair| pair.id, |pair: &StudyPair| pair.ood);
     plot.set_layout(
         Layout::new()
             .title(Title::with_text(title(&about)))
-            .x_axis(axis("accuracy in distribution (%), logit axis", span))
-            .y_axis(axis(
-                "accuracy out of distribution (%), logit axis",
-                range(study.pairs.iter().map(|pair| pair.ood)),
-            ))
+            .x_axis(axis("accuracy in distribution (%), logit axis", ends(&study.pairs, across, study.n_test.0)))
+            .y_axis(axis("accuracy out of distribution (%), logit axis", ends(&study.pairs, up, study.n_test.1)))
             .legend(Legend::new())
             .hover_mode(HoverMode::Closest)
             .plot_background_color("#ffffff")

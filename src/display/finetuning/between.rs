@@ -2,7 +2,7 @@
 
 use super::labels::{counts, intervals, on_same_splits};
 use super::method_line;
-use crate::display::selection::{model_name, origin};
+use crate::display::selection::{model_name, origin, told_apart};
 use crate::display::{Cell, Chart, Series, Style, Table, look};
 use crate::error::Result;
 use crate::metrics::{Interval, mean_t_interval};
@@ -64,7 +64,8 @@ fn signed(interval: &Interval) -> String {
     }
 }
 
-/// Accuracy on the way from the frozen model with its logistic regression (0) to the fine-tuned weights (1), one line per model.
+/// Accuracy on the way from the frozen model with its logistic regression (0) to the fine-tuned weights (1), one line per model. A
+/// place without a number is left out.
 ///
 /// # Errors
 /// A value that is not finite.
@@ -79,11 +80,11 @@ pub fn wise_chart(project: &Project, rows: &[ResultRow], dataset: &str, split: &
     let mut lines: BTreeMap<String, BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
     for row in rows.iter().filter(wanted) {
         let alpha = row.weights.strip_prefix("alpha ").and_then(|alpha| alpha.parse::<f64>().ok());
-        let Some(alpha) = alpha else { continue };
+        let (Some(alpha), Some(value)) = (alpha, row.value) else { continue };
         let of_model = lines.entry(row.cell.model.clone()).or_default();
-        of_model.entry((1000.0 * alpha) as u64).or_default().extend(row.value);
+        of_model.entry((1000.0 * alpha) as u64).or_default().push(value);
     }
-    let mut series = Vec::new();
+    let mut named = Vec::new();
     for (model, points) in lines {
         let mut line = Series {
             name: model_name(project, &model),
@@ -96,8 +97,9 @@ pub fn wise_chart(project: &Project, rows: &[ResultRow], dataset: &str, split: &
             line.x.push(alpha as f64 / 1000.0);
             line.y.push(100.0 * mean_t_interval(&values, 0.95)?.mean);
         }
-        series.push(line);
+        named.push((model, line));
     }
+    let mut series = told_apart(named);
     series.sort_by(|a, b| b.y.last().unwrap_or(&0.0).total_cmp(a.y.last().unwrap_or(&0.0)));
     let style = Style {
         title: format!("{dataset}, {split}, budget {budget}: between frozen and fine-tuned"),
@@ -109,7 +111,8 @@ pub fn wise_chart(project: &Project, rows: &[ResultRow], dataset: &str, split: &
 }
 
 /// The standard deviation over models of the logit of accuracy, by data set, part, budget and method: mean over seeds with a 95%
-/// t-interval. Only models that have the method and the logistic regression count, so that rows compare.
+/// t-interval. Only models that have the method and the logistic regression count, so that rows compare, and only seeds under
+/// which these are three or more.
 ///
 /// # Errors
 /// A value that is not finite.
@@ -143,11 +146,13 @@ pub fn spread_table(rows: &[ResultRow], methods: &[&'static str]) -> Result<Tabl
         // Where one of the methods was not run there is nothing to compare.
         let found = methods.iter().map(|method| Some(of(method)?.keys().copied().collect::<BTreeSet<_>>()));
         let Some(found) = found.collect::<Option<Vec<_>>>() else { continue };
-        let Some(common) = found.into_iter().reduce(|a, b| a.intersection(&b).copied().collect()) else { continue };
-        let models: BTreeSet<&str> = common.iter().map(|(_, model)| *model).collect();
-        if models.len() < 3 {
+        let Some(mut common) = found.into_iter().reduce(|a, b| a.intersection(&b).copied().collect()) else { continue };
+        let seeds: Vec<u64> = common.iter().map(|(seed, _)| *seed).collect();
+        common.retain(|(seed, _)| seeds.iter().filter(|other| *other == seed).count() > 2);
+        if common.is_empty() {
             continue;
         }
+        let models: BTreeSet<&str> = common.iter().map(|(_, model)| *model).collect();
         let mut cells = vec![format!("{}, {}", place.0, place.1), place.2.to_string(), models.len().to_string()];
         for method in methods {
             let Some(of_method) = of(method) else { continue };
@@ -155,8 +160,7 @@ pub fn spread_table(rows: &[ResultRow], methods: &[&'static str]) -> Result<Tabl
             for key in &common {
                 by_seed.entry(key.0).or_default().push(logit(of_method[key]));
             }
-            let deviations: Vec<f64> =
-                by_seed.values().filter(|values| values.len() > 2).map(|v| deviation(v)).collect();
+            let deviations: Vec<f64> = by_seed.values().map(|values| deviation(values)).collect();
             let interval = mean_t_interval(&deviations, 0.95)?;
             cells.push(match (interval.low, interval.high) {
                 (Some(low), Some(high)) => format!("{:.2} [{low:.2}, {high:.2}]", interval.mean),
@@ -214,8 +218,8 @@ pub fn cost_chart(
     Ok(Chart::lines(&style, &lines.into_values().collect::<Vec<_>>()))
 }
 
-/// How runs went, mean over models and seeds: epochs, why they ended, the epoch of the lowest validation loss, how far the
-/// weights moved, images per second.
+/// How runs went, mean over models and seeds: epochs, why they ended, the epoch of the lowest validation loss (of the runs that have
+/// one), how far the weights moved, images per second.
 pub fn runs_table(runs: &[Run]) -> Table {
     let mut by_place: BTreeMap<(&str, &str, u32), Vec<&Run>> = BTreeMap::new();
     for run in runs {
@@ -223,6 +227,11 @@ pub fn runs_table(runs: &[Run]) -> Table {
     }
     let row = |((dataset, method, budget), runs): (&(&str, &str, u32), &Vec<&Run>)| {
         let mean = |of: &dyn Fn(&Run) -> f64| runs.iter().map(|run| of(run)).sum::<f64>() / runs.len() as f64;
+        let best: Vec<f64> = runs.iter().filter_map(|run| run.best_epoch).map(|epoch| epoch as f64).collect();
+        let best = match best.len() {
+            0 => "–".to_string(),
+            n => format!("{:.0}", best.iter().sum::<f64>() / n as f64),
+        };
         let early = runs.iter().filter(|run| run.ended.starts_with("stopped early")).count();
         let cells = [
             dataset.to_string(),
@@ -231,7 +240,7 @@ pub fn runs_table(runs: &[Run]) -> Table {
             runs.len().to_string(),
             format!("{:.0}", mean(&|run| run.epochs as f64)),
             early.to_string(),
-            format!("{:.0}", mean(&|run| run.best_epoch.unwrap_or_default() as f64)),
+            best,
             format!("{:.1}", 100.0 * mean(&|run| run.moved)),
             format!("{:.0}", mean(&Run::images_per_second)),
         ];

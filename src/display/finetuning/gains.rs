@@ -14,8 +14,23 @@ use plotly::{Layout, Plot, Scatter};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// Budgets from few labels to many: light to dark.
-const SHADES: [&str; 4] = ["#f0a35e", "#d55e00", "#8a2d00", "#4a1500"];
+/// Budgets from few labels to many: light to dark, as red, green and blue.
+const SHADES: [[u8; 3]; 4] = [[0xf0, 0xa3, 0x5e], [0xd5, 0x5e, 0x00], [0x8a, 0x2d, 0x00], [0x4a, 0x15, 0x00]];
+
+/// The shade of a place among `n` budgets. More budgets than shades lie evenly between the lightest and the darkest.
+fn shade(place: usize, n: usize) -> String {
+    let at = match n > SHADES.len() {
+        true => place as f64 * (SHADES.len() - 1) as f64 / (n - 1) as f64,
+        false => place as f64,
+    };
+    let before = (at as usize).min(SHADES.len() - 1);
+    let (light, dark) = (SHADES[before], SHADES[(before + 1).min(SHADES.len() - 1)]);
+    let mixed = |k: usize| {
+        let (light, dark) = (f64::from(light[k]), f64::from(dark[k]));
+        (light + (at - before as f64) * (dark - light)).round() as u8
+    };
+    format!("#{:02x}{:02x}{:02x}", mixed(0), mixed(1), mixed(2))
+}
 
 /// The gains of one method on one part of a data set, by the weights that are reported.
 fn of<'a>(gains: &'a [Gain], dataset: &str, split: &str, method: &str) -> Vec<&'a Gain> {
@@ -53,7 +68,7 @@ pub fn gain_chart(project: &Project, gains: &[Gain], dataset: &str, split: &str,
         for stands in [true, false] {
             let marks = Marks::of(project, &gains, &models, (*budget, stands), offset, &mut text);
             if !marks.x.is_empty() {
-                plot.add_trace(marks.trace(SHADES[i.min(SHADES.len() - 1)], *budget, !stands, !in_legend));
+                plot.add_trace(marks.trace(&shade(i, budgets.len()), *budget, !stands, !in_legend));
                 in_legend = true;
             }
         }

@@ -1,7 +1,7 @@
 //! Accuracy against the number of training images.
 
 use super::{method_line, reported};
-use crate::display::selection::{Column, comparison, model_name, n_seeds, origin, percent};
+use crate::display::selection::{Column, comparison, model_name, n_seeds, origin, percent, percent_ends};
 use crate::display::{Chart, Series, Style, Table};
 use crate::error::Result;
 use crate::metrics::{Interval, mean_t_interval};
@@ -57,9 +57,7 @@ pub fn labels_chart(project: &Project, rows: &[ResultRow], dataset: &str, split:
         let line = lines.entry(method.clone()).or_insert_with(|| method_line(&method));
         line.x.push(training_images(&rows, budget));
         line.y.push(100.0 * interval.mean);
-        if let (Some(low), Some(high)) = (interval.low, interval.high) {
-            line.interval.push((100.0 * low, 100.0 * high));
-        }
+        line.interval.push(percent_ends(&interval));
     }
     let budgets: BTreeSet<Option<u32>> = rows.iter().map(|row| row.cell.budget).collect();
     let style = Style {

@@ -10,6 +10,7 @@ use crate::progress::thousands;
 use plotly::common::{ErrorData, ErrorType, HoverInfo, Marker, MarkerSymbol, Mode, Title};
 use plotly::layout::{Axis, Margin};
 use plotly::{Layout, Plot, Scatter};
+use std::collections::BTreeSet;
 
 /// Arms that a chart shows.
 const SHOWN: usize = 16;
@@ -33,6 +34,12 @@ fn percent(estimate: &Estimate) -> String {
         Some((low, high)) => format!("{:.1} [{:.1}, {:.1}]", 100.0 * estimate.value, 100.0 * low, 100.0 * high),
         None => format!("{:.1}", 100.0 * estimate.value),
     }
+}
+
+/// Groups of which an image is measured: what the intervals are drawn over.
+fn measured_groups(compared: &Compared) -> usize {
+    let units = compared.units.iter().zip(&compared.measured);
+    units.filter(|(_, measured)| **measured).map(|(unit, _)| unit).collect::<BTreeSet<_>>().len()
 }
 
 /// All arms, the best first: accuracy, how far behind the best, and whether the two can be told apart.
@@ -61,7 +68,7 @@ pub fn arms_table(own: &Own, compared: &Compared) -> Table {
             thousands(compared.n_measured()),
             compared.folds[0].iter().max().map_or(0, |last| last + 1),
             compared.folds.len(),
-            thousands(compared.units.iter().max().map_or(0, |last| *last as usize + 1)),
+            thousands(measured_groups(compared)),
         ),
         header: header.to_vec(),
         rows: compared.arms.iter().enumerate().map(row).collect(),
@@ -84,8 +91,9 @@ pub fn arms_chart(own: &Own, compared: &Compared) -> Chart {
         let below = of.iter().map(|(_, arm)| 100.0 * (arm.accuracy.value - ends(arm).0)).collect();
         let error =
             ErrorData::new(ErrorType::Data).array(above).array_minus(below).symmetric(false).thickness(1.2).width(4);
-        let hover =
-            of.iter().map(|(_, arm)| label(&format!("{}: {}", name(own, arm), percent(&arm.accuracy)))).collect();
+        // The name is cut, never the numbers behind it.
+        let words = |arm: &Arm| format!("{}: {}", label(&name(own, arm)), percent(&arm.accuracy));
+        let hover = of.iter().map(|(_, arm)| words(arm)).collect();
         let symbol = if undecided { MarkerSymbol::Circle } else { MarkerSymbol::CircleOpen };
         let trace = Scatter::new(x, of.iter().map(|(place, _)| *place as f64).collect())
             .name(about)
@@ -128,7 +136,7 @@ pub fn verdict(own: &Own, compared: &Compared) -> Words {
 
 fn sentence(own: &Own, compared: &Compared) -> String {
     let Some(best) = compared.arms.first() else { return "no model could be used".into() };
-    let n = thousands(compared.rows.len());
+    let n = thousands(compared.n_measured());
     let others: Vec<&Arm> = compared.undecided().skip(1).collect();
     let accuracy = percent(&best.accuracy);
     if others.is_empty() {

@@ -16,7 +16,7 @@ pub fn curve_chart(own: &Own, arm: &Arm, curve: &Curve) -> Chart {
         look: of_model.clone(),
         x: curve.points.iter().map(|point| point.train.round()).collect(),
         y: curve.points.iter().map(|point| mean(&point.accuracy)).collect(),
-        interval: curve.points.iter().map(|point| ends(&point.accuracy)).collect(),
+        interval: curve.points.iter().map(|point| Some(ends(&point.accuracy))).collect(),
     };
     let mut series = vec![measured];
     if !curve.ahead.is_empty() {
@@ -27,7 +27,7 @@ pub fn curve_chart(own: &Own, arm: &Arm, curve: &Curve) -> Chart {
             look: ahead,
             x: curve.ahead.iter().map(|ahead| ahead.train).collect(),
             y: curve.ahead.iter().map(|ahead| 100.0 * ahead.forecast.mean).collect(),
-            interval: curve.ahead.iter().map(|a| (100.0 * a.forecast.low, 100.0 * a.forecast.high)).collect(),
+            interval: curve.ahead.iter().map(|a| Some((100.0 * a.forecast.low, 100.0 * a.forecast.high))).collect(),
         });
     }
     // Forecasts lie close together; the farthest has a tick.

@@ -71,17 +71,16 @@ pub fn suspects_gallery(own: &Own, suspects: &[Suspect]) -> Gallery {
     let label = |one: &Suspect| format!("{} → {} {:.0}%", class(&own.set, one.row), one.probe.0, 100.0 * one.probe.1);
     let shown = suspects.iter().take(OF_LIST);
     let pictures: Vec<_> = shown.filter_map(|one| picture(&own.set, one.row, label(one))).collect();
-    let rows = if pictures.is_empty() { Vec::new() } else { vec![(String::new(), pictures)] };
     let caption = match suspects.len() {
         0 => "No label that both the classifier and the neighbours doubt".into(),
         n => format!(
             "Labels to look at: {} of {} images that the classifier and most neighbours take for another class, the most \
              suspect first; under each the label, and what the classifier says",
-            n.min(OF_LIST),
+            pictures.len(),
             thousands(n)
         ),
     };
-    Gallery { caption, rows }
+    Gallery { caption, rows: if pictures.is_empty() { Vec::new() } else { vec![(String::new(), pictures)] } }
 }
 
 /// Images far from all others.

@@ -4,7 +4,7 @@ use super::{method, study_look};
 use crate::display::Chart;
 use crate::display::chart::symbol;
 use crate::display::dots::{Dot, Dots};
-use crate::display::text::{label, plain, title};
+use crate::display::text::{hover, label, plain, title};
 use crate::error::Result;
 use crate::metrics::Standing;
 use crate::project::Project;
@@ -102,14 +102,14 @@ pub fn difference_chart(project: &Project, what: &str, budget: Option<usize>) ->
             Scatter::new(vec![standing.mean_rank], vec![0.0])
                 .mode(Mode::Markers)
                 .marker(Marker::new().color(look.colour.clone()).symbol(symbol(&look, false)).size(9))
-                .hover_text_array(vec![label(&format!("{model}: mean rank {:.2}", standing.mean_rank))])
+                .hover_text_array(vec![hover(&format!("{model}: mean rank {:.2}", standing.mean_rank))])
                 .hover_info(HoverInfo::Text)
                 .show_legend(false),
         );
         plot.add_trace(
             Scatter::new(vec![margin], vec![height])
                 .mode(Mode::Text)
-                .text(label(&format!("{model} {:.1}", standing.mean_rank)))
+                .text(format!("{} {:.1}", label(model), standing.mean_rank))
                 .text_position(if left { Position::TopRight } else { Position::TopLeft })
                 .hover_info(HoverInfo::Skip)
                 .show_legend(false),
@@ -134,7 +134,7 @@ pub fn difference_chart(project: &Project, what: &str, budget: Option<usize>) ->
             Scatter::new(vec![low - 0.05, high + 0.05], vec![at; 2])
                 .mode(Mode::Lines)
                 .line(Line::new().color("#222222").width(5.0))
-                .hover_text_array(vec![label(&words); 2])
+                .hover_text_array(vec![hover(&words); 2])
                 .hover_info(HoverInfo::Text)
                 .show_legend(false),
         );
