@@ -28,11 +28,12 @@ use wider_clip::workbench::{Workbench, bundle, images, kernel, lab, report, setu
 const EXAMPLES: &str = "\
 Examples:
   cargo run -- report                   set up, run the notebooks, make the HTML report
-  cargo run -- report --suite full      everything, resumable
+  cargo run -- report --suite full      more label budgets and seeds, resumable
   cargo run -- report --only 01         one notebook
   cargo run -- lab                      the notebooks in JupyterLab
 
-Everything stays in the project's folder: .wider-clip/ (Python environment, kernel, caches), results/ and report/.";
+Most stays in the project's folder: .wider-clip/ (Python environment, kernel, caches), results/ and report/. What else is written,
+and where, is in environment.md.";
 
 /// CLIP and its rivals as image representations: a study that runs, as notebooks in Rust.
 #[derive(Parser)]
@@ -44,7 +45,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the notebooks and make the HTML report in report/
+    /// Run the notebooks and make the HTML report
     Report(Report),
     /// Open the notebooks in JupyterLab
     Lab(Lab),
@@ -87,7 +88,7 @@ enum Command {
     Key(KeyOf),
     /// Put the rows of suites that were computed here into data_manifests/results/, to come with the project
     Ship {
-        /// The suites whose rows are put there, instead of all that are there
+        /// The suites whose rows are put there, instead of all that are there: rows of others go
         #[arg(long, value_delimiter = ',', default_values = ["full", "default"])]
         suite: Vec<String>,
     },
@@ -147,15 +148,15 @@ enum Command {
 
 #[derive(Args)]
 struct Report {
-    /// What the notebooks run: default (minutes), full (everything, resumable) or smoke (seconds, for tests)
+    /// What the notebooks run: default (minutes), full (more label budgets and seeds, resumable) or smoke (seconds, for tests)
     #[arg(long, default_value = "default")]
     suite: String,
     /// Run only notebooks whose name starts with this, such as 01
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// Where the report goes
-    #[arg(long, value_name = "FOLDER", default_value = "report")]
-    out: PathBuf,
+    /// Where the report goes; by default report/ in the project, or in the folder of WIDER_CLIP_STATE
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     /// Put the executed notebooks back into notebooks/, charts with a static picture (needs Chromium)
     #[arg(long)]
     save: bool,
@@ -274,9 +275,10 @@ struct Pretrain {
     /// Seconds between checkpoints: what a kill may cost
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     every: u64,
-    /// Folder for checkpoints and curves, one folder a model and run inside
-    #[arg(long, value_name = "FOLDER", default_value = ".wider-clip/pretrain")]
-    out: PathBuf,
+    /// Folder for checkpoints and curves, one folder per model and run inside; by default pretrain/ in .wider-clip/ of the
+    /// project, or in the folder of WIDER_CLIP_STATE
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     /// Put finished weights, curves and cards into data_manifests/embedded/pocket and write their records
     #[arg(long)]
     save: bool,
@@ -543,11 +545,10 @@ fn make_report(workbench: &Workbench, arguments: Report) -> Result<()> {
             arguments.suite
         );
     }
-    let out = if arguments.out == PathBuf::from("report") { None } else { Some(arguments.out) };
     let options = report::Options {
         suite: arguments.suite,
         only: arguments.only,
-        out,
+        out: arguments.out,
         save: arguments.save,
         offline_check: arguments.offline_check,
         fresh: arguments.fresh,
@@ -603,7 +604,7 @@ fn pretrain(workbench: &Workbench, arguments: Pretrain) -> Result<()> {
         seed: arguments.seed,
         stop_after: arguments.stop_after,
         every: Duration::from_secs(arguments.every),
-        out: workbench.root().join(arguments.out),
+        out: arguments.out.unwrap_or_else(|| workbench.state().join("pretrain")),
         save: arguments.save,
     };
     wider_clip::pretrain::command::serve(workbench.root(), &request)

@@ -127,10 +127,10 @@ impl Project {
         let among = self.parts_folder().join(experiment).join(dataset).join(model);
         match &self.rows {
             Rows::Gathered => Vec::new(),
-            Rows::WithParts => part_rows_in(&among),
+            Rows::WithParts => part_rows_in(&among, 0),
             Rows::Part(folder) => {
                 let mut all = vec![self.results_folder().join(experiment)];
-                all.extend(part_rows_in(&among).into_iter().filter(|rows| *rows != folder.join(PART_ROWS)));
+                all.extend(part_rows_in(&among, 0).into_iter().filter(|rows| *rows != folder.join(PART_ROWS)));
                 all
             }
         }
@@ -145,8 +145,9 @@ impl Project {
 /// The folder of a part's rows, in its own.
 pub(crate) const PART_ROWS: &str = "rows";
 
-/// The folders of rows of all parts in `folder`, whatever its depth, in order.
-pub(crate) fn part_rows_in(folder: &Path) -> Vec<PathBuf> {
+/// The folders of rows of all parts in `folder`, in order. So many levels `above` the parts are named after experiments, data
+/// sets and models: a folder there is none of rows, whatever its name.
+pub(crate) fn part_rows_in(folder: &Path, above: usize) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -156,8 +157,9 @@ pub(crate) fn part_rows_in(folder: &Path) -> Vec<PathBuf> {
         .collect();
     folders.sort();
     let (rows, deeper): (Vec<PathBuf>, Vec<PathBuf>) =
-        folders.into_iter().partition(|path| path.file_name().is_some_and(|name| name == PART_ROWS));
-    rows.into_iter().chain(deeper.iter().flat_map(|path| part_rows_in(path))).collect()
+        folders.into_iter().partition(|path| above == 0 && path.file_name().is_some_and(|name| name == PART_ROWS));
+    let below = deeper.iter().flat_map(|path| part_rows_in(path, above.saturating_sub(1)));
+    rows.into_iter().chain(below).collect()
 }
 
 fn upwards() -> Result<PathBuf> {

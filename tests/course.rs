@@ -289,6 +289,35 @@ fn every_assignment_is_whole_and_its_solutions_are_in_no_file_that_students_get(
     }
 }
 
+/// A copy of the project may have what students get where the assignments are: who checks a notebook there needs no solution.
+#[test]
+fn what_students_get_is_enough_to_mark_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let workbench = Workbench::new(env!("CARGO_MANIFEST_DIR"), env!("CARGO_BIN_EXE_wider-clip")).unwrap();
+    build(&workbench, folder.path()).unwrap();
+    let released = assignments(&folder.path().join("release")).unwrap();
+    let teachers = all();
+    assert_eq!(released.len(), teachers.len());
+    for (teacher, released) in teachers.iter().zip(&released) {
+        assert_eq!(teacher.stem(), released.stem());
+        let submission = Submission { student: "you".into(), assignment: teacher.stem(), path: "mine.ipynb".into() };
+        // All is written, and nothing.
+        for handed_in in [teacher, released] {
+            let run = to_be_marked(released, handed_in);
+            assert_eq!(run.json, to_be_marked(teacher, handed_in).json, "{}", teacher.stem());
+            let mut ran = run.clone();
+            for cell in ran.json["cells"].as_array_mut().unwrap().iter_mut().filter(|cell| cell["cell_type"] == "code")
+            {
+                let data = json!({ "text/plain": "1.5" });
+                cell["outputs"] = json!([{ "output_type": "execute_result", "data": data, "metadata": {} }]);
+            }
+            let points = points_of(released, &submission, &ran, "");
+            assert!(points.iter().any(|one| one.points == Some(1.5)), "{points:?}");
+            assert_eq!(points, points_of(teacher, &submission, &ran, ""));
+        }
+    }
+}
+
 #[test]
 fn submissions_are_found_in_both_forms_and_links_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();

@@ -169,7 +169,10 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
         "{place} for name in [\"log\", \"executed.ipynb\", \"../log\"] {{ let _ = std::os::unix::fs::symlink({target:?}, place.join(name)); }}"
     );
     put(folder.path(), "links", &answered(&teacher, &[("accuracy", &harm(&links))]));
-    let blocks = format!("{place} std::fs::create_dir_all(place.join(\"executed.ipynb/full\")).unwrap();");
+    let blocks = format!(
+        "{place} let _ = std::fs::remove_file(place.join(\"executed.ipynb\"));\n\
+         std::fs::create_dir_all(place.join(\"executed.ipynb/full\")).unwrap();"
+    );
     put(folder.path(), "blocks", &answered(&teacher, &[("accuracy", &harm(&blocks))]));
     put(
         folder.path(),
@@ -193,10 +196,8 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
         &answered(
             &teacher,
             &[(
-                "accuracy",
-                &harm(
-                    "let mut all: Vec<Vec<u8>> = Vec::new(); loop { all.push(vec![1; 1 << 26]); std::thread::sleep(std::time::Duration::from_millis(20)); }",
-                ),
+                "mean-of-some",
+                "fn mean_of_some(n: &[Option<f64>]) -> Option<f64> { None }\nlet mut all: Vec<Vec<u8>> = Vec::new(); loop { all.push(vec![1; 1 << 26]); std::thread::sleep(std::time::Duration::from_millis(20)); }",
             )],
         ),
     );
@@ -225,7 +226,8 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
         ("links", [4.0, 4.0, 2.0, 4.0]),
         ("blocks", [0.0; 4]),
         ("forks", [0.0; 4]),
-        ("swallows", [0.0; 4]),
+        // What ends all costs no task before it.
+        ("swallows", [4.0, 4.0, 0.0, 0.0]),
         ("broken file", [0.0; 4]),
     ]);
     for (student, expected) in expected {
@@ -240,7 +242,7 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
         (Some(4.0), Some(4.0), Some(0.0)),
         "{aborted:?}"
     );
-    assert!(of(&points, "swallows")[0].why.contains("memory"), "{:?}", of(&points, "swallows"));
+    assert!(of(&points, "swallows")[2].why.contains("memory"), "{:?}", of(&points, "swallows"));
     assert!(of(&points, "forks")[0].why.contains("processes"), "{:?}", of(&points, "forks"));
     let blocked = of(&points, "blocks");
     assert!(blocked[0].why.contains("executed notebook could not be written"), "{blocked:?}");

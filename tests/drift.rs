@@ -101,6 +101,19 @@ fn answers_are_of_the_images_that_were_asked_where_some_cannot_be_decoded() -> R
     Ok(())
 }
 
+/// How strong damage is depends on how large images are: on the first that can be told.
+#[test]
+fn a_first_picture_that_is_none_costs_no_damage() -> Result<()> {
+    let root = tempfile::tempdir().expect("a folder");
+    let cache = project(root.path(), "").cache().to_path_buf();
+    let manifests = root.path().join("data_manifests");
+    tiny_project::drift_with(&manifests.join("embedded/drift.parquet"), |i| i % 2, &[0]);
+    let project = Project::open(root.path(), "default")?.with_cache(cache);
+    let rows = drift::run_corruptions(&project, &Device::Cpu)?;
+    assert!(rows.iter().any(|row| row.cell.dataset == "drift"), "{} rows", rows.len());
+    Ok(())
+}
+
 /// Names the folder of the child below.
 const FRESH_CHILD: &str = "WIDER_CLIP_TEST_FRESH";
 
@@ -472,7 +485,11 @@ fn arms_without_a_place_on_the_axes_are_counted() -> Result<()> {
     // Two arms have no line.
     let two: Vec<Answered> = arms().into_iter().filter(|a| a.cell.model < "c".to_string()).collect();
     let orders = orders_table(&project, &drifts(&two, 60, 0)?[0], "lr", 10)?;
-    assert!(orders.caption.ends_with("; models left out: 2, for there is no line through the arms"), "{}", orders.caption);
+    assert!(
+        orders.caption.ends_with("; models left out: 2, for there is no line through the arms"),
+        "{}",
+        orders.caption
+    );
     Ok(())
 }
 

@@ -83,6 +83,8 @@ fn the_kernel_takes_no_name_for_a_command() {
                 assert!(!text.contains("EVCXR_") && !text.lines().any(|line| line.starts_with("[status] ")));
                 assert!(text.len() < 40_000, "{short}, {number}: {} bytes", text.len());
             }
+            let told = |line: &&String| line.contains("[cell failed: ") || line.contains("[cell ended]");
+            assert_eq!(answer.stdout.iter().find(told), None, "{short}, {number}: taken for a notice");
             for text in answer.content.values() {
                 assert!(!text.contains("EVCXR_") && text.len() < 400_000, "{short}, {number}");
             }

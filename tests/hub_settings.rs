@@ -176,3 +176,16 @@ fn an_endpoint_is_taken_as_it_is_written() {
         assert!(!error.contains("mine") && !error.contains("me:word"), "{error}");
     }
 }
+
+/// Else the first download would write it anew, and hold nothing to what it said.
+#[test]
+fn a_lock_that_cannot_be_read_is_no_empty_one() {
+    let (server, place) = (server(&[("model.safetensors", b"weights")]), Place::new());
+    let lock = place.lock();
+    fs::create_dir_all(lock.parent().expect("a folder")).expect("makes a folder");
+    fs::write(&lock, b"\xff").expect("writes");
+    place.fetch(&server.address).fails(&[&lock.display().to_string(), "reading"]);
+    assert_eq!(fs::read(&lock).expect("reads"), b"\xff");
+    fs::remove_file(&lock).and_then(|()| fs::create_dir(&lock)).expect("a folder in its place");
+    place.fetch(&server.address).fails(&[&lock.display().to_string(), "reading"]);
+}

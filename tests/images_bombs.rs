@@ -133,6 +133,114 @@ fn a_progressive_jpeg_may_do_without_high_frequencies() {
     assert!(refused("lower.jpg", &file(4)).contains("found component 1 still coarse after the last scan, number 2"));
 }
 
+/// A baseline JPEG with a restart asked for at each block. Codes for first coefficients: `0` for none, `10` for one of seven bits;
+/// for the others `0` for none.
+fn restarting(side: u16, data: &[u8]) -> Vec<u8> {
+    let first = [&b"\xff\xc4\0\x15\x00\x01\x01"[..], &[0; 14], &[0, 7]].concat();
+    let others = [&b"\xff\xc4\0\x14\x10\x01"[..], &[0; 15], &[0]].concat();
+    let each_block = b"\xff\xdd\0\x04\0\x01";
+    jpeg(0xC0, side, &[&first, &others, &each_block[..]].concat(), &[([0, 63, 0], data.to_vec())])
+}
+
+/// Four blocks of one grey each: where a restart marker is missing, what was read ahead is lost, eight bytes at a time.
+#[test]
+fn restarts_go_behind_their_marker_and_stay_where_there_is_none() {
+    let greys = |data: &[u8]| {
+        let image = decode("restarts.jpg", &restarting(16, data)).expect("decodes");
+        [(0, 0), (15, 0), (0, 15), (15, 15)].map(|(x, y)| image.get_pixel(x, y).0[0])
+    };
+    // `10`, seven bits, `0`: 64, 96 and -127, an eighth of it each.
+    let (light, lighter, dark) = ([0xA0, 0], [0xB0, 0], [0x80, 0]);
+    let expected = [136, 140, 112, 128];
+    let restart = |n: u8| [0xFF, 0xD0 + n];
+    let markers = [&light[..], &restart(0), &lighter, &restart(1), &dark, &restart(2), &[0]].concat();
+    assert_eq!(greys(&markers), expected);
+    let none = [&light[..], &[0; 6], &lighter, &[0; 6], &dark, &[0; 6], &[0; 8]].concat();
+    assert_eq!(greys(&none), expected);
+    // One behind bytes that are passed over, a stuffed one among them, and then none.
+    let passed = [&light[..], &[0; 6], &[7, 0xFF, 0, 9], &restart(5), &lighter, &[0; 6], &dark, &[0; 6], &[0; 8]];
+    assert_eq!(greys(&passed.concat()), expected);
+    // One at once, and two where the third block is passed over.
+    let doubled = [&light[..], &restart(3), &lighter, &[0; 6], &dark, &restart(3), &restart(3)].concat();
+    assert_eq!(greys(&doubled), [136, 140, 128, 128]);
+    // At a marker of another kind all blocks that are left stay grey.
+    assert_eq!(greys(&[&light[..], &restart(0), &lighter].concat()), [136, 140, 128, 128]);
+}
+
+/// Half a million restarts without a marker before the end of the file: each would look for it through all that is left.
+#[test]
+fn restarts_without_markers_cost_little() {
+    let start = Instant::now();
+    let image = decode("restarts.jpg", &restarting(5664, &vec![0; 4 << 20])).expect("decodes");
+    assert!(image.pixels().all(|pixel| pixel.0 == [128; 3]));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+/// A TIFF of `n` strips, eight pixels wide and `rows` high, all at one place, with `tables` that they share where they are JPEGs.
+fn at_one_place(n: u32, rows: u32, compression: u32, packed: &[u8], tables: &[u8]) -> Vec<u8> {
+    let (n_tags, n_packed, n_tables) = (10, packed.len() as u32, tables.len() as u32);
+    let start = 8 + 2 + 12 * n_tags + 4;
+    let (places, sizes) = (start + n_packed + n_tables, start + n_packed + n_tables + 4 * n);
+    let tags = [
+        (256, 1, 8),
+        (257, 1, n * rows),
+        (258, 1, 8),
+        (259, 1, compression),
+        (262, 1, 1),
+        (273, n, places),
+        (277, 1, 1),
+        (278, 1, rows),
+        (279, n, sizes),
+        (347, n_tables, start + n_packed),
+    ];
+    let mut file = [&b"II\x2a\0\x08\0\0\0"[..], &(n_tags as u16).to_le_bytes()].concat();
+    for (tag, count, value) in tags {
+        let kind = if tag == 347 { 7 } else { 4_u16 };
+        file.extend([(tag as u16).to_le_bytes(), kind.to_le_bytes()].concat());
+        file.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    file.extend([0; 4]);
+    file.extend([packed, tables].concat());
+    for value in [start, n_packed] {
+        file.extend(value.to_le_bytes().repeat(n as usize));
+    }
+    file
+}
+
+/// Each strip would be unpacked, and its tables read, from the same megabytes.
+#[test]
+fn strips_at_one_place_are_bounded_in_what_they_take() {
+    const PACK_BITS: u32 = 32_773;
+    // A run of eight, behind bytes that say nothing.
+    let run = |n_before: usize| [&vec![0x80; n_before][..], &[0xF9, 77]].concat();
+    let small = decode("small.tif", &at_one_place(60_000, 1, PACK_BITS, &run(20), &[0; 8])).expect("decodes");
+    assert!(small.dimensions() == (8, 60_000) && small.pixels().all(|pixel| pixel.0 == [77; 3]));
+    let large = refused("large.tif", &at_one_place(60_000, 1, PACK_BITS, &run(8 << 20), &[0; 8]));
+    assert!(large.contains("strips or tiles take at most 134217728 bytes together"), "{large}");
+    let grey = jpeg(0xC0, 8, &tables(0), &[([0, 63, 0], vec![0; 4])]);
+    let shared = |n: usize| [&b"\xff\xd8"[..], &tables(0).repeat(n), b"\xff\xd9"].concat();
+    let small = decode("small.tif", &at_one_place(8000, 8, 7, &grey, &shared(1))).expect("decodes");
+    assert!(small.dimensions() == (8, 64_000) && small.pixels().all(|pixel| pixel.0 == [128; 3]));
+    let large = refused("large.tif", &at_one_place(8000, 8, 7, &grey, &shared(1 << 15)));
+    assert!(large.contains("strips or tiles take at most 134217728 bytes together"), "{large}");
+}
+
+/// Two million entries of 25,000 tags: each would be looked for among all that are known.
+#[test]
+fn a_directory_of_millions_of_entries_costs_little() {
+    let entry =
+        |tag: u16, value: u64| [&tag.to_le_bytes()[..], &[4, 0], &1_u64.to_le_bytes(), &value.to_le_bytes()].concat();
+    let n = 2_000_000_u64;
+    let known = [(256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, 16 + 8 + 20 * n), (277, 1), (279, 1)];
+    let mut file = [&b"II\x2b\0\x08\0\0\0"[..], &16_u64.to_le_bytes(), &n.to_le_bytes()].concat();
+    file.extend(known.iter().flat_map(|&(tag, value)| entry(tag, value)));
+    file.extend((known.len() as u64..n).flat_map(|number| entry(40_000 + (number % 25_000) as u16, 0)));
+    file.push(77);
+    let start = Instant::now();
+    assert_eq!(decode("entries.tif", &file).expect("decodes").into_raw(), [77; 3]);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
 /// What this process took at most, in MB.
 #[cfg(target_os = "linux")]
 fn peak() -> u64 {
@@ -157,15 +265,17 @@ fn several_threads_wait_for_memory() {
     assert!(peak() < 1900, "{} MB", peak());
 }
 
+/// A chunk of a PNG.
+fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
+    let body = [kind, data].concat();
+    let crc = !body.iter().fold(!0_u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+    });
+    [&(data.len() as u32).to_be_bytes()[..], &body, &crc.to_be_bytes()].concat()
+}
+
 #[test]
 fn texts_and_profiles_that_unpack_to_much_cost_little() {
-    let chunk = |kind: &[u8], data: &[u8]| {
-        let body = [kind, data].concat();
-        let crc = !body.iter().fold(!0_u32, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
-        });
-        [&(data.len() as u32).to_be_bytes()[..], &body, &crc.to_be_bytes()].concat()
-    };
     let bomb = deflated(300 << 20);
     let header = chunk(b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0]);
     let pixel = chunk(b"IDAT", &deflated(4));
@@ -186,6 +296,29 @@ fn texts_and_profiles_that_unpack_to_much_cost_little() {
         }
         assert!(start.elapsed() < Duration::from_secs(20), "{name}: {:?}", start.elapsed());
     }
+}
+
+/// Of forty thousand texts, each a megabyte when it is unpacked, the last says how the picture is turned.
+#[test]
+fn of_many_texts_only_the_last_is_unpacked() {
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(b"<a tiff:Orientation=\"6\"/>").expect("writes");
+    let turned = packed.finish().expect("ends");
+    let itxt = |packed: &[u8]| chunk(b"iTXt", &[b"XML:com.adobe.xmp\0\x01\0\0\0", packed].concat());
+    let ztxt = |packed: &[u8]| chunk(b"zTXt", &[b"XML:com.adobe.xmp\0\0", packed].concat());
+    let bomb = deflated(1 << 20);
+    let parts = [
+        b"\x89PNG\r\n\x1a\n".to_vec(),
+        chunk(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 1, 8, 0, 0, 0, 0]),
+        chunk(b"IDAT", &deflated(3)),
+        itxt(&bomb).repeat(20_000),
+        ztxt(&bomb).repeat(20_000),
+        itxt(&turned),
+        chunk(b"IEND", b""),
+    ];
+    let start = Instant::now();
+    assert_eq!(decode("texts.png", &parts.concat()).expect("decodes").dimensions(), (1, 2));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -240,9 +240,11 @@ fn a_killed_run_leaves_no_kernel() {
 fn what_a_cell_prints_is_no_command() {
     let workbench = workbench();
     let folder = tempfile::tempdir().unwrap();
-    // By itself the second line would make the kernel wait for ever, the last end the cell before its value.
+    // By itself the second line would make the kernel wait for ever, the sixth end the cell before its value; the runner would take
+    // the last two for notices of the cell.
     let names = "let names: Vec<String> = [\"cat\", \"EVCXR_BEGIN_CONTENT text/html\", \"[status] x\", \"[cell failed: panic]\", \
-                 \"\\u{1b}[31m\", \"EVCXR_EXECUTION_COMPLETE\"].map(|name| name.replace('x', \"y\")).to_vec();";
+                 \"\\u{1b}[31m\", \"EVCXR_EXECUTION_COMPLETE\", \"x [cell ended]\", \"x [cell failed: panic]\"]\
+                 .map(|name| name.replace('x', \"y\")).to_vec();";
     let display = "struct Mine(u8);\nimpl Mine {\n    fn evcxr_display(&self) {\n        \
                    println!(\"EVCXR_BEGIN_CONTENT text/plain\\nmine {}\\nEVCXR_END_CONTENT\", self.0);\n    }\n}";
     let cells = [
@@ -250,6 +252,7 @@ fn what_a_cell_prints_is_no_command() {
         "for name in &names { println!(\"{name}\"); }\nprint!(\"{}\", names[5]);\nprintln!();\nprintln!(\"{} {1:.1}\", names.len(), 0.25);\n7",
         display,
         "Mine(3)",
+        "println!(\"the class is {}\", names[7]);",
         "let names: usize = 5;",
         "names",
     ]
@@ -265,13 +268,32 @@ fn what_a_cell_prints_is_no_command() {
         r"\u{5b}cell failed: panic]",
         r"\u{1b}[31m",
         r"\u{45}VCXR_EXECUTION_COMPLETE",
+        r"y \u{5b}cell ended]",
+        r"y \u{5b}cell failed: panic]",
         r"\u{45}VCXR_EXECUTION_COMPLETE",
-        "6 0.2",
+        "8 0.2",
         "7",
     ];
     assert_eq!(lines, expected);
     assert_eq!(seen[4], "mine 3", "a display of the author's own still speaks to the kernel");
-    assert_eq!(seen[6], "5");
+    assert_eq!(seen[5], r"the class is y \u{5b}cell failed: panic]");
+    assert_eq!(seen[7], "5");
+}
+
+/// What no escaping has seen, printed in pieces or by the standard library, reads like a notice and is none.
+#[test]
+fn what_a_cell_prints_is_no_notice() {
+    let (workbench, folder) = (workbench(), tempfile::tempdir().unwrap());
+    let words = "print!(\"x [cell \");\nprintln!(\"ended]\");\n::std::println!(\"x [cell ended]\");\n\
+                 ::std::println!(\"x [cell failed: panic]\");";
+    let cells = ["let n = 3;", words, "print!(\"half\");\nn"];
+    execute(&workbench, &notebook(&workbench, folder.path(), &cells)).map(drop).unwrap();
+    let seen = outputs(&folder.path().join("executed.ipynb"));
+    assert_eq!(seen[2], "x [cell ended]\nx [cell ended]\nx [cell failed: panic]");
+    assert!(seen[3].starts_with("half") && seen[3].ends_with('3') && !seen[3].contains("[cell "), "{}", seen[3]);
+    // A failure behind words without a newline is one all the same.
+    let (cell, _, message) = failure(&["print!(\"half [cell ended]\");\nlet n: i32 = \"many\".parse::<i32>()?;"]);
+    assert!(cell == 2 && message.contains("invalid digit"), "{cell}: {message}");
 }
 
 /// Not a test by itself: what the next one starts with a limit in its environment.

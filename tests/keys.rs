@@ -93,8 +93,16 @@ impl Small {
     }
 
     fn key(&self) -> Key {
-        let of = (Method::Knn, 10, 0);
-        representations::key(&self.project(), "drawn", "pixels.raw", of, &Device::Cpu).expect("a key")
+        self.key_of(&self.project(), "pixels.raw")
+    }
+
+    fn key_of(&self, project: &Project, model: &str) -> Key {
+        representations::key(project, "drawn", model, (Method::Knn, 10, 0), &Device::Cpu).expect("a key")
+    }
+
+    /// What a key has other than what came.
+    fn differences(&self, model: &str, key: &Key) -> Vec<String> {
+        shipping::differences(&self.project(), "drawn", model, key).expect("explains")
     }
 
     fn rows(&self) -> Vec<ResultRow> {
@@ -285,6 +293,85 @@ fn shipped_rows_are_used_while_their_key_is_current_and_a_sample_is_computed() {
     assert_eq!(lines[0], "parts.split.ood_domains: tidy here, wild in the rows that came");
     let none = shipping::differences(&small.project(), "drawn", "other", &small.key()).expect("explains");
     assert_eq!(none, ["no rows of drawn under other came with the project"]);
+}
+
+/// Two records that differ only in what decides no number have the same keys.
+#[test]
+fn models_that_differ_in_name_alone_have_rows_of_their_own() {
+    let small = Small::new();
+    let record = small.folder.path().join("data_manifests/models/pixels.raw.toml");
+    let record = fs::read_to_string(record).expect("reads");
+    let copy = record.replacen("\"pixels.raw\"", "\"pixels.copy\"", 1).replacen("#404040", "#808080", 1);
+    small.write("models/pixels.copy.toml", &copy);
+    small.change("suites/default.toml", "[\"pixels.raw\"]", "[\"pixels.raw\", \"pixels.copy\"]");
+    let each_once = |rows: &[ResultRow]| {
+        let of = |model: &str| rows.iter().filter(|row| row.cell.model == model).cloned().collect::<Vec<_>>();
+        let (raw, copy) = (of("pixels.raw"), of("pixels.copy"));
+        assert_eq!((raw.len(), copy.len(), rows.len()), (ROWS, ROWS, 2 * ROWS));
+        assert_eq!(numbers(&raw), numbers(&copy));
+        assert!(raw.iter().zip(&copy).all(|(raw, copy)| raw.cell.key == copy.cell.key));
+    };
+    let rows = small.rows();
+    each_once(&rows);
+    // Read back, and with nothing but what came.
+    each_once(&small.rows());
+    shipping::ship(&[small.project()], &Device::Cpu).expect("ships");
+    let shipped = Store::new(shipped_folder(small.folder.path()).join("representations"));
+    for model in ["pixels.raw", "pixels.copy"] {
+        assert_eq!(shipped.rows("drawn", model).expect("reads").len(), ROWS, "{model}");
+    }
+    fs::remove_dir_all(small.project().results_folder()).expect("removes");
+    let came = small.rows();
+    each_once(&came);
+    assert!(came.iter().all(|row| row.made.shipped) && numbers(&came) == numbers(&rows));
+}
+
+#[test]
+fn keys_of_every_suite_that_ships_are_kept() {
+    let small = Small::new();
+    let few = SUITE.replacen("\"default\"", "\"few\"", 1);
+    small.write("suites/few.toml", &format!("{few}max_images = 100\n"));
+    let few = Project::open(small.folder.path(), "few").expect("opens").with_cache(small.cache());
+    let (key, of_few) = (small.key(), small.key_of(&few, "pixels.raw"));
+    assert_ne!(key.digest(), of_few.digest());
+    shipping::ship(&[small.project(), few], &Device::Cpu).expect("ships");
+    let same = [
+        "split, columns and features are those of the rows that came with the project",
+        "rows with this key came with the project",
+    ];
+    assert_eq!(small.differences("pixels.raw", &key), same);
+    assert_eq!(small.differences("pixels.raw", &of_few), same);
+    // Older files have one key for each data set and model.
+    let path = shipped_folder(small.folder.path()).join("keys.json");
+    let mut keys: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("reads")).expect("JSON");
+    let list = keys["drawn"]["pixels.raw"].take();
+    assert_eq!(list.as_array().map(Vec::len), Some(2));
+    keys["drawn"]["pixels.raw"] = list[0].clone();
+    fs::write(&path, keys.to_string()).expect("writes");
+    assert_eq!(small.differences("pixels.raw", &key), same);
+    let lines = small.differences("pixels.raw", &of_few);
+    let (first, last) = ("features.rows: ", " here, all in the rows that came");
+    assert!(lines.len() == 2 && lines[0].starts_with(first) && lines[0].ends_with(last), "{lines:?}");
+}
+
+/// Twins have rows without being among a suite's models.
+#[test]
+fn keys_of_twins_ship_too() {
+    let small = Small::new();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("data_manifests");
+    let to = small.folder.path().join("data_manifests");
+    fs::create_dir_all(to.join("embedded/pocket")).expect("makes a folder");
+    let (model, twin) = ("vit_p16_pocket.icons", "vit_p16_pocket.random");
+    let records = [model, twin].map(|id| format!("models/{id}.toml"));
+    for file in [&records[0], &records[1], "embedded/pocket/vit_32.safetensors"] {
+        fs::copy(from.join(file), to.join(file)).expect("copies");
+    }
+    small.change("suites/default.toml", "[\"pixels.raw\"]", &format!("[\"pixels.raw\", \"{model}\"]"));
+    shipping::ship(&[small.project()], &Device::Cpu).expect("ships");
+    for id in [model, twin] {
+        let lines = small.differences(id, &small.key_of(&small.project(), id));
+        assert_eq!(lines[0], "split, columns and features are those of the rows that came with the project", "{id}");
+    }
 }
 
 #[test]

@@ -438,6 +438,25 @@ fn a_suite_says_what_is_fine_tuned() {
         let (error, _) = project.change(file, from, to);
         assert!(error.contains(file) && error.contains(expected), "{error}\nlacks\n{expected}");
     }
+    // Rows do not say how many epochs they had at most.
+    let again = "[[finetuning]]\nmethods = [\"wise\", \"finetune\"]\nmodels = [\"vit_tiny.random\"]\n\
+                 datasets = [\"icons\"]\nbudgets = [20]\nseeds = [6, 7]\n";
+    let with = |more: &str| fs::write(project.path(file), format!("{shipped}\n{runs}max_epochs = 30\n{more}")).unwrap();
+    let expected = "`finetuning.1.max_epochs` to be 30, as in `finetuning.0`, since both ask for `finetune` of \
+                    `vit_tiny.random` on `icons` at budget 20 and seed 7, found ";
+    for (epochs, found) in [("max_epochs = 31\n", "31"), ("", "1000")] {
+        with(&format!("{again}{epochs}"));
+        let error = project.error();
+        assert!(error.contains(&format!("{expected}{found}")), "{error}");
+    }
+    // Not the same runs, or the same number.
+    for (from, to) in [("[6, 7]", "[6]"), ("\"finetune\"", "\"finetune_tuned\""), ("[20]", "[5]")] {
+        with(&again.replace(from, to));
+        Manifests::load(project.0.path()).unwrap();
+    }
+    with(&format!("{again}max_epochs = 30\n"));
+    Manifests::load(project.0.path()).unwrap();
+    with("");
     let (error, _) = project.change(file, "seeds = [7]\n", "");
     assert!(error.contains("expected key `finetuning.0.seeds`, found no such key"), "{error}");
 }

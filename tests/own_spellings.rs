@@ -644,3 +644,19 @@ fn many_second_classes_are_told_in_one_line() {
     let told: Vec<_> = warnings.iter().filter(|warning| warning.contains("the first counts")).collect();
     assert_eq!(told, ["3 rows give a picture another class, such as 1.png in `cat` and `dog`; the first counts"]);
 }
+
+/// Groups of which a part is learned from and a part is the published test are told; groups on one side are not.
+#[test]
+fn groups_on_both_sides_of_a_published_test_are_told() {
+    let open = |last: &str| {
+        let place = Place::new();
+        let table = format!(
+            "file_name,label,patient,split\n1.png,a,P1,train\n2.png,b,P2,train\n3.png,a,P3,test\n4.png,b,{last},test\n"
+        );
+        place.pictures(&["1.png", "2.png", "3.png", "4.png"]).write("metadata.csv", &table);
+        place.open().warnings
+    };
+    let told = "1 of 2 groups in the published test have images outside of it too, the first `P2`";
+    assert!(open("P2").iter().any(|warning| warning.contains(told)), "{:?}", open("P2"));
+    assert!(!open("P4").iter().any(|warning| warning.contains("published test")), "{:?}", open("P4"));
+}

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use wider_clip::proxy::events::{Action, Channel, Event, Settings};
+use wider_clip::proxy::notices::Notices;
 use wider_clip::proxy::session::Session;
 use wider_clip::proxy::wire::Message;
 
@@ -19,14 +20,18 @@ struct World {
 }
 
 impl World {
-    fn new(settings: Settings) -> World {
-        let session = Session::new(settings);
+    fn new(settings: Settings, notices: Notices) -> World {
+        let session = Session::new(settings, notices);
         World { session, now: Instant::now(), out: Vec::new(), to_child: Vec::new(), code: None }
     }
 
     /// A session whose child is ready.
     fn ready(settings: Settings) -> World {
-        let mut world = World::new(settings);
+        World::with_notices(settings, Notices::new(""))
+    }
+
+    fn with_notices(settings: Settings, notices: Notices) -> World {
+        let mut world = World::new(settings, notices);
         world.event(Event::Connected);
         let probe = world.to_child.pop().unwrap().1;
         assert_eq!(probe.kind, "kernel_info_request");
@@ -119,7 +124,7 @@ fn a_copied_notebook_is_given_the_library_of_the_kernel() {
 
 #[test]
 fn nothing_goes_to_a_child_whose_output_is_not_heard_yet() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::default(), Notices::new(""));
     world.cell("1");
     world.event(Event::Connected);
     let first = world.to_child.pop().unwrap().1;
@@ -268,6 +273,36 @@ fn cells_that_tell_their_end() {
     world.done(&request, "ok");
     assert!(world.wait() < Duration::from_millis(5));
     assert_eq!(world.kinds(), ["status", "execute_reply"]);
+}
+
+/// Names of classes and files are words of strangers, and so is much of what a panic or an error says.
+#[test]
+fn words_that_read_like_a_notice_are_words() {
+    let settings = Settings { cells_tell_end: true, ..Settings::default() };
+    let mut world = World::with_notices(settings, Notices::new("1f"));
+    let request = world.cell("1");
+    let words = ["[cell failed: error]\n", "[cell ended]\n", "x [cell ended]\n", "x [cell failed: panic]\n"];
+    for name in ["stdout", "stderr"] {
+        words.iter().for_each(|text| world.stream(&request, name, text));
+    }
+    world.done(&request, "ok");
+    world.now += Duration::from_millis(500);
+    world.event(Event::Tick);
+    assert!(!world.kinds().contains(&"execute_reply"), "no end was told yet");
+    world.stream(&request, "stdout", "[cell 1f ended]\n");
+    world.stream(&request, "stderr", "[cell 1f ended]\n");
+    assert_eq!(world.content("execute_reply")["status"], "ok");
+    assert_eq!((world.text("stdout"), world.text("stderr")), (words.concat(), words.concat()));
+    // What the cell itself says still counts, behind such words too.
+    world.out.clear();
+    let request = world.cell("2");
+    world.stream(&request, "stderr", BOUNDS);
+    world.stream(&request, "stdout", "x [cell ended][cell 1f failed: panic]\n");
+    world.stream(&request, "stdout", "[cell 1f ended]\n");
+    world.stream(&request, "stderr", "[cell 1f ended]\n");
+    world.done(&request, "ok");
+    assert_eq!(world.content("error")["ename"], "Panic");
+    assert_eq!((world.text("stdout"), world.text("stderr")), ("x [cell ended]".to_string(), String::new()));
 }
 
 #[test]

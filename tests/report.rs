@@ -126,6 +126,26 @@ fn executed_map(out: &Path, with_sheet: bool) {
     write_notebook(out, "05_maps.ipynb", &cells);
 }
 
+/// A folder of somebody else's is refused by its name before anything is made.
+#[test]
+fn a_report_goes_where_it_was_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let [state, here] = ["state", "here"].map(|name| place.path().canonicalize().unwrap().join(name));
+    for folder in [&state, &here] {
+        std::fs::create_dir_all(folder.join("report")).unwrap();
+        std::fs::write(folder.join("report/mine"), "").unwrap();
+    }
+    let root = env!("CARGO_MANIFEST_DIR");
+    for (words, expected) in [(&["report"][..], &state), (&["report", "--out", "report"], &here)] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wider-clip"));
+        command.args(words).current_dir(&here).env("WIDER_CLIP_ROOT", root).env("WIDER_CLIP_STATE", &state);
+        let ran = command.env("WIDER_CLIP_RESULTS", state.join("results")).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(!ran.status.success(), "{words:?}");
+        assert!(said.contains(&format!("{}", expected.join("report").display())), "{words:?}: {said}");
+    }
+}
+
 #[test]
 fn maps_show_the_image_under_the_pointer() {
     let workbench = workbench();

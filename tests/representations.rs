@@ -189,3 +189,86 @@ fn fmow_at_ten_has_the_published_counts() {
     let iwildcam = rows.iter().find(|row| row.dataset == "iwildcam" && row.budget == 10).expect("a row");
     assert!(iwildcam.train > 7 * iwildcam.classes && iwildcam.val < 2 * iwildcam.classes);
 }
+
+/// A project with a reader's own images: two classes, a table with a style, a published part and whom a picture is of. Two of the
+/// test's pictures of a class are of somebody who is in the pool too.
+fn own(rule: &str, ood: &str) -> (TempDir, Project) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifests = folder.path().join("data_manifests");
+    for kind in ["datasets", "models", "suites"] {
+        fs::create_dir_all(manifests.join(kind)).expect("makes a folder");
+    }
+    let model = "data_manifests/models/pixels.raw.toml";
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(model), folder.path().join(model)).expect("copies");
+    let suite = "id = \"default\"\ndescription = \"One set.\"\ndatasets = [\"mine\"]\nmodels = [\"pixels.raw\"]\n\
+                 methods = [\"knn\"]\nbudgets = [10]\nseeds = [0]\n";
+    fs::write(manifests.join("suites/default.toml"), suite).expect("writes");
+    let mine = folder.path().join("mine");
+    fs::create_dir_all(&mine).expect("makes a folder");
+    let mut table = String::from("file_name,label,style,part,who\n");
+    for class in ["a", "b"] {
+        let kinds = [("tidy", "train", 20), ("tidy", "test", 6), ("wild", "train", 4), ("wild", "test", 3)];
+        for (style, part, n) in kinds {
+            for i in 0..n {
+                let name = format!("{class}-{style}-{part}-{i}.png");
+                let who = match (style, part, i) {
+                    ("tidy", "test", 0 | 1) => format!("{class}-tidy-train-{i}"),
+                    _ => format!("{class}-{style}-{part}-{i}"),
+                };
+                let shade = wider_clip::image::Rgb([i as u8 * 9, style.len() as u8, part.len() as u8 * 20]);
+                let image = encode_png(&wider_clip::image::RgbImage::from_pixel(4, 4, shade)).expect("encodes");
+                fs::write(mine.join(&name), image).expect("writes");
+                table.push_str(&format!("{name},{class},{style},{part},{who}\n"));
+            }
+        }
+    }
+    fs::write(mine.join("metadata.csv"), table).expect("writes");
+    let record = format!(
+        "id = \"mine\"\nname = \"Mine\"\n[source.folder]\npath = \"mine\"\ntables = [\"metadata.csv\"]\n[columns]\n\
+         image = \"file_name\"\nlabel = \"label\"\ndomain = \"style\"\nsplit = \"part\"\ngroup = \"who\"\n\
+         [split]\nrule = \"{rule}\"\nbudgets = [10]\n{ood}"
+    );
+    fs::write(manifests.join("datasets/mine.toml"), record).expect("writes");
+    let project = Project::open(folder.path(), "default").expect("opens").with_cache(folder.path().join("cache"));
+    (folder, project)
+}
+
+/// A published test may have images of a domain that is held out, and of groups that are learned from.
+#[test]
+fn a_published_test_is_parted_by_domain_and_shares_no_group() -> Result<()> {
+    let wild = "ood_domains = [\"wild\"]\n";
+    for (rule, ood) in [("study", wild), ("study", ""), ("study_grouped", wild), ("study_grouped", "")] {
+        let (_folder, project) = own(rule, ood);
+        let encoded = Encoded::open(&project, "mine", "pixels.raw", &Device::Cpu)?;
+        let parts = encoded.parts(10, 0)?;
+        assert_disjoint(&parts);
+        let set = &encoded.set;
+        let of = |positions: &[usize], column: &Option<Vec<String>>| -> BTreeSet<String> {
+            let column = column.as_ref().expect("a column");
+            positions.iter().map(|&position| column[encoded.features.rows[position]].clone()).collect()
+        };
+        let set_of = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<BTreeSet<_>>();
+        let case = format!("{rule} {ood}");
+        assert_eq!(of(&parts.test, &set.parts), set_of(&["test"]), "{case}");
+        assert_eq!(of(&parts.train, &set.parts), set_of(&["train"]), "{case}");
+        match ood.is_empty() {
+            true => assert_eq!((parts.test.len(), parts.ood.len()), (18, 0), "{case}"),
+            false => {
+                assert_eq!((parts.test.len(), parts.ood.len()), (12, 14), "{case}");
+                assert_eq!(of(&parts.test, &set.domains), set_of(&["tidy"]), "{case}");
+                assert_eq!(of(&parts.ood, &set.domains), set_of(&["wild"]), "{case}");
+            }
+        }
+        // Of the people in the test nothing is learned, by the rule that minds groups.
+        let shared = of(&[&parts.train[..], &parts.val].concat(), &set.groups)
+            .intersection(&of(&parts.test, &set.groups))
+            .count();
+        assert!(rule == "study" || shared == 0, "{case}: {shared}");
+        // The test is the same whether groups are minded or not: what that is worth cannot be asked.
+        let rows = representations::run(&project, &Device::Cpu)?;
+        let protocols: BTreeSet<&str> = rows.iter().map(|row| row.cell.protocol.as_str()).collect();
+        let expected = if rule == "study" { "study" } else { "grouped" };
+        assert_eq!(protocols, BTreeSet::from([expected]), "{case}");
+    }
+    Ok(())
+}

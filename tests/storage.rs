@@ -175,6 +175,51 @@ fn a_lock_is_held_by_one_at_a_time() {
     assert!(matches!(FolderLock::acquire(&file, waiting), Err(Error::Io { .. })), "a file is no folder");
 }
 
+/// Not a test by itself: what the next one starts where `/proc` shows no process.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "the child of the test below"]
+fn leaves_alone_what_a_process_that_is_not_seen_writes() {
+    let folder = folder();
+    let mut other = Command::new("sleep").arg("600").spawn().expect("starts");
+    let is_seen = Path::new(&format!("/proc/{}", other.id())).exists();
+    let mut own = String::new();
+    write_atomic_with(&folder.path().join("file"), |_| {
+        own = names(folder.path()).remove(0);
+        Ok(())
+    })
+    .expect("writes");
+    let (machine, _) =
+        own.strip_prefix(".writing-").and_then(|mark| mark.split_once('.')).expect("machine and process");
+    let half = folder.path().join(format!(".writing-{machine}.{}-half", other.id()));
+    fs::write(&half, b"half").expect("writes");
+    let lock = || drop(FolderLock::acquire(folder.path(), || panic!("free")).expect("free"));
+    lock();
+    let is_left = half.exists();
+    other.kill().expect("kills");
+    other.wait().expect("ends");
+    assert!(!is_seen && is_left, "of a process that lives: seen {is_seen}, left {is_left}");
+    lock();
+    assert!(!half.exists(), "of a process that is gone");
+}
+
+/// On machines that many share `/proc` may show everybody no processes but their own: those of others live all the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_that_is_not_seen_may_live() {
+    let folder = folder();
+    let shim = folder.path().join("hidden_processes.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/hidden_processes.c");
+    let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let status = Command::new(cc).args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim).arg(source).arg("-ldl").status();
+    assert!(status.expect("a C compiler").success());
+    let mut child = Command::new(std::env::current_exe().expect("this test"));
+    child.args(["--ignored", "--exact", "leaves_alone_what_a_process_that_is_not_seen_writes"]);
+    let output = child.env("LD_PRELOAD", &shim).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[test]
 fn hashes_are_of_all_bytes() {
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -14,10 +14,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 use tiny_project::files;
 use wider_clip::experiments::work::{Ended, Line, What, WorkId, gather, has_parts, plan, run};
 use wider_clip::features::{Extraction, extract, extract_part};
 use wider_clip::prelude::*;
+use wider_clip::results::{Kept, Right, Store};
 use wider_clip::storage::FolderLock;
 use work::{alone, project, same};
 
@@ -48,6 +50,47 @@ fn a_suite_that_is_not_there_is_not_tried_again() {
         String::from_utf8_lossy(&ended.stderr).contains("`nope`")
             || String::from_utf8_lossy(&ended.stderr).contains("'nope'")
     );
+}
+
+/// HyperQueue gives a task the environment of its worker, and what it was told of.
+#[test]
+fn hyperqueue_hands_on_what_was_set() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = folder();
+    let programs = place.path().join("programs");
+    fs::create_dir(&programs).expect("a folder");
+    let stand_in = |name: &str, text: &str| {
+        let path = programs.join(name);
+        fs::write(&path, format!("#!/bin/bash\n{text}\n")).expect("writes");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        path
+    };
+    let line = r#"{"cell": "a", "what": "features", "memory_mb": 10}"#;
+    let program = stand_in("wider-clip", &format!("[ $1 = gather ] || echo '{line}' > \"${{@: -1}}\""));
+    stand_in("hq", r#"printf '%s\n' "$@" "#);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("data_manifests/workflow/hyperqueue.sh");
+    let submitted = |set: &[(&str, &str)]| {
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a path"));
+        let mut command = std::process::Command::new("bash");
+        command.arg(&script).arg("smoke").env("PATH", path).env("WIDER_CLIP_PROGRAM", &program);
+        command.env("WIDER_CLIP_RESULTS", place.path().join("results")).env_remove("RAYON_NUM_THREADS");
+        let ran = command.env_remove("WIDER_CLIP_THREADS").envs(set.iter().copied()).output().expect("starts");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).expect("text").lines().map(String::from).collect::<Vec<_>>()
+    };
+    let set =
+        [("HF_HOME", "/with space"), ("HF_HUB_OFFLINE", "1"), ("HF_TOKEN", "hf_secret"), ("WIDER_CLIP_WAIT", "5")];
+    let words = submitted(&set);
+    let told: Vec<&str> = words.windows(2).filter(|two| two[0] == "--env").map(|two| two[1].as_str()).collect();
+    for word in ["HF_HOME=/with space", "HF_HUB_OFFLINE=1", "WIDER_CLIP_WAIT=5", "RAYON_NUM_THREADS=2"] {
+        assert!(told.contains(&word), "{word}: {told:?}");
+    }
+    assert!(words.iter().all(|word| !word.contains("hf_secret")), "{words:?}");
+    assert!(words.windows(2).any(|two| two == ["--cpus", "2"]), "{words:?}");
+    let words = submitted(&[("WIDER_CLIP_THREADS", "3")]);
+    assert!(words.windows(2).any(|two| two == ["--cpus", "3"]), "{words:?}");
+    assert!(words.contains(&"RAYON_NUM_THREADS=3".to_string()), "{words:?}");
+    assert!(submitted(&[("RAYON_NUM_THREADS", "1")]).contains(&"RAYON_NUM_THREADS=1".to_string()));
 }
 
 fn planned(project: &Project, minutes: f64) -> Result<Vec<Line>> {
@@ -240,6 +283,124 @@ fn what_cannot_be_had_is_told_by_its_part_and_costs_no_other() -> Result<()> {
     assert_eq!(gathered.failed, [(id.to_string(), reasons)]);
     let missing = |part: &str| gathered.missing.lines.iter().find(|line| line.cell == part).map(|line| line.count);
     assert_eq!(missing(id), Some(4), "two methods, two seeds");
+    Ok(())
+}
+
+/// The project with a small suite: `models` on the data set `good` under the name `dataset`.
+fn small(root: &Path, dataset: &str, models: &str) -> Project {
+    project(root);
+    let manifests = root.join("data_manifests");
+    let record = fs::read_to_string(manifests.join("datasets/good.toml")).expect("reads");
+    let record = record.replacen("id = \"good\"", &format!("id = \"{dataset}\""), 1);
+    fs::write(manifests.join(format!("datasets/{dataset}.toml")), record).expect("writes");
+    let suite = format!(
+        "id = \"default\"\ndescription = \"A test's.\"\ndatasets = [\"{dataset}\"]\nmodels = {models}\n\
+         methods = [\"knn\"]\nbudgets = [5]\nseeds = [0]\n"
+    );
+    fs::write(manifests.join("suites/default.toml"), suite).expect("writes");
+    Project::open(root, "default").expect("opens").with_cache(root.join("cache"))
+}
+
+/// As the folder of rows in a part is called.
+#[test]
+fn a_data_set_called_rows_is_gathered() -> Result<()> {
+    let root = folder();
+    let project = small(root.path(), "rows", "[\"pixels.raw\"]");
+    assert_eq!(run(&project, "representations/rows/pixels.raw", &CPU)?, Ended::Done);
+    assert!(has_parts(&project));
+    let gathered = gather(&project, LONG, &CPU)?;
+    assert!(gathered.parts == 1 && gathered.rows > 0 && !has_parts(&project), "{gathered:?}");
+    let kept = Store::new(project.results_folder().join("representations"));
+    assert_eq!(kept.rows("rows", "pixels.raw")?.len(), gathered.rows);
+    assert!(project.results_folder().join("rates.json").exists(), "what the part took is counted");
+    Ok(())
+}
+
+/// A marker from before the plan is of rows that were removed since; one that came meanwhile is of rows that the plan did not
+/// see.
+#[test]
+fn what_ended_while_a_plan_was_made_stays_done() -> Result<()> {
+    let root = folder();
+    let project = small(root.path(), "good", "[\"pixels.raw\"]");
+    let id = "representations/good/pixels.raw";
+    let line = || -> Result<Line> {
+        let lines = plan(&project, &[What::Probes], LONG, &CPU)?.lines;
+        Ok(lines.into_iter().find(|line| line.cell == id).expect("planned"))
+    };
+    let done = project.results_folder().join(line()?.done);
+    assert_eq!(run(&project, id, &CPU)?, Ended::Done);
+    fs::remove_dir_all(project.results_folder().join("parts").join(id).join("rows")).expect("removes");
+    let stamped = |time: SystemTime| {
+        let file = fs::File::options().write(true).open(&done).expect("opens");
+        file.set_modified(time).expect("stamps");
+    };
+    stamped(SystemTime::now() + Duration::from_secs(3600));
+    line()?;
+    assert!(done.exists(), "it ended after the plan began");
+    stamped(SystemTime::now() - Duration::from_secs(3600));
+    line()?;
+    assert!(!done.exists(), "its rows were removed before");
+    let left = fs::read_dir(project.results_folder().join("parts")).expect("a folder").flatten();
+    assert!(left.into_iter().all(|entry| entry.path().is_dir()), "the plan leaves no file");
+    Ok(())
+}
+
+/// The part does not know what is noted where rows are gathered.
+#[test]
+fn images_that_can_be_used_again_are_noted_when_parts_are_gathered() -> Result<()> {
+    const MODEL: &str = "vit_p16_pocket.random";
+    let root = folder();
+    let project = project(root.path());
+    let id = format!("finetuning/good/{MODEL}/lp_ft/10/0");
+    assert_eq!(run(&project, &id, &CPU)?, Ended::Done);
+    let part = Store::new(project.results_folder().join("parts").join(&id).join("rows"));
+    let note = |right: Vec<bool>| -> Result<Right> {
+        let key = part.right("good", MODEL)?[0].key.clone();
+        Ok(Right { key, split: String::new(), weights: "usable images".into(), right })
+    };
+    let kept = Store::new(project.results_folder().join("finetuning"));
+    let noted = || -> Result<Vec<Right>> {
+        let all = kept.right("good", MODEL)?;
+        Ok(all.into_iter().filter(|right| right.weights == "usable images").collect())
+    };
+    let (before, none_aside) = (note(vec![true, false])?, note(Vec::new())?);
+    let rows = part.rows("good", MODEL)?;
+    kept.add("good", MODEL, Kept { rows, right: vec![before.clone()], ..Kept::default() })?;
+    assert_eq!(noted()?, [before]);
+    assert_eq!(gather(&project, LONG, &CPU)?.parts, 1);
+    assert_eq!(noted()?, [none_aside]);
+    Ok(())
+}
+
+#[test]
+fn failures_are_of_parts_as_they_are_today() -> Result<()> {
+    let root = folder();
+    let models = root.path().join("data_manifests/models");
+    small(root.path(), "good", "[\"pixels.raw\"]");
+    let record = fs::read_to_string(models.join("pixels.raw.toml")).expect("reads");
+    let record = record.replacen("\"pixels.raw\"", "\"pixels.raws\"", 1).replacen("size = 32", "size = 4", 1);
+    fs::write(models.join("pixels.raws.toml"), record).expect("writes");
+    let project = small(root.path(), "good", "[\"pixels.raw\", \"pixels.raws\"]");
+    let (done, other) = ("representations/good/pixels.raw", "representations/good/pixels.raws");
+    let lines = plan(&project, &[What::Probes], LONG, &CPU)?.lines;
+    let fail = |id: &str| {
+        let line = lines.iter().find(|line| line.cell == id).expect("planned");
+        let path = project.results_folder().join(line.done.replace(".done.", ".failed."));
+        fs::create_dir_all(path.parent().expect("a folder")).expect("makes a folder");
+        fs::write(&path, format!("{{\"cell\": \"{id}\", \"reasons\": [\"as it was\"]}}")).expect("writes");
+        path
+    };
+    // Done by now, and its id begins as that of a part that is not.
+    assert_eq!(run(&project, done, &CPU)?, Ended::Done);
+    fail(done);
+    let failed = gather(&project, LONG, &CPU)?.failed;
+    assert!(failed.is_empty(), "{failed:?}");
+    let path = fail(other);
+    assert_eq!(gather(&project, LONG, &CPU)?.failed, [(other.to_string(), vec!["as it was".to_string()])]);
+    // Of other keys: something was mended since.
+    fs::rename(&path, path.with_file_name("0123456789abcdef.failed.json")).expect("moves");
+    let failed = gather(&project, LONG, &CPU)?.failed;
+    assert!(failed.is_empty(), "{failed:?}");
     Ok(())
 }
 

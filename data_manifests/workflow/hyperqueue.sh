@@ -3,15 +3,20 @@
 # no Python), a server (`hq server start`) and workers: `hq worker start` on each machine, or `hq alloc add slurm`, by which
 # Slurm starts them. A worker that is lost costs what it was running, which others begin again.
 #     data_manifests/workflow/hyperqueue.sh SUITE [options of hq submit, such as --resource gpus/nvidia=1]
+# WIDER_CLIP_PROGRAM names the program, WIDER_CLIP_THREADS the cores and threads of a task (2).
 set -euo pipefail
 here=$(realpath "$(dirname "$0")") suite=$1
 shift
 export WIDER_CLIP_PROGRAM=${WIDER_CLIP_PROGRAM:-wider-clip} WIDER_CLIP_RESULTS=${WIDER_CLIP_RESULTS:-$PWD/results}
 work=$WIDER_CLIP_RESULTS/workflow/$suite/hyperqueue
 mkdir -p "$work/logs"
-# Tasks have the environment of the worker that runs them, so what is set here goes with them.
-settings=()
-for name in $(compgen -e WIDER_CLIP_); do settings+=(--env "$name=${!name}"); done
+threads=${WIDER_CLIP_THREADS:-2}
+# Tasks have the environment of the worker that runs them, so what is set here goes with them: where things lie, how the hub is
+# spoken to. Not the hub's token, which everybody could read in a command line: what tasks need has been fetched by the plan.
+settings=(--env "RAYON_NUM_THREADS=${RAYON_NUM_THREADS:-$threads}")
+for name in $(compgen -e | grep -xE 'WIDER_CLIP_.*|HF_.*|HUGGINGFACE_HUB_CACHE|XDG_CACHE_HOME'); do
+    [ "$name" = HF_TOKEN ] || settings+=(--env "$name=${!name}")
+done
 "$WIDER_CLIP_PROGRAM" plan --suite "$suite" --out "$work/plan.jsonl"
 { grep '"what": *"features"' "$work/plan.jsonl" || true; } > "$work/features.jsonl"
 { grep -v '"what": *"features"' "$work/plan.jsonl" || true; } > "$work/rest.jsonl"
@@ -20,7 +25,7 @@ for stage in features rest; do
     memory=$(sed 's/.*"memory_mb": *\([0-9]*\).*/\1/' "$work/$stage.jsonl" | sort -n | tail -n 1)
     # A failed line keeps back no other; gather names it.
     hq submit --name "$suite-$stage" --each-line "$work/$stage.jsonl" --wait --crash-limit 10 \
-        --cpus "${WIDER_CLIP_THREADS:-2}" --resource "mem=$((200 + memory * 3 / 2))" \
+        --cpus "$threads" --resource "mem=$((200 + memory * 3 / 2))" \
         --stdout "$work/logs/$stage-%{TASK_ID}.out" --stderr "$work/logs/$stage-%{TASK_ID}.err" "${settings[@]}" "$@" \
         -- bash -c 'printf "%s\n" "$HQ_ENTRY" | bash "$0" "$1"' "$here/cell.sh" "$suite" || true
 done

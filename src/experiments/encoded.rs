@@ -295,9 +295,14 @@ pub(super) fn published_test(dataset: &DatasetRecord, set: &ImageSet) -> Vec<usi
 
 fn parts_key(dataset: &DatasetRecord, set: &ImageSet) -> Key {
     let key = Key::new("parts").with_all(&dataset.split.key()).with_all(&set.columns_key());
-    match published_test(dataset, set).is_empty() {
-        true => key,
-        false => key.with("published test", "kept apart"),
+    if published_test(dataset, set).is_empty() {
+        return key;
+    }
+    let key = key.with("published test", "kept apart");
+    let key = if dataset.split.ood_domains.is_empty() { key } else { key.with("its held-out domains", "apart too") };
+    match dataset.split.rule {
+        SplitRule::StudyGrouped => key.with("its groups", "not learned from"),
+        _ => key,
     }
 }
 

@@ -37,8 +37,16 @@ pub struct Outcome {
     pub right: Vec<Right>,
 }
 
-/// Rows by the key of their cell.
-type Rows = HashMap<String, Vec<ResultRow>>;
+/// Data set, model and key of a cell. The key alone is not enough: records that differ only in what decides no number, as
+/// in their names, share it.
+type Place = (String, String, String);
+
+fn place(cell: &Cell) -> Place {
+    (cell.dataset.clone(), cell.model.clone(), cell.key.clone())
+}
+
+/// Rows by the place of their cell.
+type Rows = HashMap<Place, Vec<ResultRow>>;
 
 /// Whether a cell belongs to the sample that is computed though its numbers came.
 type Sample<'a> = Box<dyn Fn(&Cell) -> bool + Send + Sync + 'a>;
@@ -92,11 +100,13 @@ impl<'a> Ledger<'a> {
                 // A part that is damaged is not done; gathering names it.
                 here.extend(Store::new(folder).rows(dataset, model).unwrap_or_default());
             }
-            for row in here {
-                self.here.entry(row.cell.key.clone()).or_default().push(row);
+            // A file that was copied under another name by hand has rows of another model.
+            let of_pair = |row: &ResultRow| (row.cell.dataset.as_str(), row.cell.model.as_str()) == (dataset, model);
+            for row in here.into_iter().filter(of_pair) {
+                self.here.entry(place(&row.cell)).or_default().push(row);
             }
-            for row in self.shipped.rows(dataset, model)? {
-                self.came.entry(row.cell.key.clone()).or_default().push(row);
+            for row in self.shipped.rows(dataset, model)?.into_iter().filter(of_pair) {
+                self.came.entry(place(&row.cell)).or_default().push(row);
             }
         }
         Ok(())
@@ -124,7 +134,7 @@ impl<'a> Ledger<'a> {
 
     /// Whether each part that was measured has every metric: a metric that the experiment has got since is missing.
     fn is_whole(&self, rows: &Rows, cell: &Cell) -> bool {
-        let Some(rows) = rows.get(&cell.key) else { return false };
+        let Some(rows) = rows.get(&place(cell)) else { return false };
         let mut parts: BTreeMap<(&str, &str), HashSet<&str>> = BTreeMap::new();
         for row in rows {
             parts.entry((&row.split, &row.weights)).or_default().insert(&row.metric);
@@ -136,24 +146,19 @@ impl<'a> Ledger<'a> {
     pub fn add(&mut self, dataset: &str, model: &str, done: Vec<(Cell, Outcome)>) -> Result<()> {
         let made = Made::here();
         let mut kept = Kept::default();
-        let keeps_right = done.iter().any(|(_, outcome)| !outcome.right.is_empty());
-        let before = if keeps_right { self.store.right(dataset, model)? } else { Vec::new() };
         for (cell, outcome) in done {
             let row = |score| ResultRow::new(cell.clone(), score, made.clone());
             let mut of_cell: Vec<ResultRow> = outcome.scores.into_iter().map(row).collect();
             // In the order in which they will be read back.
             of_cell.sort_by(|a, b| a.place().cmp(&b.place()));
-            self.here.insert(cell.key.clone(), of_cell.clone());
+            self.here.insert(place(&cell), of_cell.clone());
             kept.rows.extend(of_cell);
             kept.answers.extend(outcome.answers);
             kept.runs.extend(outcome.run);
-            // Images that were set aside once and can be used now.
-            let said = |right: &Right| right.key == cell.key && is_usable_images(right);
-            let none_aside = !outcome.right.is_empty() && !outcome.right.iter().any(is_usable_images);
-            if none_aside && before.iter().any(said) {
-                kept.right.push(usable_images(&cell.key, &[]));
-            }
             kept.right.extend(outcome.right);
+        }
+        if !kept.right.is_empty() {
+            note_none_aside(&mut kept.right, &self.store.right(dataset, model)?);
         }
         self.store.add(dataset, model, kept)
     }
@@ -179,9 +184,10 @@ impl<'a> Ledger<'a> {
     pub fn close_as(self, name: &str, cells: &[Cell]) -> Result<Vec<ResultRow>> {
         let (mut rows, mut came) = (Vec::new(), Vec::new());
         for cell in cells {
-            let shipped = self.came.get(&cell.key).filter(|_| self.is_whole(&self.came, cell));
+            let place = place(cell);
+            let shipped = self.came.get(&place).filter(|_| self.is_whole(&self.came, cell));
             if self.is_whole(&self.here, cell) {
-                rows.extend(self.here.get(&cell.key).into_iter().flatten().cloned());
+                rows.extend(self.here.get(&place).into_iter().flatten().cloned());
                 came.extend(shipped.into_iter().flatten().cloned());
             } else if !self.fresh {
                 rows.extend(shipped.into_iter().flatten().cloned());
@@ -247,4 +253,15 @@ impl<'a> Ledger<'a> {
         }
         Ok(all)
     }
+}
+
+/// Says beside answers that come without a note of their images, where `before` has one of their key, that none was set
+/// aside: images that were set aside once can be used now.
+pub(super) fn note_none_aside(right: &mut Vec<Right>, before: &[Right]) {
+    let keys = |right: &[Right], notes: bool| -> BTreeSet<String> {
+        right.iter().filter(|one| is_usable_images(one) == notes).map(|one| one.key.clone()).collect()
+    };
+    let (answered, noted, noted_before) = (keys(right, false), keys(right, true), keys(before, true));
+    let stale = answered.into_iter().filter(|key| !noted.contains(key) && noted_before.contains(key));
+    right.extend(stale.map(|key| usable_images(&key, &[])).collect::<Vec<_>>());
 }

@@ -119,7 +119,9 @@ impl Encoded {
     /// Draws the parts for a budget and a seed, the sound way ([`Protocol::of`]). All models of a data set get the same.
     ///
     /// Where the record names official splits, val is drawn from its own and the tests are theirs; the pool is then
-    /// what none of them holds, so that the parts stay disjoint. The published test of a reader's own images is the test too.
+    /// what none of them holds, so that the parts stay disjoint. The published test of a reader's own images is the test too:
+    /// its images of held-out domains are measured on as such, and where groups stay together nothing of a group in it is
+    /// learned from.
     ///
     /// # Errors
     /// A class with too few images for the budget, or a published part that the data do not have.
@@ -140,10 +142,19 @@ impl Encoded {
         let published: HashSet<usize> = published_test(&self.dataset, &self.set).into_iter().collect();
         let published: Vec<usize> = (0..self.len()).filter(|&i| published.contains(&self.features.rows[i])).collect();
         elsewhere.extend(&published);
+        let (published_ood, published): (Vec<usize>, Vec<usize>) =
+            published.into_iter().partition(|&position| self.is_held_out(position));
         let mut pool = self.positions(&split.pool)?;
         pool.retain(|position| !elsewhere.contains(position));
-        let (ood, mut pool): (Vec<usize>, Vec<usize>) =
+        let (mut ood, mut pool): (Vec<usize>, Vec<usize>) =
             pool.into_iter().partition(|&position| self.is_held_out(position));
+        ood.extend(published_ood);
+        ood.sort_unstable();
+        if split.rule == SplitRule::StudyGrouped && !published.is_empty() {
+            let tested: HashSet<&str> = self.groups_at(&published)?.into_iter().collect();
+            let groups = self.groups_at(&pool)?;
+            pool = pool.into_iter().zip(groups).filter(|(_, group)| !tested.contains(*group)).map(|(i, _)| i).collect();
+        }
         if let Some(per_class) = split.balance {
             let chosen = balanced_subset(&self.labels_at(&pool), self.set.classes.len(), per_class, seed)?;
             pool = chosen.into_iter().map(|i| pool[i]).collect();

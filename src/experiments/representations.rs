@@ -5,6 +5,7 @@
 //! (`test`; `id` where a data set holds domains out, whose images are then `ood`). Where images come in groups, a second
 //! arm ignores the groups (`leaky`), to show what leakage is worth.
 
+use super::encoded::published_test;
 use super::ledger::Outcome;
 use super::score::{METRICS, Measured, score};
 use super::{Encoded, Encoding, Experiment, Protocol, Tell, Words, Work, effort, predict};
@@ -115,11 +116,11 @@ impl Experiment for Representations {
         for (&seed, &budget) in suite.seeds.iter().flat_map(|seed| suite.budgets.iter().map(move |b| (seed, b))) {
             for (method, settings) in &settings {
                 let Some(settings) = settings else { continue };
-                // What leakage is worth is asked of the study's two probes.
+                // What leakage is worth is asked of the study's two probes. A published test is the same for both protocols.
                 let asked = |protocol: &&Protocol| {
                     **protocol != Protocol::Leaky
-                        || matches!(method, Method::Knn | Method::Lr)
-                        || method.asks_by_words()
+                        || (matches!(method, Method::Knn | Method::Lr) || method.asks_by_words())
+                            && published_test(&encoding.dataset, &encoding.set).is_empty()
                 };
                 for &protocol in Protocol::of(&encoding.dataset).iter().filter(asked) {
                     cells.push(encoding.cell(&work(encoding, (*method, settings), protocol, budget as u32, seed)));

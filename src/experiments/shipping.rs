@@ -35,7 +35,9 @@ fn keys_file(root: &Path) -> PathBuf {
 pub fn ship(suites: &[Project], device: &Device) -> Result<usize> {
     let Some(project) = suites.first() else { return Err(Error::argument("suites", "at least one", "none")) };
     let mut by_experiment: Vec<(&str, Vec<ResultRow>)> = Vec::new();
+    let mut asked: Vec<Asked> = Vec::new();
     for project in suites {
+        let others = by_experiment.len();
         for (_, experiment) in &ALL {
             by_experiment.push((experiment.name(), experiment.run(project, device)?));
         }
@@ -47,6 +49,8 @@ pub fn ship(suites: &[Project], device: &Device) -> Result<usize> {
             let rows = same_data::alignment_rows(project, dataset, &suite.models, device)?;
             by_experiment.push((same_data::ALIGNMENT, rows));
         }
+        let rows = by_experiment[others..].iter().flat_map(|(_, rows)| rows);
+        asked.push((project, rows.map(|row| (row.cell.dataset.clone(), row.cell.model.clone())).collect()));
     }
     let folder = shipped_folder(project.root());
     let waiting = || crate::say!("waiting for another process that ships rows");
@@ -59,7 +63,8 @@ pub fn ship(suites: &[Project], device: &Device) -> Result<usize> {
     for (name, rows) in by_experiment {
         for mut row in rows {
             let (key, split, metric, weights) = row.place();
-            if !known.insert(format!("{name} {key} {split} {metric} {weights}")) {
+            let (dataset, model) = (&row.cell.dataset, &row.cell.model);
+            if !known.insert(format!("{name} {dataset} {model} {key} {split} {metric} {weights}")) {
                 continue;
             }
             n += 1;
@@ -70,7 +75,7 @@ pub fn ship(suites: &[Project], device: &Device) -> Result<usize> {
     }
     let keys_file = keys_file(project.root());
     check_target(&keys_file)?;
-    let keys = keys_text(suites, device)?;
+    let keys = keys_text(&asked, device)?;
     let wanted: HashSet<(&str, String, String)> = parts.keys().cloned().collect();
     fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating the folder"))?;
     sweep(&folder, STAGING, LEFT_BEHIND);
@@ -140,29 +145,55 @@ fn remove_others(folder: &Path, wanted: impl Fn(&str, &str) -> bool) -> Result<(
     Ok(())
 }
 
-/// What the rows of every data set and model of the suites have in their keys together.
-fn keys_text(suites: &[Project], device: &Device) -> Result<String> {
-    let mut keys = BTreeMap::<String, BTreeMap<String, Value>>::new();
-    for project in suites {
-        let suite = project.suite()?;
-        let tuned = suite.finetuning.iter().flat_map(|runs| &runs.models);
-        let models: BTreeSet<&String> = suite.models.iter().chain(tuned).collect();
-        for dataset in &suite.datasets {
-            let set = project.images(dataset)?;
-            for model in &models {
-                let encoding = Encoding::of(project, &set, model, device)?;
-                let shared = encoding.shared_key();
-                let parts = shared.parts().iter().map(|(name, value)| json!([name, value]));
-                keys.entry(dataset.clone()).or_default().insert(model.to_string(), parts.collect());
+/// A project with its suite, and the data sets and models that it has rows of.
+type Asked<'a> = (&'a Project, BTreeSet<(String, String)>);
+
+/// What the rows of every data set and model have in their keys together: a list, since suites may take other images or
+/// compute features in other numbers.
+fn keys_text(asked: &[Asked], device: &Device) -> Result<String> {
+    let mut keys = BTreeMap::<&str, BTreeMap<&str, Vec<Value>>>::new();
+    for (project, pairs) in asked {
+        let mut sets = BTreeMap::new();
+        for (dataset, model) in pairs {
+            if !sets.contains_key(dataset) {
+                sets.insert(dataset, project.images(dataset)?);
+            }
+            let shared = Encoding::of(project, &sets[dataset], model, device)?.shared_key();
+            let key: Value = shared.parts().iter().map(|(name, value)| json!([name, value])).collect();
+            let known = keys.entry(dataset).or_default().entry(model).or_default();
+            if !known.contains(&key) {
+                known.push(key);
             }
         }
     }
     Ok(serde_json::to_string_pretty(&json!(keys)).unwrap_or_default())
 }
 
-/// What `key`, of a row, has other than the rows of its data set and model that came with the project: a line per part of
-/// split, columns and features, or one that says that there is no difference, or nothing to compare with. The last line says
-/// whether a row came under this very key.
+/// The keys of a data set and model, as [`keys_text`] lists them; where there was but one, older files have no list.
+fn keys_in(entry: &Value) -> Vec<Key> {
+    let list = entry.as_array().map_or(&[][..], Vec::as_slice);
+    let is_one = list.first().is_some_and(|part| part[0].is_string());
+    let keys = if is_one { std::slice::from_ref(entry) } else { list };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let with = |key: Key, part: &Value| key.with(text(&part[0]), text(&part[1]));
+    keys.iter().map(|key| key.as_array().into_iter().flatten().fold(Key::new("shared"), with)).collect()
+}
+
+/// How `key`, of a row, differs from one that rows came under, a line per part.
+fn lines_of(key: &Key, came: &Key) -> Vec<String> {
+    let is_shared = |name: &str| came.parts().iter().any(|(known, _)| known == name) || name.contains('.');
+    let shared = key.parts().iter().filter(|(name, _)| is_shared(name));
+    let here = shared.fold(Key::new("shared"), |here, (name, value)| here.with(name, value));
+    let of_part = |(name, here, came): (&str, Option<&str>, Option<&str>)| {
+        let or_nothing = |value: Option<&str>| value.unwrap_or("nothing").to_string();
+        format!("{name}: {} here, {} in the rows that came", or_nothing(here), or_nothing(came))
+    };
+    here.differences(came).into_iter().map(of_part).collect()
+}
+
+/// What `key`, of a row, has other than the nearest rows of its data set and model that came with the project: a line per
+/// part of split, columns and features, or one that says that there is no difference, or nothing to compare with. The last
+/// line says whether a row came under this very key.
 ///
 /// # Errors
 /// A file of keys or rows that cannot be read.
@@ -172,20 +203,10 @@ pub fn differences(project: &Project, dataset: &str, model: &str, key: &Key) -> 
     let Ok(text) = fs::read_to_string(&path) else { return Ok(nothing()) };
     let all: Value = serde_json::from_str(&text)
         .map_err(|error| Error::data(&path, "the keys of shipped rows as JSON", error.to_string()))?;
-    let Some(parts) = all[dataset][model].as_array() else { return Ok(nothing()) };
-    let (mut came, mut here) = (Key::new("shared"), Key::new("shared"));
-    for part in parts {
-        came = came.with(part[0].as_str().unwrap_or_default(), part[1].as_str().unwrap_or_default());
-    }
-    let is_shared = |name: &str| came.parts().iter().any(|(known, _)| known == name) || name.contains('.');
-    for (name, value) in key.parts().iter().filter(|(name, _)| is_shared(name)) {
-        here = here.with(name, value);
-    }
-    let of_part = |(name, here, came): (&str, Option<&str>, Option<&str>)| {
-        let or_nothing = |value: Option<&str>| value.unwrap_or("nothing").to_string();
-        format!("{name}: {} here, {} in the rows that came", or_nothing(here), or_nothing(came))
+    let came = keys_in(&all[dataset][model]);
+    let Some(mut lines) = came.iter().map(|came| lines_of(key, came)).min_by_key(Vec::len) else {
+        return Ok(nothing());
     };
-    let mut lines: Vec<String> = here.differences(&came).into_iter().map(of_part).collect();
     if lines.is_empty() {
         lines.push("split, columns and features are those of the rows that came with the project".into());
     }

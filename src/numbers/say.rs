@@ -24,10 +24,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// In front of a line that the runner shows and does not keep.
 pub(crate) const STATUS: &str = "[status] ";
-/// How the notices begin by which a cell that failed makes itself known to the runner (cargo_for_cells.sh).
-const NOTICE: &str = "[cell failed: ";
-/// What all words begin with that the kernel obeys, wherever in a line some of them stand.
+/// What all words begin with that the kernel obeys.
 const KERNEL: &str = "EVCXR_";
+/// What is obeyed wherever in a line it stands: words of the kernel, and the notices of a cell on itself (cargo_for_cells.sh),
+/// which follow whatever the cell printed without a newline.
+const ANYWHERE: [&str; 3] = [KERNEL, "[cell failed: ", "[cell ended]"];
 /// Characters of one part of an error that are shown.
 const MOST: usize = 4_000;
 
@@ -102,6 +103,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 /// ```
 /// use wider_clip::say::plain;
 /// assert_eq!(plain("EVCXR_END_CONTENT\r"), r"\u{45}VCXR_END_CONTENT\r");
+/// assert_eq!(plain("a cat [cell ended]"), r"a cat \u{5b}cell ended]");
 /// assert_eq!(plain("a cat"), "a cat");
 /// ```
 pub fn plain(text: &str) -> Cow<'_, str> {
@@ -127,16 +129,18 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 }
 
 fn without_commands(text: &str) -> Cow<'_, str> {
-    let obeyed = |line: &str| line.starts_with(STATUS) || line.starts_with(NOTICE);
-    if !text.contains(KERNEL) && !text.split('\n').any(obeyed) {
+    let is_status = |line: &str| line.starts_with(STATUS);
+    if !ANYWHERE.iter().any(|word| text.contains(word)) && !text.split('\n').any(is_status) {
         return Cow::Borrowed(text);
     }
-    let text = text.replace(KERNEL, "\\u{45}VCXR_");
-    let line = |line: &str| match obeyed(line) {
-        true => format!("\\u{{5b}}{}", &line[1..]),
-        false => line.to_string(),
-    };
+    let text = ANYWHERE.iter().fold(text.to_string(), |text, word| text.replace(word, &disobeyed(word)));
+    let line = |line: &str| if is_status(line) { disobeyed(line) } else { line.to_string() };
     Cow::Owned(text.split('\n').map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// What would be obeyed, with its first letter, of ASCII, escaped.
+fn disobeyed(word: &str) -> String {
+    format!("{}{}", word[..1].escape_unicode(), &word[1..])
 }
 
 /// A path for one printed line. Bytes that are no UTF-8 are shown one by one.

@@ -145,6 +145,11 @@ pub fn sweep_left_behind(folder: &Path) {
     sweep(folder, TEMPORARY, LEFT_BEHIND);
 }
 
+/// Whether a file could not be written because nobody may, or this user may not.
+pub fn is_read_only(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
 /// This process among those of all machines: the machine, and the process on it.
 pub(crate) fn process_mark() -> &'static str {
     static MARK: OnceLock<String> = OnceLock::new();
@@ -155,8 +160,23 @@ pub(crate) fn process_mark() -> &'static str {
 pub(crate) fn is_gone(mark: &str) -> bool {
     let of_here = mark.split_once('.').filter(|(of, _)| *of == machine());
     let process = of_here.and_then(|(_, process)| process.parse::<u32>().ok());
-    // Where there is no /proc, nothing is known either.
-    process.is_some_and(|process| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists())
+    // Where there is no /proc, machines are not told apart, and nothing is known either.
+    process.is_some_and(|process| Path::new("/proc/self").exists() && !is_there(process))
+}
+
+/// Whether a process lives on this machine, whoever's it is: /proc may show those of others to nobody (`hidepid`).
+#[cfg(unix)]
+fn is_there(process: u32) -> bool {
+    // 0 and what is negative stand for groups of processes, of which nothing is known.
+    let Some(process) = libc::pid_t::try_from(process).ok().filter(|process| *process > 0) else { return true };
+    // SAFETY: the signal 0 is sent to nobody; the system only says whether it could be.
+    let answer = unsafe { libc::kill(process, 0) };
+    answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
+#[cfg(not(unix))]
+fn is_there(process: u32) -> bool {
+    Path::new(&format!("/proc/{process}")).exists()
 }
 
 /// Twelve digits for this machine since it was started, and for who counts processes on it, as each container does.

@@ -6,7 +6,7 @@
 
 use crate::errors::{self, CellError};
 use crate::events::Settings;
-use crate::notices::{self, Notice, split};
+use crate::notices::{self, Notice, Notices};
 use crate::status::{MARK, StatusLine};
 use crate::wire::Message;
 use serde_json::{Value, json};
@@ -59,6 +59,8 @@ pub struct Cell {
     has_output: bool,
     child_number: Option<u64>,
     errors: Vec<Value>,
+    /// How notices read here, and the one that came.
+    notices: Notices,
     notice: Option<Notice>,
     held: Vec<Held>,
     held_bytes: usize,
@@ -74,7 +76,7 @@ pub struct Cell {
 
 impl Cell {
     /// A cell of which nothing is known yet.
-    pub fn new(content: &Value, number: u64, settings: &Settings, now: Instant) -> Cell {
+    pub fn new(content: &Value, number: u64, settings: &Settings, notices: &Notices, now: Instant) -> Cell {
         let code = content["code"].as_str().unwrap_or_default();
         Cell {
             tells_end: settings.cells_tell_end && !notices::is_only_commands(code),
@@ -89,6 +91,7 @@ impl Cell {
             raw_status: settings.raw_status,
             child_number: None,
             errors: Vec::new(),
+            notices: notices.clone(),
             notice: None,
             held: Vec::new(),
             held_bytes: 0,
@@ -170,11 +173,11 @@ impl Cell {
         let mut out: Vec<Message> = Vec::new();
         let mut kept = String::new();
         for line in text.split_inclusive('\n') {
-            match (split(line), line.strip_prefix(MARK)) {
+            match (self.notices.split(line), line.strip_prefix(MARK)) {
                 // It may end a line that itself ends with a notice.
                 (Some((before, Notice::Ended)), _) => {
                     self.has_ended.0 = true;
-                    match split(before) {
+                    match self.notices.split(before) {
                         Some((before, notice)) => {
                             self.notice = Some(notice);
                             kept.push_str(before);
@@ -192,7 +195,7 @@ impl Cell {
         if kept.is_empty() {
             return out;
         }
-        let may_be_notice = split(&kept).is_some();
+        let may_be_notice = self.notices.split(&kept).is_some();
         let message = if kept == text {
             message
         } else {
@@ -209,7 +212,7 @@ impl Cell {
     }
 
     fn stderr(&mut self, mut message: Message, mut content: Value, mut text: String, now: Instant) -> Vec<Message> {
-        if let Some((before, Notice::Ended)) = split(&text) {
+        if let Some((before, Notice::Ended)) = self.notices.split(&text) {
             self.has_ended.1 = true;
             text = before.to_string();
             if text.is_empty() {
@@ -218,7 +221,7 @@ impl Cell {
             content["text"] = text.clone().into();
             message = message.with_content(&content);
         }
-        let told = text.lines().find_map(|line| split(line).filter(|(before, _)| before.is_empty()));
+        let told = text.lines().find_map(|line| self.notices.split(line).filter(|(before, _)| before.is_empty()));
         let told = told.map(|(_, notice)| notice).filter(|notice| *notice != Notice::Ended);
         if self.failure_at.is_none() && (told.is_some() || text.lines().any(errors::begins_failure)) {
             // The line before is empty where a panic begins.
@@ -320,7 +323,7 @@ impl Cell {
             _ => self.held.len(),
         };
         let text: String = self.held.drain(from..).map(|held| held.text).collect();
-        let text: String = text.split_inclusive('\n').filter(|line| !is_notice(line)).collect();
+        let text: String = text.split_inclusive('\n').filter(|line| !self.notices.is_one(line)).collect();
         out.extend(self.release_all());
         out.append(&mut self.values);
         let error = match (ending, self.notice) {
@@ -340,14 +343,9 @@ impl Cell {
     fn last_line(&mut self, line: Message) -> Option<Message> {
         let mut content = line.content();
         let text = content["text"].as_str().unwrap_or_default().to_string();
-        let (before, notice) = split(&text)?;
+        let (before, notice) = self.notices.split(&text)?;
         self.notice = self.notice.or(Some(notice));
         content["text"] = json!(before);
         (!before.is_empty()).then(|| line.with_content(&content))
     }
-}
-
-/// Whether a line is nothing but a notice.
-pub fn is_notice(line: &str) -> bool {
-    matches!(split(line), Some(("", _)))
 }

@@ -38,6 +38,7 @@ pub mod wire;
 use channels::{Child, Clients, Events};
 use connection::Connection;
 use events::{Action, Channel, Event, Settings};
+use notices::Notices;
 use process::ChildProcess;
 use session::Session;
 use std::fmt;
@@ -106,9 +107,11 @@ async fn serve(
     let mut clients = Clients::bind(&connection, &signer, &senders, heart).await?;
     let inner = Connection::local(&connection.key)?;
     let inner_file = inner.write(folder)?;
-    let process = ChildProcess::start(child(inner_file.path()), senders.clone())?;
+    let child = child(inner_file.path());
+    let notices = Notices::of(&child);
+    let process = ChildProcess::start(child, senders.clone())?;
 
-    let mut session = Session::new(settings);
+    let mut session = Session::new(settings, notices);
     let (connected_to, mut connected) = oneshot::channel();
     tokio::spawn(async move {
         // Whoever waits for the other end is gone only when the proxy ends.

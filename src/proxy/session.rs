@@ -8,6 +8,7 @@ use crate::cell::Cell;
 use crate::errors::{self, CellError};
 use crate::events::{Action, Channel, Event, Settings};
 use crate::library::with_library;
+use crate::notices::Notices;
 use crate::places::Places;
 use crate::replies;
 use crate::wire::Message;
@@ -37,6 +38,7 @@ struct Current {
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
+    notices: Notices,
     is_connected: bool,
     is_ready: bool,
     is_ending: bool,
@@ -56,11 +58,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session before anything happened.
-    pub fn new(settings: Settings) -> Session {
+    /// A session with a child that writes such notices, before anything happened.
+    pub fn new(settings: Settings, notices: Notices) -> Session {
         Session {
             places: Places::new(settings.crate_folder.clone()),
             settings,
+            notices,
             is_connected: false,
             is_ready: false,
             is_ending: false,
@@ -216,7 +219,7 @@ impl Session {
             let text = content["text"].as_str().unwrap_or_default();
             for line in text.split_inclusive('\n') {
                 let is_status = line.starts_with(crate::status::MARK) && !self.settings.raw_status;
-                if !is_status && !crate::cell::is_notice(line) {
+                if !is_status && !self.notices.is_one(line) {
                     kept.push_str(line);
                 }
             }
@@ -292,7 +295,7 @@ impl Session {
             let content = request.content();
             self.count += u64::from(Cell::counts(&content));
             self.places.remember(self.count, content["code"].as_str().unwrap_or_default());
-            Cell::new(&content, self.count, &self.settings, now)
+            Cell::new(&content, self.count, &self.settings, &self.notices, now)
         });
         let sent = self.with_library(&request).unwrap_or_else(|| request.clone());
         self.actions.push(Action::Child(Channel::Shell, sent));

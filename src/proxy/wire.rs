@@ -209,11 +209,12 @@ fn bytes(value: &Value) -> Bytes {
 /// Names this process in the messages it writes.
 pub fn session_id() -> &'static str {
     static SESSION: OnceLock<String> = OnceLock::new();
-    SESSION.get_or_init(|| {
-        // The standard library seeds its hash maps by chance.
-        let chance = || RandomState::new().build_hasher().finish();
-        format!("{:016x}{:016x}", chance(), chance())
-    })
+    SESSION.get_or_init(|| format!("{:016x}{:016x}", chance(), chance()))
+}
+
+/// A number by chance: the standard library seeds its hash maps so.
+pub(crate) fn chance() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn new_id() -> String {

@@ -117,7 +117,7 @@ impl ResultRow {
         ResultRow { cell, split, metric, value, n_train, n_test, warning, weights, made }
     }
 
-    /// What no two rows of an experiment share.
+    /// What no two rows of an experiment share, of one data set under one model.
     pub(crate) fn place(&self) -> (&str, &str, &str, &str) {
         (&self.cell.key, &self.split, &self.metric, &self.weights)
     }

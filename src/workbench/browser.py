@@ -92,13 +92,19 @@ class Browser:
     def __init__(self, program, profile):
         flags = FLAGS + (["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])
         command = [program, *flags, f"--user-data-dir={profile}", "about:blank"]
+        self.events, self.last_id, self.session, self.socket = [], 0, None, None
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.socket = websocket.create_connection(self.address(Path(profile)), timeout=60)
-        self.events, self.last_id, self.session = [], 0, None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
+        try:
+            self.socket = websocket.create_connection(self.address(Path(profile)), timeout=60)
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Network", "Log"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            # Nobody has it yet who could close it.
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def address(self, profile):
         file = profile / "DevToolsActivePort"

@@ -13,10 +13,11 @@
 #
 # What a cell prints is read by the kernel line by line, commands among them; a name that a stranger gave must not be
 # one. So `println!` and `print!` of a cell go through src/display/text.rs, all on the first line, that no other moves;
-# the kernel's own stay what they are. `std::println!` is still there for who wants it.
+# the kernel's own stay what they are. `std::println!` is still there for who wants it. Words that read like a notice are none:
+# notices carry a secret, made for this kernel (src/proxy/notices.rs).
 #
 # Environment, set by `wider-clip kernel`: WIDER_CLIP_REAL_CARGO, WIDER_CLIP_RUSTC, WIDER_CLIP_PYTHON and
-# WIDER_CLIP_TRIM (crates_for_types.py), WIDER_CLIP_TARGET,
+# WIDER_CLIP_TRIM (crates_for_types.py), WIDER_CLIP_TARGET, WIDER_CLIP_NOTICE_SECRET,
 # WIDER_CLIP_LIB (folder with the support library and the interfaces of its inner crates), WIDER_CLIP_SUFFIX (".so" or ".dylib"), WIDER_CLIP_DEPS and
 # WIDER_CLIP_HOST_DEPS (compiled dependencies, and their procedural macros). linker_for_cells.sh says more.
 set -eu
@@ -76,12 +77,13 @@ emit=link
 [ "$verb" = build ] || emit=metadata
 mkdir -p "$out"
 # The end of a cell, on both ways. Not of the first, which the kernel runs for itself before it reads what cells print.
+cell="[cell ${WIDER_CLIP_NOTICE_SECRET:+$WIDER_CLIP_NOTICE_SECRET }"
 end=
-grep -q 'fn run_user_code_0(' src/lib.rs || end='::std::println!("[cell ended]"); ::std::eprintln!("[cell ended]");'
-sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|::std::println!("[cell failed: panic]"); ::std::&|' \
-    -e 's|println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);|::std::println!("[cell failed: error]"); ::std::&|' \
+grep -q 'fn run_user_code_0(' src/lib.rs || end="::std::println!(\"${cell}ended]\"); ::std::eprintln!(\"${cell}ended]\");"
+sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|::std::println!("'"$cell"'failed: panic]"); ::std::&|' \
+    -e 's|println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);|::std::println!("'"$cell"'failed: error]"); ::std::&|' \
     -e 's|println!("{VARIABLE_CHANGED_TYPE}{name}");|::std::&|' \
-    -e 's|eprintln!("\({[:?]*}\)", error);|::std::eprintln!("[cell failed: error]"); ::std::eprintln!("\1", error); ::std::eprintln!("at {}", ::std::panic::Location::caller());|' \
+    -e 's|eprintln!("\({[:?]*}\)", error);|::std::eprintln!("'"$cell"'failed: error]"); ::std::eprintln!("\1", error); ::std::eprintln!("at {}", ::std::panic::Location::caller());|' \
     -e 's|fn from(error: T) -> Self {|#[track_caller] &|' \
     -e "s|^evcxr_variable_store: \*mut u8) -> \*mut u8 {\$|& $begin|" \
     -e "s|^  -> \*mut evcxr_internal_runtime::VariableStore {\$|& $begin|" \
@@ -94,4 +96,4 @@ sed -e 's|println!("EVCXR_PANIC_NOTIFICATION");|::std::println!("[cell failed: p
     -C "opt-level=${level:-2}" -C codegen-units=16 -C prefer-dynamic -C rpath -C debuginfo=line-tables-only \
     -L "dependency=$WIDER_CLIP_LIB" -L "dependency=$WIDER_CLIP_DEPS" -L "dependency=$WIDER_CLIP_HOST_DEPS" "$@"
 [ "$verb" = build ] || exit 0
-echo "$PWD/$out/libctx$WIDER_CLIP_SUFFIX" | tr -d '\n' > "${EVCXR_EXECUTION_SO_PATH:-$out/path}"
+printf %s "$PWD/$out/libctx$WIDER_CLIP_SUFFIX" > "${EVCXR_EXECUTION_SO_PATH:-$out/path}"

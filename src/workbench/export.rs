@@ -2,8 +2,8 @@
 //!
 //! nbconvert leaves plotly's form of a chart out and points at MathJax and RequireJS in the network. Here a template of our own,
 //! beside nbconvert's in the project's environment, is the default: `File > Save and Export Notebook As > HTML` uses it, and
-//! `jupyter nbconvert --to html`, `--to webpdf` and `--to slides` do. The slides carry reveal.js with its themes, whose fonts are
-//! left to the system's.
+//! `jupyter nbconvert --to html` and `--to slides` do; so does `--to webpdf` where Playwright was installed, which set-up does not.
+//! The slides carry reveal.js with its themes, whose fonts are left to the system's.
 
 use super::{Workbench, report};
 use crate::error::{Error, Result};

@@ -28,7 +28,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use wider_clip_proxy::events::Settings;
-use wider_clip_proxy::{Failed, RAW_STATUS_VARIABLE};
+use wider_clip_proxy::{Failed, RAW_STATUS_VARIABLE, notices};
 
 /// What the kernel runs in place of cargo.
 const CARGO_FOR_CELLS: &str = include_str!("cargo_for_cells.sh");
@@ -113,6 +113,7 @@ pub fn launch(workbench: &Workbench, connection_file: &Path) -> Result<i32> {
         // Cells tell of their progress; the proxy makes one line of it, or leaves it to a client that knows such lines.
         .env(STATUS_VARIABLE, "1")
         .env(ROOT_VARIABLE, workbench.root())
+        .env(notices::SECRET_VARIABLE, notices::secret())
         .env("EVCXR_TMPDIR", slot.folder.join("crate"))
         .env("EVCXR_CONFIG_DIR", slot.folder.join("settings"))
         // Where the kernel would look for its registration in the user's home, to bring it up to date.

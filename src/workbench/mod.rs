@@ -13,11 +13,11 @@
 //! | [`browser`] | headless Chromium: static images of charts, and the pages opened with the network refused |
 //! | [`bundle`] | one file for machines without cargo, Python or network |
 //! | [`lab`] | JupyterLab on the same kernel |
-//! | [`outputs`] | folders that are written to, and nothing of anybody else's in them
+//! | [`outputs`] | folders that are written to, and nothing of anybody else's in them |
 //! | [`process`] | other programs: started with progress lines, and failed with one that says what to do |
 //!
-//! Nothing is written outside the project's folder: `.wider-clip/` holds the environment and the kernels, `report/`
-//! the pages. Everything a notebook needs at run time is found from [`Workbench::root`].
+//! In the project's folder `.wider-clip/` holds the environment and the kernels, `report/` the pages; environment.md says what else
+//! is written, and where. Everything a notebook needs at run time is found from [`Workbench::root`].
 
 pub mod board;
 pub mod browser;

@@ -23,7 +23,7 @@ use crate::progress::{duration, thousands};
 use crate::project::Project;
 use crate::results::{self, ResultRow};
 use crate::say;
-use crate::storage::{results_folder, sweep, write_atomic};
+use crate::storage::{own_state, results_folder, sweep, write_atomic};
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub struct Options {
     pub suite: String,
     /// Run only notebooks whose name starts with this ("01"); pages of others stay.
     pub only: Option<String>,
-    /// The folder of the report; `report/` in the project where none is given.
+    /// The folder of the report; that of [`usual_folder`] where none is given.
     pub out: Option<PathBuf>,
     /// Put the executed notebooks, with a static picture of every chart, back into `notebooks/`.
     pub save: bool,
@@ -81,7 +81,7 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
         return Err(failed("chromium", "no browser found, which draws the pictures of saved charts", browser::ADVICE));
     }
     let mut times = Times::begin();
-    let out = options.out.clone().unwrap_or_else(|| workbench.root().join("report"));
+    let out = options.out.clone().unwrap_or_else(|| usual_folder(workbench));
     let claimed = outputs::claim(&out, Output::Report)?;
     let out = claimed.folder.clone();
     times.set_up(workbench, setup::ensure(workbench)?);
@@ -99,6 +99,11 @@ pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
     times.write(&out.join("data").join("times.json"), &options.suite)?;
     crate::say!("{}", times.table().to_text());
     saved.map(|()| out.join("index.html"))
+}
+
+/// Where a report goes that nobody gave a place: `report` in the folder of `WIDER_CLIP_STATE`, else in the project's.
+pub fn usual_folder(workbench: &Workbench) -> PathBuf {
+    own_state().unwrap_or_else(|| workbench.root().to_path_buf()).join("report")
 }
 
 /// Removes the copies and pages of notebooks that the project no longer has.

@@ -1,7 +1,8 @@
 //! Set-up, once: a Python environment with pinned Jupyter parts, the Rust kernel, and its registration.
 //!
 //! Every step leaves a stamp and is skipped while its stamp holds; a lock keeps two set-ups apart. The environment and the
-//! kernel are made at the same time. All of it goes to `.wider-clip/` in the project's folder.
+//! kernel are made at the same time. All of it goes to `.wider-clip/` in the project's folder but the sources of the standard
+//! library, which rustup adds to its toolchain, and what pip and cargo keep in their caches.
 
 use super::process::{self, Board, Counted, Step, failed};
 use super::{KERNEL_NAME, Workbench};

@@ -411,7 +411,8 @@ def with_hyperqueue(folder, arguments, undisturbed):
         wait_for("the server", lambda: subprocess.run(info, env=environment, capture_output=True).returncode == 0, 30)
         worker = [arguments.hq, "worker", "start", "--cpus", "4", "--heartbeat", "2s"]
         # What hyperqueue.sh is told, its tasks are told by it alone.
-        bare = {name: value for name, value in environment.items() if not name.startswith("WIDER_CLIP_")}
+        told = ("WIDER_CLIP_", "HF_", "RAYON_")
+        bare = {name: value for name, value in environment.items() if not name.startswith(told)}
         workers = {name: start(worker, env=bare | {"CAMPAIGN_NODE": name}, stdout=out) for name in ("w1", "w2")}
         started += workers.values()
         command = [WORKFLOW / "hyperqueue.sh", arguments.suite]

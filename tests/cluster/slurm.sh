@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Slurm on this machine alone, for tests: a controller and two nodes, n1 and n2, with all they keep in one folder.
+# Slurm on this machine alone, for tests: a controller and two nodes, n1 and n2, with all they keep in one folder. Outside it stands
+# /etc/slurm, made where it is not there and left empty: over it each node sees its settings.
 #
 #     tests/cluster/slurm.sh up DIR            starts it; then `. DIR/env` makes sbatch, squeue and scontrol speak to it
 #     tests/cluster/slurm.sh kill DIR NODE     the node dies at once, with all that runs on it
@@ -44,6 +45,9 @@ up() {
     unshare --pid --fork --kill-child --mount --mount-proc true 2> /dev/null || missing "this machine allows no namespaces"
     [ ! -e "$dir" ] || { echo "$dir is there already" >&2; exit 1; }
     mkdir -p /etc/slurm "$dir"/{etc,state,spool}
+    touch "$dir/$mark"
+    # Whatever goes wrong from here on, nothing of it stays.
+    trap down EXIT
     chmod 755 "$dir"
     local host
     host=$(hostname -s)
@@ -97,12 +101,14 @@ END
     start_node n1
     start_node n2
     for _ in $(seq 60); do
-        [ "$(sinfo --noheader --Node --partition work --format %t 2> /dev/null | grep -c idle)" = 2 ] && return
+        if [ "$(sinfo --noheader --Node --partition work --format %t 2> /dev/null | grep -c idle)" = 2 ]; then
+            trap - EXIT
+            return
+        fi
         sleep 0.5
     done
     tail -n 5 "$dir"/*.log "$dir"/*.out >&2
     echo "the nodes did not come up" >&2
-    down
     exit 1
 }
 
@@ -113,8 +119,11 @@ down() {
     rm -rf "$dir"
 }
 
-case ${1:-} in up | kill | start | down) ;; *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
+case ${2:+${1:-}} in up | kill | start | down) ;; *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
 dir=$(realpath -m "$2")
+# In every folder that `up` has made.
+mark=.made-by-slurm.sh
+[ "$1" = up ] || [ -f "$dir/$mark" ] || { echo "$dir: no folder that \`up\` has made" >&2; exit 1; }
 case $1 in
     up) up ;;
     down) down ;;

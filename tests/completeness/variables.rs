@@ -99,6 +99,7 @@ const VARIABLES: &[(&str, Does)] = &[
     ("WIDER_CLIP_HOST_DEPS", SCRIPT),
     ("WIDER_CLIP_IMAGES", Told("a run sets it or takes it away, and has the request in its key")),
     ("WIDER_CLIP_LIB", SCRIPT),
+    ("WIDER_CLIP_NOTICE_SECRET", SCRIPT),
     ("WIDER_CLIP_OPEN", Told("what a submission of the course may see; marking sets it")),
     ("WIDER_CLIP_OPENED", Told("where notes of what was opened go; a run sets it")),
     ("WIDER_CLIP_PYTHON", SCRIPT),

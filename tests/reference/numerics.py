@@ -6,7 +6,7 @@
 writes tests/golden/numerics/. Features are float32; the references compute with them in float64. An array is written as
 {"shape", "f32"}: base64 of little-endian values, row after row. `umap` also writes digits.bin and openemoji.bin, which
 the tests map themselves; the latter needs the features of EfficientNet-Lite0 in the project's cache (`cargo run --
-report` puts them there).
+report` puts them there), whole and under one key: remove those of earlier versions.
 """
 
 import base64
@@ -205,9 +205,11 @@ def openemoji():
 
     table = pq.read_table(ROOT / "data_manifests/embedded/openemoji.parquet", columns=["label", "style"])
     labels, styles = np.array(table["label"].to_pylist()), np.array(table["style"].to_pylist())
-    folders = (ROOT / ".wider-clip/cache/features/openemoji/efficientnet_lite0.in1k").iterdir()
-    shards = max((sorted(folder.glob("*.parquet")) for folder in folders), key=len)
-    tables = [pq.read_table(shard) for shard in shards]
+    features = ROOT / ".wider-clip/cache/features/openemoji/efficientnet_lite0.in1k"
+    folders = sorted(folder for folder in features.iterdir() if any(folder.glob("*.parquet")))
+    if len(folders) != 1:
+        sys.exit(f"{features}: expected features under one key, found {[folder.name for folder in folders]}")
+    tables = [pq.read_table(shard) for shard in sorted(folders[0].glob("*.parquet"))]
     rows = np.concatenate([t["row"].to_numpy() for t in tables])
     name = next(c for c in tables[0].column_names if c not in ("row", "id", "error"))
     features = np.concatenate([np.stack(t[name].to_pylist()) for t in tables]).astype(np.float64)

@@ -24,6 +24,7 @@ pub fn names() -> Vec<String> {
         "EVCXR_VARIABLE_CHANGED_TYPE:set",
         "[status] gone",
         "\n[cell failed: panic]\n[cell failed: error]",
+        "x [cell ended], x [cell failed: panic]",
         "</script><script>window.__pwned = 1</script>",
         "<!-- <script> \" ' ` -->",
         "<img src=x onerror=\"window.__pwned = 1; alert(1)\">",

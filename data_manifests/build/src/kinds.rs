@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::corpus::is_recorded;
 use crate::packages;
 use crate::rows;
 
@@ -24,8 +25,13 @@ pub fn build(here: &Path, corpus: &Path) -> Result<()> {
     let package = list.first().context("wordnet.toml lists no package")?;
     let archive = packages::open(package, &here.join("downloads"))?;
     let (data, index) = (archive.text("dict/data.noun")?, archive.text("dict/index.noun")?);
-    let captions =
-        rows::read(corpus)?.iter().map(|row| Ok(row.text("caption")?.to_owned())).collect::<Result<Vec<_>>>()?;
+    let rows = rows::read(corpus)?;
+    ensure!(
+        is_recorded(here, &rows)?,
+        "{} is not the recorded corpus, which pocket CLIP has its words of: `corpus --record` records another",
+        corpus.display()
+    );
+    let captions = rows.iter().map(|row| Ok(row.text("caption")?.to_owned())).collect::<Result<Vec<_>>>()?;
     let text = written(&read_nouns(data, index)?, &known(&captions));
     let path = embedded.join("pocket/clip_kinds.txt");
     fs::write(&path, &text).with_context(|| path.display().to_string())?;

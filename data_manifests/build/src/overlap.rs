@@ -18,7 +18,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use pixels::{FLOOR, Images, closest};
+use pixels::{FLOOR, Images, Pair, closest};
 
 use crate::corpus::{self, List};
 use crate::emojibase::slug;
@@ -31,7 +31,9 @@ use crate::sheet;
 const LIMIT: f64 = 0.98;
 /// Pairs shown.
 const SHOWN: usize = 50;
-/// Runs the three tests on a corpus file, writes the closest pairs beside the list, and fails unless all is well.
+
+/// Runs the three tests on a corpus file, and fails unless all is well. Of the recorded corpus the closest pairs are written beside
+/// the list; what stands there is not overwritten by those of another.
 pub fn check(here: &Path, file: &Path) -> Result<()> {
     let ours = rows::read(file)?;
     let embedded = here.with_file_name("embedded");
@@ -53,13 +55,31 @@ pub fn check(here: &Path, file: &Path) -> Result<()> {
     println!("pairs of images with a correlation over {LIMIT}: {above}");
     ensure!(pairs.len() >= SHOWN, "only {} pairs are over {FLOOR}", pairs.len());
 
+    if corpus::is_recorded(here, &ours)? {
+        let found = format!(
+            "{drawings} drawings, {codes} code points, {names} names, {above} pairs of images with a correlation over {LIMIT}"
+        );
+        write(here, (&ours, &theirs), (&left, &right), &pairs[..SHOWN], &found)?;
+    } else {
+        println!("{} is not the recorded corpus: the report and the pairs that are committed stay", file.display());
+    }
+    ensure!(drawings + codes + names + above == 0, "the corpus overlaps the evaluation sets: see the counts above");
+    Ok(())
+}
+
+/// Writes the closest pairs as pictures, and what was `found` into the report.
+fn write(
+    here: &Path,
+    (ours, theirs): (&[Record], &[&Record]),
+    (left, right): (&Images, &Images),
+    shown: &[Pair],
+    found: &str,
+) -> Result<()> {
     let target = here.with_file_name("corpus");
-    let shown = &pairs[..SHOWN];
     let tiles: Vec<[&[u8]; 2]> = shown.iter().map(|&(_, i, j)| [left.rgb(i), right.rgb(j)]).collect();
     sheet::write(&target.join("closest_pairs.png"), &tiles)?;
     let mut text = format!(
-        "\n## Overlap with the evaluation sets\n\nFound by `check`, which compares all {} x {} pairs: {drawings} \
-         drawings, {codes} code points, {names} names, {above} pairs of images with a correlation over {LIMIT}.\n\n\
+        "\n## Overlap with the evaluation sets\n\nFound by `check`, which compares all {} x {} pairs: {found}.\n\n\
          The {SHOWN} closest pairs, as numbered in `closest_pairs.png`:\n\n\
          | | correlation | corpus | evaluation |\n|---:|---:|---|---|\n",
         ours.len(),
@@ -77,9 +97,7 @@ pub fn check(here: &Path, file: &Path) -> Result<()> {
             b.text("name")?
         )?;
     }
-    append(&target.join("report.md"), corpus::OVERLAP, &text)?;
-    ensure!(drawings + codes + names + above == 0, "the corpus overlaps the evaluation sets: see the counts above");
-    Ok(())
+    append(&target.join("report.md"), corpus::OVERLAP, &text)
 }
 
 /// Replaces what the file has from `head` on.

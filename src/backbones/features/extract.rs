@@ -8,11 +8,10 @@ use crate::key::{Key, digest_of};
 use crate::manifest::ModelRecord;
 use crate::models::{LoadedModel, arithmetic};
 use crate::progress::Progress;
-use crate::storage::FolderLock;
+use crate::storage::{self, FolderLock};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
-use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 
@@ -85,7 +84,7 @@ fn extract_of(model: &LoadedModel, set: &ImageSet, what: Extraction, only: Optio
             Some(lock)
         }
         // A cache that may only be read: what is whole needs no lock.
-        Err(Error::Io { source, .. }) if is_read_only(&source) && is_whole() => None,
+        Err(Error::Io { source, .. }) if storage::is_read_only(&source) && is_whole() => None,
         Err(error) => return Err(error),
     };
     let done = (0..shards.len()).filter(|&index| has_shard(&folder, index)).count();
@@ -191,10 +190,6 @@ pub fn key(
     // What is rounded is a matter of the family.
     let rounds = dtype == DType::BF16 && device.is_cpu();
     if rounds { key.with("rounding", format!("{ROUNDING_VERSION} {}", record.family)) } else { key }
-}
-
-fn is_read_only(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 /// The rows that are taken of a set of `n`: those that were asked for, or all.

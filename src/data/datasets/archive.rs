@@ -24,9 +24,12 @@ const NO_LINKS: &str = "no links\n";
 /// Fetches and unpacks `downloads` into `folder`, unless that was done before, and gives the unpacked folder with what was
 /// left out of it.
 pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<(PathBuf, Vec<Ignored>)> {
-    let _lock = storage::FolderLock::acquire(folder, || {
-        wider_clip_numbers::say!("waiting for another process that unpacks here")
-    })?;
+    let waits = || wider_clip_numbers::say!("waiting for another process that unpacks here");
+    // A cache that may only be read serves what is whole.
+    let lock = match storage::FolderLock::acquire(folder, waits) {
+        Err(error) if matches!(&error, Error::Io { source, .. } if storage::is_read_only(source)) => Err(error),
+        lock => Ok(lock?),
+    };
     let (unpacked, stamp) = (folder.join("unpacked"), folder.join("unpacked.ok"));
     let notes = folder.join("unpacked.left_out");
     // Notes of an earlier version hold the address itself.
@@ -46,7 +49,7 @@ pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<
         // One that an earlier version unpacked may hold links to anywhere.
         let whole = stood.is_some();
         if whole || unpack::holds_no_link(&unpacked) {
-            if !whole || noted != contents {
+            if lock.is_ok() && (!whole || noted != contents) {
                 let stood = stood.unwrap_or_default();
                 storage::write_atomic(&stamp, format!("{contents}{NO_LINKS}{stood}").as_bytes())?;
             }
@@ -54,6 +57,7 @@ pub(super) fn fetch_and_unpack(folder: &Path, downloads: &[Download]) -> Result<
             return Ok((unpacked, left_out.unwrap_or_default()));
         }
     }
+    let _lock = lock?;
     for download in downloads {
         obtain(download, &folder.join(download.file_name()))?;
     }

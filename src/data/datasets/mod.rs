@@ -153,21 +153,25 @@ fn open_source(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<Imag
         }
         Source::Folder { path, tables } if tables.is_empty() => {
             let folder = own_folder(root, path);
+            let stood = opened::look(&folder)?;
             let set = folder::open(&record.id, &folder)?;
-            opened::note(&folder)?;
+            stood.note()?;
             Ok(set)
         }
         Source::Folder { path, tables } => {
             let folder = own_folder(root, path);
+            let stood = tables.iter().map(|table| opened::look(&folder.join(table))).collect::<Result<Vec<_>>>()?;
             let set = own::open(&record.id, &folder, tables, &record.columns)?;
-            opened::note_tables(&folder, tables, &set.files())?;
+            stood.into_iter().try_for_each(opened::Stood::note)?;
+            opened::note_pictures(&folder, &set.files())?;
             Ok(set)
         }
         Source::Parquet { files } => {
             let files: Vec<_> = files.iter().map(|file| own_folder(root, file)).collect();
             let files: Vec<_> = files.into_iter().map(|file| (own::part_of(&file), file)).collect();
+            let stood = files.iter().map(|(_, file)| opened::look(file)).collect::<Result<Vec<_>>>()?;
             let set = parquet::open(&record.id, &files, &record.columns)?;
-            files.iter().try_for_each(|(_, file)| opened::note(file))?;
+            stood.into_iter().try_for_each(opened::Stood::note)?;
             Ok(set)
         }
     }
@@ -185,8 +189,9 @@ fn open_source(root: &Path, cache: &Path, record: &DatasetRecord) -> Result<Imag
 /// A folder that is not there, or has no class folder with a picture.
 pub fn open_folder(folder: &Path) -> Result<ImageSet> {
     let id = folder.file_name().map_or_else(|| "folder".into(), names::shown);
+    let stood = opened::look(folder)?;
     let set = folder::open(&id, folder)?;
-    opened::note(folder)?;
+    stood.note()?;
     left_out::tell(&set, false);
     Ok(set)
 }
@@ -196,8 +201,9 @@ pub fn open_folder(folder: &Path) -> Result<ImageSet> {
 /// # Errors
 /// As for [`open`].
 pub fn open_parquet(id: &str, path: &Path, columns: &Columns) -> Result<ImageSet> {
+    let stood = opened::look(path)?;
     let set = parquet::open(id, &[(None, path.to_path_buf())], columns)?;
-    opened::note(path)?;
+    stood.note()?;
     left_out::tell(&set, false);
     Ok(set)
 }

@@ -10,7 +10,7 @@ use crate::storage::{Standing, touched};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// If this names a file, each folder or file of a reader that is opened is noted there, a line each.
@@ -19,17 +19,35 @@ pub const OPENED_VARIABLE: &str = "WIDER_CLIP_OPENED";
 /// What a line of something left out begins with.
 const LEFT_OUT: &str = "left-out";
 
-/// Notes that `path`, a folder of class folders or a file, was opened, and how it stands.
-pub(super) fn note(path: &Path) -> Result<()> {
-    let Some(log) = std::env::var_os(OPENED_VARIABLE).filter(|log| !log.is_empty()) else { return Ok(()) };
-    let path = path.canonicalize().map_err(Error::io(path, "looking for"))?;
-    write(Path::new(&log), &format!("{} {}\n", standing(&path)?, shown_in_a_line(path.as_os_str())))
+/// How a folder or a file stood before it was opened: what came while it was read is not in what was made of it, and must not
+/// count as seen.
+#[must_use = "what was opened is noted afterwards"]
+pub(super) struct Stood(Option<(PathBuf, String)>);
+
+/// Looks how `path`, a folder of class folders or a file, stands.
+pub(super) fn look(path: &Path) -> Result<Stood> {
+    let Some(log) = std::env::var_os(OPENED_VARIABLE).filter(|log| !log.is_empty()) else { return Ok(Stood(None)) };
+    // What is not there is told by who opens it.
+    let Ok(path) = path.canonicalize() else { return Ok(Stood(None)) };
+    let line = format!("{} {}\n", standing(&path)?, shown_in_a_line(path.as_os_str()));
+    Ok(Stood(Some((PathBuf::from(log), line))))
 }
 
-/// Notes `tables` in `folder` and the folders of the pictures that they name; where `folder` is much larger than these (somebody's
+impl Stood {
+    /// Notes that it was opened.
+    pub(super) fn note(self) -> Result<()> {
+        self.0.map_or(Ok(()), |(log, line)| write(&log, &line))
+    }
+}
+
+/// Notes that `path` was opened, and how it stands.
+pub(super) fn note(path: &Path) -> Result<()> {
+    look(path)?.note()
+}
+
+/// Notes the folders of the pictures that tables in `folder` name; where `folder` is much larger than these (somebody's
 /// home, with a table in it), those that pictures lie in alone.
-pub(super) fn note_tables(folder: &Path, tables: &[String], pictures: &[&Path]) -> Result<()> {
-    tables.iter().try_for_each(|table| note(&folder.join(table)))?;
+pub(super) fn note_pictures(folder: &Path, pictures: &[&Path]) -> Result<()> {
     let (inside, outside): (Vec<&Path>, Vec<&Path>) = pictures.iter().partition(|picture| picture.starts_with(folder));
     let mut folders: BTreeSet<&Path> = outside.iter().filter_map(|picture| picture.parent()).collect();
     match own::is_much_larger(folder, pictures.len()) {

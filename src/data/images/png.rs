@@ -1,6 +1,7 @@
 //! PNG: the pixels by the `image` crate's decoder, the orientation by a walk over the chunks of our own, since Pillow heeds
 //! those behind the pixels as well.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read};
 
 use flate2::read::ZlibDecoder;
@@ -45,8 +46,8 @@ fn chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], Option<&[u8]>)> {
     })
 }
 
-/// What eXIf, or a text in which ImageMagick keeps EXIF, or XMP states, before the pixels or behind them. Refused where the
-/// file ends within one of them: the picture would stand as it should not.
+/// What eXIf, or a text in which ImageMagick keeps EXIF, or XMP states, before the pixels or behind them; of several texts the
+/// last, which alone is unpacked. Refused where the file ends within one of them: the picture would stand as it should not.
 fn orientation(bytes: &[u8]) -> Result<Orientation, Refusal> {
     let (mut stated, mut profile, mut xmp) = (None, None, None);
     for (kind, chunk) in chunks(bytes) {
@@ -68,17 +69,32 @@ fn orientation(bytes: &[u8]) -> Result<Orientation, Refusal> {
         }
     }
     // Where there is eXIf, the profile is not looked at, whatever eXIf says.
-    let of_profile = |text: Vec<u8>| exif::stated_in_chunk(&bytes_of_profile(&text), 2);
-    Ok(exif::orientation(stated.unwrap_or_else(|| profile.and_then(of_profile)), xmp.as_deref()))
+    let of_profile = |text: Text| exif::stated_in_chunk(&bytes_of_profile(&text.unpacked()?), 2);
+    let stated = stated.unwrap_or_else(|| profile.and_then(of_profile));
+    Ok(exif::orientation(stated, xmp.and_then(Text::unpacked).as_deref()))
 }
 
-/// Keyword and text of a text chunk whose keyword is one of ours.
-fn text<'a>(kind: &[u8], chunk: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
-    let (keyword, rest) = split_at_zero(chunk)?;
-    if !matches!(keyword, b"XML:com.adobe.xmp" | b"Raw profile type exif") {
-        return None;
+/// The text of a chunk, as it stands in the file.
+struct Text<'a> {
+    packed: bool,
+    bytes: &'a [u8],
+}
+
+impl<'a> Text<'a> {
+    fn unpacked(self) -> Option<Cow<'a, [u8]>> {
+        if !self.packed {
+            return Some(Cow::Borrowed(self.bytes));
+        }
+        let mut unpacked = Vec::new();
+        ZlibDecoder::new(self.bytes).take(MAX_TEXT).read_to_end(&mut unpacked).ok()?;
+        Some(Cow::Owned(unpacked))
     }
-    let (packed, text) = match kind {
+}
+
+/// Keyword and text of a text chunk.
+fn text<'a>(kind: &[u8], chunk: &'a [u8]) -> Option<(&'a [u8], Text<'a>)> {
+    let (keyword, rest) = split_at_zero(chunk)?;
+    let (packed, bytes) = match kind {
         b"tEXt" => (false, rest),
         b"zTXt" => (true, rest.get(1..)?),
         _ => {
@@ -87,12 +103,7 @@ fn text<'a>(kind: &[u8], chunk: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
             (head[0] != 0, split_at_zero(rest)?.1)
         }
     };
-    if !packed {
-        return Some((keyword, text.to_vec()));
-    }
-    let mut unpacked = Vec::new();
-    ZlibDecoder::new(text).take(MAX_TEXT).read_to_end(&mut unpacked).ok()?;
-    Some((keyword, unpacked))
+    Some((keyword, Text { packed, bytes }))
 }
 
 fn split_at_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -90,7 +90,7 @@ pub struct FinetuningRecord {
     /// Seeds of the split, which also draw the head and the order of the images.
     pub seeds: Vec<u64>,
     /// Epochs that end a run which early stopping has not ended; by default 1000, as in the study. Methods with a number of
-    /// epochs of their own take fewer if this is fewer.
+    /// epochs of their own take fewer if this is fewer. Lists that ask for the same run must agree.
     #[serde(default = "epochs_of_the_study")]
     pub max_epochs: u64,
     /// Whether these runs are computed on this machine though their rows ship with the project: the sample that the shipped
@@ -108,6 +108,33 @@ impl FinetuningRecord {
     pub fn asks_for(&self, dataset: &str, model: &str) -> bool {
         let has = |list: &[String], id: &str| list.iter().any(|listed| listed == id);
         has(&self.models, model) && (self.datasets.is_empty() || has(&self.datasets, dataset))
+    }
+
+    /// The data sets that it asks for.
+    fn datasets_of<'a>(&'a self, suite: &'a SuiteRecord) -> &'a [String] {
+        if self.datasets.is_empty() { &suite.datasets } else { &self.datasets }
+    }
+
+    /// A run that another list asks for too, in words.
+    fn shared_with(&self, other: &FinetuningRecord, suite: &SuiteRecord) -> Option<String> {
+        let method = first_shared(&self.methods, &other.methods)?.as_str();
+        let model = first_shared(&self.models, &other.models)?;
+        let dataset = first_shared(self.datasets_of(suite), other.datasets_of(suite))?;
+        let budget = first_shared(&self.budgets, &other.budgets)?;
+        let seed = first_shared(&self.seeds, &other.seeds)?;
+        Some(format!("`{method}` of `{model}` on `{dataset}` at budget {budget} and seed {seed}"))
+    }
+
+    /// Rows do not say how many epochs a run had at most: no two lists may ask for one run with different numbers.
+    fn check_epochs(&self, before: &[FinetuningRecord], suite: &SuiteRecord) -> Result<(), Problem> {
+        let mut others = before.iter().enumerate().filter(|(_, other)| other.max_epochs != self.max_epochs);
+        match others.find_map(|(i, other)| Some((i, other.max_epochs, self.shared_with(other, suite)?))) {
+            Some((i, epochs, run)) => {
+                let expected = format!("{epochs}, as in `finetuning.{i}`, since both ask for {run}");
+                Err(Problem::new("max_epochs", expected, self.max_epochs.to_string()))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check(&self, suite: &SuiteRecord) -> Result<(), Problem> {
@@ -171,13 +198,19 @@ impl Record for SuiteRecord {
             return Err(Problem::new("dtype", expected, format!("`{}`", self.dtype.as_str())));
         }
         for (i, runs) in self.finetuning.iter().enumerate() {
-            runs.check(self).map_err(|problem| problem.within(&format!("finetuning.{i}")))?;
+            let checked = runs.check(self).and_then(|()| runs.check_epochs(&self.finetuning[..i], self));
+            checked.map_err(|problem| problem.within(&format!("finetuning.{i}")))?;
         }
         match self.max_images {
             Some(0) => Err(Problem::new("max_images", "a number above 0", "0")),
             _ => Ok(()),
         }
     }
+}
+
+/// The first entry of a list that another one has too.
+fn first_shared<'a, T: PartialEq>(list: &'a [T], other: &[T]) -> Option<&'a T> {
+    list.iter().find(|entry| other.contains(entry))
 }
 
 fn check_budgets(budgets: &[usize]) -> Result<(), Problem> {

@@ -5,6 +5,7 @@
 //! reads them once; of these, a cell is measured on those that its split tests on.
 
 use super::{Asked, Calibrations, asked, cell};
+use crate::datasets::ImageSet;
 use crate::error::{Error, Result};
 use crate::experiments::ledger::Outcome;
 use crate::experiments::score::{Measured, score};
@@ -16,8 +17,10 @@ use crate::project::Project;
 use crate::results::{Cell, ResultRow};
 use crate::splits::stratified_subset;
 use candle_core::Device;
+use image::RgbImage;
 use ndarray::Axis;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Name of the experiment: of the folder of its rows, and their table.
 pub const NAME: &str = "corruptions";
@@ -55,12 +58,20 @@ fn split_of(corruption: &Corruption) -> String {
     format!("{} {}", corruption.kind().name(), corruption.strength())
 }
 
+/// The first image of a data set that can be decoded: others are set aside wherever they are read.
+fn first_image(set: &ImageSet) -> Result<Arc<RgbImage>> {
+    let decoded = |row: usize| {
+        let none = || Err(Error::argument("data set", "at least one image", "none"));
+        set.decode(row, &set.read(row..row + 1)?.pop().unwrap_or_else(none)?)
+    };
+    let mut images = (0..set.len()).map(decoded);
+    let first = images.next().unwrap_or_else(|| Err(Error::argument("data set", "at least one image", "none")));
+    first.or_else(|error| images.find_map(Result::ok).ok_or(error))
+}
+
 /// All that is done to the images of a data set: by the table of strengths that suits its first image.
 fn corruptions(encoding: &Encoding) -> Result<Vec<Corruption>> {
-    let set = &encoding.set;
-    let bytes =
-        set.read(0..1)?.pop().unwrap_or_else(|| Err(Error::argument("data set", "at least one image", "none")))?;
-    let first = set.decode(0, &bytes)?;
+    let first = first_image(&encoding.set)?;
     let scale = Scale::of_side(first.width().min(first.height()));
     let each = move |kind| Corruption::STRENGTHS.map(move |strength| Corruption::new(kind, strength, scale));
     CorruptionKind::ALL.into_iter().flat_map(each).collect()

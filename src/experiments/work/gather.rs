@@ -1,18 +1,23 @@
 //! The parts of many machines, brought together.
 
 use super::super::all::ALL;
+use super::super::ledger::note_none_aside;
 use super::estimate::Rates;
-use super::id::{What, WorkId};
+use super::id::{What, WorkId, marker};
 use super::plan::{Planned, plan};
 use super::run::{Done, Failed};
 use crate::error::{Error, Result};
 use crate::project::{PART_ROWS, Project, part_rows_in};
-use crate::results::{Kept, Store, read_predictions};
+use crate::results::{Cell, Kept, Store, read_predictions};
 use crate::storage::{FolderLock, write_atomic};
 use candle_core::Device;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Levels above the parts in their folder: experiment, data set and model.
+const NAMED: usize = 3;
 
 /// What came of bringing parts together.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +59,7 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
         let _lock = FolderLock::acquire(&folder, || crate::say!("waiting for another process that gathers parts"))?;
         let mut rates = Rates::read(project)?;
         for (_, experiment) in ALL {
-            for rows in part_rows_in(&folder.join(experiment.name())) {
+            for rows in part_rows_in(&folder.join(experiment.name()), 2) {
                 let part = rows.parent().unwrap_or(&rows);
                 let Some(id) = part.strip_prefix(&folder).ok().and_then(|id| WorkId::read(id.to_str()?).ok()) else {
                     continue;
@@ -77,7 +82,7 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
             }
         }
         let mut took = false;
-        for path in files(&folder) {
+        for path in files(&folder, NAMED) {
             if let Some(done) = read::<Done>(&path, ".done.json") {
                 let id = match WorkId::read(&done.cell) {
                     Ok(id) => id,
@@ -100,9 +105,11 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
             rates.write(project)?;
         }
     }
+    let mut cells_of: BTreeMap<&str, Vec<Cell>> = BTreeMap::new();
     for (_, experiment) in ALL {
         let whole = experiment.plan(project, device, None)?;
         for (encoding, cells) in whole.encodings() {
+            cells_of.entry(experiment.name()).or_default().extend(cells.iter().cloned());
             if cells.iter().all(|cell| !whole.ledger().is_to_do(cell)) {
                 experiment.tidy(project, encoding, whole.ledger(), cells)?;
             }
@@ -110,24 +117,34 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
     }
     let all: Vec<What> = What::ALL.into_iter().filter(|&what| what != What::Features).collect();
     gathered.missing = plan(project, &all, minutes, device)?;
-    let lacking =
-        |id: &str| gathered.missing.lines.iter().any(|line| line.cell.starts_with(id) || id.starts_with(&line.cell));
-    let failed = files(&folder).into_iter().filter_map(|path| read::<Failed>(&path, ".failed.json"));
-    gathered.failed =
-        failed.filter(|failed| lacking(&failed.cell)).map(|failed| (failed.cell, failed.reasons)).collect();
+    // Ids name folders: whole pieces are compared.
+    let within = |inner: &str, outer: &str| Path::new(inner).starts_with(outer);
+    let lacking = |id: &str| gathered.missing.lines.iter().any(|line| within(&line.cell, id) || within(id, &line.cell));
+    let failed =
+        files(&folder, NAMED).into_iter().filter_map(|path| Some((read::<Failed>(&path, ".failed.json")?, path)));
+    let failed =
+        failed.filter(|(failed, path)| lacking(&failed.cell) && is_of_today(project, &failed.cell, path, &cells_of));
+    gathered.failed = failed.map(|(failed, _)| (failed.cell, failed.reasons)).collect();
     Ok(gathered)
+}
+
+/// Whether the file at `path` says how the part called `id` failed as it is today: with the keys that its cells have now.
+fn is_of_today(project: &Project, id: &str, path: &Path, cells_of: &BTreeMap<&str, Vec<Cell>>) -> bool {
+    let Ok(id) = WorkId::read(id) else { return false };
+    let cells = cells_of.get(id.of.as_str()).into_iter().flatten().filter(|cell| id.takes(cell));
+    id.folder(project).join(marker(cells.map(|cell| cell.key.clone()), "failed")) == path
 }
 
 /// Whether there are rows of parts that were not gathered.
 pub fn has_parts(project: &Project) -> bool {
-    !part_rows_in(&project.parts_folder()).is_empty()
+    !part_rows_in(&project.parts_folder(), NAMED).is_empty()
 }
 
 /// Takes over what a part holds; gives the number of its rows.
 fn take(project: &Project, id: &WorkId, rows: &Path) -> Result<usize> {
     let (from, to) = (Store::new(rows), Store::new(project.results_folder().join(&id.of)));
     let (dataset, model) = (&id.dataset, &id.model);
-    let kept = Kept {
+    let mut kept = Kept {
         rows: from.rows(dataset, model)?,
         answers: from.answers(dataset, model)?,
         runs: from.runs(dataset, model)?,
@@ -137,11 +154,12 @@ fn take(project: &Project, id: &WorkId, rows: &Path) -> Result<usize> {
         let found = format!("a row of {} under {}, {}", row.cell.dataset, row.cell.model, row.cell.method);
         return Err(Error::data(from.part(dataset, model), format!("rows of {id}"), found));
     }
+    note_none_aside(&mut kept.right, &to.right(dataset, model)?);
     // Probabilities of runs, a file each, before the rows that promise them.
     let place =
         |store: &Store| store.predictions(dataset, model, "").parent().map(Path::to_path_buf).unwrap_or_default();
     let (said, there) = (place(&from), place(&to));
-    for path in files(&said) {
+    for path in files(&said, 0) {
         let Some(name) = path.file_name().filter(|name| name.to_string_lossy().ends_with(".parquet")) else { continue };
         // For its errors: what is damaged is not taken.
         read_predictions(&path)?;
@@ -161,14 +179,14 @@ fn read<T: DeserializeOwned>(path: &Path, ending: &str) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// All files in a folder, whatever their depth, but those of rows; in order.
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// All files in a folder, whatever their depth, in order; but those of rows, as [`part_rows_in`] finds them.
+fn files(folder: &Path, above: usize) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     all.sort();
     let deeper = |path: PathBuf| match path.is_dir() {
-        true if path.file_name().is_some_and(|name| name == PART_ROWS) => Vec::new(),
-        true => files(&path),
+        true if above == 0 && path.file_name().is_some_and(|name| name == PART_ROWS) => Vec::new(),
+        true => files(&path, above.saturating_sub(1)),
         false => vec![path],
     };
     all.into_iter().flat_map(deeper).collect()

@@ -8,9 +8,13 @@ use crate::error::{Error, Result};
 use crate::features::PART;
 use crate::project::Project;
 use crate::results::{Cell, LeftOut};
+use crate::storage::sweep;
 use candle_core::Device;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// A part of the work.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,6 +72,7 @@ pub fn plan(project: &Project, what: &[What], minutes: f64, device: &Device) -> 
         return Err(Error::argument("plan", "a kind of work, and minutes above 0", found));
     }
     let mut project = project.clone().with_parts();
+    let began = now_there(&project.parts_folder());
     let (rates, most) = (Rates::read(&project)?, 60.0 * minutes);
     // Features alone: those that any experiment needs.
     let alone = what == [What::Features];
@@ -150,7 +155,9 @@ pub fn plan(project: &Project, what: &[What], minutes: f64, device: &Device) -> 
             planned.lines.push(line);
         }
     }
-    forget_markers(&project, &planned.lines);
+    if let Some(began) = began {
+        forget_markers(&project, &planned.lines, began);
+    }
     Ok(planned)
 }
 
@@ -217,10 +224,29 @@ fn of_features(project: &Project, encoding: &Encoding, rates: &Rates, most: f64)
     missing.into_iter().map(line).collect()
 }
 
-/// A part that is to be done again, though a file says that it was done: its rows or features were removed since.
-fn forget_markers(project: &Project, lines: &[Line]) {
+/// What the name of the file begins with that tells the time.
+const CLOCK: &str = ".clock-";
+/// So old is none that a plan still uses.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+
+/// The time by the clock that stamps files in `folder`: many machines write there, each with a clock of its own. `None`
+/// where nothing can be written, or removed.
+fn now_there(folder: &Path) -> Option<SystemTime> {
+    sweep(folder, CLOCK, LEFT_BEHIND);
+    let mut file = tempfile::Builder::new().prefix(CLOCK).tempfile_in(folder).ok()?;
+    // Stamped as markers are, by what is written.
+    file.write_all(b"now").and_then(|()| file.as_file().sync_all()).ok()?;
+    file.path().metadata().ok()?.modified().ok()
+}
+
+/// Parts that are to be done again, though a file says that they were done before the plan `began`: their rows or features
+/// were removed since. What ended meanwhile stays.
+fn forget_markers(project: &Project, lines: &[Line], began: SystemTime) {
     for line in lines {
-        let _ = std::fs::remove_file(project.results_folder().join(&line.done));
+        let path = project.results_folder().join(&line.done);
+        if path.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|ended| ended <= began) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

@@ -411,7 +411,8 @@ pub fn executed(
         let why = format!("{why} (before the kernel was ready; first: {first})");
         return Err(failed("run_submission.py", why, advice));
     }
-    Ok((merged, why))
+    // What was run before the end counts.
+    Ok((executed_copy(&executed).unwrap_or(merged), why))
 }
 
 /// The notebook that the runner wrote into a folder that a submission can write too: it is followed nowhere, waited for never, and

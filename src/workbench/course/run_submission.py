@@ -1,7 +1,7 @@
 """Runs one notebook of a stranger from its first cell to its last, whatever its cells do, and writes the executed copy.
 
-A cell that fails does not end the run; one that takes too long is interrupted, and its kernel ended where that does not help. What
-cells print is kept up to a limit. Where WIDER_CLIP_OPEN names folders, this program is in namespaces of its own and first closes the
+A cell that fails does not end the run; one that takes too long is interrupted, and its kernel ended where that does not help. The copy
+is written after each cell, so that what ends this program costs no task before it. What cells print is kept up to a limit. Where WIDER_CLIP_OPEN names folders, this program is in namespaces of its own and first closes the
 file system but for these.
 """
 
@@ -183,18 +183,25 @@ async def run(notebook, args):
                 client.shutdown_kernel = "immediate"
             cell.metadata["seconds"] = round(time.monotonic() - begun, 2)
             shortened(cell)
+            try:
+                write_new(args.executed, nbformat.writes(notebook))
+            except OSError:
+                # What was in its way may be gone at the end, where it is told.
+                pass
             print(f"cell {number} of {args.cells}", flush=True)
 
 
 def write_new(path, text):
-    """A file of our own, whatever stood under that name: what runs in this folder may have put a link there."""
+    """A file of our own, whatever stood under that name: what runs in this folder may have put a link there. Whole or not at all."""
+    new = path.with_name(path.name + ".new")
     try:
-        os.remove(path)
+        os.remove(new)
     except FileNotFoundError:
         pass
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+    with open(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
+    os.replace(new, path)
 
 
 def main():

@@ -28,7 +28,8 @@ pub use report::OVERLAP;
 
 use crate::cores;
 use crate::packages::{self, Archive};
-use crate::raster::{Effort, encode, pixels};
+use crate::raster::{Effort, decode, encode, pixels};
+use crate::rows::Record;
 use crate::table::{Row, Table};
 use evaluation::Evaluation;
 use gather::{Drawing, LeftOut};
@@ -84,7 +85,9 @@ pub fn build(here: &Path, out: &Path, record: bool) -> Result<()> {
 
     let subjects: Vec<Vec<String>> = kept.iter().map(|(d, _)| words::subjects(&as_strs(&d.words))).collect();
     let (label_names, labels) = words::classes(&subjects, words::MIN_IMAGES);
-    let digest = digest(&kept);
+    let captioned =
+        |(drawing, rgb): &Drawn| Ok((rgb.clone(), words::caption(&as_strs(&drawing.words), &drawing.category)));
+    let digest = digest(kept.iter().map(captioned))?;
     if record {
         list::record(&list_path, kept.len(), &digest)?;
     } else if kept.len() != list.images || digest != list.digest {
@@ -159,14 +162,22 @@ fn without_near(drawn: Vec<Drawn>, sets: &[Set], evaluation: &[Vec<u8>], left_ou
 }
 
 /// Over all pixels and captions in order.
-fn digest(kept: &[Drawn]) -> String {
+fn digest(images: impl Iterator<Item = Result<(Vec<u8>, String)>>) -> Result<String> {
     let mut sha = Sha256::new();
-    for (drawing, rgb) in kept {
+    for image in images {
+        let (rgb, caption) = image?;
         sha.update(rgb);
-        sha.update(words::caption(&as_strs(&drawing.words), &drawing.category));
+        sha.update(caption);
         sha.update([0]);
     }
-    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether the rows of a file are the corpus of the list, of which the committed texts speak.
+pub fn is_recorded(here: &Path, rows: &[Record]) -> Result<bool> {
+    let list = List::read(&here.with_file_name("corpus").join("pocket_icons.toml"))?;
+    let captioned = |row: &Record| Ok((decode(&row.image)?, row.text("caption")?.to_owned()));
+    Ok(rows.len() == list.images && digest(rows.iter().map(captioned))? == list.digest)
 }
 
 fn table(kept: &[Drawn], sets: &[Set], label_names: Vec<String>, labels: &[usize]) -> Result<Table> {

@@ -67,7 +67,25 @@ pub(in super::super) fn open(id: &str, folder: &Path, tables: &[String], columns
         let alone = |(group, id): (Option<String>, &String)| group.unwrap_or_else(|| format!("alone: {id}"));
         named.groups.into_iter().zip(&set.ids).map(alone).collect()
     });
-    Ok(ImageSet { ignored: named.ignored.list(), warnings, groups, names: filled(named.captions), ..set })
+    let set = ImageSet { ignored: named.ignored.list(), warnings, groups, names: filled(named.captions), ..set };
+    let warnings = set.warnings.iter().cloned().chain(groups_on_both_sides(&set)).collect();
+    Ok(ImageSet { warnings, ..set })
+}
+
+/// What to say where the published test has groups that are learned from.
+fn groups_on_both_sides(set: &ImageSet) -> Option<String> {
+    let groups = set.groups.as_ref()?;
+    let tested: BTreeSet<usize> = set.published_test().into_iter().collect();
+    let of_test: BTreeSet<&String> = tested.iter().map(|&row| &groups[row]).collect();
+    let learned = (0..set.len()).filter(|row| !tested.contains(row)).map(|row| &groups[row]);
+    let both: BTreeSet<&String> = learned.filter(|group| of_test.contains(group)).collect();
+    let first = both.first()?;
+    Some(format!(
+        "{} of {} groups in the published test have images outside of it too, the first `{first}`: where these are learned from, \
+         the test is easier than new groups are",
+        both.len(),
+        of_test.len()
+    ))
 }
 
 /// The pictures of rows that give no label.

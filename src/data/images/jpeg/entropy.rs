@@ -54,9 +54,15 @@ struct Bits<'a> {
     starved: bool,
     /// ... and there was no marker but the end of the file.
     ended: bool,
+    /// The marker that was found last: the place behind it, and its second byte.
+    marker: Option<(usize, u8)>,
 }
 
-impl Bits<'_> {
+impl<'a> Bits<'a> {
+    fn new(bytes: &'a [u8], at: usize) -> Bits<'a> {
+        Bits { bytes, at, buffer: 0, count: 0, starved: false, ended: false, marker: None }
+    }
+
     fn refill(&mut self) {
         while self.count <= 56 {
             let Some(&byte) = self.bytes.get(self.at) else { return };
@@ -128,12 +134,20 @@ impl Bits<'_> {
     /// Goes behind the restart marker, if it is the next marker.
     fn restart(&mut self) {
         (self.buffer, self.count, self.starved) = (0, 0, false);
-        let mut at = self.at;
-        match super::next_marker(self.bytes, &mut at) {
-            Some(0xD0..=0xD7) => self.at = at,
+        match self.next_marker() {
+            Some((behind, 0xD0..=0xD7)) => self.at = behind,
             Some(_) => {}
             None => self.ended = true,
         }
+    }
+
+    /// The next marker: the place behind it, and its second byte. Bytes are looked through once, however many restarts ask.
+    fn next_marker(&mut self) -> Option<(usize, u8)> {
+        if self.marker.is_none_or(|(behind, _)| behind <= self.at + 1) {
+            let mut at = self.at;
+            self.marker = super::next_marker(self.bytes, &mut at).map(|kind| (at, kind));
+        }
+        self.marker
     }
 }
 
@@ -226,8 +240,7 @@ pub(super) fn decode_scan(
     }
     let alone = scan.parts.len() == 1;
     let (across, down) = scan.units(frame);
-    let bits = Bits { bytes, at, buffer: 0, count: 0, starved: false, ended: false };
-    let mut decoder = BlockDecoder { bits, scan, predictions: [0; 4], end_run: 0 };
+    let mut decoder = BlockDecoder { bits: Bits::new(bytes, at), scan, predictions: [0; 4], end_run: 0 };
     let mut unit = 0;
     // Blocks that hold nothing more are passed over together, up to the next restart.
     let passes_over = alone && scan.first > 0 && !scan.refines;

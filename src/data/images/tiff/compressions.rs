@@ -13,6 +13,15 @@ use crate::images::decode::Refusal;
 /// Windows of Zstandard up to 64 MB.
 const ZSTD_WINDOW_LOG: u32 = 26;
 
+/// What strips or tiles may take together, in bytes of the file, each as often as it is unpacked: so many times the file.
+const MAX_TIMES: usize = 8;
+
+/// ... and so much in any case: many tiles of one colour may be one in the file.
+const FREE: usize = 128 << 20;
+
+/// What a strip or tile takes beside its bytes.
+const BESIDE: usize = 256;
+
 /// Refuses, by name, compressions that are not read.
 pub(super) fn check(compression: u64) -> Result<(), Refusal> {
     let name = match compression {
@@ -40,6 +49,33 @@ pub(super) fn check(compression: u64) -> Result<(), Refusal> {
     ))
 }
 
+/// What the chunks have taken so far. Several may be at one place, and of what they have there most may be passed over.
+pub(super) struct Taken {
+    bytes: usize,
+    most: usize,
+}
+
+impl Taken {
+    /// Nothing yet, of a file of `n_bytes`.
+    pub(super) fn of(n_bytes: usize) -> Taken {
+        Taken { bytes: 0, most: FREE.max(MAX_TIMES * n_bytes) }
+    }
+
+    /// Takes a chunk, and the tables that are read with it.
+    pub(super) fn take(&mut self, layout: &Layout, packed: &[u8]) -> Result<(), Refusal> {
+        self.bytes += match layout.compression {
+            1 => return Ok(()), // no more than there are pixels
+            7 => packed.len() + layout.jpeg_tables.map_or(0, <[u8]>::len) + BESIDE,
+            _ => packed.len() + BESIDE,
+        };
+        if self.bytes <= self.most {
+            return Ok(());
+        }
+        let expected = format!("a TIFF whose strips or tiles take at most {} bytes together", self.most);
+        Err(Refusal::new(expected, "several at one place, which take more"))
+    }
+}
+
 /// The bytes of chunk `index`; `needed` is the size of all its rows, unpacked.
 pub(super) fn packed<'a>(
     layout: &Layout,
@@ -54,7 +90,7 @@ pub(super) fn packed<'a>(
     let count = match stated {
         // Without compression the number of bytes is known, whatever the directory says.
         _ if layout.compression == 1 => needed as u64,
-        Some(0) | None if offset > 0 => rest,
+        Some(0) | None if offset > 0 => layout.end(offset, bytes.len() as u64).saturating_sub(offset),
         Some(count) => count,
         None => 0,
     };

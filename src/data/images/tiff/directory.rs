@@ -1,5 +1,7 @@
 //! The first directory of a TIFF, and what it says about the picture's samples.
 
+use std::collections::HashSet;
+
 use super::{YCBCR, broken, compressions, ycbcr};
 use crate::images::decode::Refusal;
 use crate::images::limits::{SCRATCH_BYTES, check_size};
@@ -40,12 +42,12 @@ impl<'a> Directory<'a> {
         let directory = usize::try_from(if big { number(8, 8)? } else { number(4, 4)? }).map_err(|_| short())?;
         let (head, width, inline) = if big { (8, 20, 8) } else { (2, 12, 4) };
         let n_entries = number(directory, head)?;
-        let mut entries: Vec<Entry> = Vec::new();
+        let (mut entries, mut known) = (Vec::new(), HashSet::new());
         for entry in 0..n_entries {
             let at = directory + head + entry as usize * width;
             let (tag, kind) = (number(at, 2)? as u16, number(at + 2, 2)? as u16);
             let count = number(at + 4, inline)?;
-            if !entries.iter().any(|known| known.tag == tag) {
+            if known.insert(tag) {
                 entries.push(Entry { tag, kind, count, at: at + width - inline, inline: inline as u64 });
             }
         }
@@ -145,6 +147,8 @@ pub(super) struct Layout<'a> {
     pub(super) chunk: (usize, usize),
     pub(super) offsets: Vec<u64>,
     pub(super) counts: Option<Vec<u64>>,
+    /// The offsets in their order, where not all chunks have a count.
+    places: Vec<u64>,
     pub(super) jpeg_tables: Option<&'a [u8]>,
     /// T4Options or T6Options.
     pub(super) fax_options: u64,
@@ -199,6 +203,10 @@ impl<'a> Layout<'a> {
         // Some writers keep tiles under the tags of strips; libtiff takes them for the same.
         let tags = if tiled && directory.numbers(324)?.is_some() { (324, 325) } else { (273, 279) };
         let offsets = directory.numbers(tags.0)?.ok_or_else(|| broken("no places of its strips or tiles"))?;
+        let counts = directory.numbers(tags.1)?;
+        let counted = counts.as_ref().is_some_and(|counts| counts.len() >= offsets.len() && !counts.contains(&0));
+        let mut places = if counted { Vec::new() } else { offsets.clone() };
+        places.sort_unstable();
         let subsampling = directory
             .numbers(530)?
             .filter(|values| values.len() > 1)
@@ -219,7 +227,8 @@ impl<'a> Layout<'a> {
             tiled,
             chunk: (chunk.0 as usize, chunk.1 as usize),
             offsets,
-            counts: directory.numbers(tags.1)?,
+            counts,
+            places,
             jpeg_tables: directory.bytes(347)?,
             fax_options: or(if compression == 4 { 293 } else { 292 }, 0)?,
             subsampling,
@@ -262,6 +271,12 @@ impl<'a> Layout<'a> {
             return Err(Refusal::new("a TIFF with a predictor that suits its samples", found));
         }
         Ok(())
+    }
+
+    /// Where a chunk without a count ends, at the latest, in a file of `n_bytes`: where the next one begins.
+    pub(super) fn end(&self, offset: u64, n_bytes: u64) -> u64 {
+        let behind = self.places.partition_point(|&place| place <= offset);
+        self.places.get(behind).map_or(n_bytes, |&place| place.min(n_bytes))
     }
 
     /// Chunks beside each other, below each other, and planes of them.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::compressions::Taken;
 use super::directory::{Format, Layout};
 use super::{broken, compressions, segments, ycbcr};
 use crate::images::decode::Refusal;
@@ -39,6 +40,7 @@ pub(super) fn read(
     let mut out = vec![0; layout.width * layout.height * n];
     let row_bytes = layout.row_bytes();
     let mut row = vec![0; row_bytes];
+    let mut taken = Taken::of(bytes.len());
     for plane in 0..layout.n_planes() {
         // Of planes only those that are asked for; each then holds one sample a pixel.
         let here: Vec<(usize, usize)> = match layout.planar {
@@ -55,6 +57,7 @@ pub(super) fn read(
             // Tiles are stored whole, the last strip is cut; rows below the picture are not unpacked.
             let needed = if layout.in_blocks() { ycbcr::n_bytes(layout, n_rows) } else { row_bytes * n_rows };
             let packed = compressions::packed(layout, bytes, index, needed)?;
+            taken.take(layout, &packed)?;
             let n_pixels = layout.chunk.0.min(layout.width - left);
             let mut rows: Box<dyn Read> = match layout.compression {
                 7 => Box::new(std::io::Cursor::new(segments::rows(layout, &packed, n_rows)?)),
