@@ -470,7 +470,9 @@ fn a_part_that_is_damaged_or_under_way_stays_and_the_others_are_taken() -> Resul
     );
     assert_eq!(gathered.broken.len(), 2, "{:?}", gathered.broken);
     assert!(gathered.broken[0].contains("a row of good under pixels.raw, knn"), "{:?}", gathered.broken);
-    assert!(gathered.broken[1].contains("other bytes than were written"), "{:?}", gathered.broken);
+    // Where the bit lies depends on the machine's name, a column: in what is packed it is noticed when that is unpacked.
+    let noticed = ["other bytes than were written", "a whole Parquet file of results, found another, or a damaged one"];
+    assert!(noticed.iter().any(|words| gathered.broken[1].contains(words)), "{:?}", gathered.broken);
     assert!(rows("lr/5").exists() && rows("lr/10").exists() && rows("knn/10").exists() && !rows("knn/5").exists());
     drop(held);
     fs::write(rows("lr/5"), &whole).expect("writes");

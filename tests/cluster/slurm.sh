@@ -100,7 +100,7 @@ END
     slurmctld
     start_node n1
     start_node n2
-    for _ in $(seq 60); do
+    for _ in $(seq 180); do
         if [ "$(sinfo --noheader --Node --partition work --format %t 2> /dev/null | grep -c idle)" = 2 ]; then
             trap - EXIT
             return
