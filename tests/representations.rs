@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use wider_clip::images::encode_png;
 use wider_clip::prelude::*;
@@ -13,9 +13,8 @@ type Counts = [usize; 4];
 
 const PARTS: [&str; 4] = ["train", "val", "id_test", "test"];
 
-/// A project with one data set, `drift`: an archive that is there already, with `counts` of every class, and the
-/// official splits that `split` names.
-fn opened(classes: &[Counts], split: &str) -> Result<(TempDir, Encoded)> {
+/// A folder, and its manifests: raw pixels, and a suite of one data set, whose record is to come.
+fn place(dataset: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let manifests = folder.path().join("data_manifests");
     for kind in ["datasets", "models", "suites"] {
@@ -23,9 +22,18 @@ fn opened(classes: &[Counts], split: &str) -> Result<(TempDir, Encoded)> {
     }
     let model = "data_manifests/models/pixels.raw.toml";
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(model), folder.path().join(model)).expect("copies");
-    let suite = "id = \"default\"\ndescription = \"One set.\"\ndatasets = [\"drift\"]\nmodels = [\"pixels.raw\"]\n\
-                 methods = [\"knn\"]\nbudgets = [10]\nseeds = [0]\n";
+    let suite = format!(
+        "id = \"default\"\ndescription = \"One set.\"\ndatasets = [\"{dataset}\"]\nmodels = [\"pixels.raw\"]\n\
+         methods = [\"knn\"]\nbudgets = [10]\nseeds = [0]\n"
+    );
     fs::write(manifests.join("suites/default.toml"), suite).expect("writes");
+    (folder, manifests)
+}
+
+/// A project with one data set, `drift`: an archive that is there already, with `counts` of every class, and the
+/// official splits that `split` names.
+fn opened(classes: &[Counts], split: &str) -> Result<(TempDir, Encoded)> {
+    let (folder, manifests) = place("drift");
 
     let image = encode_png(&wider_clip::image::RgbImage::new(2, 2)).expect("encodes");
     let mut images = tar::Builder::new(Vec::new());
@@ -190,24 +198,15 @@ fn fmow_at_ten_has_the_published_counts() {
     assert!(iwildcam.train > 7 * iwildcam.classes && iwildcam.val < 2 * iwildcam.classes);
 }
 
-/// A project with a reader's own images: two classes, a table with a style, a published part and whom a picture is of. Two of the
-/// test's pictures of a class are of somebody who is in the pool too.
-fn own(rule: &str, ood: &str) -> (TempDir, Project) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let manifests = folder.path().join("data_manifests");
-    for kind in ["datasets", "models", "suites"] {
-        fs::create_dir_all(manifests.join(kind)).expect("makes a folder");
-    }
-    let model = "data_manifests/models/pixels.raw.toml";
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(model), folder.path().join(model)).expect("copies");
-    let suite = "id = \"default\"\ndescription = \"One set.\"\ndatasets = [\"mine\"]\nmodels = [\"pixels.raw\"]\n\
-                 methods = [\"knn\"]\nbudgets = [10]\nseeds = [0]\n";
-    fs::write(manifests.join("suites/default.toml"), suite).expect("writes");
+/// A project with a reader's own images: two classes, a table with a style, a published part and whom a picture is of. Of `tested`
+/// tidy pictures of a class in the test the first two are of somebody who is in the pool too.
+fn own(rule: &str, ood: &str, tested: usize) -> (TempDir, Project) {
+    let (folder, manifests) = place("mine");
     let mine = folder.path().join("mine");
     fs::create_dir_all(&mine).expect("makes a folder");
     let mut table = String::from("file_name,label,style,part,who\n");
     for class in ["a", "b"] {
-        let kinds = [("tidy", "train", 20), ("tidy", "test", 6), ("wild", "train", 4), ("wild", "test", 3)];
+        let kinds = [("tidy", "train", 20), ("tidy", "test", tested), ("wild", "train", 4), ("wild", "test", 3)];
         for (style, part, n) in kinds {
             for i in 0..n {
                 let name = format!("{class}-{style}-{part}-{i}.png");
@@ -238,7 +237,7 @@ fn own(rule: &str, ood: &str) -> (TempDir, Project) {
 fn a_published_test_is_parted_by_domain_and_shares_no_group() -> Result<()> {
     let wild = "ood_domains = [\"wild\"]\n";
     for (rule, ood) in [("study", wild), ("study", ""), ("study_grouped", wild), ("study_grouped", "")] {
-        let (_folder, project) = own(rule, ood);
+        let (_folder, project) = own(rule, ood, 6);
         let encoded = Encoded::open(&project, "mine", "pixels.raw", &Device::Cpu)?;
         let parts = encoded.parts(10, 0)?;
         assert_disjoint(&parts);
@@ -270,5 +269,14 @@ fn a_published_test_is_parted_by_domain_and_shares_no_group() -> Result<()> {
         let expected = if rule == "study" { "study" } else { "grouped" };
         assert_eq!(protocols, BTreeSet::from([expected]), "{case}");
     }
+    // Of a test that is held out as a whole nothing is in distribution: that test is drawn.
+    let (_folder, project) = own("study_grouped", wild, 0);
+    let encoded = Encoded::open(&project, "mine", "pixels.raw", &Device::Cpu)?;
+    let parts = encoded.parts(10, 0)?;
+    assert!(all_in(&encoded, &parts.test, "train") && !parts.test.is_empty());
+    assert_eq!(parts.ood.len(), 14);
+    let rows = representations::run(&project, &Device::Cpu)?;
+    let protocols: BTreeSet<&str> = rows.iter().map(|row| row.cell.protocol.as_str()).collect();
+    assert_eq!(protocols, BTreeSet::from(["grouped", "leaky"]));
     Ok(())
 }

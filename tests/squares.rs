@@ -145,7 +145,7 @@ fn a_file_that_is_not_whole_is_made_again_and_others_stay() -> Result<()> {
     flipped[200] ^= 1;
     fs::write(&second, &flipped).expect("writes");
     let error = squares()?.read(SHARD + 1, &mut [0; 108]).expect_err("a flipped bit").to_string();
-    assert!(error.contains("00001.rgb") && error.contains("a square 1 with CRC-32"), "{error}");
+    assert!(error.contains("00001.rgb") && error.contains("expected square 1 with CRC-32"), "{error}");
     assert!(squares()?.read(SHARD, &mut [0; 108]).is_ok(), "the others stay");
     // Cut under a reader's hands, it is an error with the folder.
     let open = squares()?;

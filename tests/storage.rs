@@ -176,7 +176,7 @@ fn a_lock_is_held_by_one_at_a_time() {
 }
 
 /// Not a test by itself: what the next one starts where `/proc` shows no process.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 #[ignore = "the child of the test below"]
 fn leaves_alone_what_a_process_that_is_not_seen_writes() {
@@ -204,7 +204,7 @@ fn leaves_alone_what_a_process_that_is_not_seen_writes() {
 }
 
 /// On machines that many share `/proc` may show everybody no processes but their own: those of others live all the same.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 fn a_process_that_is_not_seen_may_live() {
     let folder = folder();

@@ -401,6 +401,13 @@ fn failures_are_of_parts_as_they_are_today() -> Result<()> {
     fs::rename(&path, path.with_file_name("0123456789abcdef.failed.json")).expect("moves");
     let failed = gather(&project, LONG, &CPU)?.failed;
     assert!(failed.is_empty(), "{failed:?}");
+    // A machine without the images could not even tell the cells.
+    let (images, hidden) = (root.path().join("good"), root.path().join("hidden"));
+    fs::rename(&images, &hidden).expect("moves");
+    assert!(matches!(run(&project, other, &CPU)?, Ended::Wrong(_)));
+    fs::rename(&hidden, &images).expect("moves");
+    let failed = gather(&project, LONG, &CPU)?.failed;
+    assert!(matches!(&failed[..], [(id, _)] if id == other), "{failed:?}");
     Ok(())
 }
 

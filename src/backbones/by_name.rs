@@ -159,9 +159,9 @@ impl ByName {
         let Some((first, second)) = self.alike.first() else { return String::new() };
         let more = match self.alike.len() - 1 {
             0 => String::new(),
-            n => format!(", and so for {n} more"),
+            n => format!("; {n} more are read as others"),
         };
-        format!("the text tower reads class `{second}` as class `{first}`, so that it is never an answer{more}")
+        format!("the text tower reads class `{second}` as class `{first}`, so `{second}` is never an answer{more}")
     }
 
     /// The feature that it reads: the one that CLIP projects.

@@ -285,7 +285,6 @@ fn tell_set_aside(set: &str, features: &FeatureTable) {
     }
 }
 
-/// What decides how the images of a set are divided.
 /// Rows of a reader's own images that are a published test: where the record names none itself, they are the test, and nothing
 /// is learned from them.
 pub(super) fn published_test(dataset: &DatasetRecord, set: &ImageSet) -> Vec<usize> {
@@ -293,6 +292,20 @@ pub(super) fn published_test(dataset: &DatasetRecord, set: &ImageSet) -> Vec<usi
     if dataset.is_own() && !named { set.published_test() } else { Vec::new() }
 }
 
+/// Those of them that are the test: of domains that are not held out.
+pub(super) fn published_id_test(dataset: &DatasetRecord, set: &ImageSet) -> Vec<usize> {
+    let mut rows = published_test(dataset, set);
+    rows.retain(|&row| !is_held_out(dataset, set, row));
+    rows
+}
+
+/// Whether the image of a row is of a domain that is held out.
+fn is_held_out(dataset: &DatasetRecord, set: &ImageSet, row: usize) -> bool {
+    let domain = set.domains.as_ref().map(|domains| domains[row].as_str());
+    domain.is_some_and(|domain| dataset.split.ood_domains.iter().any(|held| held == domain))
+}
+
+/// What decides how the images of a set are divided.
 fn parts_key(dataset: &DatasetRecord, set: &ImageSet) -> Key {
     let key = Key::new("parts").with_all(&dataset.split.key()).with_all(&set.columns_key());
     if published_test(dataset, set).is_empty() {
@@ -301,7 +314,9 @@ fn parts_key(dataset: &DatasetRecord, set: &ImageSet) -> Key {
     let key = key.with("published test", "kept apart");
     let key = if dataset.split.ood_domains.is_empty() { key } else { key.with("its held-out domains", "apart too") };
     match dataset.split.rule {
-        SplitRule::StudyGrouped => key.with("its groups", "not learned from"),
+        SplitRule::StudyGrouped if !published_id_test(dataset, set).is_empty() => {
+            key.with("its groups", "not learned from")
+        }
         _ => key,
     }
 }
@@ -380,8 +395,7 @@ impl Encoded {
 
     /// Whether the image at a position is of a domain that the data set's record holds out.
     pub(super) fn is_held_out(&self, position: usize) -> bool {
-        let domain = self.set.domains.as_ref().map(|domains| domains[self.features.rows[position]].as_str());
-        domain.is_some_and(|domain| self.dataset.split.ood_domains.iter().any(|held| held == domain))
+        is_held_out(&self.dataset, &self.set, self.features.rows[position])
     }
 
     /// What the images at `positions` are drawn together by in an interval: the group that a split keeps together, or each

@@ -5,7 +5,7 @@
 //! (`test`; `id` where a data set holds domains out, whose images are then `ood`). Where images come in groups, a second
 //! arm ignores the groups (`leaky`), to show what leakage is worth.
 
-use super::encoded::published_test;
+use super::encoded::published_id_test;
 use super::ledger::Outcome;
 use super::score::{METRICS, Measured, score};
 use super::{Encoded, Encoding, Experiment, Protocol, Tell, Words, Work, effort, predict};
@@ -120,7 +120,7 @@ impl Experiment for Representations {
                 let asked = |protocol: &&Protocol| {
                     **protocol != Protocol::Leaky
                         || (matches!(method, Method::Knn | Method::Lr) || method.asks_by_words())
-                            && published_test(&encoding.dataset, &encoding.set).is_empty()
+                            && published_id_test(&encoding.dataset, &encoding.set).is_empty()
                 };
                 for &protocol in Protocol::of(&encoding.dataset).iter().filter(asked) {
                     cells.push(encoding.cell(&work(encoding, (*method, settings), protocol, budget as u32, seed)));

@@ -9,6 +9,7 @@ use crate::project::Project;
 use crate::say::plain;
 use candle_core::Device;
 use ndarray::{Array2, Axis};
+use std::collections::BTreeSet;
 
 /// The narrower crops of the ensemble, as parts of a model's own.
 const NARROWER: [f64; 2] = [0.95, 0.9];
@@ -36,9 +37,9 @@ impl Words {
         if methods.contains(&Method::ZeroShotEnsemble) {
             words.ensemble = ByName::open_with_kinds(root, model, classes, device)?;
         }
-        let (set, name) = (plain(&encoding.set.id), plain(&model.id));
-        for by_name in words.by_name.iter().chain(&words.ensemble).filter(|by_name| !by_name.warning().is_empty()) {
-            crate::say!("warning: {name} on {set}: {}", plain(&by_name.warning()));
+        let warnings: BTreeSet<String> = words.by_name.iter().chain(&words.ensemble).map(ByName::warning).collect();
+        for warning in warnings.iter().filter(|warning| !warning.is_empty()) {
+            crate::say!("warning: {} on {}: {}", plain(&model.id), plain(&encoding.set.id), plain(warning));
         }
         if words.ensemble.is_some() {
             let crop = |part: f64| encoding.extract(project, part * model.input.crop_pct, None);

@@ -27,6 +27,8 @@ const ARITHMETIC_VERSION: u32 = 0;
 const CODE_VERSION: u32 = images::CODE_VERSION + ARITHMETIC_VERSION;
 /// The same of what is rounded to bf16 on a processor.
 const ROUNDING_VERSION: u32 = 2;
+/// The same of half precision on a GPU.
+const HALF_VERSION: u32 = 2;
 
 /// What to extract.
 #[derive(Debug, Clone, Copy)]
@@ -188,8 +190,11 @@ pub fn key(
         .with("device", arithmetic(device))
         .with("code", CODE_VERSION);
     // What is rounded is a matter of the family.
-    let rounds = dtype == DType::BF16 && device.is_cpu();
-    if rounds { key.with("rounding", format!("{ROUNDING_VERSION} {}", record.family)) } else { key }
+    match (dtype, device.is_cpu()) {
+        (DType::BF16, true) => key.with("rounding", format!("{ROUNDING_VERSION} {}", record.family)),
+        (DType::BF16 | DType::F16, false) => key.with("half precision", HALF_VERSION),
+        _ => key,
+    }
 }
 
 /// The rows that are taken of a set of `n`: those that were asked for, or all.

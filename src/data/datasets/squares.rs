@@ -190,7 +190,7 @@ impl Squares {
                 let found = crc32fast::hash(into);
                 if found != shard.sums[at] {
                     let path = folder.join(format!("{:05}.rgb", position / SHARD));
-                    let expected = format!("a square {at} with CRC-32 {:08x}", shard.sums[at]);
+                    let expected = format!("square {at} with CRC-32 {:08x}", shard.sums[at]);
                     let found = format!("{found:08x}; the file was damaged after it was written: remove it");
                     return Err(Error::data(path, expected, found));
                 }

@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use ureq::http::Method;
 
-/// An attempt that brought so many bytes is no failed one, where it is known how many there are.
+/// An attempt that brought so many bytes is no failed one, where it was told how many there are.
 const GOT_ON: u64 = 8 << 20;
 /// Bytes that are taken of a file whose length nobody tells: more than any that is fetched here.
 const LONGEST_UNTOLD: u64 = 16 << 30;
@@ -107,12 +107,12 @@ impl Client {
 
     /// Completes `partial`, in as many attempts as make sense.
     fn receive(&self, handle: &Repo, file: &str, announced: &Announced, partial: &Path) -> Result<(), Fault> {
-        let mut meter = Meter { label: format!("downloading {}", from(handle, file)), progress: None };
+        let mut meter = Meter { label: format!("downloading {}", from(handle, file)), progress: None, total: None };
         self.transport().patiently(|| {
             let before = length_of(partial);
             let done = self.attempt(handle, file, announced, partial, &mut meter);
             let got_on = length_of(partial).saturating_sub(before) >= GOT_ON;
-            (done, announced.size.is_some() && got_on)
+            (done, got_on && meter.total.is_some())
         })?;
         if let Some(progress) = meter.progress.take() {
             progress.finish();
@@ -319,10 +319,13 @@ fn remove(path: &Path) -> Result<()> {
 struct Meter {
     label: String,
     progress: Option<Progress>,
+    /// Bytes of the file, as they were told last.
+    total: Option<u64>,
 }
 
 impl Meter {
     fn start(&mut self, total: Option<u64>, have: u64) {
+        self.total = total;
         self.progress = Some(Progress::new(self.label.clone(), "bytes", total.unwrap_or(0) as usize, have as usize));
     }
 

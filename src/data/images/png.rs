@@ -2,6 +2,7 @@
 //! those behind the pixels as well.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io::{Cursor, Read};
 
 use flate2::read::ZlibDecoder;
@@ -47,9 +48,9 @@ fn chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], Option<&[u8]>)> {
 }
 
 /// What eXIf, or a text in which ImageMagick keeps EXIF, or XMP states, before the pixels or behind them; of several texts the
-/// last, which alone is unpacked. Refused where the file ends within one of them: the picture would stand as it should not.
+/// last that unpacks, which alone is unpacked but for [`TRIED`]. Refused where the file ends within one of them: the picture would stand as it should not.
 fn orientation(bytes: &[u8]) -> Result<Orientation, Refusal> {
-    let (mut stated, mut profile, mut xmp) = (None, None, None);
+    let (mut stated, mut profile, mut xmp) = (None, VecDeque::new(), VecDeque::new());
     for (kind, chunk) in chunks(bytes) {
         let Some(chunk) = chunk else {
             match &kind {
@@ -61,17 +62,33 @@ fn orientation(bytes: &[u8]) -> Result<Orientation, Refusal> {
             b"IEND" => break,
             b"eXIf" => stated = Some(exif::stated_in_chunk(chunk, 1)),
             b"tEXt" | b"zTXt" | b"iTXt" => match text(&kind, chunk) {
-                Some((b"XML:com.adobe.xmp", text)) => xmp = Some(text),
-                Some((b"Raw profile type exif", text)) => profile = Some(text),
+                Some((b"XML:com.adobe.xmp", text)) => remember(&mut xmp, text),
+                Some((b"Raw profile type exif", text)) => remember(&mut profile, text),
                 _ => {}
             },
             _ => {}
         }
     }
     // Where there is eXIf, the profile is not looked at, whatever eXIf says.
-    let of_profile = |text: Text| exif::stated_in_chunk(&bytes_of_profile(&text.unpacked()?), 2);
-    let stated = stated.unwrap_or_else(|| profile.and_then(of_profile));
-    Ok(exif::orientation(stated, xmp.and_then(Text::unpacked).as_deref()))
+    let of_profile = || exif::stated_in_chunk(&bytes_of_profile(&last_of(&profile)?), 2);
+    let stated = stated.unwrap_or_else(of_profile);
+    Ok(exif::orientation(stated, last_of(&xmp).as_deref()))
+}
+
+/// Texts of one keyword that are tried at most: those that do not unpack are passed over.
+const TRIED: usize = 8;
+
+/// Keeps the last texts.
+fn remember<'a>(texts: &mut VecDeque<Text<'a>>, text: Text<'a>) {
+    if texts.len() == TRIED {
+        texts.pop_front();
+    }
+    texts.push_back(text);
+}
+
+/// The last text that unpacks.
+fn last_of<'a>(texts: &VecDeque<Text<'a>>) -> Option<Cow<'a, [u8]>> {
+    texts.iter().rev().find_map(Text::unpacked)
 }
 
 /// The text of a chunk, as it stands in the file.
@@ -81,7 +98,7 @@ struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    fn unpacked(self) -> Option<Cow<'a, [u8]>> {
+    fn unpacked(&self) -> Option<Cow<'a, [u8]>> {
         if !self.packed {
             return Some(Cow::Borrowed(self.bytes));
         }

@@ -58,7 +58,8 @@ fn split_of(corruption: &Corruption) -> String {
     format!("{} {}", corruption.kind().name(), corruption.strength())
 }
 
-/// The first image of a data set that can be decoded: others are set aside wherever they are read.
+/// The first image of a data set that can be decoded: others are set aside wherever they are read. What may be over the next time,
+/// as a disk that does not answer, is an error.
 fn first_image(set: &ImageSet) -> Result<Arc<RgbImage>> {
     let decoded = |row: usize| {
         let none = || Err(Error::argument("data set", "at least one image", "none"));
@@ -66,7 +67,12 @@ fn first_image(set: &ImageSet) -> Result<Arc<RgbImage>> {
     };
     let mut images = (0..set.len()).map(decoded);
     let first = images.next().unwrap_or_else(|| Err(Error::argument("data set", "at least one image", "none")));
-    first.or_else(|error| images.find_map(Result::ok).ok_or(error))
+    match first {
+        Err(error) if !error.is_passing() => {
+            images.find(|image| !matches!(image, Err(error) if !error.is_passing())).unwrap_or(Err(error))
+        }
+        first => first,
+    }
 }
 
 /// All that is done to the images of a data set: by the table of strengths that suits its first image.

@@ -128,11 +128,13 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
     Ok(gathered)
 }
 
-/// Whether the file at `path` says how the part called `id` failed as it is today: with the keys that its cells have now.
+/// Whether the file at `path` says how the part called `id` failed as it is today: with the keys that its cells have now, or
+/// with none, where whoever ran it could not even tell its cells.
 fn is_of_today(project: &Project, id: &str, path: &Path, cells_of: &BTreeMap<&str, Vec<Cell>>) -> bool {
     let Ok(id) = WorkId::read(id) else { return false };
     let cells = cells_of.get(id.of.as_str()).into_iter().flatten().filter(|cell| id.takes(cell));
-    id.folder(project).join(marker(cells.map(|cell| cell.key.clone()), "failed")) == path
+    let place = |keys: Vec<String>| id.folder(project).join(marker(keys.into_iter(), "failed"));
+    path == place(cells.map(|cell| cell.key.clone()).collect()) || path == place(Vec::new())
 }
 
 /// Whether there are rows of parts that were not gathered.

@@ -20,6 +20,7 @@ use crate::training::{
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -121,8 +122,8 @@ struct Pretraining<'a> {
     objective: Box<dyn Objective>,
     /// The hash of the weights of BEiT's tokenizer.
     visual_tokenizer: Option<String>,
-    /// What reads captions, for CLIP: pairs that the corpus decides.
-    pairs: Option<Vec<(String, String)>>,
+    /// What reads captions, for CLIP: pairs that the corpus decides, learned when they are asked for.
+    pairs: OnceCell<Vec<(String, String)>>,
 }
 
 impl<'a> Pretraining<'a> {
@@ -132,8 +133,18 @@ impl<'a> Pretraining<'a> {
         let weights = path.as_ref().map(|path| candle_core::safetensors::load(path, device)).transpose()?;
         let visual_tokenizer = path.as_ref().map(|path| storage::sha256_file(path)).transpose()?;
         let objective = recipe.begin(corpus, seed, device, weights)?;
-        let pairs = (recipe.objective == Kind::Clip).then(|| captions::learn(&corpus.captions)).transpose()?;
-        Ok(Pretraining { recipe, settings, objective, visual_tokenizer, pairs })
+        Ok(Pretraining { recipe, settings, objective, visual_tokenizer, pairs: OnceCell::new() })
+    }
+
+    /// The pairs; none but for CLIP.
+    fn pairs(&self) -> Result<Option<&Vec<(String, String)>>> {
+        if self.recipe.objective != Kind::Clip {
+            return Ok(None);
+        }
+        if self.pairs.get().is_none() {
+            let _ = self.pairs.set(captions::learn(&self.settings.corpus.captions)?);
+        }
+        Ok(self.pairs.get())
     }
 
     /// The weights as they are released.
@@ -177,8 +188,7 @@ impl<'a> Job for Pretraining<'a> {
     }
 
     fn source(&self) -> Result<Views<'a>> {
-        let pairs = self.pairs.as_ref();
-        let tokenizer = pairs.map(|pairs| Tokenizer::from_merges(pairs, POCKET_CONTEXT)).transpose()?;
+        let tokenizer = self.pairs()?.map(|pairs| Tokenizer::from_merges(pairs, POCKET_CONTEXT)).transpose()?;
         Ok(Views { recipe: self.recipe, settings: self.settings, tokenizer })
     }
 
@@ -242,7 +252,7 @@ impl<'a> Job for Pretraining<'a> {
         let dtype = if self.recipe.objective == Kind::Tokenizer { DType::F32 } else { DType::F16 };
         // One fact only: the library writes several in the order of a hash table, and equal runs shall give equal bytes.
         let facts = HashMap::from([("run".to_owned(), end.run.to_owned())]);
-        if let Some(pairs) = &self.pairs {
+        if let Some(pairs) = self.pairs()? {
             storage::write_atomic(&folder.join(PAIRS), captions::to_text(pairs).as_bytes())?;
         }
         if !text.is_empty() {

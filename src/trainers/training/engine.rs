@@ -174,7 +174,7 @@ impl<'a, J: Job> Run<'a, J> {
         let at = Moment { step: self.step, total: self.plan.steps, seed: self.plan.seed };
         let gradients = self.gradients(parts, at)?;
         if let Some(name) = self.adam.not_finite(&gradients)? {
-            return Err(self.not_finite("gradients", format!("others for {name}"), parts, at));
+            return Err(self.not_finite("gradients", format!("infinite or NaN ones for {name}"), parts, at));
         }
         let scale = match self.plan.longest_gradient {
             Some(longest) => (longest / (self.adam.norm(&gradients)? + 1e-6)).min(1.0),

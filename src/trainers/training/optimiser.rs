@@ -113,9 +113,17 @@ impl Adam {
     /// # Errors
     /// [`Error::Tensor`] from candle.
     pub fn not_finite(&self, gradients: &GradStore) -> Result<Option<&str>> {
-        for (parameter, _, _) in &self.parameters {
-            let Some(gradient) = gradients.get(&parameter.var) else { continue };
-            if !is_finite(gradient)? {
+        let all =
+            self.parameters.iter().filter_map(|(parameter, _, _)| Some((parameter, gradients.get(&parameter.var)?)));
+        // On a device each look at a number is a wait: one for all, where all is well.
+        let mut sum: Option<Tensor> = None;
+        for (_, gradient) in all.clone().filter(|(_, gradient)| !is_in_memory(gradient)) {
+            let zero = zero_if_finite(gradient)?;
+            sum = Some(sum.map_or(Ok(zero.clone()), |sum| sum + zero)?);
+        }
+        let is_well = sum.map_or(Ok(true), |sum| sum.to_scalar::<f32>().map(|sum| sum == 0.0))?;
+        for (parameter, gradient) in all {
+            if (!is_well || is_in_memory(gradient)) && !is_finite(gradient)? {
                 return Ok(Some(&parameter.name));
             }
         }
@@ -223,9 +231,18 @@ pub fn add_gradients(
     Ok(total)
 }
 
+fn is_in_memory(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+}
+
+/// The sum of all values times 0: NaN where one is not finite.
+fn zero_if_finite(tensor: &Tensor) -> Result<Tensor> {
+    Ok((tensor * 0.0)?.to_dtype(DType::F32)?.sum_all()?)
+}
+
 /// Whether all values are finite.
 fn is_finite(tensor: &Tensor) -> Result<bool> {
-    if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
+    if is_in_memory(tensor) {
         let tensor = tensor.contiguous()?;
         let (storage, layout) = tensor.storage_and_layout();
         if let Storage::Cpu(storage) = &*storage {
@@ -234,8 +251,7 @@ fn is_finite(tensor: &Tensor) -> Result<bool> {
             return Ok(values(storage, layout)?.par_chunks(PIECE).all(|piece| largest(piece) < 0x7f80_0000));
         }
     }
-    // Times 0 they are NaN, and all others 0.
-    Ok((tensor * 0.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? == 0.0)
+    Ok(zero_if_finite(tensor)?.to_scalar::<f32>()? == 0.0)
 }
 
 /// keep * average + (1 - keep) * gradient, or its square.

@@ -72,7 +72,7 @@ impl Taken {
             return Ok(());
         }
         let expected = format!("a TIFF whose strips or tiles take at most {} bytes together", self.most);
-        Err(Refusal::new(expected, "several at one place, which take more"))
+        Err(Refusal::new(expected, "strips that take more"))
     }
 }
 
