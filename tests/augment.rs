@@ -1,6 +1,9 @@
 //! Augmentations: each step against torchvision's, boxes, and what is random.
 //! tests/reference/augment.py makes the files under tests/golden/augment.
 
+#[path = "support/packed.rs"]
+mod packed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +26,7 @@ fn golden(name: &str) -> PathBuf {
 
 /// The pictures, by name, and every sample, by step, arguments and picture.
 fn expected() -> (BTreeMap<String, Vec<u8>>, BTreeMap<String, Vec<f32>>) {
-    let bytes = std::fs::read(golden("expected.safetensors")).expect("a golden file");
+    let bytes = packed::unpacked(golden("expected.safetensors.gz").as_ref());
     let tensors = SafeTensors::deserialize(&bytes).expect("a golden file");
     let (images, samples): (Vec<_>, Vec<_>) = tensors.tensors().into_iter().partition(|(name, _)| !name.contains(' '));
     let numbers = |data: &[u8]| data.as_chunks::<4>().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();

@@ -1,6 +1,8 @@
 //! k-means and UMAP against scikit-learn and umap-learn (tests/reference/numerics.py).
 
 mod golden;
+#[path = "support/packed.rs"]
+mod packed;
 
 use golden::{array, json, list};
 use serde_json::Value;
@@ -11,7 +13,7 @@ use wider_clip::prelude::*;
 use wider_clip::random::Random;
 
 fn bytes(file: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/tests/golden/numerics/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    packed::unpacked(format!("{}/tests/golden/numerics/{file}.gz", env!("CARGO_MANIFEST_DIR")).as_ref())
 }
 
 /// scikit-learn's digits: 1797 images of 8 x 8 in 17 greys.

@@ -1,9 +1,12 @@
 //! Corrupted images: to the byte what ImageNet-C's own lines make (tests/reference/corruptions.py), always the same noise for an
 //! image, and never taken for clean ones.
 
+#[path = "support/packed.rs"]
+mod packed;
+
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use wider_clip::datasets::Squares;
 use wider_clip::error::Error;
 use wider_clip::image::{Rgb, RgbImage};
@@ -45,8 +48,12 @@ fn corruption(kind: CorruptionKind, strength: u8, scale: Scale) -> Corruption {
     Corruption::new(kind, strength, scale).expect("a strength from 1 to 5")
 }
 
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/corruptions").join(name)
+}
+
 fn golden(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/corruptions").join(name);
+    let path = path(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -72,7 +79,7 @@ fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
 #[test]
 fn every_kind_and_strength_is_the_reference_to_the_byte() {
     let known: serde_json::Value = serde_json::from_slice(&golden("digests.json")).expect("JSON");
-    let small = golden("small.bin");
+    let small = packed::unpacked(&path("small.bin.gz"));
     let mut rest = small.as_slice();
     let mut wrong = Vec::new();
     for (width, height) in [(37, 50), (64, 64), (224, 224)] {

@@ -1,6 +1,9 @@
 //! Decoding, resizing and preprocessing against what Pillow and torchvision make of the same files.
 //! tests/reference/images.py makes the files under tests/golden/images.
 
+#[path = "support/packed.rs"]
+mod packed;
+
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
@@ -323,7 +326,7 @@ fn bombs_are_refused_by_their_headers() {
 
 #[test]
 fn resizing_equals_pillows_to_the_bit() {
-    let bytes = read("resize.bin");
+    let bytes = packed::unpacked(&golden("resize.bin.gz"));
     let (mut at, mut n_cases) = (0, 0);
     while at < bytes.len() {
         let head = numbers(&bytes[at..at + 20]);

@@ -9,6 +9,9 @@
 #[path = "support/compare.rs"]
 mod compare;
 
+#[path = "support/packed.rs"]
+mod packed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +23,7 @@ use wider_clip::images::{Interpolation, Preprocess, ResizeMode, decode};
 use wider_clip::manifest::{Manifests, Weights};
 use wider_clip::models;
 
-/// tests/golden/preprocess/expected.json: hashes and distances by reference and image.
+/// tests/golden/preprocess/expected.json.gz: hashes and distances by reference and image.
 #[derive(Deserialize)]
 struct Expected {
     images: Vec<String>,
@@ -45,7 +48,7 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 fn expected() -> Expected {
-    serde_json::from_slice(&read(&golden("preprocess/expected.json"))).expect("hashes")
+    serde_json::from_slice(&packed::unpacked(&golden("preprocess/expected.json.gz"))).expect("hashes")
 }
 
 fn numbers(reference: &str) -> Vec<f32> {

@@ -1,9 +1,10 @@
 //! CLIP's tokenizer and prompts against transformers' and open_clip's (tests/reference/tokenizer.py).
 
-use flate2::read::GzDecoder;
+#[path = "support/packed.rs"]
+mod packed;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::io::Read;
 use std::time::Instant;
 use wider_clip::error::Error;
 use wider_clip::text::{Templates, Tokenizer, class_name};
@@ -13,7 +14,10 @@ const END: u32 = 49407;
 
 fn bytes(file: &str) -> Vec<u8> {
     let path = format!("{}/tests/golden/tokenizer/{file}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    match file.ends_with(".gz") {
+        true => packed::unpacked(path.as_ref()),
+        false => std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}")),
+    }
 }
 
 fn json(file: &str) -> Value {
@@ -29,9 +33,7 @@ fn cases(value: &Value) -> Vec<(String, Vec<u32>)> {
 fn strings() -> Vec<(String, Vec<u32>)> {
     let mut all = Vec::new();
     for part in 0..5 {
-        let mut lines = String::new();
-        let file = bytes(&format!("strings-{part}.jsonl.gz"));
-        GzDecoder::new(file.as_slice()).read_to_string(&mut lines).unwrap();
+        let lines = String::from_utf8(bytes(&format!("strings-{part}.jsonl.gz"))).unwrap();
         all.extend(lines.lines().map(|line| serde_json::from_str::<(String, Vec<u32>)>(line).unwrap()));
     }
     assert_eq!(all.len(), 10_000);
@@ -87,8 +89,7 @@ fn every_code_point_is_taken_for_what_transformers_takes_it_for() {
 /// The pairs that a CLIP tokenizer was built from, found again in OpenAI's file.
 fn merges(tokenizer: &Tokenizer) -> Vec<(String, String)> {
     let path = format!("{}/data_manifests/embedded/bpe_simple_vocab_16e6.txt.gz", env!("CARGO_MANIFEST_DIR"));
-    let mut text = String::new();
-    GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    let text = String::from_utf8(packed::unpacked(path.as_ref())).unwrap();
     let pairs = text.lines().skip(1).map(|line| line.split_once(' ').unwrap());
     let merges: Vec<(String, String)> =
         pairs.map(|(a, b)| (a.into(), b.into())).take(tokenizer.vocabulary_size() - 514).collect();
@@ -99,7 +100,7 @@ fn merges(tokenizer: &Tokenizer) -> Vec<(String, String)> {
 #[test]
 fn captions_in_many_scripts_and_special_cases() {
     let tokenizer = clip();
-    let golden = json("cases.json");
+    let golden = json("cases.json.gz");
     assert_same(&tokenizer, &cases(&golden["cases"]));
     for row in json("captions.json").as_array().unwrap() {
         let ids: Vec<u32> = serde_json::from_value(row["ids"].clone()).unwrap();
@@ -144,7 +145,7 @@ fn long_texts_lose_their_tail_and_keep_the_end() {
 #[test]
 fn a_batch_is_padded_with_the_end_token() {
     let tokenizer = clip();
-    let golden = &json("cases.json")["batch"];
+    let golden = &json("cases.json.gz")["batch"];
     let texts: Vec<String> = serde_json::from_value(golden["texts"].clone()).unwrap();
     let expected: Vec<Vec<u32>> = serde_json::from_value(golden["ids"].clone()).unwrap();
     let batch = tokenizer.encode_batch(&texts);
@@ -173,7 +174,7 @@ fn bytes_that_are_not_text_are_named() {
 #[test]
 fn ids_become_text_again() {
     let tokenizer = clip();
-    let decoded: Vec<(Vec<u32>, String)> = serde_json::from_value(json("cases.json")["decoded"].clone()).unwrap();
+    let decoded: Vec<(Vec<u32>, String)> = serde_json::from_value(json("cases.json.gz")["decoded"].clone()).unwrap();
     assert_eq!(decoded.len(), 500);
     for (ids, text) in &decoded {
         assert_eq!(tokenizer.decode(ids).unwrap(), *text, "{ids:?}");
@@ -210,7 +211,7 @@ fn merges_of_ones_own() {
 
 #[test]
 fn prompts_are_those_of_open_clip() {
-    let golden = &json("cases.json")["prompts"];
+    let golden = &json("cases.json.gz")["prompts"];
     let expected: Vec<String> = serde_json::from_value(golden["prompts"].clone()).unwrap();
     let templates = Templates::openai_imagenet();
     assert_eq!((templates.len(), expected.len()), (80, 80));

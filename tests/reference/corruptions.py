@@ -7,13 +7,14 @@ make_tinyimagenet_c.py, at commit 8190fe3; Apache 2.0), with three changes: the 
 here a second time (ChaCha with 8 rounds, Leva's normal numbers); sizes come from the image; `multichannel=True` is called
 `channel_axis=-1` today. The strengths are copied from there, one table for ImageNet-C and one for Tiny-ImageNet-C.
 
-  small.bin      results for the drawing of 37 x 50 pixels, 37 * 50 * 3 bytes each, by table, kind and strength
+  small.bin.gz   results for the drawing of 37 x 50 pixels, 37 * 50 * 3 bytes each, by table, kind and strength
   digests.json   SHA-256 of every drawing and of every result; some draws, as the hexadecimal digits of their bits
 
 NumPy's `exp` gives other last digits on processors with AVX-512. The blur's weights are made with the C library's instead, which
 rounds all of those used here as it should; what that moves in these drawings (nothing, so far) is printed.
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -169,7 +170,7 @@ def main():
                     apart = np.abs(result(kind, image, c, name, strength).astype(int) - pixels)
                     if apart.any():
                         moved.append((f"{name} {table} {kind} {strength}", apart.max(), (apart > 0).mean()))
-    (OUT / "small.bin").write_bytes(small)
+    (OUT / "small.bin.gz").write_bytes(gzip.compress(small, mtime=0))
     first = [struct.pack(">d", draw).hex() for draw in draws("37x50", "gaussian_noise", 1, 12)]
     (OUT / "digests.json").write_text(json.dumps({"draws": first, "sha256": digests}, indent=1) + "\n")
     for what, most, share in moved:

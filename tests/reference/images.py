@@ -4,12 +4,13 @@
 
 Three kinds of files, all numbers little-endian:
   decode/NAME            an image file;  decode/NAME.rgb  its width and height (u32) and its pixels, as Pillow sees it
-  resize.bin             records: filter (0 nearest, 1 bilinear, 2 bicubic, 3 Lanczos), old width, old height, new
+  resize.bin.gz          records: filter (0 nearest, 1 bilinear, 2 bicubic, 3 Lanczos), old width, old height, new
                          width, new height (u32), pixels before, pixels after
   apply/SETTING_NAME.f32 the model's input (3 x 32 x 32, f32) for decode/NAME; the settings stand in SETTINGS
 Nothing is drawn from outside: the pictures are seeded smooth noise with edges.
 """
 
+import gzip
 import io
 import pathlib
 import struct
@@ -227,7 +228,7 @@ def resizes():
               ((20, 60), (19, 21)), ((20, 60), (50, 21)), ((60, 20), (21, 50)), ((2, 2), (31, 33))]
     for _ in range(6):
         shapes.append((tuple(map(int, RNG.integers(1, 60, 2))), tuple(map(int, RNG.integers(1, 60, 2)))))
-    with open(OUT / "resize.bin", "wb") as file:
+    with gzip.GzipFile(OUT / "resize.bin.gz", "wb", mtime=0) as file:
         for (before, after) in shapes:
             pixels = RNG.integers(0, 256, (before[1], before[0], 3), dtype=np.uint8)
             for code, resample in enumerate(filters):

@@ -4,12 +4,13 @@
     python tests/reference/numerics.py knn logistic kmeans umap
 
 writes tests/golden/numerics/. Features are float32; the references compute with them in float64. An array is written as
-{"shape", "f32"}: base64 of little-endian values, row after row. `umap` also writes digits.bin and openemoji.bin, which
+{"shape", "f32"}: base64 of little-endian values, row after row. `umap` also writes digits.bin.gz and openemoji.bin.gz, which
 the tests map themselves; the latter needs the features of EfficientNet-Lite0 in the project's cache (`cargo run --
 report` puts them there), whole and under one key: remove those of earlier versions.
 """
 
 import base64
+import gzip
 import json
 import sys
 import warnings
@@ -228,9 +229,9 @@ def umap_goldens():
 
     digits = load_digits()
     x, y = digits.data.astype(np.uint8), digits.target.astype(np.uint8)
-    (OUT / "digits.bin").write_bytes(x.tobytes() + y.tobytes())
+    (OUT / "digits.bin.gz").write_bytes(gzip.compress(x.tobytes() + y.tobytes(), mtime=0))
     emoji, classes = openemoji()
-    (OUT / "openemoji.bin").write_bytes(emoji.tobytes() + classes.tobytes())
+    (OUT / "openemoji.bin.gz").write_bytes(gzip.compress(emoji.tobytes() + classes.tobytes(), mtime=0))
     golden = {"ab": list(map(float, find_ab_params(1.0, 0.1))), "maps": {}, "graphs": []}
     for name, features, labels in [("digits", x.astype(np.float32), y), ("openemoji", emoji.astype(np.float32), classes)]:
         seeds = []

@@ -3,7 +3,7 @@
     pip install -r tests/reference/requirements-preprocess.txt && python tests/reference/preprocess.py
 
   images/NAME       image files; the smaller ones are those of tests/golden/images/decode
-  expected.json     for each reference and image: SHA-256 of the uint8 square (rows of red, green, blue), found by
+  expected.json.gz  for each reference and image: SHA-256 of the uint8 square (rows of red, green, blue), found by
                     undoing the normalisation of the reference's own output; for the torchvision backend of
                     transformers, how far its square is from that one, in grey levels, and what share is not equal
   REFERENCE.f32     every STEP-th number of that output (channels, rows, columns), image after image, little-endian;
@@ -15,6 +15,7 @@ Nothing is drawn from outside: the pictures are seeded smooth noise with edges, 
 (tests/golden/photos).
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -205,7 +206,7 @@ def main():
         (OUT / f"{reference.replace(' ', '_')}.f32").write_bytes(sample)
         worst = max(distances.items(), key=lambda item: item[1]["max"], default=("", {}))
         print(reference, len(sample) // 4, "numbers; torchvision backend:", *worst)
-    (OUT / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    (OUT / "expected.json.gz").write_bytes(gzip.compress((json.dumps(expected, indent=1) + "\n").encode(), mtime=0))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Run from the repository's root. It writes
     data_manifests/embedded/bpe_simple_vocab_16e6.txt.gz      the pairs of open_clip_torch's file that CLIP uses
     data_manifests/embedded/openai_imagenet_templates.txt     OpenAI's 80 templates, one a line, {} for the class name
     tests/golden/tokenizer/strings-N.jsonl.gz                 [text, ids] a line, 77 ids at most, without padding
-    tests/golden/tokenizer/cases.json                         hand-made cases; decoded text; a batch; prompts
+    tests/golden/tokenizer/cases.json.gz                      hand-made cases; decoded text; a batch; prompts
     tests/golden/tokenizer/code_points.json                   SHA-256 of the ids of all code points, planes 0 to 3 and 14
     tests/golden/tokenizer/captions.json                      100 captions in 24 languages and in emoji, padded ids
 
@@ -76,7 +76,8 @@ def encoded(tokenizer, texts, **options):
 
 def write_json(name, value, **options):
     path = GOLDEN / name
-    path.write_text(json.dumps(value, ensure_ascii=False, **options) + "\n", encoding="utf-8")
+    text = (json.dumps(value, ensure_ascii=False, **options) + "\n").encode()
+    path.write_bytes(gzip.compress(text, 9, mtime=0) if name.endswith(".gz") else text)
     report(path)
 
 
@@ -111,7 +112,7 @@ def write_cases(tokenizer, texts, ids):
         "decoded": decoded,
         "prompts": {"class": name, "prompts": [template(name) for template in OPENAI_IMAGENET_TEMPLATES]},
     }
-    write_json("cases.json", value, separators=(",", ":"))
+    write_json("cases.json.gz", value, separators=(",", ":"))
 
 
 def write_code_points(tokenizer):
