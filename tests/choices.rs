@@ -91,15 +91,16 @@ fn the_winner_stands_first_with_what_cannot_be_told_apart_from_it() {
     assert!(!is_choice(&Way { model: "a".into(), method: "wise".into(), weights: "last".into() }));
 }
 
+/// Three seeds of logistic regressions on models, with so many images right.
+fn regressions(models: [(&str, usize); 3]) -> Vec<Answered> {
+    let of = |seed| models.map(|(model, right)| answered(model, "lr", "", (10, 14), seed, right));
+    (0..3).flat_map(of).collect()
+}
+
 /// The order and the winner are of one mind.
 #[test]
 fn of_equals_the_first_wins() {
-    let mut answers = Vec::new();
-    for seed in 0..3 {
-        for (model, right) in [("a", 80), ("b", 80), ("c", 40)] {
-            answers.push(answered(model, "lr", "", (10, 14), seed, right));
-        }
-    }
+    let mut answers = regressions([("a", 80), ("b", 80), ("c", 40)]);
     // As many, but others.
     for answered in answers.iter_mut().filter(|answered| answered.cell.model == "b") {
         answered.right.reverse();
@@ -260,12 +261,7 @@ fn the_board_fills_itself() {
 /// What came with the project may be of images that cannot be decoded here: nothing is compared across other images.
 #[test]
 fn ways_that_were_asked_about_other_images_are_not_compared() {
-    let mut answers = Vec::new();
-    for seed in 0..3 {
-        for (model, right) in [("a", 90), ("b", 80), ("c", 79)] {
-            answers.push(answered(model, "lr", "", (10, 14), seed, right));
-        }
-    }
+    let mut answers = regressions([("a", 90), ("b", 80), ("c", 79)]);
     for answered in answers.iter_mut().filter(|answered| answered.cell.model == "a") {
         let Tested { classes, units } = &*answered.tested;
         answered.tested = Arc::new(Tested { classes: classes[2..].to_vec(), units: units[2..].to_vec() });
