@@ -176,7 +176,8 @@ struct Images {
     /// Ids of models (wider-clip models lists them), instead of all on this machine
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
-    /// Minutes that looking at the images may take; what does not fit is named, and a second call goes on
+    /// Minutes for the features and classifiers of models, one new model at least; what does not fit is named, and a second call
+    /// goes on. Looks at the pictures, a sample per model, checks, curve, map and page come on top
     #[arg(long, value_name = "MINUTES")]
     budget: Option<f64>,
     /// Fetch weights that are not on this machine
@@ -258,7 +259,8 @@ struct Lab {
 
 #[derive(Args)]
 struct Pretrain {
-    /// A pocket model: clip, vit_16, vit_32, convnext_base, convnext_tiny, dino, mae, beit, data2vec, efficientnet; or all
+    /// A pocket model: clip, vit_16, vit_32, convnext_base, convnext_tiny, dino, mae, beit, data2vec, efficientnet; or all. Each
+    /// makes <model>_pocket.icons, but vit_16 makes vit_p8_pocket.icons and vit_32 makes vit_p16_pocket.icons
     model: String,
     /// Where it runs: cpu or cuda
     #[arg(long, default_value = "cpu")]

@@ -47,6 +47,7 @@ fn answered(
         split: "id".into(),
         weights: weights.into(),
         n_train,
+        n_classes: 2,
         tested: Arc::new(tested),
         right: (0..100).map(|image| image < right).collect(),
     }

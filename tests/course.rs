@@ -9,8 +9,10 @@ use wider_clip::workbench::course::assignments::{
     Notebook, STUB, TEXT_STUB, assignments, mark, source, student_version, to_be_marked,
 };
 use wider_clip::workbench::course::build::build;
-use wider_clip::workbench::course::grade::{Points, Submission, points_of, shown_notebook, submissions};
-use wider_clip::workbench::course::grades::{Added, Marking, csv_of, read_grades, read_table, together};
+use wider_clip::workbench::course::grade::{
+    Points, Submission, points_of, shown_notebook, submissions, sweep_left_behind,
+};
+use wider_clip::workbench::course::grades::{Added, Folders, Marking, csv_of, read_grades, read_table, together};
 use wider_clip::workbench::course::has_same_cells;
 use wider_clip::workbench::course::links::safe_links;
 use wider_clip::workbench::course::sandbox::layers;
@@ -349,20 +351,22 @@ fn grades_that_were_filled_in_by_hand_are_read_or_refused() {
     let path = folder.path().join("grades.csv");
     let header = "student,assignment,task,points,of,why\n";
     std::fs::write(&path, format!("{header}ada,1,text,1.5,2,to be read\nada,1,f,,2,\n")).unwrap();
-    let points: Vec<Option<f64>> = read_grades(&path).unwrap().into_iter().map(|one| one.points).collect();
+    let points: Vec<Option<f64>> =
+        read_grades(&path, &Folders::default()).unwrap().into_iter().map(|one| one.points).collect();
     assert_eq!(points, [Some(1.5), None]);
     // A name that a spreadsheet would take for a formula is written with a mark, and read without.
     std::fs::write(&path, format!("{header}'-ada,1,text,1,2,\n'bob,1,text,1,2,\n")).unwrap();
-    let names: Vec<String> = read_grades(&path).unwrap().into_iter().map(|one| one.student).collect();
+    let names: Vec<String> =
+        read_grades(&path, &Folders::default()).unwrap().into_iter().map(|one| one.student).collect();
     assert_eq!(names, ["-ada", "'bob"]);
     // As a spreadsheet saves it where commas are in numbers.
     let saved = "\u{feff}student;assignment;task;points;of;why\nada;1;text;1,5;2;\"a; b\"\n";
     std::fs::write(&path, saved).unwrap();
-    let read = read_grades(&path).unwrap();
+    let read = read_grades(&path, &Folders::default()).unwrap();
     assert_eq!((read[0].points, read[0].of, read[0].why.as_str()), (Some(1.5), 2.0, "a; b"));
     for wrong in ["3", "-1", "NaN", "good"] {
         std::fs::write(&path, format!("{header}ada,1,text,{wrong},2,\n")).unwrap();
-        let said = read_grades(&path).unwrap_err().to_string();
+        let said = read_grades(&path, &Folders::default()).unwrap_err().to_string();
         assert!(said.contains("line 2") && said.contains(wrong), "{said}");
     }
 }
@@ -485,13 +489,151 @@ fn new_points_of_the_program_take_the_place_of_its_old_ones() {
     assert_eq!(told(marked_again(task(Some(0.0), "E2"), Some(of_lines), line, false)), (Some(0.0), "E2".into()));
 }
 
+/// A line belongs to the folder that it was written for, though its name is written, trimmed or counted there.
+#[test]
+fn lines_find_the_folders_whose_names_do_not_come_back_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grades.csv");
+    let of = |students: &[&str]| Folders::of(students.iter().map(|name| (name.to_string(), "1".to_string())));
+    let read = |fields: &[&str], students: &[&str]| {
+        let lines: String = fields.iter().map(|name| format!("{name},1,task,2,4,\n")).collect();
+        std::fs::write(&path, format!("student,assignment,task,points,of,why\n{lines}")).unwrap();
+        let read = read_grades(&path, &of(students)).map_err(|error| error.to_string())?;
+        Ok::<_, String>(read.into_iter().map(|one| one.student).collect::<Vec<_>>())
+    };
+    // What the program writes is read as what it was, and a person's points come through marking again.
+    let names = ["ada ", " eve", "bo\u{200b}b", "two\nlines", "'=x", "=y", "ada", "0012345", "12"];
+    let marked = |name: &str, points| Points { student: name.into(), ..task(points, "") };
+    let given: Vec<Points> = names.iter().map(|name| marked(name, Some(2.0))).collect();
+    std::fs::write(&path, csv_of(&given, &Added::default()).unwrap()).unwrap();
+    let former = read_grades(&path, &of(&names)).unwrap();
+    assert_eq!(former, given);
+    let unread = |name: &&str| Marking { points: vec![marked(name, None)], before: Vec::new(), anew: false };
+    let again = together(names.iter().map(unread).collect(), former, |_| None);
+    let told: BTreeSet<&str> =
+        again.iter().filter(|one| one.points == Some(2.0)).map(|one| one.student.as_str()).collect();
+    assert_eq!(told, BTreeSet::from(names));
+    assert_eq!(again.len(), names.len());
+
+    // As an editor has saved it: without the spaces, without the mark before a formula.
+    assert_eq!(read(&["ada", "-eve"], &["ada ", "-eve", "bob"]).unwrap(), ["ada ", "-eve"]);
+    // Of nobody who is known, and of somebody with another assignment only.
+    assert_eq!(read(&["12345", "zoe"], &["bob", "00123456", "1 2345"]).unwrap(), ["12345", "zoe"]);
+    let other = Folders::of([("0012345".to_string(), "2".to_string())]);
+    assert_eq!(read_grades(&path, &other).unwrap()[0].student, "12345");
+    // A number is somebody's who has it as it is.
+    assert_eq!(read(&["12345"], &["0012345", "12345"]).unwrap(), ["12345"]);
+
+    for (fields, students, said) in [
+        (vec!["bob", "12345"], vec!["0012345", "bob"], ["`12345` in line 3", "probably `0012345`"]),
+        (vec!["12345.0"], vec!["0012345"], ["`12345.0` in line 2", "probably `0012345`"]),
+        (vec!["0"], vec!["000"], ["`0` in line 2", "probably `000`"]),
+        (vec!["1.23457E+12"], vec!["1234567890123", "1234467890123"], ["`1.23457E+12`", "probably `1234567890123`,"]),
+        (vec!["12345"], vec!["012345", "0012345"], ["`12345`", "`0012345` or `012345`"]),
+        (vec![" ada"], vec!["ada", "ada "], ["` ada` in line 2", "`ada` or `ada `"]),
+        (vec!["ada", "ada"], vec!["ada "], ["one line for a student's task", "a second one in line 3: ada  1 task"]),
+    ] {
+        let error = read(&fields, &students).unwrap_err();
+        assert!(error.contains("grades.csv") && said.iter().all(|said| error.contains(said)), "{error}");
+    }
+}
+
+/// Points are read from a cell's value, which comes after all that its functions printed.
+#[test]
+fn much_that_was_printed_takes_no_value_away() {
+    let program = r#"
+import json, sys
+sys.path.insert(0, "src/workbench/course")
+sys.dont_write_bytecode = True
+from run_submission import MOST_TEXT, shortened
+many, few = MOST_TEXT + 100_000, MOST_TEXT // 4
+stream = lambda n, name="stdout": {"output_type": "stream", "name": name, "text": "x" * n}
+value = lambda n: {"output_type": "execute_result", "metadata": {}, "execution_count": 1,
+                   "data": {"text/plain": "1.5", "text/html": "h" * n}}
+shown = lambda n: {"output_type": "display_data", "metadata": {}, "data": {"text/plain": "d" * n}}
+error = lambda n: {"output_type": "error", "ename": "E0425", "evalue": "v" * n, "traceback": []}
+cases = [[stream(many), value(9)], [stream(many), error(9)], [stream(many, "stderr"), value(9)],
+         [shown(many), value(9)], [stream(few), value(many)], [value(9), error(many)],
+         [stream(few), shown(few), value(few)], [stream(few), shown(3 * few), value(few)]]
+kept = [shortened(outputs) for outputs in cases]
+json.dump([[outputs, len(json.dumps(outputs)) < MOST_TEXT + 500] for outputs in kept], sys.stdout)
+"#;
+    let mut python = std::process::Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()));
+    let done = python.args(["-c", program]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let all: Vec<(Vec<Value>, bool)> = serde_json::from_slice(&done.stdout).unwrap();
+    let teacher = notebook(vec![cell("t", "code", "check(f)", json!({ "grade": true, "locked": true, "points": 2 }))]);
+    let submission = Submission { student: "a".into(), assignment: "made".into(), path: "made.ipynb".into() };
+    let given = |outputs: &[Value]| {
+        let mut ran = teacher.clone();
+        ran.json["cells"][0]["outputs"] = json!(outputs);
+        points_of(&teacher, &submission, &ran, "").remove(0)
+    };
+    let expected = [
+        (Some(1.5), ""),
+        (Some(0.0), "E0425: vvvvvvvvv"),
+        (Some(0.0), "the cell wrote to standard error"),
+        (Some(1.5), ""),
+        (Some(1.5), ""),
+        (Some(0.0), "E0425: [the error was left out: it is too long]"),
+        (Some(1.5), ""),
+        (Some(1.5), ""),
+    ];
+    assert_eq!(all.len(), expected.len());
+    for (at, ((outputs, is_short), (points, why))) in all.iter().zip(expected).enumerate() {
+        let found = given(outputs);
+        assert_eq!((found.points, found.why.as_str(), *is_short), (points, why, true), "case {at}");
+    }
+    let text = |case: usize, output: usize| source_text(&all[case].0[output]);
+    // What was printed stands where it stood, cut, and has what the others left.
+    assert!(text(0, 0).starts_with("xxx") && text(0, 0).ends_with("[the rest of the output was left out]\n"));
+    assert!(text(0, 0).len() > 199_000);
+    assert_eq!(text(3, 0), "[an output was left out: it is too long]\n");
+    assert_eq!(
+        (text(6, 0), all[6].0[1]["data"]["text/plain"].as_str().map(str::len)),
+        ("x".repeat(50_000), Some(50_000))
+    );
+    assert_eq!(all[6].0[2]["data"]["text/html"].as_str().map(str::len), Some(50_000));
+    assert_eq!((text(7, 0), text(7, 1).len()), ("x".repeat(50_000), 41));
+}
+
+fn source_text(output: &Value) -> String {
+    output["text"].as_str().unwrap_or_default().to_string()
+}
+
+/// What an interrupted run has left is removed once no run can be at it, and nothing else is.
+#[test]
+fn folders_of_submissions_that_were_left_behind_are_swept() {
+    use std::os::unix::fs::MetadataExt;
+    let temporary = tempfile::tempdir().unwrap();
+    let user = std::fs::metadata(temporary.path()).unwrap().uid();
+    let make = |name: &str, hours: u64| {
+        let folder = temporary.path().join(name);
+        std::fs::create_dir_all(folder.join("place/kernel")).unwrap();
+        std::fs::write(folder.join("place/submission.ipynb"), "{}").unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+        std::fs::File::open(&folder).unwrap().set_modified(then).unwrap();
+        folder
+    };
+    let left = make(&format!("wider-clip-submission-{user}-left"), 25);
+    let others = [
+        make(&format!("wider-clip-submission-{user}-young"), 23),
+        make(&format!("wider-clip-submission-{user}1-of another user"), 25),
+        make("submission-of another program", 25),
+        make("wider-clip-other", 25),
+    ];
+    sweep_left_behind(temporary.path());
+    assert!(!left.exists());
+    assert!(others.iter().all(|other| other.join("place/submission.ipynb").exists()));
+}
+
 #[test]
 fn columns_of_the_grades_are_known_by_their_names_and_added_ones_stay() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("grades.csv");
     let read = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        read_table(&path)
+        read_table(&path, &Folders::default())
     };
     let text = "mail,why,student,of,points,assignment,task,note\n\
                 a@b.org,good,ada,4,1.5,1,task,\"=1+1, or so\"\n\

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Once, OnceLock};
 use wider_clip::workbench::course::assignments::{Notebook, assignments, mark, source, student_version};
+use wider_clip::workbench::course::command::{Course, run};
 use wider_clip::workbench::course::grade::{Options, Points, feedback, grade};
 use wider_clip::workbench::course::sandbox::{Limits, Walls};
 use wider_clip::workbench::course::{check, folder_of_assignments};
@@ -94,7 +95,12 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
             "{ALL}{{ if truth.is_empty() {{ return None; }} let right = truth.iter().zip(predicted).filter(|(a, b)| a == b).count(); Some(right as f64 / truth.len() as f64) }}"
         ),
     )];
-    let right = answered(&teacher, &[("in-words", "90% and 50%: one never finds class 1.")]);
+    // Each check of it prints 360,000 characters before it gives its points.
+    let loud = "{ for _ in 0..10 { println!(\"{}\", \"x\".repeat(6_000)); } if truth.is_empty()";
+    let loud = solved[0].1.replacen("{ if truth.is_empty()", loud, 1);
+    assert_ne!(loud, solved[0].1);
+    let right =
+        answered(&teacher, &[("in-words", "90% and 50%: one never finds class 1."), ("accuracy", loud.as_str())]);
     put(folder.path(), "right", &right);
     put(folder.path(), "empty", &student_version(&teacher).unwrap());
     put(
@@ -253,6 +259,14 @@ fn every_kind_of_submission_is_marked_and_none_harms_another() {
     assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
     assert!(!proof.exists() && folder_of_assignments(&workbench).join(format!("{NAME}.ipynb")).exists());
 
+    // What the right one printed is kept in part, beside its points.
+    let right = Notebook::read(&out.path().join("executed/right").join(format!("{NAME}.ipynb"))).unwrap();
+    let check = right.cells().iter().find(|cell| mark(cell).is_some_and(|of| of.id == "accuracy-points")).unwrap();
+    let kinds: Vec<&str> =
+        check["outputs"].as_array().unwrap().iter().filter_map(|of| of["output_type"].as_str()).collect();
+    assert!(kinds.contains(&"stream") && kinds.contains(&"execute_result"), "{kinds:?}");
+    assert!(check.to_string().contains("[the rest of the output was left out]"));
+
     // What was marked is not run again, and a text that somebody has read keeps its points.
     let grades = out.path().join("grades.csv");
     let text = fs::read_to_string(&grades).unwrap();
@@ -306,6 +320,17 @@ fn every_solution_has_all_points() {
     assert_eq!(by_code.iter().map(|one| one.of).sum::<f64>(), 14.0 + 7.0 * 18.0);
 }
 
+/// A folder of a submission, as one leaves it that was interrupted two days ago.
+fn left_behind() -> PathBuf {
+    let user = std::os::unix::fs::MetadataExt::uid(&fs::metadata(secret_home()).unwrap());
+    let prefix = format!("wider-clip-submission-{user}-");
+    let left = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap().keep();
+    fs::write(left.join("nothing"), "").unwrap();
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(48 * 3600);
+    fs::File::open(&left).unwrap().set_modified(then).unwrap();
+    left
+}
+
 /// The student's own machine: no walls, the same points.
 #[test]
 fn a_student_sees_the_points_that_marking_gives() {
@@ -317,7 +342,9 @@ fn a_student_sees_the_points_that_marking_gives() {
     let wrong = "fn recall(a: &[u32], b: &[u32], n: usize) -> Vec<Option<f64>> { Vec::new() }";
     let mine = answered(&teacher, &[("recall", wrong)]);
     fs::write(&path, mine.to_text()).unwrap();
+    let left = left_behind();
     let points = check(&workbench, &path, 60.0, true).unwrap();
+    assert!(!left.exists());
     let given: Vec<f64> = of(&points, "you").iter().map(|one| one.points.unwrap()).collect();
     assert_eq!(given, [4.0, 0.0, 2.0, 4.0]);
     // The cells stay, and hold what they gave.
@@ -337,7 +364,9 @@ fn what_this_machine_could_not_run_is_marked_again() {
     let teacher =
         assignments(&folder_of_assignments(&workbench)).unwrap().into_iter().find(|of| of.stem() == NAME).unwrap();
     let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    put(folder.path(), "right", &answered(&teacher, &[("in-words", "90% and 50%: one never finds class 1.")]));
+    // A name that a line of the grades does not show as it is: its points must come back all the same.
+    let student = "right ";
+    put(folder.path(), student, &answered(&teacher, &[("in-words", "90% and 50%: one never finds class 1.")]));
     let out = place.path().join("new/grades");
     let options = |seconds| Options {
         jobs: 1,
@@ -347,19 +376,52 @@ fn what_this_machine_could_not_run_is_marked_again() {
         seed: None,
     };
     // No kernel is ready so soon.
+    let left = left_behind();
     let points = grade(&workbench, folder.path(), &out, &options(0.0)).unwrap();
+    assert!(!left.exists());
     assert!(points.iter().all(|one| one.points == Some(0.0) && one.why.starts_with("not marked: ")), "{points:?}");
     assert!(!out.join("executed").exists());
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&out).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o700);
+    let (_, without) = feedback(&workbench, &out).unwrap();
+    assert!(without.len() == 1 && without[0].starts_with(&format!("{student} {NAME}: ")), "{without:?}");
     // A person gives points meanwhile; the program's zeros go, the text is to be read.
     let grades = out.join("grades.csv");
     let text = fs::read_to_string(&grades).unwrap().replace("recall-points,0,", "recall-points,3,");
     fs::write(&grades, text).unwrap();
     let points = grade(&workbench, folder.path(), &out, &options(600.0)).unwrap();
-    let given: Vec<f64> = of(&points, "right").iter().map(|one| one.points.unwrap()).collect();
+    let given: Vec<f64> = of(&points, student).iter().map(|one| one.points.unwrap()).collect();
     assert_eq!(given, [4.0, 3.0, 2.0, 4.0]);
-    assert!(of(&points, "right").iter().all(|one| one.why.is_empty()), "{points:?}");
+    assert!(of(&points, student).iter().all(|one| one.why.is_empty()), "{points:?}");
     let read = points.iter().find(|one| one.task == "in-words").unwrap();
+    assert!(points.iter().all(|one| one.student == student), "no line is left for a student without a folder");
     assert!(read.points.is_none() && read.why.starts_with("to be read"), "{read:?}");
+}
+
+/// Who sends the pages out has to learn that some are missing, from the status too; those that can be made are there.
+#[test]
+fn feedback_without_a_page_for_somebody_ends_with_an_error() {
+    let workbench = workbench();
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("grades");
+    let executed = out.join("executed/ada ");
+    fs::create_dir_all(&executed).unwrap();
+    fs::write(executed.join(format!("{NAME}.ipynb")), r#"{ "cells": [], "metadata": {} }"#).unwrap();
+    let write = |students: &[&str]| {
+        let lines: String = students.iter().map(|student| format!("{student},{NAME},in-words,1,2,good\n")).collect();
+        fs::write(out.join("grades.csv"), format!("student,assignment,task,points,of,why\n{lines}")).unwrap();
+    };
+    let made = || run(&workbench, Course::Feedback { grades: out.clone() });
+    // The line of a folder whose name ends with a space finds it.
+    write(&["ada"]);
+    assert_eq!(made().unwrap(), 0);
+    let page = out.join("feedback/ada ").join(format!("{NAME}.html"));
+    fs::remove_file(&page).unwrap();
+    for (students, missing) in [(["ada", "zoe"], "zoe"), (["aaron", "ada"], "aaron")] {
+        write(&students);
+        let said = made().unwrap_err().to_string();
+        let expected = ["grades", "a page for every submission", "none for 1 of 2, such as", missing];
+        assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+        fs::remove_file(&page).unwrap();
+    }
 }

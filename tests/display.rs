@@ -283,3 +283,39 @@ fn budgets_are_told_apart_by_their_shades() {
     assert_eq!((seven[0].as_str(), seven[2].as_str(), seven[6].as_str()), ("#f0a35e", "#d55e00", "#4a1500"));
     assert_eq!(seven.iter().collect::<BTreeSet<_>>().len(), 7, "{seven:?}");
 }
+
+/// Both sides of an arrow are of the same seeds, and the caption counts what is shown.
+#[test]
+fn a_calibration_is_of_the_seeds_that_have_a_temperature() -> Result<()> {
+    let mut rows = Vec::new();
+    for (method, budget) in [("lr", 100), ("lr", 10), ("lr_sweep", 100)] {
+        for seed in 0..3 {
+            for split in ["id", "ood"] {
+                let tempered = (seed < 2).then_some(0.5);
+                let plain = Some(0.1 * (seed + 1) as f64);
+                let values = [
+                    ("ece", plain),
+                    ("nll", plain),
+                    ("temperature", tempered),
+                    ("ece_tempered", tempered),
+                    ("nll_tempered", tempered),
+                ];
+                for (metric, value) in values {
+                    let row = row(("vit_p8_pocket.icons", method, "", budget, seed), 0.0);
+                    let mut row = ResultRow { split: split.into(), metric: metric.into(), value, ..row };
+                    row.made.shipped = seed == 0;
+                    rows.push(row);
+                }
+            }
+        }
+    }
+    let table = calibration_table(&project(), &rows, "drawn", "lr", 100)?;
+    assert_eq!(texts(&table, 0)[1..], ["0.50", "15.0 → 50.0", "15.0 → 50.0", "0.15 → 0.50", "0.15 → 0.50"]);
+    // Two seeds, two parts, five numbers.
+    assert!(table.caption.contains("of 20 numbers behind it 10 computed on this machine"), "{}", table.caption);
+    // Without any temperature what there is stands alone.
+    rows.iter_mut().filter(|row| row.metric.contains("temper")).for_each(|row| row.value = None);
+    let table = calibration_table(&project(), &rows, "drawn", "lr", 100)?;
+    assert_eq!(texts(&table, 0)[1..3], ["–", "20.0 → –"]);
+    Ok(())
+}

@@ -15,6 +15,7 @@ use wider_clip::metrics::{self, DriftLine, Resamples, Stretch};
 use wider_clip::ndarray::Array2;
 use wider_clip::prelude::*;
 use wider_clip::probe::labelled;
+use wider_clip::probe::sweep::CSweep;
 use wider_clip::results::{Cell, Kept, Right, Store};
 
 const METHODS: &str = "methods = [\"knn\", \"lr\", \"lr_standardised\", \"lr_sweep\"]";
@@ -85,7 +86,9 @@ fn answers_are_of_the_images_that_were_asked_where_some_cannot_be_decoded() -> R
             let units: Vec<u32> = rows.map(|row| names.binary_search(&row).expect("a row") as u32).collect();
             assert_eq!(answered.tested.units, units, "{more}");
             assert_eq!(answered.tested.classes, encoded.labels_at(positions));
-            assert_eq!((answered.right.len(), answered.n_train as usize), (positions.len(), parts.train.len()));
+            let of_val = if answered.cell.method == "lr_sweep" { parts.val.len() } else { 0 };
+            let n_train = parts.train.len() + of_val;
+            assert_eq!((answered.right.len(), answered.n_train as usize), (positions.len(), n_train));
         }
         assert_eq!(drift::answers(&project, &Device::Cpu)?, answers, "as they were kept");
 
@@ -171,23 +174,39 @@ fn calibration_is_that_of_the_probe() -> Result<()> {
     };
     // By the regression as it is used alone, from probabilities in place of scores.
     let mut told = 0;
-    for seed in [0, 1] {
+    for (method, seed) in [(Method::Lr, 0), (Method::Lr, 1), (Method::LrSweep, 0), (Method::LrSweep, 1)] {
         let parts = encoded.parts(10, seed)?;
-        let (features, labels) = of(&parts.train);
-        let model = Logistic::params(1.0).fit(&labelled(features, labels)?)?;
-        let logs = |positions: &[usize]| -> Result<(Array2<f64>, Vec<u32>)> {
+        let part = |positions: &[usize]| {
+            let (features, labels) = of(positions);
+            labelled(features, labels)
+        };
+        // The temperature is that of a probe which has not seen the validation images.
+        let (model, before_val, n_train) = match method {
+            Method::LrSweep => {
+                let swept = CSweep::dinov2().fit(&part(&parts.train)?, &part(&parts.val)?)?;
+                (swept.refit, swept.on_train, parts.train.len() + parts.val.len())
+            }
+            _ => {
+                let model = Logistic::params(1.0).fit(&part(&parts.train)?)?;
+                (model.clone(), model, parts.train.len())
+            }
+        };
+        let logs_of = |model: &Logistic, positions: &[usize]| -> Result<(Array2<f64>, Vec<u32>)> {
             let (asked, truth) = of(positions);
             Ok((model.probabilities(asked.view())?.mapv(f64::ln), truth))
         };
-        let (val, truth) = logs(&parts.val)?;
+        let logs = |positions: &[usize]| logs_of(&model, positions);
+        let (val, truth) = logs_of(&before_val, &parts.val)?;
         let temperature = metrics::fit_temperature(val.view(), &truth)?;
         for (split, positions) in parts.measured() {
             let value = |metric: &str| {
                 let is = |row: &&ResultRow| {
                     (row.cell.method.as_str(), row.cell.seed, row.split.as_str(), row.metric.as_str())
-                        == ("lr", seed, split, metric)
+                        == (method.as_str(), seed, split, metric)
                 };
-                rows.iter().find(is).expect("a row").value
+                let row = rows.iter().find(is).expect("a row");
+                assert_eq!(row.n_train as usize, n_train);
+                row.value
             };
             let (asked, truth) = logs(positions)?;
             let held = |temperature: f64| -> Result<[f64; 2]> {
@@ -214,7 +233,7 @@ fn calibration_is_that_of_the_probe() -> Result<()> {
                 }
                 None => assert_eq!(["temperature", "ece_tempered", "nll_tempered"].map(value), [None; 3]),
             }
-            let (as_is, tempered) = drift::reliability(&encoded, Method::Lr, (10, seed), split)?;
+            let (as_is, tempered) = drift::reliability(&encoded, method, (10, seed), split)?;
             assert_eq!(as_is.iter().map(|bin| bin.n).sum::<usize>(), positions.len());
             assert_eq!(tempered.is_some(), temperature.is_some());
             for (bins, metric) in [(Some(as_is), "ece"), (tempered, "ece_tempered")] {
@@ -351,6 +370,7 @@ fn arm(model: &str, right: impl Fn(usize, u64) -> bool) -> Vec<Answered> {
                 split: split.into(),
                 weights: String::new(),
                 n_train: 30,
+                n_classes: 2,
                 tested: Arc::new(tested),
                 right: images.map(|image| right(image, seed)).collect(),
             });

@@ -363,6 +363,17 @@ fn between_the_frozen_model_and_the_end_validation_images_choose() -> Result<()>
     Ok(())
 }
 
+/// A TIFF of two pixels in three bands.
+fn three_bands() -> Vec<u8> {
+    let tags = [(256, 2), (257, 1), (258, 8), (259, 1), (262, 2), (273, 8), (277, 3), (278, 1), (279, 6)];
+    let mut file = [&b"II\x2a\0\x10\0\0\0"[..], &[1, 2, 3, 4, 5, 6, 0, 0], &(tags.len() as u16).to_le_bytes()].concat();
+    for (tag, value) in tags {
+        file.extend([(tag as u16).to_le_bytes(), 4_u16.to_le_bytes()].concat());
+        file.extend([1_u32.to_le_bytes(), (value as u32).to_le_bytes()].concat());
+    }
+    [file, vec![0; 4]].concat()
+}
+
 #[test]
 fn a_classifier_that_was_saved_says_what_the_run_said() -> Result<()> {
     let root = folder();
@@ -457,6 +468,19 @@ fn a_classifier_that_was_saved_says_what_the_run_said() -> Result<()> {
     let none = classify(&saved, std::slice::from_ref(&bad), 1).expect_err("none could be read").to_string();
     assert!(none.contains("bad.png"), "{none}");
     assert!(classify(&bad, &[good], 1).expect_err("no classifier").to_string().contains("bad.png"));
+    // Pictures are read as those were that it learned from: here as if a record had chosen a ninth band.
+    let text = fs::read(&saved).expect("reads");
+    let length = u64::from_le_bytes(text[..8].try_into().expect("eight bytes")) as usize;
+    let head = String::from_utf8_lossy(&text[8..8 + length]).replace(r#""bands":"null""#, r#""bands":"[9]""#);
+    let head = format!("{head:<width$}", width = head.len().next_multiple_of(8));
+    let chosen = root.path().join("chosen.safetensors");
+    let bytes = [&(head.len() as u64).to_le_bytes()[..], head.as_bytes(), &text[8 + length..]].concat();
+    fs::write(&chosen, bytes).expect("writes");
+    let tiff = root.path().join("three bands.tif");
+    fs::write(&tiff, three_bands()).expect("writes");
+    Saved::open(&saved, &Device::Cpu)?.classify_file(&tiff)?;
+    let error = Saved::open(&chosen, &Device::Cpu)?.classify_file(&tiff).expect_err("no such band").to_string();
+    assert!(error.contains("a TIFF with a band 9") && error.contains("found 3 bands"), "{error}");
     // Where nothing can be written it is said.
     let tuned = start.tune(&asked(Tuning::LpFt), &root.path().join("lp_ft"), &silent())?;
     let error = save(&start, &tuned, &bad.join("x.safetensors")).expect_err("no folder").to_string();
@@ -594,6 +618,22 @@ fn the_command_leaves_a_classifier_and_says_what_batches_in_parts_change() {
     // Without batch normalisation there is nothing to say.
     let (ok, told, errors) = finetune(MODEL, &["--images-at-once", "3"]);
     assert!(ok && !format!("{told}{errors}").contains("batch normalisation"), "{told}{errors}");
+    // Two folders of one name: the first one's classifier stays.
+    for (place, n) in [("a/pics", 12), ("b/pics", 13)] {
+        classes(&root.path().join(place), &[("flat", n), ("steep", n)]);
+    }
+    let usual = |data: &str| {
+        command(&["finetune", MODEL, "--data", data, "--budget", "10", "--max-epochs", "1", "--device", "cpu"])
+    };
+    let made = root.path().join(format!("{MODEL}-pics-lp_ft-b10-s0.safetensors"));
+    let (ok, _, errors) = usual("a/pics");
+    assert!(ok && made.is_file(), "{errors}");
+    let bytes = fs::read(&made).expect("reads");
+    let (ok, told, errors) = usual("b/pics");
+    assert!(!ok && errors.contains("a classifier of other pictures at ") && errors.contains("--out"), "{errors}");
+    assert!(!format!("{told}{errors}").contains("training images") && fs::read(&made).expect("reads") == bytes);
+    let (ok, _, errors) = usual("a/pics");
+    assert!(ok, "{errors}");
     // Where the classifier cannot go is said before there is one.
     let (ok, told, errors) = command(&["finetune", MODEL, "--data", "My Pictures", "--out", "My Pictures"]);
     assert!(!ok && errors.contains("expected the name of a file to write, found a folder"), "{errors}");

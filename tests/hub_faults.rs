@@ -504,10 +504,25 @@ fn a_proxy_that_is_at_fault_is_named() {
         }
         server.requests();
     }
+    // Others are named, or nobody.
+    for others in ["example.com", "27.0.0.1,127.0.0", "", " , .", "*.example.com,127.0.0.1.example.com"] {
+        let place = Place::new();
+        let fetch = place.fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "0.2").set("http_proxy", secret);
+        fetch.set("no_proxy", others).fails(&["through the proxy 127.0.0.1:9"]);
+        assert_eq!(server.requests(), [], "{others}");
+    }
+    // An address of IPv6, where nobody listens.
+    for (around, bypassed) in [("::1", true), ("[::1]", true), ("[::1]:9", true), ("[::2]", false), ("1", false)] {
+        let place = Place::new();
+        let fetch = place.fetch("http://[::1]:9").set("HF_HUB_ETAG_TIMEOUT", "0.2").set("http_proxy", secret);
+        let told = fetch.set("no_proxy", around).run().expect_err("nobody listens");
+        assert_eq!(told.contains("through the proxy"), !bypassed, "{around}: {told}");
+    }
     // A proxy for the other scheme is none for this one.
     assert_eq!(Place::new().fetch(&server.address).set("HTTPS_PROXY", secret).ok().size, 500);
     let fetch = place.fetch(&server.address).set("HTTP_PROXY", "no address, with a password");
-    fetch.fails(&["HTTP_PROXY does not hold the address of a proxy"]);
+    let error = fetch.fails(&["HTTP_PROXY does not hold the address of a proxy"]);
+    assert!(!error.contains("tried"), "no other try mends it: {error}");
 }
 
 #[test]
@@ -546,4 +561,49 @@ fn a_token_that_cannot_be_sent_is_told_without_telling_it() {
     // What surrounds a token is not part of it, and one that is not needed is not looked at.
     assert_eq!(place.fetch(&server.address).set("HF_TOKEN", "\r\n hf_secret\t\r\n").ok().size, 7);
     assert_eq!(place.fetch(NOWHERE).set("HF_TOKEN", "hf_sec\nret").ok().size, 7);
+}
+
+/// The name of the redirect is not that of the file: by it no server can tell whether the rest is of the same one.
+#[test]
+fn the_rest_of_a_linked_file_is_asked_for_without_a_name() {
+    let weights = bytes(5000, 13);
+    for redirects in [false, true] {
+        let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+        server.manner(Manner::BreaksOff(2000));
+        let (linked, whole) = (sha256_hex(&weights), weights.clone());
+        server.script(move |request| {
+            if request.host != "hub" || request.method != "HEAD" {
+                return None;
+            }
+            let status = if redirects { "302 Found\r\nlocation: /elsewhere" } else { "200 OK" };
+            let head = format!(
+                "{status}\r\nx-repo-commit: {FIRST}\r\netag: \"of-the-link\"\r\nx-linked-etag: \"{linked}\"\r\nx-linked-size: {}",
+                whole.len()
+            );
+            (!request.path.contains("/elsewhere")).then(|| Instead::new(&head, b"")).flatten()
+        });
+        assert_eq!(place.fetch(&server.address).set("HF_HUB_ETAG_TIMEOUT", "0.2").ok().size, 5000);
+        let requests = server.requests();
+        let rest = requests.iter().filter(|request| request.range().is_some_and(|range| range != "bytes=0-0"));
+        assert!(
+            rest.clone().count() > 0 && rest.clone().all(|request| request.header("if-range").is_none()),
+            "{requests:?}"
+        );
+    }
+}
+
+/// What an answer to HEAD says of the length holds for what comes.
+#[test]
+fn a_file_is_as_long_as_was_announced() {
+    let weights = bytes(5000, 14);
+    let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+    server.change(REPO, |repository| {
+        (repository.large, repository.etag) = (false, support::hub_server::Etag::Other("\"abc\"".into()));
+    });
+    let short = weights[..4000].to_vec();
+    server.script(move |request| {
+        let head = format!("200 OK\r\nx-repo-commit: {FIRST}\r\netag: \"abc\"");
+        (request.method == "GET" && request.path.contains("/resolve/")).then(|| Instead::new(&head, &short)).flatten()
+    });
+    place.fetch(&server.address).fails(&["expected 5000 bytes as announced, found 4000"]);
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use support::hub_child::{FIRST, Place, REPO, SECOND, bytes, server};
+use support::hub_child::{FIRST, Fetch, Place, REPO, SECOND, bytes, server};
 use support::hub_server::{Etag, HubServer, Instead, Request};
 
 #[test]
@@ -119,6 +119,8 @@ fn redirects_end() {
         ("http://127.0.0.1:99999/PATH".to_string(), "which is no http address"),
         ("http://127.0.0.1:port/PATH".to_string(), "which is no http address"),
         ("http://[::1]:port/PATH".to_string(), "which is no http address"),
+        ("https://me:hf_secret@127.0.0.1:99999/PATH?sig=secret".to_string(), "leads to `https://127.0.0.1:99999/"),
+        ("s3://bucket/key?sig=secret".to_string(), "leads to `s3://bucket/key?...`, which is no http address"),
         (String::new(), "leads to ``"),
         (format!("{host}/{}", "x".repeat(20_000)), "which is no http address"),
         // It is tried, and nobody is there.
@@ -128,6 +130,7 @@ fn redirects_end() {
     for (location, message) in cases {
         let error = to(location.clone());
         assert!(error.contains(message) && error.contains("somebody/vit"), "{location}: {error}");
+        assert!(!error.contains("secret"), "{location}: {error}");
         assert!(error.len() < 700, "{error}");
     }
     server.script(|request| request.path.contains("/resolve/").then(|| Instead::new("302 Found", b"")).flatten());
@@ -410,4 +413,30 @@ fn a_mirror_that_is_not_encrypted_is_warned_of_once() {
     for endpoint in ["hub.example", "ftp://hub.example", "http://", "https://a b"] {
         place.fetch(endpoint).fails(&["HF_ENDPOINT", "expected an address such as https://hub.example"]);
     }
+}
+
+/// A name as long as a folder may hold, and a path as long as is taken; a slash stays in a path and is none in a revision.
+#[test]
+fn names_are_as_long_as_they_may_be() {
+    let path = |length: usize| {
+        let folders = format!("{}/", "f".repeat(99)).repeat(length / 100);
+        format!("{folders}{}", "m".repeat(length - folders.len()))
+    };
+    for (name, fits) in [("m".repeat(255), true), ("m".repeat(256), false), (path(1024), true), (path(1025), false)] {
+        let server = server(&[(&name, b"weights")]);
+        let place = Place::new();
+        let fetched = Fetch { files: &name, ..place.fetch(&server.address) }.run();
+        match fetched {
+            Ok(fetched) => assert!(fits && fetched.file == name),
+            Err(error) => assert!(!fits && error.contains("a name that is too long"), "{error}"),
+        }
+    }
+    let server = HubServer::new();
+    server.commit(REPO, "refs/pr/1", FIRST, &[("deep/model.safetensors", b"weights")]);
+    let place = Place::new();
+    let fetch = Fetch { revision: "refs/pr/1", files: "deep/model.safetensors", ..place.fetch(&server.address) };
+    assert_eq!(fetch.ok().size, 7);
+    let requests = server.requests();
+    assert!(requests.iter().any(|request| request.path.contains("refs%2Fpr%2F1")), "{requests:?}");
+    assert!(requests.iter().any(|request| request.path.ends_with("/deep/model.safetensors")), "{requests:?}");
 }

@@ -117,7 +117,8 @@ fn a_token_is_where_it_is_said_to_be() {
     fs::write(&file, "hf_secret\n").expect("writes");
     let path = file.display().to_string();
     let fetch = || place.fetch(&server.address);
-    fetch().fails(&["status 401"]);
+    let error = fetch().fails(&["status 401"]);
+    assert!(!error.contains("tried"), "it is not asked for again: {error}");
     assert_eq!(fetch().set("HF_TOKEN_PATH", &path).ok().size, 7);
     let anew = || {
         let _ = fs::remove_dir_all(place.folder.path().join("home"));
@@ -137,7 +138,11 @@ fn a_token_is_where_it_is_said_to_be() {
     // A place without a file is no token; one that cannot be read is told.
     fetch().set("HF_TOKEN_PATH", &format!("{path}.none")).fails(&["status 401"]);
     let folder = file.parent().expect("a folder").display().to_string();
-    fetch().set("HF_TOKEN_PATH", &folder).fails(&[&folder, "it cannot be read", "Copy the token again"]);
+    fetch().set("HF_TOKEN_PATH", &folder).fails(&[
+        &folder,
+        "expected a file with a token, found a folder",
+        "Copy the token again",
+    ]);
     // What never ends is not read, and what is long is none.
     let pipe = place.folder.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
@@ -188,4 +193,65 @@ fn a_lock_that_cannot_be_read_is_no_empty_one() {
     assert_eq!(fs::read(&lock).expect("reads"), b"\xff");
     fs::remove_file(&lock).and_then(|()| fs::create_dir(&lock)).expect("a folder in its place");
     place.fetch(&server.address).fails(&[&lock.display().to_string(), "reading"]);
+}
+
+/// Two programs may download a file at a time, and one of them another file of that name.
+#[test]
+fn what_another_program_recorded_meanwhile_stays() {
+    let weights = bytes(300, 4);
+    let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+    place.fetch(&server.address).ok();
+    let lock = place.lock();
+    let kept = fs::read_to_string(&lock).expect("reads");
+    let other = kept.replace(&sha256_hex(&weights), &sha256_hex(b"another file"));
+    assert_ne!(other, kept);
+    for (recorded, is_same) in [(kept, true), (other, false)] {
+        fs::remove_file(&lock).and_then(|()| fs::remove_dir_all(place.folder.path().join("home"))).expect("removes");
+        let (path, text) = (lock.clone(), recorded.clone());
+        server.script(move |request| {
+            if request.method == "GET" && request.path.contains("/resolve/") {
+                fs::write(&path, &text).expect("writes");
+            }
+            None
+        });
+        match place.fetch(&server.address).run() {
+            Ok(found) => assert!(is_same && found.size == 300),
+            Err(error) => assert!(!is_same && error.contains("in what was just downloaded"), "{error}"),
+        }
+        assert_eq!(fs::read_to_string(&lock).expect("reads"), recorded);
+    }
+}
+
+/// Then the user's own lock holds what was downloaded; but no other fault of the project's lock is got around so.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_project_that_is_not_ours_to_write_has_its_lock_elsewhere() {
+    let weights = bytes(300, 5);
+    let (server, place) = (server(&[("model.safetensors", &weights)]), Place::new());
+    let state = place.folder.path().join("state");
+    // No user may make anything there.
+    let project = "/sys/wider-clip-none/hub.lock";
+    place.fetch(&server.address).set("TEST_LOCK_OF", project).fails(&["/sys/wider-clip-none"]);
+    let fetch = || place.fetch(&server.address).set("WIDER_CLIP_STATE", &state.display().to_string());
+    assert_eq!(fetch().set("TEST_LOCK_OF", project).ok().size, 300);
+    let kept = fs::read_to_string(state.join("hub.lock")).expect("reads");
+    assert!(kept.contains(&sha256_hex(&weights)), "{kept}");
+    // It is held to.
+    server.requests();
+    assert_eq!(fetch().set("TEST_LOCK_OF", project).ok().size, 300);
+    assert_eq!(server.requests(), []);
+
+    fs::remove_file(state.join("hub.lock"))
+        .and_then(|()| fs::remove_dir_all(place.folder.path().join("home")))
+        .expect("removes");
+    let (path, text) = (place.lock(), kept.replace(&sha256_hex(&weights), &sha256_hex(b"another file")));
+    fs::create_dir_all(path.parent().expect("a folder")).expect("makes a folder");
+    server.script(move |request| {
+        if request.method == "GET" && request.path.contains("/resolve/") {
+            fs::write(&path, &text).expect("writes");
+        }
+        None
+    });
+    fetch().fails(&["in what was just downloaded"]);
+    assert!(!state.join("hub.lock").exists());
 }

@@ -122,6 +122,19 @@ fn many_bands_are_refused_with_their_number_and_the_keys_that_choose() {
     }
 }
 
+/// The first band of a file that counts from white to black is turned, chosen or not; others are as they are.
+#[test]
+fn white_may_be_zero() {
+    let samples: Vec<u8> = (0..2 * SIDE * SIDE).map(|at| at as u8).collect();
+    let extra = [2];
+    let tiff = Tiff { bits: 8, format: 1, n_bands: 2, photometric: 0, planar: false, big_endian: false, extra: &extra };
+    let bytes = tiff.build(&samples);
+    let first = |reading: &Reading| decode_as("scene", &bytes, reading).expect("decodes").get_pixel(1, 0).0;
+    assert_eq!(first(&Reading::default()), [253; 3]);
+    assert_eq!(first(&by(Some(&[1]), None)), [253; 3]);
+    assert_eq!(first(&by(Some(&[2]), None)), [3; 3]);
+}
+
 #[test]
 fn chosen_bands_are_mapped_by_the_range() {
     let range = [100.0, 3000.0];

@@ -75,6 +75,35 @@ fn a_tiff_is_bounded_in_samples_and_bytes() {
     assert!(refused("entries", &file).contains("beyond the file"));
 }
 
+/// Some compressions unpack a strip or tile as a whole, however little of it the picture shows.
+#[test]
+fn tiles_far_larger_than_the_picture_take_no_more_than_their_share() {
+    let tiled = |compression: u32, bits: u32, n_samples: u32, photometric: u32, tile: [u32; 2], data: &[u8]| {
+        let of = [(256, 1), (257, 20_000), (258, bits), (259, compression), (262, photometric), (277, n_samples)];
+        tiff(&[&of[..], &[(322, tile[0]), (323, tile[1])]].concat(), data)
+    };
+    // Group 4: a first row that is black throughout (`horizontal`, no white, 2560 and 0 black), and all rows like it.
+    let fax = |width: usize| {
+        let black = "000000011111".repeat(width / 2560);
+        let bits = format!("00100110101{black}0000110111{}", "1".repeat(2 * 20_000));
+        let byte = |bits: &[u8]| bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | (bit & 1) << (7 - at));
+        bits.as_bytes().chunks(8).map(byte).collect::<Vec<u8>>()
+    };
+    let _alone = alone();
+    let before = peak();
+    let start = Instant::now();
+    let wide = decode("fax", &tiled(4, 1, 1, 0, [256_000, 65_536], &fax(256_000))).expect("decodes");
+    assert!(wide.pixels().all(|pixel| pixel.0 == [0; 3]));
+    assert!(peak() < before + 200 && start.elapsed() < Duration::from_secs(5), "{} MB, {:?}", peak(), start.elapsed());
+    let message = refused("wider", &tiled(4, 1, 1, 0, [512_000, 65_536], &fax(512_000)));
+    assert!(message.contains("strips or tiles unpack to at most 1024 MB, found tiles of 512000 x 65536"), "{message}");
+    let message = refused("blocks", &tiled(8, 8, 3, 6, [32_768, 65_536], &deflated(1 << 20)));
+    assert!(message.contains("strips or tiles unpack to at most 1024 MB, found tiles of 32768 x 65536"), "{message}");
+    let large = jpeg(0xC0, 4096, &tables(0), &[([0, 63, 0], vec![0; 1 << 17])]);
+    let message = refused("segment", &tiled(7, 8, 1, 1, [16, 20_000], &large));
+    assert!(message.contains("a JPEG of 4096 x 4096 pixels in a strip or tile of 16 x 20000"), "{message}");
+}
+
 /// A JPEG of one component: `frame` is C0 or C2, then come the scans as (header of five bytes without the component, data).
 fn jpeg(frame: u8, side: u16, tables: &[u8], scans: &[([u8; 3], Vec<u8>)]) -> Vec<u8> {
     let mut file = b"\xff\xd8\xff\xdb\0\x43\0".to_vec();

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use wider_clip::manifest::{DatasetRecord, Source, own_manifest};
+use wider_clip::manifest::{DatasetRecord, Source, own_manifest, read_own};
 use wider_clip::workbench::Workbench;
 use wider_clip::workbench::course::build::build;
-use wider_clip::workbench::images::usual_folder;
+use wider_clip::workbench::images::{keep_reading, saved_manifest, usual_folder};
 use wider_clip::workbench::outputs::{Output, claim};
 use wider_clip::workbench::report::{Options, make};
 
@@ -149,4 +149,37 @@ fn reports_on_other_data_of_one_name_lie_apart() {
     assert!(of_second != of_first && of_second.starts_with(place.path()), "{}", of_second.display());
     assert_eq!(usual_folder(place.path(), &second), of_second);
     assert_ne!(usual_folder(place.path(), &record("/c/pics")), of_second);
+}
+
+/// What a file alone does not say is written into the record by a reader, and stays there.
+#[test]
+fn bands_and_range_of_an_edited_record_are_kept_for_the_same_data() {
+    let place = folder();
+    let record = |path: &str| DatasetRecord::own("pics", Source::Folder { path: path.into(), tables: Vec::new() });
+    let mut edited = record("/a/pics");
+    edited.bands = Some(vec![4, 3, 2]);
+    edited.range = Some([0.0, 4095.0]);
+    fs::write(place.path().join("pics.toml"), own_manifest(&edited)).expect("writes");
+    assert_eq!(read_own(&place.path().join("pics.toml")).expect("reads").reading(), edited.reading());
+    let (mut same, mut other) = (record("/a/pics"), record("/b/pics"));
+    keep_reading(&mut same, place.path());
+    keep_reading(&mut other, place.path());
+    assert_eq!(same.reading(), edited.reading());
+    assert_eq!(other.reading(), Default::default());
+}
+
+/// A manifest that is saved beside those of the project is read with them.
+#[test]
+fn a_saved_record_is_called_as_its_file() {
+    let place = folder();
+    let record = DatasetRecord::own("pics", Source::Folder { path: "/a/pics".into(), tables: Vec::new() });
+    let path = place.path().join("mine.toml");
+    let text = saved_manifest(&record, &path).expect("a name that is an id");
+    fs::write(&path, &text).expect("writes");
+    let read = read_own(&path).expect("reads");
+    assert_eq!((read.id.as_str(), &read.source), ("mine", &record.source));
+    for name in ["mine", "My Pictures.toml", "mine.yaml"] {
+        let error = saved_manifest(&record, &place.path().join(name)).expect_err("no id").to_string();
+        assert!(error.contains("ends in .toml"), "{error}");
+    }
 }

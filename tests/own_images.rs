@@ -290,6 +290,16 @@ fn a_gallery_counts_the_pictures_that_it_shows() {
     assert!(caption().starts_with("Labels to look at: 5 of 5 images"), "{}", caption());
     fs::remove_file(place.folder.path().join("images").join(&own.set.ids[2])).expect("removes");
     assert!(caption().starts_with("Labels to look at: 4 of 5 images"), "{}", caption());
+    // Long names leave room for each other and for the number.
+    let (first, second) = (format!("first {}", "a".repeat(60)), format!("second {}", "b".repeat(60)));
+    let long = own::Suspect { probe: (second.clone(), 0.9), ..suspect(0) };
+    assert!(suspects_gallery(&own, &[long]).to_text().contains("left → second bbbbbbbbbb… 90%"));
+    let second = Some((second, 0.25));
+    let said = own::Said { row: 0, id: own.set.ids[0].clone(), class: first, probability: 0.5, second };
+    let mut unlabelled = place.own().expect("opens");
+    unlabelled.unlabelled = Some(own.set.clone());
+    let text = next_gallery(&unlabelled, &[said]).to_text();
+    assert!(text.contains("first aaaaaaaaaaa… 50%, or second bbbbbbbbbb…"), "{text}");
 }
 
 #[test]

@@ -10,6 +10,15 @@ use std::path::Path;
 use wider_clip::datasets::{self, Wanted, open_unlabelled, recognise, sorted_parts};
 use wider_clip::manifest::{Manifests, Source, own_manifest};
 
+/// A Parquet file of numbers.
+fn numbers() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes)
+        .finish(&mut df!("row" => [1, 2], "number" => [0.5, 0.25]).expect("a table"))
+        .expect("writes");
+    bytes
+}
+
 #[test]
 fn class_folders_and_parts() {
     let place = Place::new();
@@ -34,6 +43,24 @@ fn pictures_to_be_labelled_stand_apart() {
     let others = open_unlabelled(place.0.path(), &record).expect("opens").expect("there are some");
     assert_eq!(others.ids, ["Unlabelled/a.png", "Unlabelled/deep/b.png"]);
     assert!(others.warnings.is_empty());
+    // A Parquet file of something else beside the classes costs nothing; nor does one that is none.
+    for (at, (name, bytes)) in
+        [("none.parquet", b"no Parquet".to_vec()), ("embeddings.parquet", numbers())].into_iter().enumerate()
+    {
+        place.write(name, bytes);
+        let found =
+            recognise(&place.0.path().canonicalize().expect("a folder"), &Wanted::default()).expect("recognised");
+        assert!(found.said.len() == at + 2 && found.said[0] == "a folder per class", "{:?}", found.said);
+        assert!(found.said.iter().any(|said| said.contains(name) && said.contains("is not read")), "{:?}", found.said);
+    }
+    assert_eq!(place.open().len(), 2);
+
+    // A table may label some of them by now.
+    let place = Place::new();
+    place.pictures(&["1.png", "2.png", "unlabelled/a.png", "unlabelled/b.png", "unlabelled/c.png"]);
+    place.write("metadata.csv", "file_name,label\n1.png,cat\n2.png,dog\nunlabelled/b.png,cat\nunlabelled/c.png,\n");
+    let others = open_unlabelled(place.0.path(), &place.record(&Wanted::default()).expect("is recognised"));
+    assert_eq!(others.expect("opens").expect("there are some").ids, ["unlabelled/a.png", "unlabelled/c.png"]);
 
     let place = Place::new();
     place.pictures(&["cat/1.png", "dog/1.png"]);

@@ -286,12 +286,25 @@ fn a_place_in_the_store_is_a_data_set_and_a_model() {
 fn only_the_rows_of_experiments_are_read_from_a_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     assert!(rows_in(&folder.path().join("nowhere")).expect("none").is_empty());
-    for (name, seed) in [("b.parquet", 2), ("a.parquet", 1), ("a.shipped.parquet", 3), (".parquet", 4)] {
+    let files = [
+        ("b.parquet", 2),
+        ("a.parquet", 1),
+        ("a.shipped.parquet", 3),
+        (".parquet", 4),
+        ("b.runs.parquet", 5),
+        ("b_my.own.parquet", 6),
+        ("b_my.own.shipped.parquet", 7),
+    ];
+    for (name, seed) in files {
         write_rows(&folder.path().join(name), &[row(seed, "accuracy", Some(0.5))]).expect("writes");
     }
     std::fs::write(folder.path().join("notes.txt"), "no rows").expect("writes");
     let seeds: Vec<u64> = rows_in(folder.path()).expect("reads").iter().map(|row| row.cell.seed).collect();
-    assert_eq!(seeds, [1, 2], "sorted by name");
+    assert_eq!(seeds, [1, 2, 6], "sorted by name; an id may have points");
+    // What cannot be looked at is no empty folder.
+    let error = rows_in(&folder.path().join("notes.txt")).expect_err("no folder").to_string();
+    assert!(error.contains("notes.txt"), "{error}");
+    assert!(left_out_in(&folder.path().join("notes.txt")).is_err());
 }
 
 #[test]

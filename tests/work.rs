@@ -316,6 +316,24 @@ fn a_data_set_called_rows_is_gathered() -> Result<()> {
     Ok(())
 }
 
+/// A shared disk may show a folder before the rows in it.
+#[test]
+fn a_part_whose_rows_are_not_seen_stays() -> Result<()> {
+    let root = folder();
+    let project = small(root.path(), "good", "[\"pixels.raw\"]");
+    let id = "representations/good/pixels.raw";
+    assert_eq!(run(&project, id, &CPU)?, Ended::Done);
+    let rows = project.results_folder().join("parts").join(id).join("rows/good");
+    let (there, aside) = (rows.join("pixels.raw.parquet"), rows.join("pixels.raw.parquet.later"));
+    fs::rename(&there, &aside).expect("moves");
+    let gathered = gather(&project, LONG, &CPU)?;
+    assert!(gathered.parts == 0 && gathered.broken.len() == 1 && gathered.broken[0].starts_with(id), "{gathered:?}");
+    fs::rename(&aside, &there).expect("moves back");
+    let gathered = gather(&project, LONG, &CPU)?;
+    assert!(gathered.parts == 1 && gathered.rows > 0 && gathered.broken.is_empty(), "{gathered:?}");
+    Ok(())
+}
+
 /// A marker from before the plan is of rows that were removed since; one that came meanwhile is of rows that the plan did not
 /// see.
 #[test]

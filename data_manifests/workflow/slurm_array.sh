@@ -19,8 +19,8 @@ for stage in features rest; do
     jobs=$((lines < most ? lines : most))
     memory=$(sed 's/.*"memory_mb": *\([0-9]*\).*/\1/' "$work/$stage.jsonl" | sort -n | tail -n 1)
     id=$(sbatch --parsable --job-name="$suite-$stage" --array="1-$jobs" --requeue --mem=$((200 + memory * 3 / 2)) \
-        --output="$work/logs/$stage-%a.log" --open-mode=append "${after[@]}" "$@" \
-        --wrap="awk -v n=\$SLURM_ARRAY_TASK_ID 'NR % $jobs == n % $jobs' '$work/$stage.jsonl' | bash '$here/cell.sh' '$suite'")
+        --output="$work/logs/$stage-%a.log" --open-mode=append ${after[@]+"${after[@]}"} "$@" \
+        --wrap="awk -v n=\$SLURM_ARRAY_TASK_ID 'NR % $jobs == n % $jobs' $(printf '%q' "$work/$stage.jsonl") | bash $(printf '%q %q' "$here/cell.sh" "$suite")")
     after=("--dependency=afterany:$id") # not afterok: one cell with wrong data would keep back all the others
     echo "$stage: $lines lines in $jobs jobs, $id"
 done

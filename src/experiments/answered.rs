@@ -1,8 +1,9 @@
 //! Which test images an arm had right, with what each image is and belongs to: what paired tests and bootstraps over groups are
 //! made from.
 
+use super::predict::n_fitted;
 use super::runner::Plan;
-use super::{Encoded, Encoding, Protocol, encoded::unit};
+use super::{Encoded, Encoding, Parts, Protocol, encoded::unit};
 use crate::datasets::note_left_out;
 use crate::error::{Error, Result};
 use crate::project::Project;
@@ -29,8 +30,10 @@ pub struct Answered {
     pub split: String,
     /// Which weights of a run; `lr` for the logistic regression beside a run, empty for a probe.
     pub weights: String,
-    /// Training images.
+    /// Images that were learned from.
     pub n_train: u32,
+    /// Classes of the data set, whether or not the test has images of all.
+    pub n_classes: u32,
     /// The images.
     pub tested: Arc<Tested>,
     /// Whether each was right.
@@ -89,6 +92,7 @@ fn joined(project: &Project, encoding: &Encoding, cells: &[Cell], rights: Vec<Ri
         return Ok(all);
     }
     let units = units(encoding);
+    let n_classes = encoding.set.classes.len() as u32;
     let (mut bare, mut known) = (BTreeMap::new(), BTreeMap::new());
     for cell in cells {
         let Some(rights) = by_key.remove(&cell.key) else { continue };
@@ -100,7 +104,8 @@ fn joined(project: &Project, encoding: &Encoding, cells: &[Cell], rights: Vec<Ri
         if !known.contains_key(&asked) {
             known.insert(asked.clone(), tests(encoding, &bare[usable], &units, cell)?);
         }
-        let (n_train, tests) = &known[&asked];
+        let (parts, tests) = &known[&asked];
+        let n_train = n_fitted(&cell.method, parts) as u32;
         for Right { split, weights, right, .. } in rights {
             let Some(tested) = tests.get(&split) else { continue };
             if right.len() != tested.classes.len() {
@@ -109,7 +114,7 @@ fn joined(project: &Project, encoding: &Encoding, cells: &[Cell], rights: Vec<Ri
                 return Err(Error::argument("kept answers", expected, found));
             }
             let (cell, tested) = (cell.clone(), tested.clone());
-            all.push(Answered { cell, split, weights, n_train: *n_train, tested, right });
+            all.push(Answered { cell, split, weights, n_train, n_classes, tested, right });
         }
     }
     Ok(all)
@@ -122,8 +127,8 @@ fn units(encoding: &Encoding) -> Vec<u32> {
     names.iter().map(|name| numbers[name]).collect()
 }
 
-/// Training images, and the tests by name.
-type Tests = (u32, BTreeMap<String, Arc<Tested>>);
+/// The parts, and the tests by name.
+type Tests = (Parts, BTreeMap<String, Arc<Tested>>);
 
 fn tests(encoding: &Encoding, bare: &Encoded, units: &[u32], cell: &Cell) -> Result<Tests> {
     let protocol = Protocol::known(&cell.protocol)?;
@@ -136,5 +141,6 @@ fn tests(encoding: &Encoding, bare: &Encoded, units: &[u32], cell: &Cell) -> Res
         })
     };
     let tests = parts.measured().into_iter().map(|(split, positions)| (split.to_string(), test(positions)));
-    Ok((parts.train.len() as u32, tests.collect()))
+    let tests = tests.collect();
+    Ok((parts, tests))
 }

@@ -45,7 +45,8 @@ pub struct Choice {
     pub split: String,
     /// Label budgets that draw these labels: where the smallest class has no more to give, several do.
     pub budgets: Vec<u32>,
-    /// Training images per class, mean over classes and seeds.
+    /// Training images per class of the data set, mean over seeds. Validation images are not among them; a way that learns from them
+    /// too (`lr_sweep`) had more.
     pub labels: f64,
     /// Seeds that all ways share.
     pub n_seeds: usize,
@@ -188,13 +189,15 @@ fn choice(
         });
     }
     ways.sort_by(|a, b| b.accuracy.value.total_cmp(&a.accuracy.value));
-    let classes: BTreeSet<u32> = first.iter().flat_map(|answered| answered.tested.classes.iter().copied()).collect();
-    let n_train: f64 = first.iter().map(|answered| f64::from(answered.n_train)).sum();
+    let of_way = |way: &BTreeMap<u64, &Answered>| -> f64 {
+        seeds.iter().map(|seed| f64::from(way[seed].n_train) / f64::from(way[seed].n_classes.max(1))).sum()
+    };
+    let labels = asked.values().map(of_way).fold(f64::INFINITY, f64::min);
     Ok(Some(Choice {
         dataset: dataset.into(),
         split: split.into(),
         budgets: vec![budget],
-        labels: n_train / (seeds.len() * classes.len().max(1)) as f64,
+        labels: labels / seeds.len() as f64,
         n_seeds: seeds.len(),
         n_images,
         n_families: numbers.len(),

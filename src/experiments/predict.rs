@@ -33,6 +33,8 @@ pub(super) struct Fitted {
     pub classify: Classify,
     /// The regression behind it, for methods that have probabilities.
     pub logistic: Option<Logistic>,
+    /// One that has not seen the validation images, where `logistic` learned from them too.
+    pub before_val: Option<Logistic>,
     pub warning: String,
 }
 
@@ -43,9 +45,18 @@ pub(super) fn settings(method: Method) -> &'static str {
         Method::KnnDino => "k 20, cosine, votes of temperature 0.07",
         Method::Lr => "C 1",
         Method::LrStandardised => "C 1, standardised",
-        Method::LrSweep => "C of DINOv2's 45 by val, then train and val; solved conditioned",
+        Method::LrSweep => "C of DINOv2's 45 by val, then train and val, both counted; solved conditioned",
         // What is asked is added, see `words`.
         Method::ZeroShot | Method::ZeroShotEnsemble => "by words",
+    }
+}
+
+/// How many images a method learns from: the training images, and where the last fit is on both, the validation images.
+pub(super) fn n_fitted(method: &str, parts: &Parts) -> usize {
+    match Method::known(method) {
+        Ok(Method::LrSweep) => parts.train.len() + parts.val.len(),
+        Ok(method) if method.asks_by_words() => 0,
+        _ => parts.train.len(),
     }
 }
 
@@ -70,19 +81,22 @@ pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result
     let knn = |params: KnnParams| -> Result<Fitted> {
         let model = params.fit(train)?;
         let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
-        Ok(Fitted { classify: Box::new(classify), logistic: None, warning: String::new() })
+        Ok(Fitted { classify: Box::new(classify), logistic: None, before_val: None, warning: String::new() })
     };
     let lr = |model: Logistic| {
         let (warning, logistic) = (model.warning(), Some(model.clone()));
         let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
-        Fitted { classify: Box::new(classify), logistic, warning }
+        Fitted { classify: Box::new(classify), logistic, before_val: None, warning }
     };
     match method {
         Method::Knn => knn(Knn::params(NEIGHBOURS)),
         Method::KnnDino => knn(Knn::dino().k(20.min(n_train))),
         Method::Lr => Ok(lr(Logistic::params(1.0).fit(train)?)),
         Method::LrStandardised => Ok(lr(Logistic::params(1.0).standardise(true).fit(train)?)),
-        Method::LrSweep => Ok(lr(CSweep::dinov2().fit(train, &val()?)?.refit)),
+        Method::LrSweep => {
+            let swept = CSweep::dinov2().fit(train, &val()?)?;
+            Ok(Fitted { before_val: Some(swept.on_train), ..lr(swept.refit) })
+        }
         Method::ZeroShot | Method::ZeroShotEnsemble => {
             let expected = "a method that is fitted; classes are asked for by words with `Words`";
             Err(Error::argument("method", expected, method.as_str()))

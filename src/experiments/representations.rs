@@ -147,7 +147,7 @@ impl Experiment for Representations {
             true => words.predict(encoded, method, &parts)?,
             false => encoded.predict(method, &parts)?,
         };
-        let n_train = if method.asks_by_words() { 0 } else { parts.train.len() };
+        let n_train = predict::n_fitted(&cell.method, &parts);
         let mut outcome = Outcome::default();
         for (split, positions) in parts.measured() {
             let predicted = if split == "ood" { &predictions.ood } else { &predictions.test };

@@ -175,8 +175,8 @@ impl Lease {
             if now != seen {
                 (seen, since) = (now, Instant::now());
             }
-            if since.elapsed() > GONE || is_of_the_dead(&seen) {
-                take_away(&path, &seen, &holder);
+            // One that may not be taken away is waited for as one of the living.
+            if (since.elapsed() > GONE || is_of_the_dead(&seen)) && take_away(&path, &seen, &holder) {
                 continue;
             }
             if !waits() {
@@ -243,14 +243,17 @@ fn is_of_the_dead(text: &str) -> bool {
         .is_some_and(|(mark, _)| crate::storage::is_gone(mark))
 }
 
-/// Takes away the lease of a holder that is gone, if it still is what was `seen`. A rename succeeds for one of those that try.
-fn take_away(path: &Path, seen: &str, by: &str) {
+/// Takes away the lease of a holder that is gone, if it still is what was `seen`. A rename succeeds for one of those that try. False
+/// where the disk refuses it.
+fn take_away(path: &Path, seen: &str, by: &str) -> bool {
     let aside = path.with_extension(format!("lease-{by}"));
-    if fs::rename(path, &aside).is_ok() {
-        if fs::read_to_string(&aside).is_ok_and(|found| found != seen) {
-            // Somebody was quicker, and this is the new holder's: back with it.
-            let _ = fs::hard_link(&aside, path);
-        }
-        let _ = fs::remove_file(&aside);
+    if let Err(error) = fs::rename(path, &aside) {
+        return error.kind() == ErrorKind::NotFound;
     }
+    if fs::read_to_string(&aside).is_ok_and(|found| found != seen) {
+        // Somebody was quicker, and this is the new holder's: back with it.
+        let _ = fs::hard_link(&aside, path);
+    }
+    let _ = fs::remove_file(&aside);
+    true
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub struct OfDomain {
     /// The domain.
     pub domain: String,
-    /// Images that are measured: of classes that other domains have too, whose group no other domain has.
+    /// Images that are measured: of classes that other domains have too. What other domains have of their groups is not learned from.
     pub images: usize,
     /// Accuracy where the probe saw other images of the domain.
     pub known: f64,

@@ -35,6 +35,12 @@ pub struct Facts {
     /// How pictures become its input: a digest of that part of its record. Missing in files of earlier versions.
     #[serde(default)]
     pub input: Option<String>,
+    /// The bands of the pictures that are shown, where the data's record names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bands: Option<Vec<u16>>,
+    /// The values that become black and white, where the data's record names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
     /// The feature that is read.
     pub feature: String,
     /// How features are used.
@@ -93,6 +99,8 @@ impl Own {
             model: arm.model.clone(),
             weights: models::weights_id(self.project.root(), record)?,
             input: Some(input_id(record)),
+            bands: self.set.reading().bands.clone(),
+            range: self.set.reading().range,
             feature: record.features.default.clone(),
             method: arm.method.as_str().into(),
             neighbours: match &probe {

@@ -102,7 +102,8 @@ impl Own {
             match left {
                 Some(seconds) if asked > seconds && fresh > 0 => left_out.push((record.id.clone(), asked / 60.0)),
                 _ => {
-                    left = left.map(|seconds| seconds - asked);
+                    // What costs nothing fits even where the first of all took more.
+                    left = left.map(|seconds| (seconds - asked).max(0.0));
                     fresh += usize::from(!cached);
                     found.push((record.id.clone(), pace));
                 }

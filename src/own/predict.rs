@@ -5,6 +5,7 @@ use super::probe::{Probe, best};
 use crate::datasets::{ImageSet, PREDICTIONS, open_pictures};
 use crate::error::{Error, Result};
 use crate::features::{Extraction, FeatureTable, ONE_USABLE, extract};
+use crate::images::Reading;
 use crate::metrics::tempered;
 use crate::models::{self, LoadedModel, best_device};
 use crate::project::Project;
@@ -81,6 +82,11 @@ impl Predictor {
         Ok(Predictor { facts, probe, model })
     }
 
+    /// Pictures, read as those were that the probe learned from.
+    pub fn as_learned(&self, set: ImageSet) -> ImageSet {
+        set.read_as(Reading { bands: self.facts.bands.clone(), range: self.facts.range })
+    }
+
     /// Features of pictures, on which nothing is kept.
     ///
     /// # Errors
@@ -138,7 +144,7 @@ pub fn predict(
         })?;
     }
     let predictor = Predictor::open(project, classifier, &best_device()?)?;
-    let set = open_pictures("pictures", pictures)?;
+    let set = predictor.as_learned(open_pictures("pictures", pictures)?);
     let table = predictor.features(&set)?;
     tell_set_aside(&table);
     let said = predictor.say(&set, &table)?;

@@ -135,7 +135,10 @@ async fn serve(
                     process.end(Duration::ZERO).await;
                     return Err(error);
                 }
-                Err(_) => Event::Tick,
+                Err(_) => {
+                    process.end(Duration::ZERO).await;
+                    return Err(Failed("the connection to the kernel broke down".into()));
+                }
             },
             event = next_event(&mut events, session.deadline()) => event,
         };

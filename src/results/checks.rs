@@ -69,7 +69,7 @@ impl Standing {
 /// A file that cannot be read as rows.
 pub fn standing(folder: &Path, counts: impl Fn(&ResultRow) -> bool) -> Result<Standing> {
     let mut standing = Standing::default();
-    for path in files_in(folder) {
+    for path in files_in(folder)? {
         let mut rows = read_rows(&path)?;
         rows.retain(&counts);
         standing.rows += rows.len();

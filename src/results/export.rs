@@ -1,7 +1,7 @@
 //! The rows of a suite, for a report.
 
 use super::{ResultRow, frame, read_rows, read_runs, runs_frame, to_csv, write_rows, write_runs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage;
 use std::collections::HashSet;
 use std::fs;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// A file that cannot be read as rows, or a folder that cannot be written.
 pub fn export(current: &Path, out: &Path, counts: impl Fn(&ResultRow) -> bool) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
-    for path in files_in(current) {
+    for path in files_in(current)? {
         let mut rows = read_rows(&path)?;
         rows.retain(&counts);
         let copy = out.join(path.file_name().unwrap_or_default());
@@ -48,18 +48,37 @@ fn export_runs(path: &Path, out: &Path, rows: &[ResultRow]) -> Result<Vec<PathBu
 /// # Errors
 /// A file that cannot be read as rows.
 pub fn rows_in(current: &Path) -> Result<Vec<ResultRow>> {
-    let rows = files_in(current).iter().map(|path| read_rows(path)).collect::<Result<Vec<_>>>()?;
+    let rows = files_in(current)?.iter().map(|path| read_rows(path)).collect::<Result<Vec<_>>>()?;
     Ok(rows.concat())
 }
 
-/// The files `<experiment>.parquet` of a folder, sorted.
-pub(super) fn files_in(current: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(current) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+/// What stands beside the rows of an experiment, by the end of its stem.
+const BESIDE: [&str; 3] = [".shipped", ".runs", ".right"];
+
+/// The files `<experiment>.parquet` of a folder, sorted; an experiment may be of a data set whose id has points.
+pub(super) fn files_in(current: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = paths_in(current)?;
     paths.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.strip_suffix(".parquet").is_some_and(|stem| !stem.is_empty() && !stem.contains('.'))
+        let stem = name.strip_suffix(".parquet").filter(|stem| !stem.is_empty() && !stem.starts_with('.'));
+        stem.is_some_and(|stem| BESIDE.iter().all(|ending| !stem.ends_with(ending)))
     });
-    paths.sort();
-    paths
+    Ok(paths)
+}
+
+/// What is in a folder, sorted; nothing where it is not there.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub(crate) fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>());
+    match paths {
+        Ok(mut paths) => {
+            paths.sort();
+            Ok(paths)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io(folder, "reading the folder")(error)),
+    }
 }

@@ -1,11 +1,12 @@
 //! What a suite asked for and did not get, with the reason: one data set that cannot be used does not cost the others.
 
+use super::export::paths_in;
 use crate::error::{Error, Result};
 use crate::storage;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const ENDING: &str = ".left_out.json";
 
@@ -53,10 +54,8 @@ pub fn write_left_out(current: &Path, name: &str, left_out: &[LeftOut]) -> Resul
 /// # Errors
 /// A file that cannot be read.
 pub fn left_out_in(current: &Path) -> Result<Vec<LeftOut>> {
-    let Ok(entries) = fs::read_dir(current) else { return Ok(Vec::new()) };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let mut paths = paths_in(current)?;
     paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ENDING)));
-    paths.sort();
     let (mut all, mut lines) = (Vec::new(), BTreeSet::new());
     for path in paths {
         for left in read(&path)? {

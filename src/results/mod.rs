@@ -32,6 +32,7 @@ mod wilds;
 
 pub use board::{BoardLine, board, board_frame, write_board};
 pub use checks::{AGREEMENT, Check, Standing, standing};
+pub(crate) use export::paths_in;
 pub use export::{export, rows_in};
 pub use left_out::{LeftOut, left_out_in, write_left_out};
 pub use made::Made;

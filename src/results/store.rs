@@ -62,6 +62,11 @@ impl Kept {
     }
 }
 
+/// Whether there is a file; a disk that does not say so is no disk without it.
+fn is_there(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(Error::io(path, "looking for"))
+}
+
 impl Store {
     /// In `folder`, which need not be there yet.
     pub fn new(folder: impl Into<PathBuf>) -> Store {
@@ -84,7 +89,7 @@ impl Store {
     /// As for [`read_rows`].
     pub fn rows(&self, dataset: &str, model: &str) -> Result<Vec<ResultRow>> {
         let part = self.part(dataset, model);
-        if part.exists() { read_rows(&part) } else { Ok(Vec::new()) }
+        if is_there(&part)? { read_rows(&part) } else { Ok(Vec::new()) }
     }
 
     /// The answers of a data set and model, stale ones among them.
@@ -93,7 +98,7 @@ impl Store {
     /// As for [`read_answers`].
     pub fn answers(&self, dataset: &str, model: &str) -> Result<Vec<Answers>> {
         let part = self.beside(dataset, model, "answers");
-        if part.exists() { read_answers(&part) } else { Ok(Vec::new()) }
+        if is_there(&part)? { read_answers(&part) } else { Ok(Vec::new()) }
     }
 
     /// The runs of a data set and model, stale ones among them.
@@ -102,7 +107,7 @@ impl Store {
     /// As for [`read_runs`].
     pub fn runs(&self, dataset: &str, model: &str) -> Result<Vec<Run>> {
         let part = self.beside(dataset, model, "runs");
-        if part.exists() { read_runs(&part) } else { Ok(Vec::new()) }
+        if is_there(&part)? { read_runs(&part) } else { Ok(Vec::new()) }
     }
 
     /// Which images the runs of a data set and model had right, stale ones among them.
@@ -111,7 +116,7 @@ impl Store {
     /// A file that cannot be read.
     pub fn right(&self, dataset: &str, model: &str) -> Result<Vec<Right>> {
         let part = self.beside(dataset, model, "right");
-        if part.exists() { read_right(&part) } else { Ok(Vec::new()) }
+        if is_there(&part)? { read_right(&part) } else { Ok(Vec::new()) }
     }
 
     /// Removes the files of a data set and model.

@@ -96,16 +96,14 @@ fn check(
     screenshots: Option<&Path>,
     expression: Option<&str>,
 ) -> Result<Vec<Visit>> {
-    let result = tempfile::NamedTempFile::new_in(workbench.state())
-        .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
+    let result = workbench.file_between()?;
     let mut command = command(workbench)?;
     command.arg("check").arg("--result").arg(result.path());
     if let Some(folder) = screenshots {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
         command.arg("--screenshots").arg(folder);
     }
-    let asked = tempfile::NamedTempFile::new_in(workbench.state())
-        .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
+    let asked = workbench.file_between()?;
     if let Some(expression) = expression {
         std::fs::write(asked.path(), expression).map_err(Error::io(asked.path(), "writing"))?;
         command.arg("--ask").arg(asked.path());

@@ -4,7 +4,7 @@ use super::outputs::{self, Output};
 use super::{Workbench, notebooks, report, setup};
 use crate::datasets::{self, Wanted, recognise, sorted_parts};
 use crate::error::{Error, Result};
-use crate::manifest::{DatasetRecord, OfficialSplit, Source, SplitRule, own_manifest, read_own};
+use crate::manifest::{DatasetRecord, OfficialSplit, Source, SplitRule, own_id, own_manifest, read_own};
 use crate::own::{KEPT, REQUEST, Request};
 use crate::progress::thousands;
 use crate::project::Project;
@@ -48,13 +48,19 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     let project = Project::open(workbench.root(), "default")?;
     asked.models.iter().try_for_each(|id| project.manifests.model(id).map(drop))?;
     let found = recognise(&asked.images, &asked.wanted)?;
-    let record = with_split(&project, free_id(&project, found.record))?;
+    let mut record = free_id(&project, found.record);
+    let out = asked.out.clone().unwrap_or_else(|| usual_folder(Path::new("your_images"), &record));
+    keep_reading(&mut record, &out);
+    let record = with_split(&project, record)?;
     found.said.iter().for_each(|said| crate::say!("taken for: {}", plain(said)));
     let text = own_manifest(&record);
-    if let Some(path) = &asked.save_manifest {
+    let saved = match &asked.save_manifest {
+        Some(path) => Some((path, saved_manifest(&record, path)?)),
+        None => None,
+    };
+    if let Some((path, text)) = &saved {
         check_kind(path, "this very record", |found| found == text.as_bytes())?;
     }
-    let out = asked.out.clone().unwrap_or_else(|| usual_folder(Path::new("your_images"), &record));
     let claimed = outputs::claim(&out, Output::Images)?;
     let out = claimed.folder.clone();
     if let Some(other) = source_in(&out, &record).filter(|other| *other != source_of(&record)) {
@@ -62,7 +68,7 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     }
     let manifest = PathBuf::from(format!("{}.toml", record.id));
     write_atomic(&out.join(&manifest), text.as_bytes())?;
-    if let Some(path) = &asked.save_manifest {
+    if let Some((path, text)) = &saved {
         write_atomic(path, text.as_bytes())?;
         crate::say!("the record of these data: {}", shown(path));
     }
@@ -91,11 +97,13 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
     // What an unchanged run left must be there in whole; and what another run leaves until it is stopped must not stand beside the
     // page of this one.
     let is_whole = KEPT.iter().all(|name| classifier.join(name).is_file());
+    let page = out.join("index.html");
     if executed.exists() && !(is_whole && notebooks::is_unchanged(workbench, &run)?) {
-        std::fs::remove_file(&executed).map_err(Error::io(&executed, "removing"))?;
+        for of_before in [&executed, &page].into_iter().filter(|path| path.exists()) {
+            std::fs::remove_file(of_before).map_err(Error::io(of_before, "removing"))?;
+        }
     }
     notebooks::execute(workbench, &run)?;
-    let page = out.join("index.html");
     report::write_one_page(workbench, &executed, &page, false)?;
     crate::say!("the report: {}", shown(&page));
     if classifier.join(KEPT[0]).is_file() {
@@ -105,6 +113,20 @@ pub fn serve(workbench: &Workbench, asked: &Asked) -> Result<()> {
         crate::say!("pictures without a label: {}", shown(&out.join("predictions.csv")));
     }
     Ok(())
+}
+
+/// The record as a manifest at `path`: the data set of a manifest is called as its file.
+///
+/// # Errors
+/// A name that is no id.
+pub fn saved_manifest(record: &DatasetRecord, path: &Path) -> Result<String> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+    if !is_toml || own_id(stem) != stem {
+        let expected = "a file whose name is an id in small letters, digits, `_`, `-` or `.`, and ends in .toml";
+        return Err(Error::data(path, expected, "another name"));
+    }
+    Ok(own_manifest(&DatasetRecord { id: stem.into(), ..record.clone() }))
 }
 
 /// Where in `all` a report goes that nobody gave a place: a folder of the data's name, with more letters where that holds a report on
@@ -129,9 +151,26 @@ fn source_of(record: &DatasetRecord) -> String {
 
 /// The same of the record that a report left in its folder; `None` where there is none.
 fn source_in(folder: &Path, record: &DatasetRecord) -> Option<String> {
+    Some(source_of(&record_in(folder, record)?))
+}
+
+fn record_in(folder: &Path, record: &DatasetRecord) -> Option<DatasetRecord> {
     let path = folder.join(format!("{}.toml", record.id));
     path.is_file().then_some(())?;
-    Some(source_of(&read_own(&path).ok()?))
+    read_own(&path).ok()
+}
+
+/// Takes over `bands` and `range` that a reader has written into the record that a report on the same data left: a file alone does
+/// not say them, and a picture that needs them is refused by these names.
+pub fn keep_reading(record: &mut DatasetRecord, folder: &Path) {
+    let Some(kept) = record_in(folder, record).filter(|kept| source_of(kept) == source_of(record)) else { return };
+    for (name, said) in [("bands", kept.bands.is_some()), ("range", kept.range.is_some())] {
+        if said {
+            let place = folder.join(format!("{}.toml", record.id));
+            crate::say!("`{name}` as in {}", shown(&place));
+        }
+    }
+    (record.bands, record.range) = (kept.bands, kept.range);
 }
 
 /// The record under an id that no data set of the project has.

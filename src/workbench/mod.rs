@@ -48,6 +48,9 @@ pub const SUITE_VARIABLE: &str = "WIDER_CLIP_SUITE";
 /// The name under which Jupyter knows the kernel.
 pub const KERNEL_NAME: &str = "wider-clip";
 
+/// What the names of files begin with that one program writes for another.
+const BETWEEN: &str = ".wider-clip-between-";
+
 /// A project folder and the program that serves its kernels.
 #[derive(Debug, Clone)]
 pub struct Workbench {
@@ -103,6 +106,12 @@ impl Workbench {
     /// The folder for what running writes: that of `WIDER_CLIP_STATE`, else `.wider-clip` as well.
     pub fn state(&self) -> PathBuf {
         own_state().unwrap_or_else(|| self.folder())
+    }
+
+    /// A temporary file that one program writes for another, in the folder for what running writes.
+    fn file_between(&self) -> Result<tempfile::NamedTempFile> {
+        let made = tempfile::Builder::new().prefix(BETWEEN).tempfile_in(self.state());
+        made.map_err(Error::io(self.state(), "creating a temporary file"))
     }
 
     /// The Python interpreter of the project's own environment.

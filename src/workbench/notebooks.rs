@@ -9,11 +9,13 @@
 use super::process::{self, Board};
 use super::{KERNEL_NAME, SUITE_VARIABLE, Workbench, setup};
 use crate::datasets::{OPENED_VARIABLE, still_stands};
+use crate::display::{datasets_table, models_table};
 use crate::error::{Error, Result};
 use crate::experiments::{FRESH_VARIABLE, is_fresh};
 use crate::key::Key;
 use crate::models::{best_device, device_name};
 use crate::own::{REQUEST_VARIABLE, Request};
+use crate::project::Project;
 use crate::say;
 use crate::storage::{self, FolderLock, Standing, sha256_file, sha256_hex, write_atomic};
 use serde_json::Value;
@@ -137,10 +139,8 @@ pub fn execute_on(board: &Board, workbench: &Workbench, run: &Run) -> Result<Out
     }
     let folder = run.executed.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
-    let failure = tempfile::NamedTempFile::new_in(workbench.state())
-        .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
-    let opened = tempfile::NamedTempFile::new_in(workbench.state())
-        .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
+    let failure = workbench.file_between()?;
+    let opened = workbench.file_between()?;
     let record = serde_json::json!({ "key": format!("{UNCHECKED}{key}"), "suite": run.suite });
     let mut command = workbench.python_script("execute.py", EXECUTE)?;
     command
@@ -284,6 +284,15 @@ pub fn key(workbench: &Workbench, run: &Run) -> Result<Key> {
         let folder = request.parent().unwrap_or(Path::new("."));
         key = key.with("request", sha256_file(request)?);
         key = key.with("record", sha256_file(&folder.join(Request::read(request)?.manifest))?);
+    }
+    // What has come from the hub meanwhile is known by no file of the project.
+    let calls = |name: &str| cells.iter().any(|cell| cell.to_string().contains(name));
+    let project = Project::open(root, &run.suite)?;
+    if run.images.is_some() || calls("models_table(") {
+        key = key.with("models here", sha256_hex(models_table(&project).to_text().as_bytes()));
+    }
+    if calls("datasets_table(") {
+        key = key.with("data sets here", sha256_hex(datasets_table(&project).to_text().as_bytes()));
     }
     for file in inputs(root)? {
         key = key.with(file.strip_prefix(root).unwrap_or(&file).display().to_string(), sha256_file(&file)?);

@@ -13,7 +13,7 @@ use super::outputs::{self, Output};
 use super::page_check::{local_files, outside_addresses, outside_addresses_of_style};
 use super::process::{self, Board, failed};
 use super::times::Times;
-use super::{Workbench, browser, export, setup};
+use super::{BETWEEN, Workbench, browser, export, setup};
 use crate::display::{json_for_pages, shorten};
 use crate::error::{Error, Result};
 use crate::experiments::current_keys;
@@ -45,8 +45,6 @@ const MATHJAX_SETTINGS: &str = include_str!("template/mathjax-settings.js");
 
 /// What the names of folders begin with in which pages are made.
 const PAGES: &str = ".pages-";
-/// And those of files that a program reads or writes for another: what `tempfile` gives them.
-const BETWEEN: &str = ".tmp";
 
 /// Notebooks that run at the same time.
 const AT_ONCE: usize = 2;
@@ -77,8 +75,12 @@ pub struct Options {
 /// Those of [`setup::ensure`]; [`Error::Notebook`] where a cell fails; [`Error::Data`] where a page would need the
 /// network or a saved notebook would be larger than 1 MB; [`Error::Program`] where a browser is needed and missing.
 pub fn make(workbench: &Workbench, options: &Options) -> Result<PathBuf> {
-    if options.save && browser::find().is_none() {
-        return Err(failed("chromium", "no browser found, which draws the pictures of saved charts", browser::ADVICE));
+    let needs = [
+        (options.save, "no browser found, which draws the pictures of saved charts"),
+        (options.offline_check, "no browser found, which opens the pages with the network refused"),
+    ];
+    if let Some((_, without)) = needs.into_iter().find(|(asked, _)| *asked).filter(|_| browser::find().is_none()) {
+        return Err(failed("chromium", without, browser::ADVICE));
     }
     let mut times = Times::begin();
     let out = options.out.clone().unwrap_or_else(|| usual_folder(workbench));
@@ -364,9 +366,11 @@ pub fn write_pages_so_far(workbench: &Workbench, suite: &str, out: &Path, coming
 fn write_standing(workbench: &Workbench, out: &Path, standing: &Standing) -> Result<Vec<PathBuf>> {
     let executed = notebooks::numbered_notebooks(&out.join("notebooks"))?;
     let current = results_folder(workbench.root()).join("current").join(standing.suite);
-    // While notebooks are coming their rows are; when all are done, what counts no more is left out.
-    let keys = match standing.coming.is_empty() && standing.ended.is_none() {
-        true => Some(keys_that_count(workbench, standing.suite, &current)?),
+    // While notebooks are coming their rows are; when all are done, or none is begun any more, what counts no more is left out.
+    let failed = standing.coming.iter().any(|item| matches!(item.state, State::Failed(_)));
+    let keys = match standing.ended.is_some() {
+        true => keys_that_count(workbench, standing.suite, &current).ok(),
+        false if failed || standing.coming.is_empty() => Some(keys_that_count(workbench, standing.suite, &current)?),
         false => None,
     };
     let counts = |row: &ResultRow| keys.as_ref().is_none_or(|keys| keys.contains(&row.cell.key));
@@ -482,8 +486,7 @@ fn render(
     let mut command = workbench.python_script("render.py", RENDER)?;
     command.arg("--template").arg(&template).arg("--report").arg(report).arg("--out").arg(staging);
     // In a file: a command line has an end.
-    let told = tempfile::NamedTempFile::new_in(workbench.state())
-        .map_err(Error::io(workbench.state(), "creating a temporary file"))?;
+    let told = workbench.file_between()?;
     fs::write(told.path(), information.to_string()).map_err(Error::io(told.path(), "writing"))?;
     command.arg("--information").arg(told.path());
     if only_index {
@@ -663,8 +666,8 @@ pub fn check_in_browser(workbench: &Workbench, pages: &[PathBuf]) -> Result<()> 
 /// Puts the executed copies of `sources` back in their place, with a static picture beside every chart and without the
 /// sprite sheets.
 fn save(workbench: &Workbench, sources: &[PathBuf], out: &Path) -> Result<()> {
-    let staging =
-        tempfile::tempdir_in(workbench.state()).map_err(Error::io(workbench.state(), "creating a temporary folder"))?;
+    let staging = tempfile::Builder::new().prefix(BETWEEN).tempdir_in(workbench.state());
+    let staging = staging.map_err(Error::io(workbench.state(), "creating a temporary folder"))?;
     let name = |source: &PathBuf| source.file_name().unwrap_or_default().to_os_string();
     let copies: Vec<PathBuf> = sources.iter().map(|source| out.join("notebooks").join(name(source))).collect();
     let plotly = out.join("assets").join("plotly.min.js");

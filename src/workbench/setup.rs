@@ -183,7 +183,7 @@ fn python_environment(workbench: &Workbench, board: &Board) -> Result<Option<Dur
     let venv = workbench.folder().join("venv");
     let stamp = venv.join("wider-clip.stamp");
     let hash = sha256_hex(format!("{REQUIREMENTS}{SLIDES}").as_bytes());
-    if holds(&stamp, &hash) && workbench.python().exists() {
+    if holds(&stamp, &hash) && has_packages(&workbench.python()) {
         return Ok(None);
     }
     let step = board.begin(1, STEPS, "Python environment with pinned Jupyter packages", "once, about a minute");
@@ -195,6 +195,14 @@ fn python_environment(workbench: &Workbench, board: &Board) -> Result<Option<Dur
     install(workbench, &step, "requirements-slides.txt", SLIDES)?;
     write_atomic(&stamp, hash.as_bytes())?;
     Ok(Some(step.end("done")))
+}
+
+/// Whether a virtual environment's Python starts and finds the packages there: the system's, to which it leads, may have become the
+/// next version, whose packages lie elsewhere.
+pub fn has_packages(python: &Path) -> bool {
+    const FINDS_PIP: &str =
+        "import os, sys, sysconfig; sys.exit(not os.path.isdir(os.path.join(sysconfig.get_path('purelib'), 'pip')))";
+    Command::new(python).args(["-I", "-c", FINDS_PIP]).output().is_ok_and(|output| output.status.success())
 }
 
 /// Installs pinned packages by a list, which is left in the folder under `name`.

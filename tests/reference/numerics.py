@@ -1,4 +1,5 @@
-"""Goldens for tests/numerics.rs: kNN, logistic regression, k-means and UMAP from scikit-learn and umap-learn.
+"""Goldens for tests/neighbours.rs, tests/probe.rs and tests/clustering.rs: kNN, logistic regression, k-means and UMAP from
+scikit-learn and umap-learn.
 
     python -m pip install -r tests/reference/requirements-numerics.txt
     python tests/reference/numerics.py knn logistic kmeans umap

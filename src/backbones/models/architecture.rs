@@ -134,6 +134,8 @@ fn known() -> Result<Vec<(&'static str, Architecture)>> {
         ("convnext_base_clip", Architecture::ConvNeXt(ConvNeXtConfig::base().with_one_eps())),
         ("efficientnet_b2", Architecture::EfficientNet(EfficientNetConfig::b(2)?)),
         ("efficientnet_b4", Architecture::EfficientNet(EfficientNetConfig::b(4)?)),
+        ("tf_efficientnet_b2", Architecture::EfficientNet(EfficientNetConfig::tf_b(2)?)),
+        ("tf_efficientnet_b4", Architecture::EfficientNet(EfficientNetConfig::tf_b(4)?)),
         ("tf_efficientnet_b6", Architecture::EfficientNet(EfficientNetConfig::tf_b(6)?)),
         ("efficientnet_lite0", Architecture::EfficientNet(EfficientNetConfig::lite(0)?)),
         ("pixels", Architecture::Pixels(32)),

@@ -16,8 +16,8 @@ const PIECE: usize = 32 * 1024;
 
 /// (x - mean) / sqrt(variance + eps) * `w` + `b` over the last axis, with gradients for all three.
 ///
-/// Shapes: `x` (..., D), `w` (D,), `b` (D,). The variance divides by D. Mean and variance are taken in two passes, so
-/// that a large mean costs no digits.
+/// Shapes: `x` (..., D), `w` (D,), `b` (D,). The variance divides by D. On processors mean and variance are taken in two
+/// passes, so that a large mean costs no digits; candle's kernel for GPUs takes both in one.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};

@@ -7,7 +7,7 @@ use super::slices::{map1, map2};
 use super::{filled_parts, require_f32, values};
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, dispatch, multiply_add};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -35,7 +35,12 @@ pub fn mean_pixels(x: &Tensor) -> Result<Tensor> {
     };
     let pixels = height * width;
     if !x.device().is_cpu() {
-        return Ok(x.reshape((batch, pixels, channels))?.mean(1)?);
+        let x = x.reshape((batch, pixels, channels))?;
+        // candle sums halves up as halves, which end at 65,504.
+        return match x.dtype() {
+            DType::F16 => Ok(x.to_dtype(DType::F32)?.mean(1)?.to_dtype(DType::F16)?),
+            _ => Ok(x.mean(1)?),
+        };
     }
     require_f32("mean_pixels, x", x)?;
     Ok(x.contiguous()?.apply_op1(MeanPixels(Maps { batch, pixels, channels }))?)

@@ -316,6 +316,16 @@ impl ImageSet {
         self.times.as_ref().map(|times| times.iter().enumerate().map(year).collect()).transpose()
     }
 
+    /// Which bands and values of the pictures are shown.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// The same images, of which these bands and values are shown.
+    pub fn read_as(self, reading: Reading) -> ImageSet {
+        ImageSet { reading, decoded: Default::default(), ..self }
+    }
+
     /// What decides the pictures, and with a model the features: the bytes, the column that they stand in, their order, the
     /// bands and the range where the record names them, and the corruption where there is one.
     pub fn images_key(&self) -> Key {

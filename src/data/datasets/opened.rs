@@ -46,7 +46,7 @@ pub(super) fn note(path: &Path) -> Result<()> {
 }
 
 /// Notes the folders of the pictures that tables in `folder` name; where `folder` is much larger than these (somebody's
-/// home, with a table in it), those that pictures lie in alone.
+/// home, with a table in it), those that pictures lie in alone; and where such a folder is much larger too, the pictures.
 pub(super) fn note_pictures(folder: &Path, pictures: &[&Path]) -> Result<()> {
     let (inside, outside): (Vec<&Path>, Vec<&Path>) = pictures.iter().partition(|picture| picture.starts_with(folder));
     let mut folders: BTreeSet<&Path> = outside.iter().filter_map(|picture| picture.parent()).collect();
@@ -57,11 +57,16 @@ pub(super) fn note_pictures(folder: &Path, pictures: &[&Path]) -> Result<()> {
     }
     // A folder stands for those below it; in this order it comes before them.
     let mut noted: Vec<&Path> = Vec::new();
-    for folder in folders {
-        if !noted.iter().any(|above| folder.starts_with(above)) {
-            note(folder)?;
-            noted.push(folder);
+    for of in folders {
+        if noted.iter().any(|above| of.starts_with(above)) {
+            continue;
         }
+        if own::is_much_larger(of, pictures.len()) {
+            pictures.iter().filter(|picture| picture.parent() == Some(of)).try_for_each(|picture| note(picture))?;
+            continue;
+        }
+        note(of)?;
+        noted.push(of);
     }
     Ok(())
 }

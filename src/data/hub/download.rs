@@ -108,10 +108,13 @@ impl Client {
     /// Completes `partial`, in as many attempts as make sense.
     fn receive(&self, handle: &Repo, file: &str, announced: &Announced, partial: &Path) -> Result<(), Fault> {
         let mut meter = Meter { label: format!("downloading {}", from(handle, file)), progress: None, total: None };
+        // Of all attempts: one that begins anew has not got on before it has more than any other had.
+        let mut longest = length_of(partial);
         self.transport().patiently(|| {
-            let before = length_of(partial);
             let done = self.attempt(handle, file, announced, partial, &mut meter);
-            let got_on = length_of(partial).saturating_sub(before) >= GOT_ON;
+            let length = length_of(partial);
+            let got_on = length.saturating_sub(longest) >= GOT_ON;
+            longest = longest.max(length);
             (done, got_on && meter.total.is_some())
         })?;
         if let Some(progress) = meter.progress.take() {

@@ -36,7 +36,10 @@ pub(super) fn is_bypassed(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
     list.split(',').map(|entry| entry.trim().to_ascii_lowercase()).any(|entry| {
         let name = entry.trim_start_matches('*').trim_start_matches('.');
-        let name = name.rsplit_once(':').filter(|(name, _)| !name.contains(':')).map_or(name, |(name, _)| name);
+        let name = match name.strip_prefix('[').and_then(|name| name.split_once(']')) {
+            Some((address, _port)) => address,
+            None => name.rsplit_once(':').filter(|(name, _)| !name.contains(':')).map_or(name, |(name, _)| name),
+        };
         entry == "*" || (!name.is_empty() && (host == name || host.ends_with(&format!(".{name}"))))
     })
 }

@@ -35,6 +35,7 @@
 //! | pixels, a side | [`MAX_PIXELS`](super::MAX_PIXELS), [`MAX_SIDE`](super::MAX_SIDE) |
 //! | memory beside the pixels: text, profiles, a row of a TIFF's tiles | 64 MB |
 //! | samples a pixel of a TIFF; bytes that it unpacks to | 1024; 4 GB |
+//! | a strip or tile of a TIFF that is unpacked as a whole (JPEG, fax, YCbCr) | 1 GB, or 24 bytes a pixel of the picture |
 //! | bytes that the strips or tiles of a TIFF take, each as often as it is read | 8 times the file, or 128 MB |
 //! | scans of a JPEG; blocks that all scans come to | 200; 16 times its blocks, or 8 million |
 //! | memory of all pictures that need 64 MB or more, over all threads | 1 GB: threads wait for each other. One alone may need more |

@@ -131,8 +131,8 @@ struct State<'a> {
     n_scans: usize,
     /// Blocks that the scans came to.
     n_visits: usize,
-    /// Whether the file is a part of another one, which has its share of the memory and ends it.
-    is_part: bool,
+    /// For a part of another file, which has its share of the memory and ends it: width and height, at most.
+    part_of: Option<(usize, usize)>,
 }
 
 /// Decodes and turns upright.
@@ -145,9 +145,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, Refusal> {
     Ok(oriented(frame.into_rgb(jfif, adobe)?, turn))
 }
 
-/// Decodes a JPEG that is a part of another file; `tables` are those that it shares with other parts.
-pub(super) fn decode_segment(tables: Option<&[u8]>, bytes: &[u8], colours: Colours) -> Result<Segment, Refusal> {
-    let mut state = State { n_bytes: bytes.len(), is_part: true, ..State::default() };
+/// Decodes a JPEG that is a part of another file, of `most` pixels across and down; `tables` are those that it shares with
+/// other parts.
+pub(super) fn decode_segment(
+    tables: Option<&[u8]>,
+    bytes: &[u8],
+    colours: Colours,
+    most: (usize, usize),
+) -> Result<Segment, Refusal> {
+    let mut state = State { n_bytes: bytes.len(), part_of: Some(most), ..State::default() };
     for stream in [tables.unwrap_or(b"\xFF\xD8"), bytes] {
         if !stream.starts_with(b"\xFF\xD8") {
             return Err(broken("a part that does not begin as a JPEG"));
@@ -204,7 +210,7 @@ impl<'a> State<'a> {
         loop {
             let marker = match next_marker(bytes, &mut at) {
                 Some(marker) => marker,
-                None if self.is_part => return Ok(()), // whole scans were read; libtiff asks for no end either
+                None if self.part_of.is_some() => return Ok(()), // whole scans were read; libtiff asks for no end either
                 None => return Err(truncated()),
             };
             match marker {
@@ -236,7 +242,7 @@ impl<'a> State<'a> {
     fn read(&mut self, marker: u8, segment: &'a [u8]) -> Result<(), Option<Refusal>> {
         match marker {
             0xC0..=0xC2 if self.frame.is_some() => return Err(Some(broken("two frames"))),
-            0xC0..=0xC2 => self.frame = Some(Frame::new(segment, marker == 0xC2, self.n_bytes, self.is_part)?),
+            0xC0..=0xC2 => self.frame = Some(Frame::new(segment, marker == 0xC2, self.n_bytes, self.part_of)?),
             0xC4 => self.read_huffman(segment)?,
             0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
                 let found = format!("process {:02X} (lossless, hierarchical or arithmetic)", marker);
@@ -311,8 +317,14 @@ impl<'a> State<'a> {
 }
 
 impl Frame {
-    /// Reads a start-of-frame segment of a file of `n_bytes`. `Err(None)` says that it is too short.
-    fn new(segment: &[u8], progressive: bool, n_bytes: usize, is_part: bool) -> Result<Frame, Option<Refusal>> {
+    /// Reads a start-of-frame segment of a file of `n_bytes`, or of a part of `part_of` pixels at most. `Err(None)` says
+    /// that it is too short.
+    fn new(
+        segment: &[u8],
+        progressive: bool,
+        n_bytes: usize,
+        part_of: Option<(usize, usize)>,
+    ) -> Result<Frame, Option<Refusal>> {
         let (height, width) = (word(segment, 1).ok_or(None)?, word(segment, 3).ok_or(None)?);
         let n_components = usize::from(*segment.get(5).ok_or(None)?);
         if segment[0] != 8 || ![1, 3, 4].contains(&n_components) {
@@ -321,6 +333,10 @@ impl Frame {
         }
         check_size(u32::from(width), u32::from(height))?;
         let (width, height) = (usize::from(width), usize::from(height));
+        if let Some((across, down)) = part_of.filter(|(across, down)| width > *across || height > *down) {
+            let found = format!("a JPEG of {width} x {height} pixels in a strip or tile of {across} x {down}");
+            return Err(Some(broken(found)));
+        }
         let described = segment[6..].as_chunks::<3>().0.get(..n_components).ok_or(None)?;
         let sampling = |pair: u8| (usize::from(pair >> 4), usize::from(pair & 15));
         for &[_, pair, quantization] in described {
@@ -339,7 +355,7 @@ impl Frame {
         }
         // Coefficients, samples, samples of full size and pixels.
         let memory = (128 + 64) * n_blocks + (n_components + 3) * width * height;
-        let share = (!is_part).then(|| reserve(memory as u64));
+        let share = part_of.is_none().then(|| reserve(memory as u64));
         let component = |&[id, pair, quantization]: &[u8; 3]| {
             let (h, v) = sampling(pair);
             Component {

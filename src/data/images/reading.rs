@@ -7,7 +7,7 @@ use super::decode::Refusal;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reading {
     /// The bands of a TIFF that are shown, counted from 1: one for grey, three for red, green and blue. Other formats, which
-    /// have no bands, are read as they are.
+    /// have no bands, are read as they are. Where a TIFF counts from white to black, its first band alone is turned; no other is.
     pub bands: Option<Vec<u16>>,
     /// The values that become 0 and 255. Those between are mapped linearly and rounded, those beyond are clipped. It holds
     /// for TIFF and PNG samples of more than eight bits, and for all samples where `bands` are named.

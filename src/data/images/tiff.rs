@@ -8,7 +8,8 @@
 //! - Refused by name: CIELab, YCbCr in planes, other compressions, complex numbers, raw camera data.
 //!
 //! Rows are unpacked one after the other and only as far as pixels ask for them: beside the picture (up to five bytes a
-//! pixel) memory is needed for one row of a tile, and for the pixels of one strip or tile where that is JPEG, fax or YCbCr.
+//! pixel) memory is needed for one row of a tile, and for the pixels of one strip or tile where that is JPEG, fax or YCbCr,
+//! which has its share of what large pictures may take together.
 
 mod compressions;
 mod directory;
@@ -46,7 +47,7 @@ fn broken(problem: impl std::fmt::Display) -> Refusal {
 pub(super) fn decode(bytes: &[u8], reading: &Reading) -> Result<RgbImage, Refusal> {
     let directory = Directory::first(bytes)?;
     let layout = Layout::new(&directory)?;
-    let _share = reserve(8 * (layout.width * layout.height) as u64);
+    let _share = reserve(8 * (layout.width * layout.height) as u64 + layout.chunk_memory());
     let pixels = match &reading.bands {
         Some(bands) => chosen(&layout, bytes, bands, reading)?,
         None => coloured(&layout, &directory, bytes, reading)?,
@@ -67,7 +68,10 @@ fn chosen(layout: &Layout, bytes: &[u8], bands: &[u16], reading: &Reading) -> Re
         return Err(Refusal::new(expected, format!("{} bands", layout.n_samples)));
     }
     let picks: Vec<usize> = bands.iter().map(|&band| usize::from(band) - 1).collect();
-    let samples = samples::read(layout, bytes, &picks, picks.len(), reading, false)?;
+    let mut samples = samples::read(layout, bytes, &picks, picks.len(), reading, false)?;
+    if layout.photometric == WHITE_IS_ZERO && picks == [0] {
+        samples.iter_mut().for_each(|sample| *sample = 255 - *sample);
+    }
     Ok(if picks.len() == 3 { samples } else { spread(&samples) })
 }
 

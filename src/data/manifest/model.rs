@@ -14,9 +14,12 @@ pub struct ModelRecord {
     pub id: String,
     /// The name to print.
     pub name: String,
-    /// The code that builds it: `efficientnet`, `vit`, `pixels`, ...
+    /// What it belongs to: `efficientnet`, `vit`, `pixels`, ... It groups tables; and of `beit` and `data2vec` the first block stays
+    /// in f32 where the rest is rounded to bf16.
     pub family: String,
-    /// The configuration within the family (`efficientnet_lite0`, `vit_tiny_patch16_224`).
+    /// The network that is built (`efficientnet_lite0`, `vit_tiny_patch16_64`). Its tensors must have the names and shapes of the weights;
+    /// what leaves no trace in them, such as an activation or how edges are padded, is this name's alone: `efficientnet_b2` is not
+    /// `tf_efficientnet_b2`, and `clip_vit_b32`, with the quick GELU of OpenAI's weights, is not OpenCLIP's of the same shape.
     pub architecture: String,
     /// The name in the `model` column of the study's published tables, for the models that the study used.
     #[serde(default)]

@@ -5,7 +5,7 @@ use crate::error::Result;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Reads a manifest of a reader's own data, as it stands: nothing is completed or looked for.
+/// Reads a manifest of a reader's own data. What it does not say is completed as always; nothing is looked for.
 ///
 /// # Errors
 /// A file that cannot be read or is no manifest of a data set.
@@ -13,7 +13,8 @@ pub fn read_own(path: &Path) -> Result<DatasetRecord> {
     Ok(Loaded::<DatasetRecord>::read(path)?.record)
 }
 
-/// The manifest of a reader's own data: what is not the default. Reading it gives the same record.
+/// The manifest of a reader's own data as `recognise` finds them, with the bands and the range of an edited one: what is not the
+/// default. Reading it gives the same record; what else a record may say is not written.
 pub fn own_manifest(record: &DatasetRecord) -> String {
     let mut manifest = Table::new();
     let text = |text: &str| Value::String(text.into());
@@ -29,6 +30,15 @@ pub fn own_manifest(record: &DatasetRecord) -> String {
     for (key, value, default) in said {
         if !value.is_empty() && value != default {
             manifest.insert(key.into(), text(value));
+        }
+    }
+    let reading = [
+        ("bands", record.bands.as_ref().map(|bands| bands.iter().map(|&band| i64::from(band).into()).collect())),
+        ("range", record.range.map(|range| range.map(Value::Float).to_vec())),
+    ];
+    for (key, values) in reading {
+        if let Some(values) = values {
+            manifest.insert(key.into(), Value::Array(values));
         }
     }
     let mut source = Table::new();

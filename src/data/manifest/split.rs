@@ -82,16 +82,18 @@ impl SplitRecord {
     /// What decides the parts of a split, beside the images' columns, a budget and a seed. Counts are there to be held to
     /// and decide nothing.
     pub fn key(&self) -> Key {
-        let official = |part: &Option<OfficialSplit>| part.as_ref().map_or_else(|| "none".into(), |p| p.name.clone());
+        // A comma inside a name must not read as one between names.
+        let escaped = |name: &String| name.replace('\\', "\\\\").replace(',', "\\,");
+        let official = |part: &Option<OfficialSplit>| match part.as_ref().map(|part| part.name.as_str()) {
+            None => "none".to_string(),
+            Some("none") => "the part `none`".into(),
+            Some(name) => name.into(),
+        };
         Key::new("split")
             .with("pool", &self.pool)
             .with("balance", self.balance.map_or_else(|| "none".into(), |n| n.to_string()))
             .with("rule", self.rule.as_str())
-            // A comma inside a name must not read as one between names.
-            .with(
-                "ood_domains",
-                self.ood_domains.iter().map(|name| name.replace(',', "\\,")).collect::<Vec<_>>().join(", "),
-            )
+            .with("ood_domains", self.ood_domains.iter().map(escaped).collect::<Vec<_>>().join(", "))
             .with("val", official(&self.val))
             .with("id_test", official(&self.id_test))
             .with("ood_test", official(&self.ood_test))

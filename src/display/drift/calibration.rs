@@ -2,7 +2,7 @@
 
 use super::arm;
 use crate::display::finetuning::method_label;
-use crate::display::selection::{Selection, model_name};
+use crate::display::selection::{Selection, by_seed, model_name, origin};
 use crate::display::text::{plain, title};
 use crate::display::{Cell, Chart, Table};
 use crate::error::Result;
@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Calibration error in points and negative log-likelihood in nats, in and out of distribution: as the probe is, and at the
-/// temperature that fits the validation images best. Mean over seeds; models by their likelihood out of distribution.
+/// temperature that fits the validation images best. Mean over the seeds that have one, over all where none has; models by their
+/// likelihood out of distribution.
 ///
 /// # Errors
 /// A value that is not finite.
@@ -30,19 +31,28 @@ pub fn calibration_table(
     method: &str,
     budget: u32,
 ) -> Result<Table> {
+    let asked = |row: &&ResultRow| row.cell.method == method && row.cell.budget == Some(budget);
+    let rows: Vec<ResultRow> = rows.iter().filter(asked).cloned().collect();
+    let at = |metric| Selection::new(&rows, dataset, "id", metric, false);
+    let tempered = by_seed(at("temperature").rows());
+    // Both sides of an arrow are of the same seeds.
+    let counts = |row: &&ResultRow| {
+        let key = (row.cell.model.clone(), row.cell.method.clone(), row.cell.budget);
+        tempered.get(&key).is_none_or(|seeds| seeds.is_empty() || seeds.contains_key(&row.cell.seed))
+    };
+    let rows: Vec<ResultRow> = rows.iter().filter(counts).cloned().collect();
     let mut by_model: BTreeMap<String, BTreeMap<(&str, &str), Interval>> = BTreeMap::new();
-    let mut origin = String::new();
+    let mut behind: Vec<&ResultRow> = Vec::new();
     for split in ["id", "ood"] {
         for metric in METRICS {
-            let selection = Selection::new(rows, dataset, split, metric, false);
-            origin = selection.origin();
-            for ((model, of, at), interval) in selection.intervals()? {
-                if of == method && at == Some(budget) {
-                    by_model.entry(model).or_default().insert((split, metric), interval);
-                }
+            let selection = Selection::new(&rows, dataset, split, metric, false);
+            behind.extend(selection.rows());
+            for ((model, ..), interval) in selection.intervals()? {
+                by_model.entry(model).or_default().insert((split, metric), interval);
             }
         }
     }
+    let origin = origin(&behind);
     let mut models: Vec<_> = by_model.into_iter().collect();
     let nll = |of: &BTreeMap<(&str, &str), Interval>| of.get(&("ood", "nll")).map_or(f64::INFINITY, |nll| nll.mean);
     models.sort_by(|a, b| nll(&a.1).total_cmp(&nll(&b.1)));

@@ -1,6 +1,6 @@
 //! Confused pairs, domains, pictures to label next, and how the report was made.
 
-use super::picture;
+use super::{picture, short};
 use crate::display::{Cell, Gallery, Table};
 use crate::metrics::Interval;
 use crate::own::{Compared, HeldOut, Kept, OfDomain, Own, Said};
@@ -75,7 +75,9 @@ pub fn next_gallery(own: &Own, said: &[Said]) -> Gallery {
         return Gallery { caption: caption.into(), rows: Vec::new() };
     };
     let text = |said: &Said| match &said.second {
-        Some((second, _)) => format!("{} {:.0}%, or {second}", said.class, 100.0 * said.probability),
+        Some((second, _)) => {
+            format!("{} {:.0}%, or {}", short(&said.class), 100.0 * said.probability, short(second))
+        }
         None => said.class.clone(),
     };
     let pictures: Vec<_> = said.iter().take(NEXT).filter_map(|said| picture(set, said.row, text(said))).collect();

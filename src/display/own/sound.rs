@@ -1,6 +1,6 @@
 //! Is the folder sound?
 
-use super::{class, picture};
+use super::{class, picture, short};
 use crate::display::{Cell, Gallery, Table};
 use crate::own::{Cues, Look, Own, Suspect};
 use crate::progress::thousands;
@@ -52,7 +52,7 @@ pub fn twins_gallery(own: &Own, look: &Look) -> Gallery {
             _ => "",
         };
         let label = |&row: &usize| match &own.set.parts {
-            Some(parts) => format!("{} ({})", class(&own.set, row), parts[row]),
+            Some(parts) => format!("{} ({})", short(class(&own.set, row)), short(&parts[row])),
             None => class(&own.set, row).to_string(),
         };
         let pictures = twins.rows.iter().take(OF_GROUP).filter_map(|row| picture(&own.set, *row, label(row)));
@@ -68,7 +68,10 @@ pub fn twins_gallery(own: &Own, look: &Look) -> Gallery {
 
 /// Labels that probe and neighbours both doubt, the most suspect first, with both opinions.
 pub fn suspects_gallery(own: &Own, suspects: &[Suspect]) -> Gallery {
-    let label = |one: &Suspect| format!("{} → {} {:.0}%", class(&own.set, one.row), one.probe.0, 100.0 * one.probe.1);
+    let label = |one: &Suspect| {
+        let (given, said) = (short(class(&own.set, one.row)), short(&one.probe.0));
+        format!("{given} → {said} {:.0}%", 100.0 * one.probe.1)
+    };
     let shown = suspects.iter().take(OF_LIST);
     let pictures: Vec<_> = shown.filter_map(|one| picture(&own.set, one.row, label(one))).collect();
     let caption = match suspects.len() {

@@ -40,7 +40,9 @@ fn apart(record: &DatasetRecord, domain: &str) -> DatasetRecord {
 /// The domains of a data set that are held out in turn.
 fn domains(encoding: &Encoding) -> Vec<String> {
     let by_name = !encoding.dataset.split.ood_domains.is_empty();
-    let domains = encoding.set.domains.iter().flatten().filter(|_| by_name).collect::<BTreeSet<_>>();
+    // Images that name no domain are of none.
+    let named = |domain: &&String| by_name && !domain.is_empty();
+    let domains = encoding.set.domains.iter().flatten().filter(named).collect::<BTreeSet<_>>();
     match (2..=MOST_DOMAINS).contains(&domains.len()) {
         true => domains.into_iter().cloned().collect(),
         false => Vec::new(),

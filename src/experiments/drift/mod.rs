@@ -35,6 +35,7 @@ use super::{Answered, Encoded, Encoding, Experiment, Parts, Protocol, Tell, Work
 use crate::error::{Error, Result};
 use crate::manifest::Method;
 use crate::metrics::{self, ReliabilityBin};
+use crate::probe::logistic::Logistic;
 use crate::project::Project;
 use crate::results::{Cell, ResultRow, Right, Score};
 use candle_core::Device;
@@ -148,19 +149,25 @@ impl<'a> Scores<'a> {
     }
 
     fn at(&self, positions: &[usize]) -> Result<Array2<f64>> {
+        self.by(self.fitted.logistic.as_ref(), positions)
+    }
+
+    fn by(&self, logistic: Option<&Logistic>, positions: &[usize]) -> Result<Array2<f64>> {
         let asked = self.encoded.chosen()?.select(Axis(0), positions);
-        match &self.fitted.logistic {
+        match logistic {
             Some(logistic) => logistic.scores(asked.view()),
             None => Err(Error::argument("method", "one with probabilities", "one without")),
         }
     }
 
-    /// The temperature that fits the validation images best.
+    /// The temperature that fits the validation images best. A probe that learned from them too is nearly sure of them: then it is
+    /// that of the probe before.
     fn temperature(&self, parts: &Parts) -> Result<Option<f64>> {
-        match parts.val.is_empty() {
-            true => Ok(None),
-            false => metrics::fit_temperature(self.at(&parts.val)?.view(), &self.encoded.labels_at(&parts.val)),
+        if parts.val.is_empty() {
+            return Ok(None);
         }
+        let logistic = self.fitted.before_val.as_ref().or(self.fitted.logistic.as_ref());
+        metrics::fit_temperature(self.by(logistic, &parts.val)?.view(), &self.encoded.labels_at(&parts.val))
     }
 }
 
@@ -224,7 +231,7 @@ impl Experiment for Calibrations {
                 split: split.into(),
                 metric: metric.to_string(),
                 value,
-                n_train: parts.train.len() as u32,
+                n_train: predict::n_fitted(&cell.method, &parts) as u32,
                 n_test: positions.len() as u32,
                 warning: fitted.warning.clone(),
                 weights: String::new(),

@@ -1,8 +1,9 @@
 //! `wider-clip finetune`: one model on one data set or folder, to a file that classifies.
 
-use super::saved::FORM;
+use super::saved::{FORM, data_of};
 use super::{Asked, Saved, Start, save};
 use crate::error::{Error, Result};
+use crate::finetune::Statistics;
 use crate::manifest::Tuning;
 use crate::models::{allow_tf32, best_device};
 use crate::project::Project;
@@ -59,6 +60,12 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
     let out = request.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.safetensors")));
     target::check_kind(&out, "a classifier that `finetune` wrote", |beginning| target::holds(beginning, FORM))?;
     let start = Start::open(&project, &dataset, &request.model, &device)?;
+    // Two folders may have one name.
+    let other = data_of(&out).filter(|data| request.out.is_none() && *data != start.encoded().set.data_sha256);
+    if other.is_some() {
+        let found = format!("a classifier of other pictures at {}, where this one would go", out.display());
+        return Err(Error::argument("--out", "another name for this classifier, or none at the usual one", found));
+    }
     let asked = Asked {
         method: request.method,
         budget: request.budget,
@@ -78,7 +85,9 @@ pub fn serve(mut project: Project, request: &Request) -> Result<()> {
         parts.test.len(),
         parts.ood.len()
     );
-    if let Some(n) = request.images_at_once.filter(|_| start.has_batch_norm()) {
+    let recipes = start.arm(request.method, request.max_epochs).recipes;
+    let by_batch = start.has_batch_norm() && recipes.iter().any(|recipe| recipe.statistics == Statistics::Batch);
+    if let Some(n) = request.images_at_once.filter(|_| by_batch) {
         crate::say!(
             "batch normalisation takes its statistics from {n} images at a time: the result differs from that of whole batches"
         );

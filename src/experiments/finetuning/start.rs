@@ -259,7 +259,7 @@ impl Start {
         let arm = self.arm(asked.method, asked.max_epochs);
         let n_recipes = arm.recipes.len();
         let head = (arm.head == HeadStart::Fitted).then_some(&fitted);
-        let mut tried = Vec::new();
+        let (mut tried, mut diverged) = (Vec::new(), Vec::new());
         for (i, recipe) in arm.recipes.iter().enumerate() {
             let job = self.job_of(asked, recipe, &parts, head)?;
             let mut job = match tell {
@@ -272,20 +272,28 @@ impl Start {
             let folder = folder.join(format!("rate-{:e}-{}", recipe.rate, &identity[..16]));
             let verbose = tell.is_none();
             let place = Place { folder: &folder, every: CHECKPOINT_EVERY, stop_after: None, verbose, page: false };
-            let outcome = training::train(&mut job, &plan, &place)?;
-            tried.push((job, outcome));
+            match training::train(&mut job, &plan, &place) {
+                Ok(outcome) => tried.push((job, outcome)),
+                // One of several rates that is too large leaves the choice to the others.
+                Err(error) if n_recipes > 1 && training::has_diverged(&error) => diverged.push((recipe.rate, error)),
+                Err(error) => return Err(error),
+            }
         }
-        self.measure(asked, &arm, &parts, &fitted, tried)
+        let rates: Vec<String> = diverged.iter().map(|(rate, _)| format!("{rate:e}")).collect();
+        match diverged.into_iter().next() {
+            Some((_, error)) if tried.is_empty() => Err(error),
+            _ => self.measure(asked, &arm, &parts, &fitted, (tried, rates)),
+        }
     }
 
-    /// The numbers of the runs of a choice.
+    /// The numbers of the runs of a choice, of which some rates may have `diverged`.
     fn measure(
         &self,
         asked: &Asked,
         arm: &Arm,
         parts: &Parts,
         fitted: &Fitted,
-        mut tried: Vec<(FineTune, training::Outcome)>,
+        (mut tried, diverged): (Vec<(FineTune, training::Outcome)>, Vec<String>),
     ) -> Result<Tuned> {
         let last_of =
             |outcome: &training::Outcome, name: &str| outcome.curve.line(name).last().map(|(_, value)| *value);
@@ -312,6 +320,10 @@ impl Start {
         };
         if arm.head == HeadStart::Fitted && !fitted.model.converged {
             warning = format!("begins with a logistic regression that ended early: {}", fitted.model.warning());
+        }
+        if !diverged.is_empty() {
+            let more = if warning.is_empty() { "" } else { "; " };
+            warning = format!("training diverged at the rate {}{more}{warning}", diverged.join(", "));
         }
         let mut said = Said {
             start: self,

@@ -8,7 +8,7 @@ use super::plan::{Planned, plan};
 use super::run::{Done, Failed};
 use crate::error::{Error, Result};
 use crate::project::{PART_ROWS, Project, part_rows_in};
-use crate::results::{Cell, Kept, Store, read_predictions};
+use crate::results::{Cell, Kept, Store, paths_in, read_predictions};
 use crate::storage::{FolderLock, write_atomic};
 use candle_core::Device;
 use serde::de::DeserializeOwned;
@@ -69,6 +69,11 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
                     continue;
                 };
                 match take(project, &id, &rows) {
+                    // A shared disk may not show yet what is there.
+                    Ok(0) if files(&rows, NAMED).iter().any(is_content) => {
+                        let found = "files, and among them no rows of it";
+                        gathered.broken.push(format!("{id}: expected rows in {}, found {found}", rows.display()));
+                    }
                     Ok(n) => {
                         gathered.rows += n;
                         gathered.parts += 1;
@@ -128,6 +133,11 @@ pub fn gather(project: &Project, minutes: f64, device: &Device) -> Result<Gather
     Ok(gathered)
 }
 
+/// Whether a file is no lock and nothing half written.
+fn is_content(path: &PathBuf) -> bool {
+    path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'))
+}
+
 /// Whether the file at `path` says how the part called `id` failed as it is today: with the keys that its cells have now, or
 /// with none, where whoever ran it could not even tell its cells.
 fn is_of_today(project: &Project, id: &str, path: &Path, cells_of: &BTreeMap<&str, Vec<Cell>>) -> bool {
@@ -161,7 +171,7 @@ fn take(project: &Project, id: &WorkId, rows: &Path) -> Result<usize> {
     let place =
         |store: &Store| store.predictions(dataset, model, "").parent().map(Path::to_path_buf).unwrap_or_default();
     let (said, there) = (place(&from), place(&to));
-    for path in files(&said, 0) {
+    for path in paths_in(&said)? {
         let Some(name) = path.file_name().filter(|name| name.to_string_lossy().ends_with(".parquet")) else { continue };
         // For its errors: what is damaged is not taken.
         read_predictions(&path)?;

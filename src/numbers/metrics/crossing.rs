@@ -23,9 +23,11 @@ pub struct Crossing {
     /// The number of training images, by a line between the two sizes around it on a logarithmic scale; `None` where the first
     /// way is ahead at the smallest size already or at none.
     pub at: Option<f64>,
-    /// The lower end of the 95% percentile interval; `None` where it lies below the smallest size.
+    /// The lower end of the 95% percentile interval; `None` where it lies below the smallest size, and where nearly no resample
+    /// crosses at all (`never` above 97.5%), so that both ends lie beyond the largest.
     pub low: Option<f64>,
-    /// The upper end; `None` where it lies beyond the largest size.
+    /// The upper end; `None` where it lies beyond the largest size, and where nearly all resamples are ahead from the smallest size on
+    /// (`already` above 97.5%), so that both ends lie below it.
     pub high: Option<f64>,
     /// Share of resamples in which the first way is ahead at the smallest size already.
     pub already: f64,

@@ -28,6 +28,8 @@ const SPARE: usize = 8;
 const WIDE_SPARE: usize = 27;
 /// References with fewer values are searched in f32 alone.
 const QUANTISE_FROM: usize = 1 << 16;
+/// Of more, a sum of products of bytes would not fit into 32 bits: 127² times this does.
+const MOST_COLUMNS: usize = 1 << 17;
 pub(super) const QUERY_TILE: usize = 1024;
 pub(super) const REFERENCE_TILE: usize = 1024;
 
@@ -97,7 +99,8 @@ impl Index {
             Metric::Cosine => (norms.iter().map(|&square| inverse_norm(square) as f32).collect(), 1.0),
         };
         let scale: Array1<f32> = scale;
-        let quantised = (Quantised::available() && references.len() >= QUANTISE_FROM)
+        let in_bytes = references.len() >= QUANTISE_FROM && references.ncols() <= MOST_COLUMNS;
+        let quantised = (Quantised::available() && in_bytes)
             .then(|| Quantised::new(metric, multiplied.view(), unit, centre.view(), scale.view()));
         Ok(Index { metric, references, rows, unit, centre, scale, largest, quantised })
     }

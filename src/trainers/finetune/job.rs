@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Images per pass where nothing is learned; another number may move the last digit.
 const EVALUATED: usize = 32;
+/// Numbers of a network that is small.
+const SMALL: usize = 10_000_000;
 
 /// What a run is made of.
 pub struct FineTuneParams<'a> {
@@ -167,6 +169,11 @@ impl FineTune {
         self.classifier.variables().set_state(|name| state.get(name))
     }
 
+    /// Numbers that are trained.
+    fn n_values(&self) -> usize {
+        self.classifier.variables().trained().iter().map(|parameter| parameter.var.elem_count()).sum()
+    }
+
     /// Class scores before softmax (N, K) of the images at `positions`, in evaluation mode.
     ///
     /// # Errors
@@ -186,10 +193,12 @@ impl FineTune {
                 None => Ok(values),
             }
         };
-        // On processors batches go beside each other, as in the extraction of features.
-        let batches: Vec<Vec<f32>> = match device.is_cpu() {
-            true => positions.par_chunks(EVALUATED).map(batch).collect::<Result<_>>()?,
-            false => positions.chunks(EVALUATED).map(batch).collect::<Result<_>>()?,
+        // No more at once than training takes. On processors batches of a small network go beside each other, as in the extraction of
+        // features; each keeps what it computes for gradients that nobody asks for, which a large one has no memory for.
+        let at_once = EVALUATED.min(self.images_at_once);
+        let batches: Vec<Vec<f32>> = match device.is_cpu() && self.n_values() <= SMALL {
+            true => positions.par_chunks(at_once).map(batch).collect::<Result<_>>()?,
+            false => positions.chunks(at_once).map(batch).collect::<Result<_>>()?,
         };
         let shape = (positions.len(), n_classes);
         let logits = Array2::from_shape_vec(shape, batches.concat());

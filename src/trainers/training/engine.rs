@@ -28,6 +28,15 @@ const VERSION: u32 = 2;
 const SAID: u64 = 10;
 /// A run's curve.
 pub const CURVE: &str = "curve.csv";
+/// Training goes on for so many times as long as the last checkpoint took.
+const SAVING: u32 = 10;
+/// What losses and gradients should have been, where they are not.
+const FINITE: &str = "finite numbers";
+
+/// Whether an error says that a loss or a gradient was infinite or NaN.
+pub fn has_diverged(error: &Error) -> bool {
+    matches!(error, Error::Argument { expected, .. } if expected == FINITE)
+}
 
 /// What a step takes: parts of a batch, or why they could not be drawn.
 type Drawn<B> = Result<Vec<Part<B>>>;
@@ -145,7 +154,7 @@ impl<'a, J: Job> Run<'a, J> {
     }
 
     fn steps(&mut self, batches: Receiver<Drawn<J::Batch>>, last: u64, progress: &Progress) -> Result<()> {
-        let mut saved = Instant::now();
+        let (mut saved, mut every) = (Instant::now(), self.place.every);
         while self.step < last && self.ended() == Ended::Interrupted {
             let begun = Instant::now();
             let parts = batches.recv().map_err(|_| Error::argument("source", "a batch", "none"))??;
@@ -161,9 +170,14 @@ impl<'a, J: Job> Run<'a, J> {
                 progress.doing(course.to_string());
                 self.job.told(&course);
             }
-            if saved.elapsed() >= self.place.every && self.step < last {
+            if saved.elapsed() >= every && self.step < last {
+                let begun = Instant::now();
                 self.save()?;
                 saved = Instant::now();
+                // On a slow disk a large network would be saved for longer than it is trained.
+                if !self.place.every.is_zero() {
+                    every = self.place.every.max(SAVING * begun.elapsed());
+                }
             }
         }
         Ok(())
@@ -234,7 +248,7 @@ impl<'a, J: Job> Run<'a, J> {
         for batch in parts.iter().map(|part| self.job.describe(&part.batch)).filter(|batch| !batch.is_empty()) {
             found.push_str(&format!(", {batch}"));
         }
-        Error::argument(what, "finite numbers", found)
+        Error::argument(what, FINITE, found)
     }
 
     /// Rows of the losses since the rows before; gives the loss.

@@ -29,7 +29,7 @@ pub mod stop;
 pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, ClassifierParams, Head, HeadParams};
 pub use curve::{Curve, CurveRow};
-pub use engine::{identity, train};
+pub use engine::{has_diverged, identity, train};
 pub use job::{Best, Course, End, Ended, Job, Loss, Moment, Outcome, Part, Source};
 pub use optimiser::{Adam, TrainedParameter};
 pub use page::Panel;

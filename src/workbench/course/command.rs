@@ -3,7 +3,7 @@
 use super::grade::{self, Options};
 use super::sandbox::{Limits, Walls};
 use super::{build, check};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::workbench::Workbench;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -74,7 +74,7 @@ pub struct Grade {
 /// Does what was typed; the number is what the program ends with.
 ///
 /// # Errors
-/// Whatever the parts of the course give.
+/// Whatever the parts of the course give; submissions without a page, after the others' pages were written.
 pub fn run(workbench: &Workbench, asked: Course) -> Result<i32> {
     match asked {
         Course::Build { out } => {
@@ -102,6 +102,10 @@ pub fn run(workbench: &Workbench, asked: Course) -> Result<i32> {
             let (pages, without) = grade::feedback(workbench, &grades)?;
             without.iter().for_each(|line| crate::say!("no page: {line}"));
             crate::say!("{} pages in {}", pages.len(), grades.join("feedback").display());
+            if let Some(first) = without.first() {
+                let found = format!("none for {} of {}, such as {first}", without.len(), pages.len() + without.len());
+                return Err(Error::data(&grades, "a page for every submission in grades.csv", found));
+            }
         }
         Course::Nbgrader { arguments } => return super::nbgrader(workbench, &arguments),
     }

@@ -6,15 +6,15 @@
 use super::assignments::{Mark, Notebook, assignments, mark, source, student_version, text_of, to_be_marked};
 use super::folder_of_assignments;
 use super::grades::{
-    Added, CELL_IS_MISSING, Marking, NOT_MARKED, NOTHING_CAME_BACK, NOTHING_WRITTEN, RUN_ENDED_WITH, TO_BE_READ,
-    csv_of, read_grades, read_table, shown_why, together, totals_of,
+    Added, CELL_IS_MISSING, Folders, Marking, NOT_MARKED, NOTHING_CAME_BACK, NOTHING_WRITTEN, RUN_ENDED_WITH,
+    TO_BE_READ, csv_of, read_grades, read_table, shown_why, together, totals_of,
 };
 use super::links::safe_links;
 use super::sandbox::{End, Limits, View, Walls, layers, run_within};
 use crate::course::SEED_VARIABLE;
 use crate::display::MARKS_MIME;
 use crate::error::{Error, Result};
-use crate::storage::{sha256_hex, write_atomic};
+use crate::storage::{sha256_hex, sweep, write_atomic};
 use crate::workbench::outputs::{self, Output};
 use crate::workbench::process::{self, Board, failed};
 use crate::workbench::{KERNEL_NAME, Workbench, report, setup};
@@ -29,10 +29,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const RUNNER: &str = include_str!("run_submission.py");
 /// Beside `grades.csv`: what of it is the program's.
 const FOUND: &str = ".found.json";
+/// What the names of folders begin with in which submissions run; the user's number follows.
+const PLACES: &str = "wider-clip-submission-";
+/// So old is no folder in which a submission still runs.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 /// Where in its folder a submission's kernel keeps what it makes.
 const KERNEL: &str = "kernel";
 /// The largest executed notebook that is read: the runner writes 200 KB a cell at most.
@@ -141,6 +146,7 @@ pub fn submissions(folder: &Path, known: &[Notebook]) -> Result<(Vec<Submission>
 /// submission stands in its lines.
 pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options) -> Result<Vec<Points>> {
     setup::ensure(workbench)?;
+    sweep_left_behind(&std::env::temp_dir());
     let known = assignments(&folder_of_assignments(workbench))?;
     let (all, others) = submissions(folder, &known)?;
     for path in &others {
@@ -150,7 +156,11 @@ pub fn grade(workbench: &Workbench, folder: &Path, out: &Path, options: &Options
     let claimed = outputs::claim(out, Output::Grades)?;
     let out = claimed.folder.as_path();
     let grades = out.join("grades.csv");
-    let filled_in = || if grades.exists() { read_table(&grades) } else { Ok((Vec::new(), Added::default())) };
+    let folders = folders_of(out, &all);
+    let filled_in = || match grades.exists() {
+        true => read_table(&grades, &folders),
+        false => Ok((Vec::new(), Added::default())),
+    };
     // What cannot be read is said before the work, not after it.
     filled_in()?;
     let (next, marked) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
@@ -282,6 +292,27 @@ fn found_before(out: &Path) -> Vec<Marked> {
     fs::read(out.join(FOUND)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
+/// The students that are known by their folders: of submissions now, of those that were marked before, and of notebooks
+/// that ran.
+fn folders_of(out: &Path, now: &[Submission]) -> Folders {
+    let now = now.iter().map(|one| (one.student.clone(), one.assignment.clone()));
+    let before = found_before(out).into_iter().flat_map(|marked| marked.points);
+    let before = before.map(|one| (one.student, one.assignment));
+    Folders::of(now.chain(before).chain(notebooks_that_ran(out)))
+}
+
+/// Student and assignment of every notebook that [`kept`] names.
+fn notebooks_that_ran(out: &Path) -> Vec<(String, String)> {
+    let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found = Vec::new();
+    for path in list(&out.join("executed")).flat_map(|student| list(&student)) {
+        let student = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let assignment = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        found.extend(student.zip(assignment).filter(|_| path.extension().is_some_and(|kind| kind == "ipynb")));
+    }
+    found
+}
+
 /// One submission; whatever is wrong with it costs it the points.
 ///
 /// # Errors
@@ -325,6 +356,18 @@ fn keep(submission: &Submission, notebook: &Notebook, out: &Path) -> Result<()> 
     write_atomic(&path, notebook.to_text().as_bytes())
 }
 
+/// Removes from the temporary folder what interrupted runs of this user have left there: copies of students' notebooks,
+/// and all that their kernels made.
+pub fn sweep_left_behind(temporary: &Path) {
+    sweep(temporary, &own_places(), LEFT_BEHIND);
+}
+
+/// What the names of this user's folders begin with in which submissions run.
+fn own_places() -> String {
+    // SAFETY: asks for a number.
+    format!("{PLACES}{}-", unsafe { libc::geteuid() })
+}
+
 /// The submission as it was run, and what ended it where it did not end by itself. `out` is where the grades go, which it does not see.
 ///
 /// # Errors
@@ -339,7 +382,7 @@ pub fn executed(
 ) -> Result<(Notebook, String)> {
     let merged = to_be_marked(original, handed_in);
     let folder = tempfile::Builder::new()
-        .prefix("submission-")
+        .prefix(&own_places())
         .tempdir()
         .map_err(Error::io(&std::env::temp_dir(), "creating a folder in"))?;
     let whole = fs::canonicalize(folder.path()).map_err(Error::io(folder.path(), "finding"))?;
@@ -614,7 +657,7 @@ fn points_of_cell(cell: &Value, of: f64, end: &str) -> (Option<f64>, String) {
 /// As [`read_grades`].
 pub fn feedback(workbench: &Workbench, out: &Path) -> Result<(Vec<PathBuf>, Vec<String>)> {
     setup::ensure_python(workbench)?;
-    let all = read_grades(&out.join("grades.csv"))?;
+    let all = read_grades(&out.join("grades.csv"), &folders_of(out, &[]))?;
     write_atomic(&out.join("totals.csv"), &totals_of(&all)?)?;
     let mut of: BTreeMap<(String, String), Vec<Points>> = BTreeMap::new();
     for points in all {

@@ -2,7 +2,9 @@
 //!
 //! A person fills in the points of texts, and may change those of code. Marking again takes nothing of that away in silence: what
 //! was given by hand stays as long as what was handed in is the same. A text that was written anew is to be read anew; its line says
-//! what the former one had. Lines of submissions that are not marked this time stay as they are.
+//! what the former one had. Lines of submissions that are not marked this time stay as they are. A name in the file may
+//! not be as the student's folder has it: [`Folders`] finds the folder, or says which may be meant before anything is
+//! changed.
 
 use super::grade::Points;
 use crate::error::{Error, Result};
@@ -152,8 +154,11 @@ fn unfield(text: &str) -> &str {
 pub struct Added {
     /// The names, in the order of the file.
     pub names: Vec<String>,
-    fields: BTreeMap<(String, String, String), Vec<String>>,
+    fields: BTreeMap<Key, Vec<String>>,
 }
+
+/// Student, assignment and task.
+type Key = (String, String, String);
 
 impl Added {
     /// The fields of a task; empty ones for a new task.
@@ -162,8 +167,74 @@ impl Added {
     }
 }
 
-fn key_of_task(of: &Points) -> (String, String, String) {
+fn key_of_task(of: &Points) -> Key {
     (of.student.clone(), of.assignment.clone(), of.task.clone())
+}
+
+/// Names of folders, by the assignment and by what stands for them in `grades.csv`.
+type Names = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// The students whose submissions are known, by the names of their folders. A line gives a name as [`csv_field`] writes
+/// it, or as a program has saved it since: without spaces around it, and as a number where it looks like one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folders {
+    written: Names,
+    read: Names,
+}
+
+impl Folders {
+    /// Of pairs of a student and an assignment.
+    pub fn of(known: impl IntoIterator<Item = (String, String)>) -> Folders {
+        let mut folders = Folders::default();
+        for (student, assignment) in known {
+            let written = csv_field(&student);
+            let read = unfield(written.trim()).to_string();
+            for (names, field) in [(&mut folders.written, written), (&mut folders.read, read)] {
+                names.entry(assignment.clone()).or_default().entry(field).or_default().insert(student.clone());
+            }
+        }
+        folders
+    }
+
+    /// Whose a line is: the folder whose name is written so, else the one that is read so, else a name of nobody known.
+    /// The error has the folders of which it may be one.
+    fn whose(&self, field: &str, assignment: &str) -> std::result::Result<String, Vec<&str>> {
+        let read = unfield(field.trim());
+        let written = self.written.get(assignment).and_then(|names| names.get(field));
+        let names = written.or_else(|| self.read.get(assignment)?.get(read));
+        let likely: Vec<&str> = match names {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => self.numbers(read, assignment),
+        };
+        match (names, likely.as_slice()) {
+            (Some(_), [one]) => Ok(one.to_string()),
+            (_, []) => Ok(read.to_string()),
+            _ => Err(likely),
+        }
+    }
+
+    /// The folders whose names a spreadsheet may have saved as this number.
+    fn numbers(&self, found: &str, assignment: &str) -> Vec<&str> {
+        let names = self.written.get(assignment).into_iter().flat_map(BTreeMap::values).flatten();
+        names.map(String::as_str).filter(|name| is_number_of(found, name)).collect()
+    }
+}
+
+/// Whether a spreadsheet may make this number of a name of digits: it has no zeros in front, and of a long one only the
+/// first digits (`1.23457E+12`).
+fn is_number_of(found: &str, name: &str) -> bool {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (found, name) = (found.to_uppercase().replace(',', "."), name.trim());
+    if !is_digits(name) || !found.starts_with(|first: char| first.is_ascii_digit()) {
+        return false;
+    }
+    let Some((digits, _)) = found.split_once('E') else {
+        let whole = found.strip_suffix(".0").unwrap_or(&found);
+        return is_digits(whole) && whole.trim_start_matches('0') == name.trim_start_matches('0');
+    };
+    let places = digits.split_once('.').map_or(0, |(_, places)| places.len()).min(20);
+    let rounded = |text: &str| text.parse::<f64>().ok().map(|number| format!("{number:.places$e}"));
+    rounded(&found).is_some_and(|found| rounded(name) == Some(found))
 }
 
 /// `grades.csv`, with what a person added to it behind the program's own columns.
@@ -202,20 +273,21 @@ pub(super) fn totals_of(points: &[Points]) -> Result<Vec<u8>> {
 }
 
 /// Reads `grades.csv` as [`super::grade::grade`] wrote it, with what somebody has filled in since; also as a spreadsheet saves it
-/// where commas are in numbers: with `;` between fields. Columns are known by their names, in any order.
+/// where commas are in numbers: with `;` between fields. Columns are known by their names, in any order; students by
+/// their `folders`.
 ///
 /// # Errors
-/// A file that cannot be read, a header that lacks a column or has a name twice, or a line whose points are no number from 0 to what
-/// the task is worth.
-pub fn read_grades(path: &Path) -> Result<Vec<Points>> {
-    Ok(read_table(path)?.0)
+/// A file that cannot be read, a header that lacks a column or has a name twice, a line whose points are no number from
+/// 0 to what the task is worth, one whose student has no folder and may be one that has, or a second line for a task.
+pub fn read_grades(path: &Path, folders: &Folders) -> Result<Vec<Points>> {
+    Ok(read_table(path, folders)?.0)
 }
 
 /// As [`read_grades`], with the columns that somebody added.
 ///
 /// # Errors
 /// As [`read_grades`].
-pub fn read_table(path: &Path) -> Result<(Vec<Points>, Added)> {
+pub fn read_table(path: &Path, folders: &Folders) -> Result<(Vec<Points>, Added)> {
     let wrong = |found: String| Error::data(path, "student, assignment, task, points, of, why per line", found);
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "reading"))?;
     let text = text.trim_start_matches('\u{feff}');
@@ -244,7 +316,8 @@ pub fn read_table(path: &Path) -> Result<(Vec<Points>, Added)> {
     let (mut all, mut added) = (Vec::new(), Added { names, ..Added::default() });
     for (at, line) in reader.records().enumerate() {
         let line = line.map_err(|error| wrong(error.to_string()))?;
-        let text = |field: usize| unfield(line.get(places[field]).unwrap_or_default().trim()).to_string();
+        let field = |field: usize| line.get(places[field]).unwrap_or_default();
+        let text = |of: usize| unfield(field(of).trim()).to_string();
         let of = number(&text(4)).map_err(|_| wrong(format!("`{}` in line {}", text(4), at + 2)))?;
         let points = match text(3).as_str() {
             "" => None,
@@ -253,10 +326,23 @@ pub fn read_table(path: &Path) -> Result<(Vec<Points>, Added)> {
                 _ => return Err(wrong(format!("{given} points of {of} in line {}", at + 2))),
             },
         };
-        let one = Points { student: text(0), assignment: text(1), task: text(2), points, of, why: text(5) };
+        let student = folders.whose(field(0), &text(1)).map_err(|likely| unclear(path, at + 2, field(0), &likely))?;
+        let one = Points { student, assignment: text(1), task: text(2), points, of, why: text(5) };
         let fields = more.iter().map(|&at| line.get(at).unwrap_or_default().to_string()).collect();
-        added.fields.entry(key_of_task(&one)).or_insert(fields);
+        if added.fields.insert(key_of_task(&one), fields).is_some() {
+            let found = format!("a second one in line {}: {} {} {}", at + 2, one.student, one.assignment, one.task);
+            return Err(Error::data(path, "one line for a student's task", found));
+        }
         all.push(one);
     }
     Ok((all, added))
+}
+
+/// A line whose student has no folder, with those that may be meant.
+fn unclear(path: &Path, line: usize, found: &str, likely: &[&str]) -> Error {
+    let names: Vec<String> = likely.iter().take(3).map(|name| format!("`{name}`")).collect();
+    let more = if likely.len() > names.len() { " or another" } else { "" };
+    let expected = format!("the name of a student's folder, probably {}{more}", names.join(" or "));
+    let advice = "where a spreadsheet made numbers of names, let it read them as text";
+    Error::data(path, expected, format!("`{found}` in line {line}; {advice}"))
 }

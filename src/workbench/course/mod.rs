@@ -26,6 +26,7 @@ pub fn folder_of_assignments(workbench: &Workbench) -> PathBuf {
 /// A notebook that cannot be read, or is none of this course.
 pub fn check(workbench: &Workbench, notebook: &Path, cell_seconds: f64, save: bool) -> Result<Vec<grade::Points>> {
     super::setup::ensure(workbench)?;
+    grade::sweep_left_behind(&std::env::temp_dir());
     let known = assignments::assignments(&folder_of_assignments(workbench))?;
     let own = assignments::Notebook::read(notebook)?;
     let names = |of: &assignments::Notebook| -> Vec<String> {

@@ -99,24 +99,37 @@ def drop_rights():
     checked(libc().capset(header, data), "giving up rights")
 
 
-def shortened(cell):
-    """Outputs up to a limit, and a line where something was left out."""
-    import nbformat
+# Whose turn it is to take a share of what is kept, others between: points are read from a cell's value and its error.
+TURNS, BETWEEN = {"execute_result": 0, "error": 0, "stream": 2}, 1
 
-    left, kept = MOST_TEXT, []
-    for output in cell.outputs:
-        size = len(json.dumps(output))
-        if size <= left:
-            kept.append(output)
-            left -= size
-        elif output.output_type == "stream":
-            output["text"] = output["text"][:left] + "\n[the rest of the output was left out]\n"
-            kept.append(output)
-            left = 0
-        else:
-            text = "[an output was left out: it is too long]\n"
-            kept.append(nbformat.v4.new_output("stream", name="stdout", text=text))
-    cell.outputs = kept
+
+def shortened(outputs):
+    """Outputs up to a limit, in their places, and a line where one was cut. What was printed gets what others leave."""
+    left, kept = MOST_TEXT, list(outputs)
+    for at in sorted(range(len(kept)), key=lambda at: TURNS.get(kept[at]["output_type"], BETWEEN)):
+        if size_of(kept[at]) > left:
+            kept[at] = cut(kept[at], left)
+        left = max(0, left - size_of(kept[at]))
+    return kept
+
+
+def size_of(output):
+    return len(json.dumps(output))
+
+
+def cut(output, most):
+    """Of an output that is too long: what was printed up to there, a value's text alone, an error's name."""
+    kind = output["output_type"]
+    if kind == "stream":
+        return {**output, "text": output["text"][:most] + "\n[the rest of the output was left out]\n"}
+    if kind == "error":
+        return failed(output["ename"][:200], "[the error was left out: it is too long]")
+    if kind == "execute_result":
+        plain = {name: text for name, text in output["data"].items() if name == "text/plain"}
+        value = {**output, "data": plain, "metadata": {}}
+        if plain and size_of(value) <= most:
+            return value
+    return {"output_type": "stream", "name": "stdout", "text": "[an output was left out: it is too long]\n"}
 
 
 def failed(name, value):
@@ -182,7 +195,7 @@ async def run(notebook, args):
                 cell.outputs = [*cell.outputs, nbformat.from_dict(failed("Timeout", dead))]
                 client.shutdown_kernel = "immediate"
             cell.metadata["seconds"] = round(time.monotonic() - begun, 2)
-            shortened(cell)
+            cell.outputs = nbformat.from_dict(shortened(cell.outputs))
             try:
                 write_new(args.executed, nbformat.writes(notebook))
             except OSError:

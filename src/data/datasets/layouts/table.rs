@@ -68,12 +68,12 @@ pub(super) fn read(
         listing.files.push(file);
         listing.classes.push(value(label));
         listing.parts.push(part.to_string());
-        let optional = [
-            (&mut listing.groups, group),
-            (&mut listing.domains, domain),
-            (&mut listing.names, name),
-            (&mut listing.times, time),
-        ];
+        if let Some(column) = group {
+            // An image that names no group is one by itself.
+            let group = Some(value(column)).filter(|group| !group.is_empty());
+            listing.groups.get_or_insert_default().push(group.unwrap_or_else(|| format!("alone: {name_of}")));
+        }
+        let optional = [(&mut listing.domains, domain), (&mut listing.names, name), (&mut listing.times, time)];
         for (values, column) in optional {
             if let Some(column) = column {
                 values.get_or_insert_default().push(value(column));

@@ -59,8 +59,8 @@ pub fn recognise(path: &Path, wanted: &Wanted) -> Result<Recognised> {
 pub fn open_unlabelled(root: &Path, record: &DatasetRecord) -> Result<Option<ImageSet>> {
     let Source::Folder { path, tables } = &record.source else { return Ok(None) };
     let folder = own_folder(root, path);
-    let mut files = match tables.is_empty() {
-        true => Vec::new(),
+    let (mut files, labelled) = match tables.is_empty() {
+        true => Default::default(),
         false => open::unlabelled(&folder, tables, &record.columns)?,
     };
     let mut places = subfolders(&folder)?;
@@ -72,12 +72,15 @@ pub fn open_unlabelled(root: &Path, record: &DatasetRecord) -> Result<Option<Ima
     for place in places.iter().filter(|place| named(place, is_unlabelled)) {
         files.extend(listing::list(place, Links::Followed)?.images);
     }
+    // A table may label pictures of such a folder by now.
+    files.retain(|file| labelled.is_empty() || !labelled.contains(&open::whole(file)));
     files.sort();
     files.dedup();
-    match files.is_empty() {
-        true => Ok(None),
-        false => open::without_labels(&format!("{}-unlabelled", record.id), &folder, files).map(Some),
+    if files.is_empty() {
+        return Ok(None);
     }
+    let set = open::without_labels(&format!("{}-unlabelled", record.id), &folder, files)?;
+    Ok(Some(set.read_as(record.reading())))
 }
 
 /// Pictures by themselves, without labels: files, and all pictures of folders.
@@ -134,7 +137,8 @@ fn of_file(file: &Path, wanted: &Wanted) -> Result<Recognised> {
         return Err(Error::data(file, "a folder, or a file that ends in .parquet, .csv, .tsv or .jsonl", what));
     }
     if kind == "parquet"
-        && let Some(recognised) = with_pictures_inside(&stem, &[file.to_path_buf()], wanted)?
+        && let Some(recognised) =
+            with_pictures_inside(&stem, &[file.to_path_buf()], wanted, &mut Vec::new(), || Ok(true))?
     {
         return Ok(recognised);
     }
@@ -158,7 +162,10 @@ fn of_folder(folder: &Path, wanted: &Wanted) -> Result<Recognised> {
     for place in inside.iter().filter(|place| named(place, |name| name == "data" || kind_of_part(name).is_some())) {
         files.extend(files_of(place, &["parquet"])?);
     }
-    if let Some(mut recognised) = with_pictures_inside(&name, &files, wanted)? {
+    // Beside class folders a Parquet file may be anything, unless a reader names its columns.
+    let alone = || Ok(*wanted != Wanted::default() || listing::list(folder, Links::Followed)?.images.is_empty());
+    let mut others = Vec::new();
+    if let Some(mut recognised) = with_pictures_inside(&name, &files, wanted, &mut others, alone)? {
         let beside = listing::list(folder, Links::Followed)?.images;
         if let Some(first) = beside.first() {
             let n = beside.len();
@@ -183,6 +190,7 @@ fn of_folder(folder: &Path, wanted: &Wanted) -> Result<Recognised> {
         false => "a folder per class",
     };
     said.insert(0, what.into());
+    said.append(&mut others);
     Ok(Recognised { record, said })
 }
 
@@ -246,22 +254,37 @@ fn of_tables(name: &str, folder: &Path, tables: Vec<String>, wanted: &Wanted) ->
     Ok(Recognised { record, said })
 }
 
-/// Parquet files with pictures inside; `None` where there are none.
-fn with_pictures_inside(name: &str, files: &[PathBuf], wanted: &Wanted) -> Result<Option<Recognised>> {
-    let (mut holding, mut header, mut others) = (Vec::new(), Vec::new(), Vec::new());
+/// Parquet files with pictures inside; `None` where there are none. `others` gets a sentence for each that is not read; where one file
+/// is all that there is (`alone`), what is wrong with it is an error.
+fn with_pictures_inside(
+    name: &str,
+    files: &[PathBuf],
+    wanted: &Wanted,
+    others: &mut Vec<String>,
+    alone: impl Fn() -> Result<bool>,
+) -> Result<Option<Recognised>> {
+    let (mut holding, mut header) = (Vec::new(), Vec::new());
+    let not_read = |file: &Path, why: &dyn std::fmt::Display| format!("{} is not read: {why}", file.display());
     for file in files {
-        let mine = parquet::column_names(file)?;
+        let mine = match parquet::column_names(file) {
+            Ok(mine) => mine,
+            Err(error) if alone()? => return Err(error),
+            Err(error) => {
+                others.push(not_read(file, &error));
+                continue;
+            }
+        };
         match columns::find(file, &mine, wanted, true) {
             Ok(columns) if parquet::holds_pictures(file, &columns.image)? => {
                 header.extend(mine.into_iter().filter(|column| !header.contains(column)).collect::<Vec<_>>());
                 holding.push(file);
             }
             // The only file, or columns that a reader names: what is wrong with them is worth more than "no picture".
-            Err(error) if files.len() == 1 && columns::find(file, &mine, wanted, false).is_err() => {
+            Err(error) if files.len() == 1 && columns::find(file, &mine, wanted, false).is_err() && alone()? => {
                 return Err(error);
             }
-            Err(error) => others.push((file, error.to_string())),
-            Ok(_) => others.push((file, "no pictures inside".into())),
+            Err(error) => others.push(not_read(file, &error)),
+            Ok(_) => others.push(not_read(file, &"no pictures inside")),
         }
     }
     let Some(first) = holding.first() else { return Ok(None) };
@@ -286,7 +309,7 @@ fn with_pictures_inside(name: &str, files: &[PathBuf], wanted: &Wanted) -> Resul
     })?;
     said.insert(1, meaning(&columns));
     said.extend(not_taken);
-    said.extend(others.iter().map(|(file, why)| format!("{} is not read: {why}", file.display())));
+    said.append(others);
     let mut record = DatasetRecord::own(&own_id(name), Source::Parquet { files: paths });
     record.columns = columns;
     Ok(Some(Recognised { record, said }))

@@ -11,7 +11,7 @@ use super::is_unlabelled;
 use super::rows::{self, Rows};
 use crate::error::{Error, Result};
 use crate::manifest::Columns;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use tokenizers::NormalizedString;
 
@@ -88,12 +88,17 @@ fn groups_on_both_sides(set: &ImageSet) -> Option<String> {
     ))
 }
 
-/// The pictures of rows that give no label.
+/// The pictures of rows that give no label, and the whole paths of those with one.
 ///
 /// # Errors
 /// As [`open`].
-pub(super) fn unlabelled(folder: &Path, tables: &[String], columns: &Columns) -> Result<Vec<PathBuf>> {
-    Ok(read(folder, tables, columns)?.unlabelled)
+pub(super) fn unlabelled(
+    folder: &Path,
+    tables: &[String],
+    columns: &Columns,
+) -> Result<(Vec<PathBuf>, HashSet<PathBuf>)> {
+    let named = read(folder, tables, columns)?;
+    Ok((named.unlabelled, named.places.into_keys().collect()))
 }
 
 /// Columns that hold something; what is empty then is an empty text.
@@ -273,7 +278,7 @@ impl Named {
 }
 
 /// The one path of a file, whatever links and dots lead there.
-fn whole(file: &Path) -> PathBuf {
+pub(super) fn whole(file: &Path) -> PathBuf {
     file.canonicalize().unwrap_or_else(|_| file.to_path_buf())
 }
 

@@ -4,13 +4,16 @@ use std::collections::HashSet;
 
 use super::{YCBCR, broken, compressions, ycbcr};
 use crate::images::decode::Refusal;
-use crate::images::limits::{SCRATCH_BYTES, check_size};
+use crate::images::limits::{MAX_PIXELS, SCRATCH_BYTES, check_size};
 
 /// Most samples a pixel may have.
 const MAX_SAMPLES: u64 = 1024;
 
 /// Most bytes of samples that a picture may unpack to, the unused ones included.
 const MAX_BYTES: u64 = 4 << 30;
+
+/// Most bytes that a strip or tile may take while it is unpacked as a whole; more for a large picture, in bytes for a pixel.
+const MAX_CHUNK: (u64, u64) = (1 << 30, 24);
 
 /// Where each tag's values are.
 pub(super) struct Directory<'a> {
@@ -261,6 +264,12 @@ impl<'a> Layout<'a> {
             );
             return Err(Refusal::new(expected, found));
         }
+        let (chunk, most) = (self.chunk_memory(), MAX_CHUNK.0.max(MAX_CHUNK.1 * (self.width * self.height) as u64));
+        if chunk > most {
+            let expected = format!("a TIFF whose strips or tiles unpack to at most {} MB", most >> 20);
+            let found = format!("tiles of {} x {} pixels, {} MB", self.chunk.0, self.chunk.1, chunk >> 20);
+            return Err(Refusal::new(expected, found));
+        }
         let predictable = match self.predictor {
             2 => matches!(self.bits, 8 | 16 | 32 | 64),
             3 => self.format == Format::Float && matches!(self.bits, 16 | 32 | 64),
@@ -271,6 +280,21 @@ impl<'a> Layout<'a> {
             return Err(Refusal::new("a TIFF with a predictor that suits its samples", found));
         }
         Ok(())
+    }
+
+    /// Bytes that a strip or tile takes while it is unpacked as a whole; others give one row after the other.
+    pub(super) fn chunk_memory(&self) -> u64 {
+        let pixels = (self.chunk.0 * self.chunk.1.min(self.height)) as u64;
+        match self.compression {
+            2..=4 => (self.row_bytes() * self.chunk.1.min(self.height)) as u64,
+            // Whole, rows below the picture included: coefficients, samples, samples of full size and pixels.
+            7 => {
+                let pixels = (self.chunk.0 * self.chunk.1).min(MAX_PIXELS as usize) as u64;
+                (4 * self.n_together().min(4) as u64 + 3) * pixels
+            }
+            _ if self.in_blocks() => 3 * pixels,
+            _ => 0,
+        }
     }
 
     /// Where a chunk without a count ends, at the latest, in a file of `n_bytes`: where the next one begins.

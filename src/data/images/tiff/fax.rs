@@ -47,7 +47,9 @@ pub(super) fn unpacked(layout: &Layout, chunk: &[u8], n_rows: usize) -> Result<V
         }
         for black in changes.chunks(2) {
             let end = black.get(1).copied().unwrap_or(width);
-            (black[0].min(width)..end.min(width)).for_each(|x| row[x / 8] |= 0x80 >> (x % 8));
+            // No pixel lies beyond the picture, however wide its tiles.
+            let end = end.min(layout.width);
+            (black[0].min(end)..end).for_each(|x| row[x / 8] |= 0x80 >> (x % 8));
         }
         std::mem::swap(&mut above, &mut changes);
     }

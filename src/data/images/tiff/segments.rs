@@ -13,9 +13,9 @@ pub(super) fn rows(layout: &Layout, segment: &[u8], n_rows: usize) -> Result<Vec
     // As libtiff does: colours only where the directory says YCbCr, whatever markers the segment has.
     let colours = if layout.photometric == super::YCBCR && !layout.planar { Colours::Ycc } else { Colours::Raw };
     let (width, n_together) = (layout.chunk.0, layout.n_together());
-    let image = jpeg::decode_segment(layout.jpeg_tables, segment, colours)?;
-    let (found, wide) = (image.n_components, image.width >= width && image.height >= n_rows);
-    if found != n_together || !wide || image.width > width || image.height > layout.chunk.1.max(n_rows) {
+    let image = jpeg::decode_segment(layout.jpeg_tables, segment, colours, (width, layout.chunk.1.max(n_rows)))?;
+    let found = image.n_components;
+    if found != n_together || image.width < width || image.height < n_rows {
         let found = format!("a JPEG of {} x {} pixels of {found} samples", image.width, image.height);
         return Err(broken(format!("{found} in a strip or tile of {width} x {n_rows} of {n_together}")));
     }

@@ -48,7 +48,8 @@ pub(super) fn rows(layout: &Layout, unpacked: &mut dyn Read, n_rows: usize) -> R
             .read_exact(&mut blocks)
             .map_err(|_| broken(format!("YCbCr that ends after {top} of {n_rows} rows")))?;
         for (y, row) in rows.chunks_exact_mut(3 * width).enumerate() {
-            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            // No pixel lies beyond the picture, however wide its tiles.
+            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().take(layout.width).enumerate() {
                 let block = &blocks[x / across * (across * down + 2)..][..across * down + 2];
                 *pixel = tables.rgb(block[y * across + x % across], block[across * down], block[across * down + 1]);
             }
