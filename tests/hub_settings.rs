@@ -69,6 +69,8 @@ fn folders_are_where_the_environment_names_them() {
         assert!(error.replace("//", "/").contains(&expected), "{written}: {error}\nlacks\n{expected}");
     }
     // The root is a home too; and the folders that come after `HF_HOME`.
+    // A mutant has once downloaded there, and all mutants after it were noticed by that.
+    assert!(!std::path::Path::new("/hub/models--somebody--vit").exists(), "/hub was left by a changed program");
     let cases: [(&[(&'static str, &str)], &str); 7] = [
         (&[("HF_HOME", "~"), ("HOME", "/")], "/hub"),
         (&[("HF_HOME", "~/a"), ("HOME", "/")], "/a/hub"),
