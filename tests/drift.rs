@@ -180,24 +180,21 @@ fn calibration_is_that_of_the_probe() -> Result<()> {
             let (features, labels) = of(positions);
             labelled(features, labels)
         };
-        // The temperature is that of a probe which has not seen the validation images.
-        let (model, before_val, n_train) = match method {
-            Method::LrSweep => {
-                let swept = CSweep::dinov2().fit(&part(&parts.train)?, &part(&parts.val)?)?;
-                (swept.refit, swept.on_train, parts.train.len() + parts.val.len())
-            }
-            _ => {
-                let model = Logistic::params(1.0).fit(&part(&parts.train)?)?;
-                (model.clone(), model, parts.train.len())
-            }
+        let (train, val) = (part(&parts.train)?, part(&parts.val)?);
+        let (model, n_train) = match method {
+            Method::LrSweep => (CSweep::dinov2().fit(&train, &val)?.refit, parts.train.len() + parts.val.len()),
+            _ => (Logistic::params(1.0).fit(&train)?, parts.train.len()),
         };
-        let logs_of = |model: &Logistic, positions: &[usize]| -> Result<(Array2<f64>, Vec<u32>)> {
+        let logs = |positions: &[usize]| -> Result<(Array2<f64>, Vec<u32>)> {
             let (asked, truth) = of(positions);
             Ok((model.probabilities(asked.view())?.mapv(f64::ln), truth))
         };
-        let logs = |positions: &[usize]| logs_of(&model, positions);
-        let (val, truth) = logs_of(&before_val, &parts.val)?;
-        let temperature = metrics::fit_temperature(val.view(), &truth)?;
+        let (val, truth) = logs(&parts.val)?;
+        // A probe that learned from the validation images is nearly sure of them.
+        let temperature = match method {
+            Method::LrSweep => None,
+            _ => metrics::fit_temperature(val.view(), &truth)?,
+        };
         for (split, positions) in parts.measured() {
             let value = |metric: &str| {
                 let is = |row: &&ResultRow| {

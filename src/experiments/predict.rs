@@ -33,8 +33,8 @@ pub(super) struct Fitted {
     pub classify: Classify,
     /// The regression behind it, for methods that have probabilities.
     pub logistic: Option<Logistic>,
-    /// One that has not seen the validation images, where `logistic` learned from them too.
-    pub before_val: Option<Logistic>,
+    /// Whether it learned from the validation images too.
+    pub from_val: bool,
     pub warning: String,
 }
 
@@ -81,12 +81,12 @@ pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result
     let knn = |params: KnnParams| -> Result<Fitted> {
         let model = params.fit(train)?;
         let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
-        Ok(Fitted { classify: Box::new(classify), logistic: None, before_val: None, warning: String::new() })
+        Ok(Fitted { classify: Box::new(classify), logistic: None, from_val: false, warning: String::new() })
     };
     let lr = |model: Logistic| {
         let (warning, logistic) = (model.warning(), Some(model.clone()));
         let classify = move |features: ArrayView2<f32>| Ok(model.try_predict(features)?.to_vec());
-        Fitted { classify: Box::new(classify), logistic, before_val: None, warning }
+        Fitted { classify: Box::new(classify), logistic, from_val: false, warning }
     };
     match method {
         Method::Knn => knn(Knn::params(NEIGHBOURS)),
@@ -95,7 +95,7 @@ pub(super) fn fit(method: Method, train: &Labelled, val: impl FnOnce() -> Result
         Method::LrStandardised => Ok(lr(Logistic::params(1.0).standardise(true).fit(train)?)),
         Method::LrSweep => {
             let swept = CSweep::dinov2().fit(train, &val()?)?;
-            Ok(Fitted { before_val: Some(swept.on_train), ..lr(swept.refit) })
+            Ok(Fitted { from_val: true, ..lr(swept.refit) })
         }
         Method::ZeroShot | Method::ZeroShotEnsemble => {
             let expected = "a method that is fitted; classes are asked for by words with `Words`";

@@ -35,7 +35,6 @@ use super::{Answered, Encoded, Encoding, Experiment, Parts, Protocol, Tell, Work
 use crate::error::{Error, Result};
 use crate::manifest::Method;
 use crate::metrics::{self, ReliabilityBin};
-use crate::probe::logistic::Logistic;
 use crate::project::Project;
 use crate::results::{Cell, ResultRow, Right, Score};
 use candle_core::Device;
@@ -48,7 +47,8 @@ const CODE_VERSION: u32 = 1;
 /// Bins of the calibration error.
 pub const BINS: usize = 15;
 /// Calibration error and negative log-likelihood (nats) as the probe is, and at the temperature that fits the validation images
-/// best. All are undefined for probes without probabilities; the last three also where no temperature is best.
+/// best. All are undefined for probes without probabilities; the last three also where no temperature is best, and for probes that learn
+/// from the validation images too.
 pub const METRICS: [&str; 5] = ["ece", "nll", "temperature", "ece_tempered", "nll_tempered"];
 
 /// Brings the calibration of every probe of the suite on every data set that holds images out.
@@ -149,25 +149,19 @@ impl<'a> Scores<'a> {
     }
 
     fn at(&self, positions: &[usize]) -> Result<Array2<f64>> {
-        self.by(self.fitted.logistic.as_ref(), positions)
-    }
-
-    fn by(&self, logistic: Option<&Logistic>, positions: &[usize]) -> Result<Array2<f64>> {
         let asked = self.encoded.chosen()?.select(Axis(0), positions);
-        match logistic {
+        match &self.fitted.logistic {
             Some(logistic) => logistic.scores(asked.view()),
             None => Err(Error::argument("method", "one with probabilities", "one without")),
         }
     }
 
-    /// The temperature that fits the validation images best. A probe that learned from them too is nearly sure of them: then it is
-    /// that of the probe before.
+    /// The temperature that fits the validation images best; none for a probe that learned from them too, and is nearly sure of them.
     fn temperature(&self, parts: &Parts) -> Result<Option<f64>> {
-        if parts.val.is_empty() {
-            return Ok(None);
+        match parts.val.is_empty() || self.fitted.from_val {
+            true => Ok(None),
+            false => metrics::fit_temperature(self.at(&parts.val)?.view(), &self.encoded.labels_at(&parts.val)),
         }
-        let logistic = self.fitted.before_val.as_ref().or(self.fitted.logistic.as_ref());
-        metrics::fit_temperature(self.by(logistic, &parts.val)?.view(), &self.encoded.labels_at(&parts.val))
     }
 }
 
