@@ -1,5 +1,8 @@
 //! Metrics and intervals against scikit-learn and scipy (`tests/reference/metrics.py`), and their edge cases.
 
+#[path = "support/packed.rs"]
+mod packed;
+
 use serde_json::Value;
 use wider_clip::metrics::{
     ConfusionMatrix, Gram, PairedBootstrap, accuracy, adjusted_rand, balanced_accuracy, bootstrap_accuracy, correct,
@@ -9,8 +12,8 @@ use wider_clip::metrics::{
 use wider_clip::ndarray::Array2;
 
 fn golden(key: &str) -> Vec<Value> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/metrics.json");
-    let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/metrics.json.gz");
+    let all: Value = serde_json::from_slice(&packed::unpacked(path.as_ref())).unwrap();
     let cases = all[key].as_array().unwrap().clone();
     assert!(!cases.is_empty(), "no case under {key}");
     cases

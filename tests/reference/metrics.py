@@ -3,9 +3,10 @@
     python -m venv .venv && .venv/bin/pip install -r tests/reference/requirements-metrics.txt
     .venv/bin/python tests/reference/metrics.py
 
-Run from the repository's root; writes tests/golden/metrics.json.
+Run from the repository's root; writes tests/golden/metrics.json.gz.
 """
 
+import gzip
 import json
 import pathlib
 import warnings
@@ -195,9 +196,9 @@ def main():
         ],
     }
     golden |= later_cases() | comparison_cases()
-    path = pathlib.Path("tests/golden/metrics.json")
+    path = pathlib.Path("tests/golden/metrics.json.gz")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(golden) + "\n")
+    path.write_bytes(gzip.compress((json.dumps(golden) + "\n").encode(), mtime=0))
     print(path, path.stat().st_size, "bytes")
 
 
