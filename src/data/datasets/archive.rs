@@ -10,6 +10,7 @@ use super::download;
 use super::left_out::{Ignored, Tally};
 use super::unpack;
 use crate::error::{Error, Result};
+use crate::hub::shown_address;
 use crate::manifest::Download;
 use crate::storage;
 use md5::{Digest, Md5};
@@ -177,28 +178,6 @@ fn obtain(download: &Download, file: &Path) -> Result<()> {
 
 pub(super) fn failed(download: &Download, reason: String, advice: String) -> Error {
     Error::Download { from: shown_address(&download.url), reason, advice }
-}
-
-/// An address without what may be secret in it: user and password, and what follows a `?`.
-pub(super) fn shown_address(address: &str) -> String {
-    let (address, after) = address.find(['?', '#']).map_or((address, ""), |at| address.split_at(at));
-    let more = if after.is_empty() { "" } else { "?..." };
-    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
-    let host = rest.split('/').next().unwrap_or_default();
-    // A password may hold a slash that was not written out: then what stands before it is no host and port.
-    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
-    let is_host = !scheme.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let shown = match host.rsplit_once('@') {
-        Some((_, host_alone)) => format!("{host_alone}{}", &rest[host.len()..]),
-        None if is_host => rest.to_string(),
-        None => rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).to_string(),
-    };
-    let colon = if scheme.is_empty() { "" } else { "://" };
-    match after.contains('@') && !rest.contains('/') {
-        // What looks like a host may be the beginning of a password that holds a `?`.
-        true => format!("{scheme}{colon}..."),
-        false => format!("{scheme}{colon}{shown}{more}"),
-    }
 }
 
 pub(super) fn by_hand(advice: &str, file: &Path) -> String {

@@ -51,7 +51,7 @@ pub use environment::{cache, private_folders};
 pub(crate) use fault::{Fault, Kind};
 pub use lock::lock_path;
 pub use model::{HubWeights, fetch_model, model_in_cache};
-pub(crate) use names::check_file;
+pub(crate) use names::{check_file, shown_address};
 pub(crate) use range::of as content_range;
 #[doc(hidden)]
 pub use transport::trust_for_tests;

@@ -81,6 +81,28 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
+/// An address without what may be secret in it: user and password, and what follows a `?`.
+pub(crate) fn shown_address(address: &str) -> String {
+    let (address, after) = address.find(['?', '#']).map_or((address, ""), |at| address.split_at(at));
+    let more = if after.is_empty() { "" } else { "?..." };
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let host = rest.split('/').next().unwrap_or_default();
+    // A password may hold a slash that was not written out: then what stands before it is no host and port.
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_host = !scheme.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let shown = match host.rsplit_once('@') {
+        Some((_, host_alone)) => format!("{host_alone}{}", &rest[host.len()..]),
+        None if is_host => rest.to_string(),
+        None => rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).to_string(),
+    };
+    let colon = if scheme.is_empty() { "" } else { "://" };
+    match after.contains('@') && !rest.contains('/') {
+        // What looks like a host may be the beginning of a password that holds a `?`.
+        true => format!("{scheme}{colon}..."),
+        false => format!("{scheme}{colon}{shown}{more}"),
+    }
+}
+
 /// A path of a repository as it stands in an address; `slash` if slashes stay.
 pub(super) fn quoted(text: &str, slash: bool) -> String {
     let mut out = String::new();

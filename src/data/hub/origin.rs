@@ -80,23 +80,10 @@ pub(super) fn target(from: &Uri, origin: &Origin, headers: &HeaderMap) -> Result
     match target.filter(|_| absolute.len() <= LONGEST_ADDRESS && !text.chars().any(char::is_control)) {
         Some(target) => Ok(target),
         None => {
-            let found = names::shown(&without_secrets(&text));
+            let found = names::shown(&names::shown_address(&text));
             Err(Fault::answer(format!("{origin} leads to `{found}`, which is no http address")))
         }
     }
-}
-
-/// An address without user, password and signature.
-fn without_secrets(address: &str) -> String {
-    let (before, signed) = match address.split_once('?') {
-        Some((before, _)) => (before, "?..."),
-        None => (address, ""),
-    };
-    let (scheme, rest) = before.split_once("//").map_or(("", before), |(scheme, rest)| (scheme, rest));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let slashes = if before.contains("//") { "//" } else { "" };
-    format!("{scheme}{slashes}{host}{path}{signed}")
 }
 
 fn as_in_an_address(c: char) -> String {

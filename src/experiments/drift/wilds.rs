@@ -42,7 +42,8 @@ pub struct OfficialPredictions {
 /// their names: `id_test`, `id_val`, `test` and `val` of WILDS' sets.
 ///
 /// # Errors
-/// A data set without official splits; a method that asks by words, or that learns from validation images too; what [`Encoded::parts`] and [`Encoded::predict`] give.
+/// A data set without official splits; a method that asks by words, or that learns from validation images too; what
+/// [`Encoded::parts`] and [`Encoded::predict`] give.
 pub fn predict(encoded: &Encoded, method: Method, budget: usize, seed: u64) -> Result<Vec<OfficialPredictions>> {
     if method == Method::LrSweep {
         let expected = "one that learns from the training images alone: the validation images are predicted too";

@@ -193,9 +193,10 @@ impl FineTune {
                 None => Ok(values),
             }
         };
-        // No more at once than training takes. On processors batches of a small network go beside each other, as in the extraction of
+        // Where fewer at once are asked for than a step takes, no more here. On processors batches of a small network go beside each other, as in the extraction of
         // features; each keeps what it computes for gradients that nobody asks for, which a large one has no memory for.
-        let at_once = EVALUATED.min(self.images_at_once);
+        let asked = Some(self.images_at_once).filter(|at_once| *at_once < self.recipe.batch);
+        let at_once = asked.map_or(EVALUATED, |at_once| EVALUATED.min(at_once));
         let batches: Vec<Vec<f32>> = match device.is_cpu() && self.n_values() <= SMALL {
             true => positions.par_chunks(at_once).map(batch).collect::<Result<_>>()?,
             false => positions.chunks(at_once).map(batch).collect::<Result<_>>()?,
